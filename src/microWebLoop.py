@@ -1,0 +1,121 @@
+# MicroWebSrv's fast transport for CPython: asyncio.Protocol instead of sockets on tasks, uvloop where it is installed.
+# Copy it beside microWebSrv.py to use it; without it the portable transport serves.
+
+import asyncio
+import sys
+
+_BUSY = (b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+
+
+class _FastLink(asyncio.Protocol):
+    """One connection, as an endpoint sees it. asyncio calls the endpoint and the endpoint calls asyncio with no frame
+    of ours between them: Send and data_received are the other side's bound methods."""
+
+    def __init__(self, server):
+        self._server = server
+        self._endpoint = None
+
+    @property
+    def endpoint(self):
+        return self._endpoint
+
+    @endpoint.setter
+    def endpoint(self, endpoint):
+        self._endpoint = endpoint
+        self.data_received = endpoint.Received
+        self._transport.set_protocol(self)          # uvloop has kept the method that was there before
+
+    # -- called by asyncio ---------------------------------------------------------
+
+    def connection_made(self, transport):
+        self._transport = transport
+        transport.set_write_buffer_limits(0)        # one byte unsent is a backlog, none is drained
+        self.Send = transport.write
+        self.Backlog = transport.get_write_buffer_size
+        self.Close = transport.close
+        self.Abort = transport.abort
+        if not self._server._Join(self):
+            transport.write(_BUSY)
+            transport.close()
+
+    def eof_received(self):
+        return self._endpoint.Ended()
+
+    def connection_lost(self, exc):
+        self._server._Gone(self)
+
+    def pause_writing(self):
+        pass
+
+    def resume_writing(self):
+        if not self._transport.is_closing():
+            self._endpoint.Drained()
+
+    # -- called by the endpoint ------------------------------------------------------
+
+    def GetAddr(self):
+        return self._transport.get_extra_info("peername")[:2]
+
+    def CallDrained(self):
+        if not self.Backlog():
+            asyncio.get_running_loop().call_soon(self.resume_writing)
+
+    def Settle(self, most, timeoutSec):
+        return self.Backlog() <= most
+
+    def Pause(self):
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def Resume(self):
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def Finish(self):
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+
+class _FastTransport:
+    """asyncio's own listening server; it survives what accept() raises."""
+
+    def __init__(self, server):
+        self._server = server
+
+    async def Open(self, listener):
+        loop = asyncio.get_running_loop()
+        self._asyncServer = await loop.create_server(lambda: _FastLink(self._server), sock=listener, backlog=511)
+
+    def Close(self):
+        self._asyncServer.close()
+
+
+def _NewLoop():
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _RunLoop(coroutine):
+    """asyncio.run with the faster loop, on Python 3.9 too."""
+    loop = _NewLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(coroutine)
+    finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def Attach(server):
+    """Plugs the transport into the server; does nothing on MicroPython."""
+    if sys.implementation.name != "micropython":
+        server._transport = _FastTransport
+        server._runLoop = _RunLoop

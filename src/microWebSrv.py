@@ -1,0 +1,2539 @@
+# MicroWebSrv: a micro HTTP server with routes, for MicroPython and CPython.
+# Copy this one file; microWebSocket.py and microWebTemplate.py beside it add WebSockets and .pyhtml pages.
+# MIT license, see LICENSE.
+#
+# The rooms of this house. Each names only rooms above it; nothing above the sans-I/O line knows of a socket.
+#    1  TEXT         percent-decoding, query strings, HTML escape, dates, media types
+#    2  ERRORS       one value: who is guilty and which status answers
+#    3  MESSAGES     the request head as plain data
+#    4  READERS      pure functions and small machines: bytes -> request line, fields, body
+#    5  WRITERS      pure functions: status, fields, chunks -> bytes
+#    6  CONNECTION   the state machine of one connection: bytes in, events out
+#    7  ROUTER       the route table
+#    8  EXCHANGE     HttpClient, HttpResponse and the session that joins them to a connection
+#    9  FILES        path resolution, validators, ranges
+#   10  SERVER       MicroWebSrv
+#   11  TRANSPORT    sockets, asyncio and threads, on both runtimes
+
+import json
+import re
+import sys
+
+try:
+    from micropython import const
+except ImportError:
+    def const(value):
+        return value
+
+__version__ = "1.0.0"
+
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+
+# ==============================================================================
+# 1  TEXT
+# ==============================================================================
+# Text to text and bytes to text. Nothing here knows what a request is.
+# Broken input is either an error (strict) or kept as it came; nothing is lost silently.
+
+_DAYS = "MonTueWedThuFriSatSun"
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds.
+_MIME_TYPES = (
+    " .txt text/plain .htm text/html .html text/html .css text/css .csv text/csv .js application/javascript"
+    " .mjs application/javascript .xml application/xml .xhtml application/xhtml+xml .json application/json"
+    " .map application/json .webmanifest application/manifest+json .zip application/zip .gz application/gzip"
+    " .pdf application/pdf .wasm application/wasm .bin application/octet-stream .jpg image/jpeg .jpeg image/jpeg"
+    " .png image/png .gif image/gif .svg image/svg+xml .ico image/x-icon .webp image/webp .avif image/avif"
+    " .bmp image/bmp .woff font/woff .woff2 font/woff2 .ttf font/ttf .otf font/otf .mp3 audio/mpeg .wav audio/wav"
+    " .ogg audio/ogg .m4a audio/mp4 .mp4 video/mp4 .webm video/webm .ts video/mp2t .m3u8 application/vnd.apple.mpegurl"
+    " .md text/markdown .log text/plain ")
+
+
+def _FileExt(name):
+    """The extension in lower case with its dot, or ''."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > name.rfind("/") else ""
+
+
+def _MimeType(ext):
+    start = _MIME_TYPES.find(" " + ext + " ")
+    if not ext or start < 0:
+        return None
+    start += len(ext) + 2
+    return _MIME_TYPES[start:_MIME_TYPES.find(" ", start)]
+
+
+def _HTMLEscape(text):
+    return (text.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&apos;")
+            .replace(">", "&gt;").replace("<", "&lt;"))
+
+
+def _Utf8(data, strict=False):
+    """bytes -> str; an invalid byte is U+FFFD, or a ValueError if strict."""
+    try:
+        return data.decode()
+    except UnicodeError:
+        if strict:
+            raise ValueError("not UTF-8")
+        return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
+
+
+def _Latin1(data):
+    """A field value as text: UTF-8 where it is, else one character a byte (RFC 9110 section 5.5, obs-text)."""
+    try:
+        return data.decode()
+    except UnicodeError:
+        return "".join([chr(byte) for byte in data])
+
+
+def _HexByte(text):
+    """'4a' -> 74, -1 if these are not two hexadecimal digits (int() would take ' 4' and '+4')."""
+    try:
+        return int(text, 16) if len(text) == 2 and text[0] not in " +-_" and text[1] not in " _" else -1
+    except ValueError:
+        return -1
+
+
+def _PercentDecode(text, strict=False):
+    """Text with its %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
+    if "%" not in text:
+        return text
+    parts = text.split("%")
+    data = bytearray(parts[0].encode())
+    for part in parts[1:]:
+        byte = _HexByte(part[:2])
+        if byte >= 0:
+            data.append(byte)
+            part = part[2:]
+        elif strict:
+            raise ValueError("a % without two hexadecimal digits")
+        else:
+            data.append(37)
+        data.extend(part.encode())
+    return _Utf8(data, strict)
+
+
+def _ParseQuery(text):
+    """'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; of a repeated name the last value counts."""
+    params = {}
+    for pair in text.split("&"):
+        if pair:
+            name, _, value = pair.replace("+", " ").partition("=")
+            params[_PercentDecode(name)] = _PercentDecode(value)
+    return params
+
+
+def _HttpDate(when):
+    """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
+    day = 3 * when[6]
+    month = 3 * when[1]
+    return "%s, %02d %s %04d %02d:%02d:%02d GMT" % (
+        _DAYS[day:day + 3], when[2], _MONTHS[month - 3:month], when[0], when[3], when[4], when[5])
+
+
+def _ParseHttpDate(text):
+    """Any of the three formats of RFC 9110 section 5.6.7 -> (year, month, day, hour, minute, second) or None."""
+    words = text.replace("-", " ").split()
+    if len(words) == 5:                         # asctime: Sun Nov  6 08:49:37 1994
+        words = (words[0], words[2], words[1], words[4], words[3])
+    try:
+        day, month, year, clock = words[1], _MONTHS.find(words[2]), int(words[3]), words[4].split(":")
+        if month < 0 or len(words[2]) != 3:
+            return None
+        if year < 100:                          # RFC 850: two digits
+            year += 2000 if year < 70 else 1900
+        return (year, month // 3 + 1, int(day), int(clock[0]), int(clock[1]), int(clock[2]))
+    except (ValueError, IndexError):
+        return None
+
+
+# ==============================================================================
+# 2  ERRORS
+# ==============================================================================
+# A message that breaks a rule is one exception: the status that answers it and the rule it broke.
+# It is raised where the rule stands and translated once, by the session.
+
+_REASONS = (
+    "\n100 Continue\n101 Switching Protocols\n200 OK\n201 Created\n202 Accepted\n203 Non-Authoritative Information"
+    "\n204 No Content\n205 Reset Content\n206 Partial Content\n300 Multiple Choices\n301 Moved Permanently\n302 Found"
+    "\n303 See Other\n304 Not Modified\n307 Temporary Redirect\n308 Permanent Redirect\n400 Bad Request"
+    "\n401 Unauthorized\n402 Payment Required\n403 Forbidden\n404 Not Found\n405 Method Not Allowed"
+    "\n406 Not Acceptable\n408 Request Timeout\n409 Conflict\n410 Gone\n411 Length Required\n412 Precondition Failed"
+    "\n413 Content Too Large\n414 URI Too Long\n415 Unsupported Media Type\n416 Range Not Satisfiable"
+    "\n417 Expectation Failed\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n426 Upgrade Required"
+    "\n428 Precondition Required\n429 Too Many Requests\n431 Request Header Fields Too Large"
+    "\n500 Internal Server Error\n501 Not Implemented\n502 Bad Gateway\n503 Service Unavailable\n504 Gateway Timeout"
+    "\n505 HTTP Version Not Supported\n507 Insufficient Storage\n")
+
+
+def _Reason(code):
+    start = _REASONS.find("\n%d " % code)
+    return _REASONS[start + 5:_REASONS.find("\n", start + 5)] if start >= 0 else "Status"
+
+
+class _HttpError(Exception):
+    """The client's message is at fault: answer with `status`, then close."""
+
+    def __init__(self, status, rule):
+        super().__init__(rule)
+        self.status = status
+        self.rule = rule
+
+
+# ==============================================================================
+# 3  MESSAGES
+# ==============================================================================
+# The two halves of a request head (RFC 9112 sections 3 and 5), read once and never changed:
+# the same client sends the same field section again and again, so both halves are shared between requests.
+
+class _RequestLine:
+    """method and target as they came; path decoded, rawPath and query not; minor: 0 or 1; authority: of an absolute-form."""
+
+    def __init__(self, method, target, rawPath, query, minor, authority):
+        self.method = method
+        self.target = target
+        self.rawPath = rawPath
+        self.path = rawPath
+        self.query = query
+        self.minor = minor
+        self.authority = authority
+
+
+class _Fields:
+    """The field section: a dict-like of lower-case names, looked up in any case; and what rules the framing."""
+
+    def __init__(self):
+        self._byName = {}
+        self.contentLength = None
+        self.chunked = False
+        self.close = False
+        self.keepAlive = False
+        self.expect = False
+        self.upgrade = None
+
+    def Add(self, name, value):
+        before = self._byName.get(name)
+        if before is not None:              # RFC 9110 section 5.3; cookies are joined with ; (RFC 6265 section 5.4)
+            value = before + ("; " if name == "cookie" else ", ") + value
+        self._byName[name] = value
+
+    def get(self, name, default=None):
+        return self._byName.get(name.lower(), default)
+
+    def __getitem__(self, name):
+        return self._byName[name.lower()]
+
+    def __contains__(self, name):
+        return name.lower() in self._byName
+
+    def __iter__(self):
+        return iter(self._byName)
+
+    def __len__(self):
+        return len(self._byName)
+
+    def keys(self):
+        return self._byName.keys()
+
+    def values(self):
+        return self._byName.values()
+
+    def items(self):
+        return self._byName.items()
+
+    def __repr__(self):
+        return repr(self._byName)
+
+
+# ==============================================================================
+# 4  READERS
+# ==============================================================================
+# bytes -> plain data, or _HttpError. Every rule of RFC 9112 about a malformed or ambiguous message answers 400:
+# one request must never be read as two. Body readers have Read(data, pos) -> (piece, pos) and `done`;
+# an empty piece with no progress means that more bytes are needed.
+
+# Searches for the first forbidden byte: C speed, no recursion, no allocation. (Not raw strings: MicroPython's re
+# knows no \x escape.)
+_NOT_VISIBLE = re.compile(b"[^!-\"$-~]")
+_NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
+_NOT_FIELD_TEXT = re.compile(b"[^\t\r\n -~\x80-\xff]")
+_NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
+_NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%:\\[\\]\\-]")
+_NOT_DIGIT = re.compile("[^0-9]")
+_NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
+
+_METHODS = {b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT", b"DELETE": "DELETE", b"PATCH": "PATCH",
+            b"OPTIONS": "OPTIONS"}
+_CHUNK_LINE_MAX = const(256)      # of a chunk's size and extensions; Apache's is 8190, h11's 16 KB, we drop them all
+
+
+def _Token(data, what):
+    if not data or _NOT_TOKEN.search(data):
+        raise _HttpError(400, what)
+    return data.decode()
+
+
+def _Minor(version):
+    """The minor version of HTTP/1; a higher one than we know is spoken to as 1.1 (RFC 9110 section 2.5)."""
+    if version == b"HTTP/1.1":
+        return 1
+    if len(version) != 8 or version[:5] != b"HTTP/" or version[6] != 46 or not version[5:6].isdigit() \
+            or not version[7:].isdigit():
+        raise _HttpError(400, "malformed HTTP version")
+    if version[5] != 49:
+        raise _HttpError(505, "only HTTP/1.x is spoken here")
+    return 1 if version[7] > 48 else 0
+
+
+def _SplitTarget(method, target):
+    """-> (authority or None, path, query) of any form of RFC 9112 section 3.2."""
+    authority = None
+    if target[0] != "/" and target != "*":
+        scheme, colon, rest = target.partition("://")
+        if method == "CONNECT" and not colon:
+            return target, "", ""
+        if scheme.lower() not in ("http", "https"):
+            raise _HttpError(400, "malformed request target")
+        cut = len(rest)
+        for mark in "/?":
+            at = rest.find(mark)
+            if 0 <= at < cut:
+                cut = at
+        authority, target = rest[:cut], rest[cut:]
+        if target[:1] != "/":
+            target = "/" + target
+    elif target == "*" and method != "OPTIONS":
+        raise _HttpError(400, "only OPTIONS may ask for *")
+    path, _, query = target.partition("?")
+    return authority, path, query
+
+
+def _ParseRequestLine(line):
+    """bytes without CRLF -> _RequestLine (RFC 9112 section 3)."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or not parts[1] or _NOT_VISIBLE.search(parts[1]):
+        raise _HttpError(400, "malformed request line")
+    method = _METHODS.get(parts[0]) or _Token(parts[0], "malformed method")
+    minor = _Minor(parts[2])
+    target = parts[1].decode()
+    if target[0] == "/":
+        authority = None
+        path, _, query = target.partition("?")
+    else:
+        authority, path, query = _SplitTarget(method, target)
+        if authority is not None:
+            _CheckHost(authority)
+    request = _RequestLine(method, target, path, query, minor, authority)
+    if "%" in path:
+        try:
+            request.path = _PercentDecode(path, True)
+        except ValueError:
+            raise _HttpError(400, "malformed percent-encoding in the path")
+    return request
+
+
+def _FieldName(name, known={}):
+    """Field name bytes -> lower-case str. The names seen are kept: their check costs more than their memory."""
+    lower = known.get(name)
+    if lower is None:
+        lower = _Token(name, "malformed field name").lower()
+        if len(known) < 32 and len(name) < 32:
+            known[name] = lower
+    return lower
+
+
+def _CheckHost(host):
+    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
+    if _NOT_HOST.search(host):
+        raise _HttpError(400, "malformed Host")
+    tail = host[host.find("]") + 1:] if host[:1] == "[" and "]" in host else host
+    name, _, port = tail.partition(":")
+    if _NOT_DIGIT.search(port) or "[" in tail or "]" in tail or (tail is not host and name):
+        raise _HttpError(400, "malformed Host")
+
+
+def _ParseFields(block):
+    """The lines between the request line and the empty line, without the last CRLF -> _Fields (RFC 9112 section 5)."""
+    fields = _Fields()
+    if not block:
+        return fields
+    lines = block.split(b"\r\n")
+    breaks = len(lines) - 1
+    # A CR or LF alone ends no line here, but might for somebody behind or before us (RFC 9112 section 2.2).
+    if block.count(b"\r") != breaks or block.count(b"\n") != breaks or _NOT_FIELD_TEXT.search(block):
+        raise _HttpError(400, "control byte in the header section")
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise _HttpError(400, "header field without a colon")
+        # obs-fold and a space before the colon are no token (RFC 9112 sections 5.1 and 5.2)
+        fields.Add(_FieldName(name), _Latin1(value.strip(b" \t")))
+    _ReadFraming(fields)
+    return fields
+
+
+def _ReadFraming(fields):
+    """What the fields say about the message itself, read once."""
+    host = fields.get("host")
+    if host:
+        _CheckHost(host)                    # a repeated Host was joined with ", ": no host has a space
+    length = fields.get("content-length")
+    if length is not None:
+        if not length or _NOT_DIGIT.search(length):
+            raise _HttpError(400, "malformed or repeated Content-Length")
+        if len(length) > 18:
+            raise _HttpError(413, "Content-Length beyond all bounds")
+        fields.contentLength = int(length)
+    codings = fields.get("transfer-encoding")
+    if codings is not None:
+        _CheckCodings(codings, length)
+        fields.chunked = True
+    connection = fields.get("connection")
+    if connection:
+        options = [option.strip() for option in connection.lower().split(",")]
+        fields.close = "close" in options
+        fields.keepAlive = "keep-alive" in options
+        if "upgrade" in options:
+            fields.upgrade = fields.get("upgrade", "").lower()
+    expect = fields.get("expect")
+    if expect:
+        if expect.lower() != "100-continue":
+            raise _HttpError(417, "unknown expectation")
+        fields.expect = True
+
+
+def _CheckCodings(codings, length):
+    """RFC 9112 section 6.1 and 6.3: chunked, once, alone, and never beside a Content-Length."""
+    if length is not None:
+        raise _HttpError(400, "Content-Length with Transfer-Encoding")
+    names = [name.strip() for name in codings.lower().split(",")]
+    for name in names:
+        if name and name != "chunked":
+            raise _HttpError(501, "unknown transfer coding")
+    if names != ["chunked"]:
+        raise _HttpError(400, "malformed Transfer-Encoding")
+
+
+def _BodyReader(line, fields):
+    """RFC 9112 section 6.3, the steps for a request, in its order; None: there is no body."""
+    if line.minor and not line.authority and "host" not in fields:
+        raise _HttpError(400, "missing Host")
+    if fields.chunked:
+        if not line.minor:                              # section 6.1: its framing is faulty
+            raise _HttpError(400, "Transfer-Encoding in HTTP/1.0")
+        return _ChunkedReader()                         # step 4
+    if fields.contentLength:
+        return _LengthReader(fields.contentLength)      # step 6
+    return None                                         # step 7
+
+
+class _LengthReader:
+    """A body of known length."""
+
+    def __init__(self, length):
+        self.left = length
+        self.done = False
+
+    def Read(self, data, pos):
+        piece = data[pos:pos + self.left]
+        self.left -= len(piece)
+        self.done = not self.left
+        return piece, pos + len(piece)
+
+
+_CHUNK_SIZE = const(0)
+_CHUNK_DATA = const(1)
+_CHUNK_END = const(2)
+_TRAILER = const(3)
+
+
+class _ChunkedReader:
+    """RFC 9112 section 7.1; extensions and trailers are checked for their bytes and dropped."""
+
+    def __init__(self):
+        self.left = 0
+        self.done = False
+        self._state = _CHUNK_SIZE
+        self._trailerLen = 0
+
+    def Read(self, data, pos):
+        while not self.done:
+            if self._state == _CHUNK_DATA:
+                piece = data[pos:pos + self.left]
+                self.left -= len(piece)
+                if not self.left:
+                    self._state = _CHUNK_END
+                return piece, pos + len(piece)
+            end = data.find(b"\r\n", pos)
+            if end < 0 or end - pos > _CHUNK_LINE_MAX:
+                if len(data) - pos > _CHUNK_LINE_MAX:
+                    raise _HttpError(400, "chunk or trailer line too long")
+                if self._state == _CHUNK_END and len(data) - pos >= 2:
+                    raise _HttpError(400, "a chunk does not end where it said")
+                break
+            self._Line(data[pos:end])
+            pos = end + 2
+        return b"", pos
+
+    def _Line(self, line):
+        if _NOT_VALUE.search(line):
+            raise _HttpError(400, "control byte in a chunk")
+        if self._state == _CHUNK_SIZE:
+            size = line.partition(b";")[0]
+            if line is not size and b";" in line:
+                size = size.strip(b" \t")               # BWS before an extension only
+            if not 0 < len(size) < 16 or _NOT_HEX.search(size):
+                raise _HttpError(400, "malformed chunk size")
+            self.left = int(size, 16)
+            self._state = _CHUNK_DATA if self.left else _TRAILER
+        elif self._state == _CHUNK_END:
+            if line:
+                raise _HttpError(400, "a chunk does not end where it said")
+            self._state = _CHUNK_SIZE
+        elif line:
+            _Token(line.partition(b":")[0], "malformed trailer")
+            self._trailerLen += len(line)
+            if b":" not in line or self._trailerLen > 4096:
+                raise _HttpError(400, "malformed or endless trailers")
+        else:
+            self.done = True
+
+
+# ==============================================================================
+# 5  WRITERS
+# ==============================================================================
+# The mirror of room 4: plain data -> bytes. What a program passes is checked here, so that no value
+# can end a line and begin another (response splitting): ValueError.
+
+def _CheckValue(value):
+    if "\r" in value or "\n" in value or "\x00" in value:
+        raise ValueError("CR, LF or NUL in a header value: %r" % value)
+    return value
+
+
+def _FieldLines(headers):
+    """A dict or a list of pairs -> (bytes of the field lines, their lower-case names). The framing is ours alone:
+    Content-Length and Transfer-Encoding are left out, Connection is reported by its value."""
+    lines = []
+    names = {}
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
+        value = _CheckValue(value if isinstance(value, str) else str(value))
+        data = name.encode()
+        if not data or _NOT_TOKEN.search(data):
+            raise ValueError("not a header name: %r" % name)
+        lower = name.lower()
+        names[lower] = value
+        if lower not in ("content-length", "transfer-encoding", "connection", "date"):
+            lines.append("%s: %s\r\n" % (name, value))
+    return "".join(lines).encode(), names
+
+
+def _ContentTypeLine(contentType, contentCharset):
+    if contentCharset:
+        contentType = "%s; charset=%s" % (contentType, contentCharset)
+    return "Content-Type: %s\r\n" % _CheckValue(contentType)
+
+
+def _Encode(text, charset):
+    """Text -> bytes in the charset that is announced; UTF-8 unless it is Latin-1 (MicroPython encodes no other)."""
+    if charset and charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
+        return bytes([ord(char) if ord(char) < 256 else 63 for char in text])
+    return text.encode()
+
+
+def _Chunk(data):
+    return b"%x\r\n" % len(data) + data + b"\r\n"
+
+
+_EVENT_FIELDS = ("id", "event", "retry")
+
+
+def _EventBytes(event):
+    """A str, or a dict with data and optional id, event, retry -> one event of a text/event-stream (HTML standard 9.2.5)."""
+    lines = []
+    if not isinstance(event, dict):
+        event = {"data": event}
+    for name in _EVENT_FIELDS:
+        value = event.get(name)
+        if value is not None:
+            lines.append("%s: %s" % (name, _CheckValue(str(value))))
+    data = event.get("data")
+    if data is not None:
+        if not isinstance(data, str):
+            data = json.dumps(data)
+        for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+            lines.append("data: " + line)
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+# ==============================================================================
+# 6  CONNECTION
+# ==============================================================================
+# THE state machine: Receive(bytes), then Next() until it says NEED. It reads one request at a time and reads the
+# next one only when EndResponse() was called: answers leave in order, and a client that pipelines waits in its own
+# socket. `limits` is anything with MaxRequestLineLen, MaxRequestHeadLen and the two memos.
+
+_NEED = const(0)                # more bytes, or first the answer
+_HEAD = const(1)                # line, fields and reader are set; reader None: there is no body
+_BODY = const(2)                # piece holds bytes of the body
+_END = const(3)                 # the body is complete; piece may hold its last bytes
+
+_READ_HEAD = const(0)
+_READ_BODY = const(1)
+_ANSWER = const(2)              # the request is read, its answer is not finished
+_CLOSED = const(3)
+
+_BODILESS = (204, 304)
+_CLOSE_LINE = b"Connection: close\r\n"
+
+
+class _Connection:
+    """One connection of HTTP/1.1 (RFC 9112): bytes in, events out, response heads out."""
+
+    def __init__(self, limits):
+        self._limits = limits
+        self._data = b""
+        self._pos = 0
+        self._searched = 0
+        self._state = _READ_HEAD
+        self.keepAlive = True
+
+    def Receive(self, data):
+        """Bytes that arrived; Next() says what they were."""
+        if self._pos < len(self._data):
+            self._searched -= self._pos
+            self._data = self._data[self._pos:] + data
+        else:
+            self._data = data
+            self._searched = 0
+        self._pos = 0
+
+    def Next(self):
+        """_NEED, _HEAD, _BODY or _END; _HttpError where the message breaks a rule."""
+        if self._pos >= len(self._data):
+            return _NEED
+        if self._state == _READ_HEAD:
+            return self._NextHead()
+        if self._state == _READ_BODY:
+            return self._NextBody()
+        return _NEED
+
+    def _NextHead(self):
+        data = self._data
+        pos = self._pos
+        while data[pos] == 13 and data[pos:pos + 2] == b"\r\n":     # RFC 9112 section 2.2: empty lines before it
+            self._pos = pos = pos + 2
+            if pos == len(data):
+                return _NEED
+        end = data.find(b"\r\n\r\n", self._searched if self._searched > pos else pos)
+        if end < 0:
+            return self._HeadNotYet(data, pos)
+        limits = self._limits
+        if end - pos > limits.MaxRequestHeadLen:
+            raise _HttpError(431, "request head too long")
+        eol = data.find(b"\r\n", pos)
+        if eol - pos > limits.MaxRequestLineLen:
+            raise _HttpError(414, "request line too long")
+        raw = data[pos:eol]
+        memo = limits._lineMemo
+        line = memo.get(raw)
+        if line is None:
+            line = _ParseRequestLine(raw)
+            _Remember(memo, raw, line, limits._memoLen)
+        raw = data[eol + 2:end]
+        memo = limits._fieldMemo
+        fields = memo.get(raw)
+        if fields is None:
+            fields = _ParseFields(raw)
+            _Remember(memo, raw, fields, limits._memoLen)
+        self._pos = end + 4
+        self.line = line
+        self.fields = fields
+        self.reader = reader = _BodyReader(line, fields)
+        self.keepAlive = not fields.close if line.minor else fields.keepAlive
+        self._chunked = False
+        self._state = _READ_BODY if reader else _ANSWER
+        return _HEAD
+
+    def _HeadNotYet(self, data, pos):
+        size = len(data) - pos
+        eol = data.find(b"\r\n", pos)
+        if (size if eol < 0 else eol - pos) > self._limits.MaxRequestLineLen:
+            raise _HttpError(414, "request line too long")
+        if size > self._limits.MaxRequestHeadLen:
+            raise _HttpError(431, "request head too long")
+        # Whoever ends lines with LF alone would wait for us for ever: say it now.
+        pairs = data.count(b"\r\n", pos)
+        if data.count(b"\n", pos) != pairs or data.count(b"\r", pos) - (data[-1] == 13) != pairs:
+            raise _HttpError(400, "CR or LF alone")
+        self._searched = len(data) - 3
+        return _NEED
+
+    def _NextBody(self):
+        self.piece, self._pos = self.reader.Read(self._data, self._pos)
+        if self.reader.done:
+            self._state = _ANSWER
+            return _END
+        return _BODY if self.piece else _NEED
+
+    def HeadBegun(self):
+        return self._pos < len(self._data)
+
+    def BodyLeft(self):
+        """An upper bound of the body's bytes that were not read yet."""
+        if self._state != _READ_BODY:
+            return 0
+        return self.reader.left if self.fields.contentLength else 1 << 30
+
+    def Framing(self, code, length):
+        """The last field lines of a response head and the empty line. length None: not known (RFC 9112 section 6)."""
+        keep = b"\r\n"
+        if length is None and not self.line.minor:
+            self.keepAlive = False                      # section 6.3, step 8: the end of the connection is the end
+        if not self.keepAlive:
+            keep = b"Connection: close\r\n\r\n"
+        elif not self.line.minor:
+            keep = b"Connection: keep-alive\r\n\r\n"
+        if code < 200 or code in _BODILESS:
+            return keep
+        if length is None:
+            if not self.line.minor:
+                return keep
+            self._chunked = True
+            return b"Transfer-Encoding: chunked\r\n" + keep
+        return b"Content-Length: %d\r\n" % length + keep
+
+    def SendsBody(self, code):
+        return self.line.method != "HEAD" and code not in _BODILESS
+
+    def EndResponse(self):
+        """The answer is complete: the next request may be read. False: the connection has had its last."""
+        if not self.keepAlive:
+            self._state = _CLOSED
+            return False
+        self._state = _READ_HEAD
+        self.line = self.fields = self.reader = None
+        if self._pos >= len(self._data):
+            self._data = b""                            # an idle connection keeps no bytes
+            self._pos = 0
+        return True
+
+
+def _Remember(memo, raw, value, most):
+    """Bounded in number and in bytes: a stranger can fill it, not grow it."""
+    if len(raw) <= 512 and most:
+        if len(memo) >= most:
+            memo.clear()
+        memo[raw] = value
+
+
+# ---- sans-I/O line -----------------------------------------------------------
+# Everything above is tested with plain bytes. Below, bytes come from sockets and files.
+
+import asyncio
+import os
+import socket
+import time
+
+try:
+    import _thread
+except ImportError:
+    _thread = None
+
+
+# ==============================================================================
+# 7  ROUTER
+# ==============================================================================
+# Method and path -> handler and arguments. The first route that was registered and matches wins; a dictionary
+# answers for the routes without arguments that no earlier pattern shadows.
+
+_NO_ARGS = ()
+
+
+def _IsAsync(handler):
+    """True for async def. MicroPython shows it in the type, for bound methods and closures in their words only."""
+    if _MICROPYTHON:
+        return "<generator>" in str(handler)[-60:] or str(handler).startswith("<closure <generator>")
+    function = getattr(handler, "__func__", handler)
+    code = getattr(function, "__code__", None) or getattr(getattr(handler, "__call__", None), "__code__", None)
+    return bool(code and code.co_flags & 0x80)
+
+
+def _ArgValue(text):
+    """An argument of digits only arrives as int."""
+    try:
+        return int(text) if text.isdigit() else text
+    except ValueError:
+        return text
+
+
+class _Route:
+    """One registered handler. A segment that is one <arg> or a literal is compared; anything else is a regex."""
+
+    def __init__(self, url, method, handler, threaded=False):
+        if not isinstance(url, str) or url[:1] != "/":
+            raise ValueError("a route must begin with a slash: %r" % (url,))
+        if not isinstance(method, str) or not method or _NOT_TOKEN.search(method.encode()):
+            raise ValueError("not a method: %r" % (method,))
+        if not callable(handler):
+            raise TypeError("the handler of %s can't be called: %r" % (url, handler))
+        self.isAsync = _IsAsync(handler)
+        if threaded and self.isAsync:
+            raise ValueError("an async handler needs no thread: %s" % url)
+        self.url = url
+        self.path = url[:-1] if len(url) > 1 and url[-1] == "/" else url
+        self.method = method.upper()
+        self.handler = handler
+        self.threaded = threaded
+        self._regex = None
+        self._names = None
+        self._Compile()
+
+    def _Compile(self):
+        pattern, *rest = self.path.split("<")
+        literal = pattern
+        names = []
+        for part in rest:
+            name, closed, tail = part.partition(">")
+            if not closed or not name or "/" in name or name in names:
+                raise ValueError("malformed <argument> in the route %s" % self.url)
+            names.append(name)
+            pattern += "([^/]+?)" + tail
+            literal += tail
+        simple = not _REGEX_CHARS.search(literal)
+        if names and simple and pattern.count("/([^/]+?)/") + pattern.endswith("/([^/]+?)") == len(names):
+            self._names = self.path.split("/")
+        elif names or not simple:
+            self._names = names
+            self._regex = re.compile("^" + pattern.replace(".", "\\.") + "$" if simple else "^" + pattern + "$")
+
+    def Match(self, path, segments=None):
+        """The arguments as a dict, () where the route has none, None where it does not match."""
+        if path == self.path:
+            return _NO_ARGS
+        if self._regex:
+            return self._MatchRegex(path)
+        if self._names is None:
+            return None
+        if segments is None:
+            segments = path.split("/")
+        if len(segments) != len(self._names):
+            return None
+        args = {}
+        for index, name in enumerate(self._names):
+            if name[:1] != "<":
+                if name != segments[index]:
+                    return None
+            elif segments[index]:
+                args[name[1:-1]] = _ArgValue(segments[index])
+            else:
+                return None
+        return args
+
+    def _MatchRegex(self, path):
+        try:
+            found = self._regex.match(path)
+        except RuntimeError:                # MicroPython's re recurses: a path too long for the stack is nobody's
+            return None
+        if not found:
+            return None
+        return {name: _ArgValue(found.group(i + 1)) for i, name in enumerate(self._names)} or _NO_ARGS
+
+
+_REGEX_CHARS = re.compile("[\\^$*+?|(){}\\[\\]\\\\]")
+
+
+class _Router:
+    """The routes in their order."""
+
+    def __init__(self):
+        self._exact = {}                    # path -> {method: route}
+        self._patterns = []
+        self._all = []
+
+    def Add(self, route):
+        self._all.append(route)
+        if route._names is None:
+            if not self._First(self._patterns, route.method, route.path):
+                self._exact.setdefault(route.path, {}).setdefault(route.method, route)
+        else:
+            self._patterns.append(route)
+
+    def _First(self, routes, method, path, segments=None):
+        for route in routes:
+            if route.method == method:
+                args = route.Match(path, segments)
+                if args is not None:
+                    return route, args
+        return None
+
+    def Find(self, method, path, segments=None):
+        """(route, args), or None. segments: the path's, where it held percent-encoded slashes."""
+        if len(path) > 1 and path[-1] == "/":
+            path = path[:-1]
+            segments = segments and segments[:-1]
+        routes = self._exact.get(path)
+        if routes and method in routes and not segments:
+            return routes[method], _NO_ARGS
+        return self._First(self._patterns, method, path, segments or (path.split("/") if self._patterns else None))
+
+    def Knows(self, method):
+        return any([route.method == method for route in self._all])
+
+    def Methods(self, path, segments=None):
+        """The methods that have a route for this path."""
+        return [m for m in sorted({route.method for route in self._all}) if self.Find(m, path, segments)]
+
+
+# ==============================================================================
+# 8  EXCHANGE
+# ==============================================================================
+# HttpClient is the request as a handler sees it, HttpResponse its answer; the session is the endpoint of a link that
+# turns events into calls and calls into bytes. All of it runs on the engine; a worker thread hands its writes over.
+
+_HTML_ERROR = ("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
+               "<body><h1>%d %s</h1><p>%s</p></body></html>")
+
+
+class HttpClient:
+    """The request. In an async handler the Read… methods are awaited."""
+
+    _isAsync = False
+    _ended = True           # the whole content is here
+    _content = b""
+
+    def __init__(self, session):
+        self._session = session
+        self._line = session.line
+        self._fields = session.fields
+
+    def GetServer(self):
+        return self._session.server
+
+    def GetAddr(self):
+        """(IP address, port)."""
+        return self._session.link.GetAddr()
+
+    def GetIPAddr(self):
+        return self.GetAddr()[0]
+
+    def GetPort(self):
+        return self.GetAddr()[1]
+
+    def GetRequestMethod(self):
+        return self._line.method
+
+    def GetRequestTotalPath(self):
+        """Path and query string as they came."""
+        line = self._line
+        return line.rawPath + "?" + line.query if line.query else line.rawPath
+
+    def GetRequestPath(self):
+        """The path, percent-decoded."""
+        return self._line.path
+
+    def GetRequestQueryString(self):
+        return self._line.query
+
+    def GetRequestQueryParams(self):
+        """A dict; of a repeated name the last value counts."""
+        return _ParseQuery(self._line.query)
+
+    def GetRequestHeaders(self):
+        """A dict-like: names in lower case, looked up in any case."""
+        return self._fields
+
+    def GetRequestContentType(self):
+        return self._fields.get("content-type")
+
+    def GetRequestContentLength(self):
+        """In bytes; 0 without content, and for chunked content that has not arrived yet."""
+        return self._fields.contentLength or (len(self._content) if self._fields.chunked else 0)
+
+    # what programs for the older server read
+    _microWebSrv = property(GetServer)
+    _addr = property(GetAddr)
+    _method = property(GetRequestMethod)
+    _path = property(GetRequestTotalPath)
+    _resPath = property(GetRequestPath)
+    _queryString = property(GetRequestQueryString)
+    _queryParams = property(GetRequestQueryParams)
+    _headers = property(GetRequestHeaders)
+    _contentType = property(GetRequestContentType)
+    _contentLength = property(GetRequestContentLength)
+
+    def ReadRequestContent(self, size=None):
+        """Up to size bytes of the content (all that is left if None); b'' at its end."""
+        return self._Read(size, bytes)
+
+    def ReadRequestPostedFormData(self):
+        """The content as application/x-www-form-urlencoded -> dict."""
+        return self._Read(None, self._ToForm)
+
+    def ReadRequestContentAsJSON(self):
+        """The content as JSON, None where it is none."""
+        return self._Read(None, _FromJSON)
+
+    def _ToForm(self, content):
+        if (self.GetRequestContentType() or "").lower().startswith("multipart/"):
+            return {}
+        return _ParseQuery(_Utf8(content))
+
+    def _Read(self, size, convert):
+        return self._ReadLater(size, convert) if self._isAsync else convert(self._Take(size))
+
+    async def _ReadLater(self, size, convert):
+        """Waits for all of the content, or with a size for some of it."""
+        session = self._session
+        while not self._ended and (size is None or not self._content):
+            await session.MoreContent(self, size is None)
+        return convert(self._Take(size))
+
+    def _Take(self, size):
+        content = self._content
+        if size is None:
+            size = len(content)
+        self._content = content[size:]
+        return content[:size]
+
+
+def _FromJSON(content):
+    try:
+        return json.loads(_Utf8(content))
+    except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
+        return None
+
+
+class HttpResponse:
+    """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
+
+    _code = None            # of the answer that was accepted
+    _held = None            # a head without content: raw _write may still follow it
+    _vars = None
+
+    def __init__(self, client):
+        self._client = client
+
+    def _Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None):
+        if self._code is not None:
+            return False
+        lines, names = _FieldLines(headers) if headers else (b"", _NO_ARGS)
+        if "content-type" in names:
+            contentType = None
+        session = self._client._session
+        if session.response is not self:
+            return False
+        if "connection" in names and names["connection"].lower() == "close":
+            session.keepAlive = False
+        args = (code, contentType, contentCharset, lines, body, source, length)
+        if not body and source is None and code not in _BODILESS:
+            self._code = code
+            self._held = args
+            return not session.lost
+        return self._Do(session.Answer, *args)
+
+    def _Do(self, func, *args):
+        session = self._client._session
+        if session._route and session._route.threaded:
+            return session.server._OnEngineDo(func, *args)
+        return func(*args)
+
+    def _Finish(self):
+        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+        if self._code is None:
+            self._Answer(204, None, None, None, b"")
+        held = self._held
+        if held:
+            self._held = None
+            session = self._client._session
+            self._Do(session.End) if held is True else self._Do(session.Answer, *held)
+
+    def _write(self, data, strEncoding="ISO-8859-1"):
+        """Raw content behind a head that was written without content; it is framed as it comes."""
+        session = self._client._session
+        if isinstance(data, str):
+            data = _Encode(data, strEncoding)
+        held = self._held
+        if self._code is None:                  # not even a head: the program speaks HTTP itself, to the end
+            self._code = 200
+            session.keepAlive = session._chunked = False
+            self._held = held = True
+        if not held:
+            return False
+        if held is not True:
+            self._held = True
+            self._Do(session.Answer, held[0], held[1], held[2], held[3], b"", _PUSHED, None)
+        return self._Do(session.Piece, bytes(data))
+
+    def WriteSwitchProto(self, upgrade, headers=None):
+        """101; what the connection speaks from then on is the program's business, by _write."""
+        headers = list(headers.items() if hasattr(headers, "items") else headers or ())
+        lines = _FieldLines([("Upgrade", upgrade)] + headers)[0]
+        return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
+
+    def WriteResponse(self, code, headers, contentType, contentCharset, content):
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        if not content:
+            content, contentType = b"", None
+        elif isinstance(content, str):
+            content = _Encode(content, contentCharset)
+        if content and not contentType:
+            contentType = "application/octet-stream"
+        return self._Answer(code, headers, contentType, contentCharset, content)
+
+    def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
+        return self.WriteResponse(200, headers, contentType, contentCharset, content)
+
+    def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
+        """pieces: an iterable or async iterable of str or bytes, pulled as the client drains."""
+        isAsync = hasattr(pieces, "__aiter__")
+        return self._Answer(code, headers, contentType, contentCharset, b"", pieces if isAsync else iter(pieces))
+
+    def WriteResponseEventStream(self, events, headers=None):
+        """events: an iterable or async iterable of str, or dict(data=, event=, id=, retry=), as text/event-stream."""
+        headers = list(headers.items() if hasattr(headers, "items") else headers or ())
+        headers.append(("Cache-Control", "no-store"))
+        self._client._session.encode = _EventBytes
+        return self.WriteResponseStream(events, "text/event-stream", None, headers)
+
+    def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
+        """The rendered template; 501 without microWebTemplate.py, 404 without the file."""
+        server = self._client.GetServer()
+        render = server.Renderers.get(".pyhtml")
+        if not render:
+            return self.WriteResponseNotImplemented()
+        if not _FOLDER.Stat(filepath):
+            return self.WriteResponseNotFound()
+        values = dict(vars or {})
+        if self._vars:
+            values.update(self._vars)
+        return self.WriteResponseStream(render(server, filepath, values), "text/html", "UTF-8", headers)
+
+    def FlashMessage(self, messageText, messageStyle=""):
+        """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
+        self._vars = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+
+    def WriteResponseFile(self, filepath, contentType=None, headers=None):
+        """The file with its validators, ranges and .gz sibling; 404 where there is none."""
+        return _SendFile(self, _FOLDER, filepath, contentType, headers)
+
+    def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
+        headers = list(headers.items() if hasattr(headers, "items") else headers or ())
+        headers.append(("Content-Disposition", _Attachment(attachmentName)))
+        return _SendFile(self, _FOLDER, filepath, None, headers)
+
+    def WriteResponseJSONOk(self, obj=None, headers=None):
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+
+    def WriteResponseJSONError(self, code, obj=None):
+        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps(obj if obj is not None else {}))
+
+    def WriteResponseRedirect(self, location):
+        """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        return self.WriteResponse(302, {"Location": _UrlEscape(location)}, None, None, None)
+
+    def WriteResponseError(self, code):
+        """A small HTML page that names the status and nothing else."""
+        return self._WriteError(code, None)
+
+    def _WriteError(self, code, headers, rule=""):
+        reason = _Reason(code)
+        return self.WriteResponse(code, headers, "text/html", "UTF-8",
+                                  _HTML_ERROR % (code, reason, code, reason, _HTMLEscape(rule)))
+
+    def WriteResponseBadRequest(self):
+        return self.WriteResponseError(400)
+
+    def WriteResponseForbidden(self):
+        return self.WriteResponseError(403)
+
+    def WriteResponseNotFound(self):
+        """404, or 302 to the URL of SetNotFoundPageUrl."""
+        url = self._client.GetServer()._notFoundUrl
+        if url and url != self._client.GetRequestPath():
+            return self.WriteResponseRedirect(url)
+        return self.WriteResponseError(404)
+
+    def WriteResponseMethodNotAllowed(self, allow=()):
+        """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
+        client = self._client
+        allow = allow or client.GetServer()._Allowed(client._line)
+        return self._WriteError(405, {"Allow": ", ".join(allow)})
+
+    def WriteResponseInternalServerError(self):
+        return self.WriteResponseError(500)
+
+    def WriteResponseNotImplemented(self):
+        return self.WriteResponseError(501)
+
+    def WriteResponseNotModified(self):
+        return self.WriteResponse(304, None, None, None, None)
+
+
+_PUSHED = object()          # a source that is pushed piece by piece instead of pulled
+
+
+class _Session(_Connection):
+    """The HTTP endpoint of a link."""
+
+    lost = False
+    encode = None           # event -> bytes, of an event stream
+    _advancing = False
+    _timed = False          # the head that has begun has its deadline
+    _answered = False
+    _chunked = False
+    _source = None
+    _route = None
+    _event = None           # set when content arrived, the link drained or the client went
+    _task = None
+    _lock = None            # of a worker that waits for the link to drain
+
+    def __init__(self, server, link):
+        _Connection.__init__(self, server)
+        self.server = server
+        self.link = link
+        self.deadline = server.now + server.HeadTimeoutSec
+
+    # -- the endpoint of a link ----------------------------------------------
+
+    def Received(self, data):
+        if self._state == _CLOSED:
+            return                          # lingering: what still comes is dropped
+        self.Receive(data)
+        self._Advance()
+
+    def Lost(self):
+        self.lost = True
+        self._state = _CLOSED
+        self._CloseSource()
+        self._Wake()
+
+    def Drained(self):
+        self._Wake()
+        if self._source is not None and self._source is not _PUSHED:
+            self._Pump()
+        elif self._answered:
+            self._Complete()
+
+    def Ended(self):
+        """The client sends no more. True: it still waits for an answer (a half-closed connection)."""
+        self.keepAlive = False
+        self._CloseSource(True)
+        return self._state == _ANSWER and not self.lost
+
+    def IsIdle(self):
+        return self._state == _READ_HEAD and not self.HeadBegun()
+
+    def Stopping(self):
+        self.keepAlive = False
+        if self.IsIdle():
+            self.link.Close()
+
+    def Expired(self):
+        """The deadline has passed: whose fault it is depends on what we waited for."""
+        if self._state == _READ_BODY and not self._answered or self._state == _READ_HEAD and self.HeadBegun():
+            self._Refuse(_HttpError(408, "the request took too long"))
+        else:
+            self.link.Abort()
+
+    # -- events to calls -------------------------------------------------------
+
+    def _Advance(self):
+        """As far as the bytes go. A rule that was broken is answered here, and nowhere else."""
+        self._advancing = True
+        try:
+            event = self.Next()
+            while event != _NEED:
+                if event == _HEAD:
+                    self._OnHead()
+                else:
+                    self._OnBody(event)
+                event = self.Next()
+        except _HttpError as error:
+            self._Refuse(error)
+        self._advancing = False
+        if self.HeadBegun():
+            if self._state == _ANSWER:
+                self.link.Pause()
+            elif self._state == _READ_HEAD and not self._timed:
+                self._timed = True
+                self.deadline = self.server.now + self.server.HeadTimeoutSec
+
+    def _OnHead(self):
+        self.deadline = None
+        self._timed = self._answered = False
+        server = self.server
+        fields = self.fields
+        self.client = client = HttpClient(self)
+        self.response = response = HttpResponse(client)
+        if fields.upgrade and self.line.minor and not self.reader and fields.upgrade in server.Upgraders:
+            self._route = None
+            return self._Call(server.Upgraders[fields.upgrade])
+        self._route, self._args = route, args = server._Find(self.line)
+        if not self.reader:
+            self._Call(route.handler)
+        else:
+            self._OnContent(route, client)
+
+    def _OnContent(self, route, client):
+        server = self.server
+        self.deadline = server.now + server.BodyTimeoutSec
+        self._credit = 0
+        if route is server._static:             # it has no use for content
+            return self._Call(route.handler)
+        if not route.isAsync and (self.fields.contentLength or 0) > server.MaxRequestContentLen:
+            server._LogError("413: %d bytes, MaxRequestContentLen is %d"
+                             % (self.fields.contentLength, server.MaxRequestContentLen))
+            raise _HttpError(413, "content too large")
+        client._ended = False
+        if self.fields.expect and not self.HeadBegun() and self.line.minor:
+            self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if route.isAsync:
+            self._Call(route.handler)
+
+    def _OnBody(self, event):
+        server = self.server
+        client = self.client
+        piece = self.piece
+        # A deadline that a steady sender of 1 KiB a second never meets (Apache: mod_reqtimeout's MinRate).
+        self._credit += len(piece)
+        if self.deadline is not None:
+            self.deadline = min(self.deadline + (self._credit >> 10), server.now + server.BodyTimeoutSec)
+        self._credit &= 1023
+        if self._answered:                      # an early answer: the rest is read and dropped
+            if event == _END:
+                self._Complete()
+            return
+        if len(client._content) + len(piece) > server.MaxRequestContentLen and not self._route.isAsync:
+            raise _HttpError(413, "content too large")
+        client._content = client._content + piece if client._content else piece
+        if event == _END:
+            client._ended = True
+            self.deadline = None
+            if not self._route.isAsync:
+                self._Call(self._route.handler)
+        elif self._route.isAsync and len(client._content) > server.BufferLen:
+            self.link.Pause()
+        self._Wake()
+
+    async def MoreContent(self, client, whole):
+        """Waits for content; _HttpError(413) where a handler wants the whole of too much."""
+        if whole and len(client._content) > self.server.MaxRequestContentLen:
+            raise _HttpError(413, "content too large")
+        if self.lost or self.client is not client:
+            raise OSError("the client is gone")
+        self.link.Resume()
+        await self._Wait()
+
+    async def _Wait(self):
+        self._event = event = asyncio.Event()
+        await event.wait()
+
+    def _Wake(self):
+        event, self._event = self._event, None
+        if event:
+            event.set()
+        lock, self._lock = self._lock, None
+        if lock:
+            lock.release()
+
+    def _Call(self, handler):
+        """One handler, with two arguments or three; a coroutine goes on as a task."""
+        client, response, route = self.client, self.response, self._route
+        if route and route.threaded and self.server._Work(self._CallOnThread, handler, client, response):
+            return
+        try:
+            result = self._Invoke(handler, client, response)
+            if result is None or not hasattr(result, "send"):
+                response._Finish()
+            else:
+                client._isAsync = True
+                self._task = self.server._Spawn(self._Await(result, response))
+        except Exception as error:
+            self._Failed(response, error)
+
+    def _Invoke(self, handler, client, response):
+        if self._route and self._args is not _NO_ARGS:
+            return handler(client, response, self._args)
+        return handler(client, response)
+
+    def _CallOnThread(self, handler, client, response):
+        try:
+            self._Invoke(handler, client, response)
+            response._Finish()
+        except Exception as error:
+            self.server._CallSoon(self._Failed, response, error)
+
+    async def _Await(self, coroutine, response):
+        try:
+            await coroutine
+            response._Finish()
+        except Exception as error:
+            self._Failed(response, error)
+
+    def _Failed(self, response, error):
+        """A handler's exception: 500 without internals, or a cut where the head has already left."""
+        if isinstance(error, _HttpError) and response._code is None:
+            return self._Refuse(error)
+        self.server._LogError("%s %s" % (response._client._line.method, response._client._line.target), error)
+        if response._code is None or response._held and response._held is not True:
+            response._code = response._held = None
+            response.WriteResponseInternalServerError()
+        elif self.response is response and not self._answered:
+            self.link.Abort()
+
+    def _Refuse(self, error):
+        """Answers the message that broke a rule, then closes: its end can't be trusted."""
+        self.keepAlive = False
+        if self._answered or self._source is not None:
+            return self.link.Abort()
+        self.server._OnRefused(self, error)
+        if self._state == _READ_HEAD:
+            self.line = _RequestLine("GET", "", "", "", 1, None)
+            self.fields = _Fields()
+            self.client = HttpClient(self)
+        self.response = HttpResponse(self.client)
+        self.response._WriteError(error.status, None, error.rule)
+
+    # -- calls to bytes ----------------------------------------------------------
+
+    def Answer(self, code, contentType, contentCharset, lines, body, source, length):
+        """Head and content leave in one send: two would wait for each other (Nagle, delayed ACK)."""
+        if self.lost:
+            return False
+        server = self.server
+        left = self.BodyLeft()
+        if left and (left > server.BufferLen or self.fields.expect) or not server._KeepsAlive():
+            self.keepAlive = False
+        if source is None:
+            length = len(body)
+        head = server._Prefix(code, contentType, contentCharset) + lines + self.Framing(code, length)
+        self.response._code = code
+        if not self.SendsBody(code):
+            body = b""
+            if source is not None:
+                _Close(source)
+                source = None
+                self._chunked = False
+        self._source = source
+        if source is None:
+            self.link.Send(head + body if body else head)
+            self._Complete()
+        elif hasattr(source, "__aiter__"):
+            self.link.Send(head)
+            self._task = server._Spawn(self._PumpAsync(source))
+        elif source is _PUSHED:
+            self.link.Send(head)
+        else:
+            self._head = head
+            self._Pump()
+        return True
+
+    def Piece(self, data):
+        """Content of an answer whose length was not known; False when the client can't take more now."""
+        if self.lost:
+            return False
+        if data:
+            self.link.Send(_Chunk(data) if self._chunked else data)
+        return self.link.Settle(self.server.MaxSendQueueLen, self.server.SendTimeoutSec)
+
+    def End(self):
+        self._source = None
+        if self._chunked:
+            self._chunked = False
+            self.link.Send(b"0\r\n\r\n")
+        self._Complete()
+
+    def _Encoded(self, piece):
+        if self.encode:
+            piece = self.encode(piece)
+        elif isinstance(piece, str):
+            piece = piece.encode()
+        return _Chunk(piece) if self._chunked and piece else piece
+
+    def _Gather(self):
+        """The next piece; small ones are joined, for each has the price of a send and of a chunk."""
+        source = self._source
+        piece = next(source, None)
+        if piece is None or not self._chunked or self.encode:
+            return piece if piece is None else self._Encoded(piece)
+        parts = []
+        size = 0
+        while piece is not None:
+            parts.append(piece.encode() if isinstance(piece, str) else piece)
+            size += len(parts[-1])
+            if size >= 1024:
+                break
+            piece = next(source, None)
+        return _Chunk(b"".join(parts)) if size else b""
+
+    def _Pump(self):
+        """Pulls while the client drains; after a few pieces the others have their turn."""
+        link = self.link
+        head, self._head = self._head, b""
+        try:
+            for _ in range(4):
+                piece = self._Gather()
+                if piece is None:
+                    if head:
+                        link.Send(head)
+                    self._CloseSource()
+                    return self.End()
+                link.Send(head + piece if head else piece)
+                head = b""
+                if link.Backlog():
+                    break
+            self.deadline = self.server.now + self.server.SendTimeoutSec
+            link.CallDrained()
+        except Exception as error:
+            self.server._LogError("%s: the answer broke off" % self.line.target, error)
+            link.Abort()
+
+    async def _PumpAsync(self, source):
+        try:
+            async for piece in source:
+                if self.lost:
+                    break
+                self.link.Send(self._Encoded(piece))
+                if self.link.Backlog():
+                    self.deadline = self.server.now + self.server.SendTimeoutSec
+                    await self._Wait()
+                    self.deadline = None
+            else:
+                self.End()
+        except Exception as error:
+            if not self.lost:
+                self.server._LogError("%s: the answer broke off" % self.line.target, error)
+                self.link.Abort()
+
+    def _CloseSource(self, endless=False):
+        """endless: only one that may never end, an async source: whoever closed his half of it has gone."""
+        source = self._source
+        isAsync = hasattr(source, "__aiter__")
+        if source is None or endless and not isAsync:
+            return
+        self._source = None
+        if isAsync:
+            self._task.cancel()
+            self.lost = True
+        _Close(source)
+
+    def _Complete(self):
+        """The answer is queued whole. It ends when the client has taken it and sent the rest of its request."""
+        server = self.server
+        self._answered = True
+        if self.link.Backlog():
+            self.deadline = server.now + server.SendTimeoutSec
+            return
+        if self._state == _READ_BODY and self.keepAlive:
+            return
+        self.client._ended = True
+        if server.AccessCallback:
+            server._LogAccess(self.client, self.response)
+        self._source = self.encode = None
+        left = self.HeadBegun() or self._state != _ANSWER
+        if self.EndResponse():
+            self.deadline = server.now + server.KeepAliveTimeoutSec
+            self.link.Resume()
+            if left and not self._advancing:
+                self._Advance()
+        elif left:
+            # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
+            self.deadline = server.now + 2
+            self.link.Resume()
+            self.link.Finish()
+        else:
+            self.link.Close()
+
+    def Upgrade(self, head, endpoint):
+        """Sends a complete 101 response; from here on the link is the endpoint's."""
+        self.response._code = 101
+        link = self.link
+        data = self._data[self._pos:]
+        self._state = _CLOSED
+        self._data = b""
+        self.deadline = None
+        link.endpoint = endpoint
+        link.Send(head)
+        if data:
+            endpoint.Received(data)
+
+
+def _Close(source):
+    if hasattr(source, "close"):
+        source.close()
+
+
+# ==============================================================================
+# 9  FILES
+# ==============================================================================
+# A path of a request -> a file below webPath, or nothing. webPath may be any object with Stat(path) -> (isFolder,
+# size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
+
+_INDEX_PAGES = ("index.pyhtml", "index.html", "index.htm", "default.pyhtml", "default.html", "default.htm")
+_POSIX_LINK = const(0xA000)
+
+
+class _Folder:
+    """A folder of the file system."""
+
+    def __init__(self, root):
+        self.root = root[:-1] if root[-1:] == "/" else root
+
+    def Stat(self, path):
+        try:
+            stat = os.stat(self.root + path)
+        except OSError:
+            return None
+        return bool(stat[0] & 0x4000) and not stat[0] & 0x8000, stat[6], stat[8]
+
+    def Open(self, path):
+        return open(self.root + path, "rb")
+
+    def Holds(self, path):
+        """Security: after all symbolic links are followed, the file is still below the root."""
+        if hasattr(os, "path"):
+            root = os.path.realpath(self.root)
+            return os.path.realpath(self.root + path).startswith(root + os.sep) or not path.strip("/")
+        if sys.platform not in ("linux", "darwin"):
+            return True                         # the file systems of boards have no links
+        folder = self.root
+        for name in path.split("/"):            # MicroPython can't resolve a link, but it sees one
+            if name and (name, _POSIX_LINK) in [entry[:2] for entry in os.ilistdir(folder or "/")]:
+                return False
+            folder += "/" + name if name else ""
+        return True
+
+
+_FOLDER = _Folder("")
+
+
+def _SafePath(path):
+    """Security: only plain names reach the file system. None for '..', hidden files, drives, backslashes, control bytes."""
+    for char in "\\:\x00":
+        if char in path:
+            return None
+    names = [name for name in path.split("/") if name]
+    for name in names:
+        if name[0] == "." or min(name) < " ":
+            return None
+    return "/" + "/".join(names) + ("/" if names and path[-1] == "/" else "")
+
+
+def _ServeStatic(client, response):
+    """The handler of every path that has no route: a file, an index page, or the status that says why not."""
+    server = client.GetServer()
+    line = client._line
+    method = line.method
+    if method not in _METHODS.values() and not server._router.Knows(method):
+        return response.WriteResponseNotImplemented()
+    source = server._source
+    path = _SafePath(line.path)
+    stat = path and source.Stat(path)
+    if stat and not source.Holds(path):
+        stat = None
+    if stat and stat[0]:
+        if line.path[-1] != "/":
+            query = "?" + line.query if line.query else ""
+            return response.WriteResponse(301, {"Location": _UrlEscape(path + "/" + query)}, None, None, None)
+        for name in _INDEX_PAGES:
+            stat = source.Stat(path + name)
+            if stat and source.Holds(path + name):
+                path += name
+                break
+    isFile = bool(stat and not stat[0]) or bool(path) and _Gzipped(source, path) is not None
+    allow = server._Allowed(line, isFile)
+    if method == "OPTIONS" and (allow or line.target == "*"):
+        return response.WriteResponse(204, {"Allow": ", ".join(allow or ["GET", "HEAD", "OPTIONS"])}, None, None, None)
+    if allow and (method not in ("GET", "HEAD") or not isFile):
+        return response.WriteResponseMethodNotAllowed(allow)
+    if not isFile:
+        return response.WriteResponseNotFound()
+    if path.endswith(".pyhtml"):
+        return response.WriteResponsePyHTMLFile(source.root + path)
+    if not server.GetMimeTypeFromFilename(path):
+        return response.WriteResponseForbidden()
+    return _SendFile(response, source, path, None, None)
+
+
+def _Gzipped(source, path):
+    stat = source.Stat(path + ".gz") if path[-1] != "/" else None
+    return stat if stat and not stat[0] else None
+
+
+def _Accepts(fields, coding):
+    """Accept-Encoding names the coding and not with q=0 (RFC 9110 section 12.5.3)."""
+    for item in fields.get("accept-encoding", "").lower().split(","):
+        name, _, weight = item.partition(";")
+        if name.strip() == coding:
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _SendFile(response, source, path, contentType, headers):
+    """RFC 9110: 200, 206, 304, 404, 412 or 416 for a file, as its validators and the request say."""
+    client = response._client
+    server = client.GetServer()
+    stat = source.Stat(path)
+    zipped = _Gzipped(source, path)
+    if stat and stat[0] or not stat and not zipped:
+        return response.WriteResponseNotFound()
+    contentType = contentType or server.GetMimeTypeFromFilename(path) or "application/octet-stream"
+    lines = list(headers.items() if hasattr(headers, "items") else headers or ())
+    if zipped:
+        lines.append(("Vary", "Accept-Encoding"))
+        if _Accepts(client._fields, "gzip"):
+            lines.append(("Content-Encoding", "gzip"))
+            path += ".gz"
+            stat = zipped
+        elif not stat:
+            return response._WriteError(406, lines)
+    size = stat[1]
+    code, start, length = 200, 0, size
+    level = server.LetCacheStaticContentLevel
+    lines.append(("Cache-Control", ("no-store", "max-age=3600", "no-cache")[min(level, 2)]))
+    if level:
+        etag = '"%x-%x%s"' % (stat[2], size, "-gz" if stat is zipped else "")
+        modified = time.gmtime(stat[2])
+        lines.append(("ETag", etag))
+        lines.append(("Last-Modified", _HttpDate(modified)))
+        code = _Precondition(client._fields, etag, tuple(modified)[:6])
+        if code != 200:
+            return response._Answer(code, lines, None, None, b"")
+        code, start, length = _Range(client, size, etag, lines)
+    lines.append(("Accept-Ranges", "bytes"))
+    if code == 416:
+        return response._Answer(416, [("Content-Range", "bytes */%d" % size)], None, None, b"")
+    if code == 206:
+        lines.append(("Content-Range", "bytes %d-%d/%d" % (start, start + length - 1, size)))
+    try:
+        body = _FileBody(source.Open(path), start, length, server)
+    except OSError:
+        return response.WriteResponseNotFound()
+    return response._Answer(code, lines, contentType, _CharsetOf(contentType), b"", body, length)
+
+
+def _CharsetOf(contentType):
+    return "UTF-8" if contentType.startswith("text/") or contentType.endswith(("javascript", "json", "xml")) else None
+
+
+def _Matches(tags, etag):
+    return tags.strip() == "*" or etag in [tag.strip().replace("W/", "") for tag in tags.split(",")]
+
+
+def _Precondition(fields, etag, modified):
+    """200, 304 or 412 in the order of RFC 9110 section 13.2.2; modified: (year, …, second)."""
+    tags = fields.get("if-match")
+    since = fields.get("if-unmodified-since") if tags is None else None
+    when = since and _ParseHttpDate(since)
+    if tags is not None and not _Matches(tags, etag) or when and modified > when:
+        return 412
+    tags = fields.get("if-none-match")
+    since = fields.get("if-modified-since") if tags is None else None
+    when = since and _ParseHttpDate(since)
+    if tags is not None and _Matches(tags, etag) or when and modified <= when:
+        return 304
+    return 200
+
+
+def _Range(client, size, etag, lines):
+    """-> (200, 206 or 416, start, length): one range of bytes; several, or a broken one, mean all (section 14.2)."""
+    fields = client._fields
+    unit, _, text = fields.get("range", "").partition("=")
+    first, dash, last = text.strip().partition("-")
+    whole = (200, 0, size)
+    if client._line.method != "GET" or unit.strip() != "bytes" or not dash or not (first or last):
+        return whole
+    if _NOT_DIGIT.search(first) or _NOT_DIGIT.search(last) or len(first) > 18 or len(last) > 18:
+        return whole
+    condition = fields.get("if-range")
+    if condition and condition not in (etag, dict(lines)["Last-Modified"]):
+        return whole
+    if not first:
+        start, end = max(0, size - int(last)), size if int(last) else 0
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < int(first):
+            return whole
+    return (206, start, end - start) if start < end else (416, 0, 0)
+
+
+class _FileBody:
+    """Pieces of an open file through the server's one buffer; the next piece overwrites the last."""
+
+    def __init__(self, file, start, length, server):
+        self._file = file
+        self._left = length
+        self._buffer = server._buffer
+        if start:
+            file.seek(start)
+
+    def __next__(self):
+        if not self._left:
+            return None
+        size = min(self._left, len(self._buffer))
+        if _MICROPYTHON:
+            size = self._file.readinto(self._buffer[:size])
+            piece = self._buffer[:size]
+        else:                                   # asyncio and uvloop may keep what they could not send: it must be ours
+            piece = self._file.read(size)
+            size = len(piece)
+        if not size:
+            raise OSError("the file became shorter while it was sent")
+        self._left -= size
+        return piece
+
+    def close(self):
+        self._file.close()
+
+
+def _UrlEscape(url):
+    """A Location in ASCII: what may not stand in a URL is percent-encoded as UTF-8; CR and LF stay, to be refused."""
+    return "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte for byte in url.encode()])
+
+
+def _Attachment(name):
+    """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
+    value = 'attachment; filename="%s"' % plain
+    if plain != name:
+        value += "; filename*=UTF-8''" + "".join(
+            [chr(byte) if _ALNUM.find(chr(byte)) >= 0 else "%%%02X" % byte for byte in name.encode()])
+    return value
+
+
+_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
+# ==============================================================================
+# 10  SERVER
+# ==============================================================================
+# What a program holds: configuration, routes, plugging in, Start and Stop. Limits are attributes, each with a value for
+# a board and one for CPython; set them before Start, on the class or on one server.
+
+_BOARD = _MICROPYTHON and sys.platform not in ("linux", "darwin", "win32", "webassembly")
+
+
+class _Engine:
+    """The asyncio loop that a server runs on, as other threads see it. MicroPython has one loop, so one engine."""
+
+    def __init__(self):
+        self.ident = None                   # the thread that runs it; None: it does not run
+        self.users = 0
+        self.loop = None
+        self._calls = []
+        self._lock = _thread.allocate_lock() if _thread else None
+        self._flag = None
+
+    def IsHere(self):
+        return self.ident is not None and (not _thread or _thread.get_ident() == self.ident)
+
+    def Enter(self):
+        self.ident = _thread.get_ident() if _thread else 1
+        self.users += 1
+        if not _MICROPYTHON:
+            self.loop = asyncio.get_running_loop()
+        elif _thread and not self._flag:
+            self._flag = asyncio.ThreadSafeFlag()
+            self._watch = asyncio.create_task(self._Watch())
+
+    def Leave(self):
+        self.users -= 1
+        if not self.users:
+            if self._flag:
+                self._watch.cancel()
+                self._flag = None
+            self._RunCalls()
+            self.ident = None
+
+    def CallSoon(self, func, *args):
+        """Thread-safe: func(*args) on the engine."""
+        if self.loop:
+            return self.loop.call_soon_threadsafe(func, *args)
+        if self._lock:
+            self._lock.acquire()
+        self._calls.append((func, args))
+        if self._lock:
+            self._lock.release()
+        if self._flag:
+            self._flag.set()
+
+    async def _Watch(self):
+        while True:
+            await self._flag.wait()
+            self._RunCalls()
+
+    def _RunCalls(self):
+        if self._lock:
+            self._lock.acquire()
+        calls, self._calls = self._calls, []
+        if self._lock:
+            self._lock.release()
+        for func, args in calls:
+            try:
+                func(*args)
+            except Exception as error:
+                _PrintError("a call to the engine", error)
+
+
+def _PrintError(text, error=None):
+    """The default log: one line and the traceback, on stderr or the REPL."""
+    print("MicroWebSrv:", text, file=sys.stderr)
+    if error is None:
+        return
+    if _MICROPYTHON:
+        sys.print_exception(error, sys.stderr)
+    else:
+        import traceback
+        traceback.print_exception(type(error), error, error.__traceback__)
+
+
+_engine = _Engine()
+
+
+class MicroWebSrv:
+    """The server: MicroWebSrv(routeHandlers=[(url, method, handler), …], port=80, bindIP='', webPath='/flash/www')."""
+
+    AcceptWebSocketCallback = None
+    MaxWebSocketRecvLen = 1024
+    WebSocketThreaded = True
+    WebSocketStackSize = 4096
+    LetCacheStaticContentLevel = 2              # of files: 0 never, 1 for an hour, 2 with revalidation
+
+    MaxRequestLineLen = 1024 if _BOARD else 8192            # bytes, else 414
+    MaxRequestHeadLen = 4096 if _BOARD else 32768           # bytes, else 431
+    MaxRequestContentLen = 16384 if _BOARD else 1 << 20     # bytes for a plain handler, else 413
+    MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if _BOARD else 1000)
+    MaxWorkers = 2 if _BOARD else 32                        # threads of routes with threaded=True
+    MaxSendQueueLen = 4096 if _BOARD else 1 << 20           # bytes a raw _write may leave waiting
+    HeadTimeoutSec = 10
+    BodyTimeoutSec = 20                                     # and a second for each KiB that came
+    KeepAliveTimeoutSec = 5 if _BOARD else 75
+    SendTimeoutSec = 20                                     # without any progress
+    StopGraceSec = 3
+    BufferLen = 2048 if _BOARD else 16384 if _MICROPYTHON else 65536
+    ErrorCallback = None                                    # (text, exception or None)
+    AccessCallback = None                                   # (httpClient, code)
+
+    now = 0
+    _mimeTypes = {}
+    _docoratedRouteHandlers = []
+    _webSocketRoutes = []
+    _memoLen = 4 if _BOARD else 16 if _MICROPYTHON else 256
+    _static = _Route("/", "GET", _ServeStatic)
+    _transport = None
+    _runLoop = staticmethod(asyncio.run)
+
+    def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
+        self._port = port
+        self._bindIP = bindIP
+        self._source = _Folder(webPath) if isinstance(webPath, str) else webPath
+        self._notFoundUrl = None
+        self._router = _Router()
+        self._decorated = 0
+        self.Upgraders = {}
+        self.Renderers = {}
+        self._lineMemo = {}
+        self._fieldMemo = {}
+        self._prefixes = {}
+        self._links = set()
+        self._jobs = []
+        self._workers = 0
+        self._engine = _engine
+        self._running = False
+        self._listener = None
+        self._lock = _thread.allocate_lock() if _thread else None
+        for route in routeHandlers or ():
+            self.AddRoute(*route)
+        self._AddDecorated()
+        self._PlugIn()
+
+    # -- routes ----------------------------------------------------------------
+
+    @staticmethod
+    def route(url, method="GET", threaded=False):
+        """@MicroWebSrv.route('/path/<arg>', 'GET'): the handler serves this route on every server."""
+        def decorated(handler):
+            MicroWebSrv._docoratedRouteHandlers.append(_Route(url, method, handler, threaded))
+            return handler
+        return decorated
+
+    @staticmethod
+    def webSocketRoute(url):
+        """@MicroWebSrv.webSocketRoute('/chat/<room>'): the accept callback of WebSockets at this path."""
+        def decorated(callback):
+            MicroWebSrv._webSocketRoutes.append(_Route(url, "GET", callback))
+            return callback
+        return decorated
+
+    def AddRoute(self, url, method, handler, threaded=False):
+        """Registers one more route; ValueError or TypeError says what is wrong with it."""
+        self._router.Add(_Route(url, method, handler, threaded))
+
+    def _AddDecorated(self):
+        for route in MicroWebSrv._docoratedRouteHandlers[self._decorated:]:
+            self._router.Add(route)
+            self._decorated += 1
+
+    def GetRouteHandler(self, resUrl, method):
+        """-> (handler, routeArgs or None), or (None, None)."""
+        self._AddDecorated()
+        found = self._router.Find(method.upper(), resUrl)
+        return (found[0].handler, found[1] or None) if found else (None, None)
+
+    def _Find(self, line):
+        """Always a route and its arguments: the path's, or the one that serves files."""
+        segments = None
+        if "%2f" in line.rawPath.lower():           # an encoded slash separates no segments (RFC 3986 section 2.2)
+            segments = [_PercentDecode(text) for text in line.rawPath.split("/")]
+        found = self._router.Find(line.method, line.path, segments)
+        if found is None and line.method == "HEAD":
+            found = self._router.Find("GET", line.path, segments)
+        return found or (self._static, _NO_ARGS)
+
+    def _Allowed(self, line, isFile=False):
+        methods = self._router.Methods(line.path)
+        if isFile:
+            methods.append("GET")
+        if "GET" in methods:
+            methods.append("HEAD")
+        return sorted(set(methods + ["OPTIONS"])) if methods else []
+
+    # -- configuration -----------------------------------------------------------
+
+    @staticmethod
+    def HTMLEscape(s):
+        """& " ' > < as entities."""
+        return _HTMLEscape(s)
+
+    def SetNotFoundPageUrl(self, url=None):
+        """Every path that is not found answers 302 to this URL; None: 404."""
+        self._notFoundUrl = url
+
+    def GetMimeTypeFromFilename(self, filename):
+        """'text/html' for 'a.HTML'; None for an unknown extension."""
+        ext = _FileExt(filename)
+        return self._mimeTypes.get(ext) or _MimeType(ext)
+
+    def _PlugIn(self):
+        """The optional files: absent means off, broken is loud. Now, not at the first request, whose heap is in pieces."""
+        for name in _OPTIONAL:
+            package = __name__.rpartition(".")[0]
+            full = package + "." + name if package else name
+            try:
+                __import__(full)
+            except ImportError as error:
+                if name in str(error):
+                    continue
+                raise
+            sys.modules[full].Attach(self)
+
+    # -- Start and Stop ----------------------------------------------------------
+
+    def Start(self, threaded=True, stackSize=8192):
+        """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
+        if self._running:
+            return
+        self._Open()
+        joins = _InLoop()
+        if joins and not (threaded and _thread and not _MICROPYTHON):
+            self._Adopt()
+        elif self._engine.ident is not None:
+            self._engine.CallSoon(self._Adopt)
+        elif not threaded or not self._StartThread(self._Run, (), stackSize):
+            self._Run()
+
+    async def Serve(self):
+        """Serves in the caller's asyncio loop until Stop()."""
+        if not self._running:
+            self._Open()
+            await self._Serve()
+
+    def Stop(self):
+        """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
+        if not self._running:
+            return
+        if self._engine.IsHere():
+            self._BeginStop()
+        else:
+            self._engine.CallSoon(self._BeginStop)
+            if self._ended:
+                self._ended.acquire()
+                self._ended.release()
+
+    def IsStarted(self):
+        return self._running and not self._stopping
+
+    def _Open(self):
+        self._AddDecorated()
+        if not _MICROPYTHON:
+            self._engine = _Engine()
+        self._listener = _Listen(self._bindIP, self._port)
+        self._buffer = memoryview(bytearray(self.BufferLen))
+        self._running = True
+        self._stopping = False
+        self._ended = _thread.allocate_lock() if _thread else None
+        if self._ended:
+            self._ended.acquire()
+
+    def _Run(self):
+        self._runLoop(self._Serve())
+
+    def _Adopt(self):
+        self._task = asyncio.get_event_loop().create_task(self._Serve())
+
+    async def _Serve(self):
+        engine = self._engine
+        engine.Enter()
+        self._stop = asyncio.Event()
+        self._empty = asyncio.Event()
+        transport = self._transport(self)
+        tick = asyncio.create_task(self._Tick())
+        try:
+            await transport.Open(self._listener)
+            await self._stop.wait()
+        finally:
+            self._stopping = True
+            transport.Close()
+            await self._Farewell()
+            tick.cancel()
+            self._running = False
+            engine.Leave()
+            if self._ended:
+                self._ended.release()
+
+    async def _Farewell(self):
+        self._Each("Stopping")
+        if self._links:
+            try:
+                await asyncio.wait_for(self._empty.wait(), self.StopGraceSec)
+            except asyncio.TimeoutError:
+                pass
+        for link in list(self._links):
+            link.Abort()
+        await asyncio.sleep(0)
+
+    def _BeginStop(self):
+        self._stopping = True
+        self._stop.set()
+
+    def _Each(self, name):
+        for link in list(self._links):
+            try:
+                getattr(link.endpoint, name)()
+            except Exception as error:
+                self._LogError(name, error)
+
+    async def _Tick(self):
+        """The one timer: a coarse clock for all deadlines, and the Date."""
+        while True:
+            await asyncio.sleep(1)
+            self.now += 1
+            self._prefixes.clear()
+            for link in list(self._links):
+                deadline = link.endpoint.deadline
+                if deadline is not None and deadline < self.now:
+                    try:
+                        link.endpoint.Expired()
+                    except Exception as error:
+                        self._LogError("Expired", error)
+
+    # -- what the rooms above ask of it ------------------------------------------
+
+    def _Prefix(self, code, contentType, contentCharset):
+        """The first lines of a response head: kept until the next second, when the Date changes."""
+        key = (code, contentType, contentCharset)
+        prefix = self._prefixes.get(key)
+        if prefix is None:
+            when = time.gmtime()
+            prefix = "HTTP/1.1 %d %s\r\n" % (code, _Reason(code))
+            if when[0] > 2023:                  # a board without a clock says nothing (RFC 9110 section 6.6.1)
+                prefix += "Date: %s\r\n" % _HttpDate(when)
+            if contentType:
+                prefix += _ContentTypeLine(contentType, contentCharset)
+            prefix = prefix.encode()
+            if len(self._prefixes) > 16:
+                self._prefixes.clear()
+            self._prefixes[key] = prefix
+        return prefix
+
+    def _KeepsAlive(self):
+        """An idle connection may not hold the last slot."""
+        return len(self._links) < self.MaxConnections and not self._stopping
+
+    def _Join(self, link):
+        """A new link; False where there is no room and nobody idle: the client is told so."""
+        if len(self._links) >= self.MaxConnections and not self._Evict():
+            return False
+        link.endpoint = _Session(self, link)
+        self._links.add(link)
+        return True
+
+    def _Evict(self):
+        """The connection that has been idle for longest makes room."""
+        oldest = None
+        for link in self._links:
+            if link.endpoint.IsIdle() and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
+                oldest = link
+        if oldest:
+            self._Gone(oldest)
+            oldest.Abort()
+        return oldest is not None
+
+    def _Gone(self, link):
+        """The link is closed, for whatever reason."""
+        if link in self._links:
+            self._links.discard(link)
+            try:
+                link.endpoint.Lost()
+            except Exception as error:
+                self._LogError("Lost", error)
+            if self._stopping and not self._links:
+                self._empty.set()
+
+    def _LogError(self, text, error=None):
+        try:
+            (self.ErrorCallback or _PrintError)(text, error)
+        except Exception as failure:
+            _PrintError("ErrorCallback", failure)
+
+    def _LogAccess(self, client, response):
+        try:
+            self.AccessCallback(client, response._code)
+        except Exception as error:
+            self._LogError("AccessCallback", error)
+
+    def _OnRefused(self, session, error):
+        pass
+
+    def _OnEngine(self):
+        return self._engine.IsHere()
+
+    def _CallSoon(self, func, *args):
+        self._engine.CallSoon(func, *args)
+
+    def _Spawn(self, coroutine):
+        return asyncio.create_task(self._Guard(coroutine))
+
+    async def _Guard(self, coroutine):
+        try:
+            await coroutine
+        except Exception as error:
+            self._LogError("a task failed", error)
+
+    def _OnEngineDo(self, func, *args):
+        """func(*args) on the engine, from any thread; its value or its exception comes back."""
+        if self._engine.IsHere():
+            return func(*args)
+        box = [None, None, _thread.allocate_lock()]
+        box[2].acquire()
+        self._engine.CallSoon(self._Rendezvous, box, func, args)
+        box[2].acquire()
+        if box[1]:
+            raise box[1]
+        return box[0]
+
+    def _Rendezvous(self, box, func, args):
+        try:
+            box[0] = func(*args)
+        except Exception as error:
+            box[1] = error
+        box[2].release()
+
+    def _StartThread(self, func, args, stackSize):
+        """False where no thread can be started."""
+        if not _thread:
+            return False
+        try:
+            if _BOARD and stackSize:
+                _thread.stack_size(stackSize)
+            if _MICROPYTHON:
+                _thread.start_new_thread(func, args)
+            else:
+                import threading
+                threading.Thread(target=func, args=args).start()
+        except (OSError, RuntimeError, MemoryError) as error:
+            self._LogError("no thread could be started", error)
+            return False
+        return True
+
+    def _Work(self, func, *args):
+        """Queues a job for the worker threads; False where there are none."""
+        if not _thread:
+            return False
+        self._lock.acquire()
+        self._jobs.append((func, args))
+        starts = self._workers < self.MaxWorkers
+        self._workers += starts
+        self._lock.release()
+        if starts and not self._StartThread(self._Worker, (), 8192):
+            self._lock.acquire()
+            self._workers -= 1
+            alone = not self._workers and (func, args) in self._jobs
+            if alone:
+                self._jobs.remove((func, args))
+            self._lock.release()
+            return not alone
+        return True
+
+    def _Worker(self):
+        while True:
+            self._lock.acquire()
+            job = self._jobs.pop(0) if self._jobs else None
+            if not job:
+                self._workers -= 1
+            self._lock.release()
+            if not job:
+                return
+            job[0](*job[1])
+
+
+_OPTIONAL = ("microWebSocket", "microWebTemplate", "microWebLoop")
+
+
+def _InLoop():
+    """True inside a running asyncio loop."""
+    if _MICROPYTHON:
+        return asyncio.core.cur_task is not None and _engine.ident in (None, _thread and _thread.get_ident() or 1)
+    try:
+        asyncio.get_running_loop()
+        return True
+    except RuntimeError:
+        return False
+
+
+# ==============================================================================
+# 11  TRANSPORT
+# ==============================================================================
+# Sockets on asyncio, the same on both runtimes: non-blocking sockets, one task for each connection that reads, one more
+# while a client is slow to drain. All of it runs on the engine.
+
+_BACKLOG = 16 if _BOARD else 511
+
+
+def _Listen(bindIP, port):
+    address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
+    listener = socket.socket(address[0], socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address[-1])
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+if _MICROPYTHON:
+    def _Acceptable(listener):
+        yield asyncio.core._io_queue.queue_read(listener)
+
+    async def _Accept(listener):
+        await _Acceptable(listener)
+        return listener.accept()
+
+    def _Recv(sock, buffer):
+        yield asyncio.core._io_queue.queue_read(sock)
+        size = sock.readinto(buffer)
+        while size is None:
+            yield asyncio.core._io_queue.queue_read(sock)
+            size = sock.readinto(buffer)
+        return bytes(buffer[:size])
+
+    def _Writable(sock):
+        yield asyncio.core._io_queue.queue_write(sock)
+
+    def _TrySend(sock, data):
+        return sock.write(data) or 0
+else:
+    def _Accept(listener):
+        return asyncio.get_running_loop().sock_accept(listener)
+
+    def _Recv(sock, buffer):
+        return asyncio.get_running_loop().sock_recv(sock, len(buffer))
+
+    async def _Writable(sock):
+        loop = asyncio.get_running_loop()
+        writable = asyncio.Event()
+        loop.add_writer(sock.fileno(), writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(sock.fileno())
+
+    def _TrySend(sock, data):
+        try:
+            return sock.send(data)
+        except BlockingIOError:
+            return 0
+
+
+class _Link:
+    """One socket, as an endpoint sees it."""
+
+    endpoint = None
+    _out = None             # what the socket did not take yet
+    _closing = False
+    _dead = False
+    _drains = False
+    _calls = False
+    _resumed = None         # an Event while reading is paused
+
+    def __init__(self, server, sock, address):
+        self._server = server
+        self._sock = sock
+        self._address = address
+
+    def GetAddr(self):
+        address = self._address
+        if isinstance(address, tuple):
+            return address[:2]
+        address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
+        return socket.inet_ntop(address[0], address[1]), address[2]
+
+    def Backlog(self):
+        return len(self._out) if self._out else 0
+
+    def Send(self, data):
+        if self._dead:
+            return
+        if self._out:
+            self._out += data
+            return
+        try:
+            size = _TrySend(self._sock, data)
+        except OSError:
+            return self.Abort()
+        if size < len(data):
+            self._out = bytearray(data[size:])
+            self._StartDrain()
+
+    def CallDrained(self):
+        """endpoint.Drained() soon, when the backlog is 0."""
+        self._calls = True
+        self._StartDrain()
+
+    def Settle(self, most, timeoutSec):
+        return self.Backlog() <= most
+
+    def Close(self):
+        self._closing = True
+        if not self._out:
+            self.Abort()
+
+    def _StartDrain(self):
+        if not self._drains:
+            self._drains = True
+            asyncio.create_task(self._Drain())
+
+    async def _Drain(self):
+        try:
+            while not self._dead and (self._out or self._calls):
+                if self._out:
+                    await _Writable(self._sock)
+                    size = _TrySend(self._sock, self._out)
+                    self._out = self._out[size:] if size < len(self._out) else None
+                else:
+                    await asyncio.sleep(0)
+                if not self._out and not self._dead:
+                    self._calls = False
+                    self.endpoint.Drained()
+        except OSError:
+            self.Abort()
+        self._drains = False
+        if self._closing:
+            self.Abort()
+
+    def Pause(self):
+        if not self._resumed:
+            self._resumed = asyncio.Event()
+
+    def Resume(self):
+        resumed, self._resumed = self._resumed, None
+        if resumed:
+            resumed.set()
+
+    def Finish(self):
+        """The last answer was sent: what still comes is read until the client closes, or the deadline."""
+
+    def Abort(self):
+        if not self._dead:
+            self._dead = True
+            if self._task is not _CurrentTask():
+                self._task.cancel()
+
+    def Start(self):
+        self._task = asyncio.create_task(self._Run())
+
+    async def _Run(self):
+        server = self._server
+        try:
+            while not self._dead:
+                if self._resumed:
+                    await self._resumed.wait()
+                data = await _Recv(self._sock, server._buffer)
+                if data:
+                    self.endpoint.Received(data)
+                elif self.endpoint.Ended():
+                    await asyncio.Event().wait()        # until the last answer is sent and Abort() ends this task
+                else:
+                    break
+        except OSError:
+            pass
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            server._LogError("a connection failed", error)
+        self._dead = True
+        self._sock.close()
+        server._Gone(self)
+
+
+def _CurrentTask():
+    if _MICROPYTHON:
+        return asyncio.core.cur_task
+    return asyncio.current_task()
+
+
+class _Transport:
+    """Accepts on the listener until it is closed. Nothing that accept() raises ends it."""
+
+    def __init__(self, server):
+        self._server = server
+
+    async def Open(self, listener):
+        self._listener = listener
+        self._task = asyncio.create_task(self._AcceptAll())
+
+    def Close(self):
+        self._task.cancel()
+        self._listener.close()
+
+    async def _AcceptAll(self):
+        while True:
+            try:
+                sock, address = await _Accept(self._listener)
+                self._Welcome(sock, address)
+            except Exception as error:
+                self._server._LogError("accept", error)
+                await asyncio.sleep(0.2)
+
+    def _Welcome(self, sock, address):
+        sock.setblocking(False)
+        try:
+            sock.setsockopt(6, 1, 1)            # IPPROTO_TCP, TCP_NODELAY
+        except (OSError, AttributeError):
+            pass
+        link = _Link(self._server, sock, address)
+        if self._server._Join(link):
+            link.Start()
+        else:
+            _TrySend(sock, b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n"
+                           b"Retry-After: 1\r\n\r\n")
+            sock.close()
+
+
+MicroWebSrv._transport = _Transport
