@@ -2,7 +2,6 @@
 # Copy it beside microWebSrv.py to use it; without it the portable transport serves.
 
 import asyncio
-import sys
 
 _BUSY = (b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
 
@@ -115,7 +114,6 @@ def _RunLoop(coroutine):
 
 
 def Attach(server):
-    """Plugs the transport into the server; does nothing on MicroPython."""
-    if sys.implementation.name != "micropython":
-        server._transport = _FastTransport
-        server._runLoop = _RunLoop
+    """Plugs the transport into the server."""
+    server._transport = _FastTransport
+    server._runLoop = _RunLoop

@@ -1836,7 +1836,7 @@ class _Engine:
         if not _MICROPYTHON:
             self.loop = asyncio.get_running_loop()
         elif _thread and not self._flag:
-            self._flag = asyncio.ThreadSafeFlag()
+            self._flag = _NewWake()
             self._watch = asyncio.create_task(self._Watch())
 
     def Leave(self):
@@ -1844,7 +1844,8 @@ class _Engine:
         if not self.users:
             if self._flag:
                 self._watch.cancel()
-                self._flag = None
+                flag, self._flag = self._flag, None
+                _Close(flag)
             self._RunCalls()
             self.ident = None
 
@@ -2290,7 +2291,7 @@ class MicroWebSrv:
             job[0](*job[1])
 
 
-_OPTIONAL = ("microWebSocket", "microWebTemplate", "microWebLoop")
+_OPTIONAL = ("microWebSocket", "microWebTemplate") + (() if _MICROPYTHON else ("microWebLoop",))
 
 
 def _InLoop():
@@ -2348,6 +2349,32 @@ if _MICROPYTHON:
 
     def _TrySend(sock, data):
         return sock.write(data) or 0
+
+    class _Wake:
+        """A ThreadSafeFlag for the unix port, where that one would be polled a thousand times a second and with
+        every request: a datagram to ourselves."""
+
+        def __init__(self):
+            self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._sock.setblocking(False)
+            for _ in range(50):                 # there is no getsockname() to ask for a port that the system chose
+                port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
+                self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
+                try:
+                    return self._sock.bind(self._address)
+                except OSError:
+                    pass
+            raise OSError("no local port is free")
+
+        def set(self):
+            self._sock.sendto(b"!", self._address)
+
+        def wait(self):
+            yield asyncio.core._io_queue.queue_read(self._sock)
+            self._sock.recv(64)
+
+        def close(self):
+            self._sock.close()
 else:
     def _Accept(listener):
         return asyncio.get_running_loop().sock_accept(listener)
@@ -2537,3 +2564,4 @@ class _Transport:
 
 
 MicroWebSrv._transport = _Transport
+_NewWake = _Wake if _MICROPYTHON and not _BOARD else getattr(asyncio, "ThreadSafeFlag", None)

@@ -1,0 +1,62 @@
+# The floor of an interpreter: an asyncio responder that parses nothing and always says the same: floor.py PORT
+import asyncio
+import sys
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
+
+if sys.implementation.name == "micropython":
+    import socket
+    from asyncio import core
+
+    def Serve(sock, buffer):
+        closes = None
+        while True:
+            yield core._io_queue.queue_read(sock)
+            size = sock.readinto(buffer)
+            if not size:
+                break
+            if closes is None:
+                closes = buffer.find(b"close", 0, size) >= 0
+            sock.write(HELLO)
+            if closes:
+                break
+        sock.close()
+
+    def Listen(port):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        listener.listen(511)
+        listener.setblocking(False)
+        buffer = bytearray(1024)
+        while True:
+            yield core._io_queue.queue_read(listener)
+            sock, _ = listener.accept()
+            sock.setblocking(False)
+            asyncio.create_task(Serve(sock, buffer))
+
+    async def Main(port):
+        print("READY", port)
+        await Listen(port)
+else:
+    class Responder(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            self.transport.write(HELLO)
+            if b"close" in data:
+                self.transport.close()
+
+    async def Main(port):
+        server = await asyncio.get_running_loop().create_server(Responder, "127.0.0.1", port, backlog=511)
+        print("READY", port, flush=True)
+        await server.serve_forever()
+
+if sys.implementation.name != "micropython":
+    try:
+        import uvloop
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    except ImportError:
+        pass
+asyncio.run(Main(int(sys.argv[1])))
