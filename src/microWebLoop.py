@@ -33,7 +33,7 @@ class _FastLink(asyncio.Protocol):
         self.Backlog = transport.get_write_buffer_size
         self.Close = transport.close
         self.Abort = transport.abort
-        if not self._server._Join(self):
+        if not self._server._Admit(self):
             transport.write(_BUSY)
             transport.close()
 
@@ -69,6 +69,9 @@ class _FastLink(asyncio.Protocol):
     def Resume(self):
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def Kill(self):
+        self._server._Gone(self)
 
     def Finish(self):
         if self._transport.can_write_eof() and not self._transport.is_closing():

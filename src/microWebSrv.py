@@ -80,39 +80,26 @@ def _Utf8(data, strict=False):
         return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
 
 
-def _Latin1(data):
-    """A field value as text: UTF-8 where it is, else one character a byte (RFC 9110 section 5.5, obs-text)."""
-    try:
-        return data.decode()
-    except UnicodeError:
-        return "".join([chr(byte) for byte in data])
-
-
-def _HexByte(text):
-    """'4a' -> 74, -1 if these are not two hexadecimal digits (int() would take ' 4' and '+4')."""
-    try:
-        return int(text, 16) if len(text) == 2 and text[0] not in " +-_" and text[1] not in " _" else -1
-    except ValueError:
-        return -1
-
-
 def _PercentDecode(text, strict=False):
     """Text with its %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
     if "%" not in text:
         return text
-    parts = text.split("%")
-    data = bytearray(parts[0].encode())
+    parts = text.encode().split(b"%")
+    data = bytearray(parts[0])
     for part in parts[1:]:
-        byte = _HexByte(part[:2])
-        if byte >= 0:
-            data.append(byte)
+        pair = part[:2]
+        if len(pair) == 2 and not _NOT_HEX.search(pair):
+            data.append(int(pair, 16))
             part = part[2:]
         elif strict:
             raise ValueError("a % without two hexadecimal digits")
         else:
             data.append(37)
-        data.extend(part.encode())
-    return _Utf8(data, strict)
+        data.extend(part)
+    return _Utf8(bytes(data), strict)
+
+
+_NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
 def _ParseQuery(text):
@@ -189,7 +176,7 @@ class _HttpError(Exception):
 # the same client sends the same field section again and again, so both halves are shared between requests.
 
 class _RequestLine:
-    """method and target as they came; path decoded, rawPath and query not; minor: 0 or 1; authority: of an absolute-form."""
+    """method and target as they came; path decoded, rawPath and query not; authority of an absolute-form, or None."""
 
     def __init__(self, method, target, rawPath, query, minor, authority):
         self.method = method
@@ -201,50 +188,30 @@ class _RequestLine:
         self.authority = authority
 
 
-class _Fields:
-    """The field section: a dict-like of lower-case names, looked up in any case; and what rules the framing."""
+class _Fields(dict):
+    """The field section: a dict of lower-case names, looked up in any case; and what in it rules the framing."""
 
-    def __init__(self):
-        self._byName = {}
-        self.contentLength = None
-        self.chunked = False
-        self.close = False
-        self.keepAlive = False
-        self.expect = False
-        self.upgrade = None
+    contentLength = None
+    chunked = close = keepAlive = expect = False
+    upgrade = None
 
     def Add(self, name, value):
-        before = self._byName.get(name)
+        before = self.get(name)
         if before is not None:              # RFC 9110 section 5.3; cookies are joined with ; (RFC 6265 section 5.4)
             value = before + ("; " if name == "cookie" else ", ") + value
-        self._byName[name] = value
+        super().__setitem__(name, value)
 
     def get(self, name, default=None):
-        return self._byName.get(name.lower(), default)
+        return super().get(name.lower(), default)
 
     def __getitem__(self, name):
-        return self._byName[name.lower()]
+        return super().__getitem__(name.lower())
 
     def __contains__(self, name):
-        return name.lower() in self._byName
+        return self.get(name) is not None
 
-    def __iter__(self):
-        return iter(self._byName)
-
-    def __len__(self):
-        return len(self._byName)
-
-    def keys(self):
-        return self._byName.keys()
-
-    def values(self):
-        return self._byName.values()
-
-    def items(self):
-        return self._byName.items()
-
-    def __repr__(self):
-        return repr(self._byName)
+    def __setitem__(self, name, value):
+        raise TypeError("the request's header fields can't be changed")     # other requests share them
 
 
 # ==============================================================================
@@ -262,7 +229,6 @@ _NOT_FIELD_TEXT = re.compile(b"[^\t\r\n -~\x80-\xff]")
 _NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
 _NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%:\\[\\]\\-]")
 _NOT_DIGIT = re.compile("[^0-9]")
-_NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 _METHODS = {b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT", b"DELETE": "DELETE", b"PATCH": "PATCH",
             b"OPTIONS": "OPTIONS"}
@@ -334,6 +300,14 @@ def _ParseRequestLine(line):
     return request
 
 
+def _FieldText(value):
+    """UTF-8 where it is, else one character a byte (RFC 9110 section 5.5: obs-text is opaque)."""
+    try:
+        return value.decode()
+    except UnicodeError:
+        return "".join([chr(byte) for byte in value])
+
+
 def _FieldName(name, known={}):
     """Field name bytes -> lower-case str. The names seen are kept: their check costs more than their memory."""
     lower = known.get(name)
@@ -369,7 +343,7 @@ def _ParseFields(block):
         if not colon:
             raise _HttpError(400, "header field without a colon")
         # obs-fold and a space before the colon are no token (RFC 9112 sections 5.1 and 5.2)
-        fields.Add(_FieldName(name), _Latin1(value.strip(b" \t")))
+        fields.Add(_FieldName(name), _FieldText(value.strip(b" \t")))
     _ReadFraming(fields)
     return fields
 
@@ -418,7 +392,7 @@ def _CheckCodings(codings, length):
 
 def _BodyReader(line, fields):
     """RFC 9112 section 6.3, the steps for a request, in its order; None: there is no body."""
-    if line.minor and not line.authority and "host" not in fields:
+    if line.minor and "host" not in fields:
         raise _HttpError(400, "missing Host")
     if fields.chunked:
         if not line.minor:                              # section 6.1: its framing is faulty
@@ -551,7 +525,7 @@ _EVENT_FIELDS = ("id", "event", "retry")
 
 
 def _EventBytes(event):
-    """A str, or a dict with data and optional id, event, retry -> one event of a text/event-stream (HTML standard 9.2.5)."""
+    """A str, or a dict of data and optional id, event, retry -> one event (HTML standard, section 9.2.5)."""
     lines = []
     if not isinstance(event, dict):
         event = {"data": event}
@@ -734,6 +708,7 @@ def _Remember(memo, raw, value, most):
 
 import asyncio
 import os
+import select
 import socket
 import time
 
@@ -880,7 +855,7 @@ class _Router:
         return self._First(self._patterns, method, path, segments or (path.split("/") if self._patterns else None))
 
     def Knows(self, method):
-        return any([route.method == method for route in self._all])
+        return method in [route.method for route in self._all]
 
     def Methods(self, path, segments=None):
         """The methods that have a route for this path."""
@@ -1016,10 +991,13 @@ class HttpResponse:
     def __init__(self, client):
         self._client = client
 
-    def _Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None):
+    def _Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
         if self._code is not None:
             return False
-        lines, names = _FieldLines(headers) if headers else (b"", _NO_ARGS)
+        names = _NO_ARGS
+        if headers:
+            more, names = _FieldLines(headers)
+            lines += more
         if "content-type" in names:
             contentType = None
         session = self._client._session
@@ -1065,7 +1043,12 @@ class HttpResponse:
         if held is not True:
             self._held = True
             self._Do(session.Answer, held[0], held[1], held[2], held[3], b"", _PUSHED, None)
-        return self._Do(session.Piece, bytes(data))
+        if not (session._route and session._route.threaded) or session.server._OnEngine():
+            return session.Piece(bytes(data))
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        session.server._OnEngineDo(session.Piece, bytes(data), lock)
+        return lock.acquire()
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
@@ -1117,12 +1100,13 @@ class HttpResponse:
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file with its validators, ranges and .gz sibling; 404 where there is none."""
-        return _SendFile(self, _FOLDER, filepath, contentType, headers)
+        contentType = contentType or self._client.GetServer().GetMimeTypeFromFilename(filepath)
+        return _SendFile(self, _FOLDER, filepath, contentType or "application/octet-stream", headers)
 
     def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
         headers = list(headers.items() if hasattr(headers, "items") else headers or ())
         headers.append(("Content-Disposition", _Attachment(attachmentName)))
-        return _SendFile(self, _FOLDER, filepath, None, headers)
+        return self.WriteResponseFile(filepath, None, headers)
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
         return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
@@ -1184,6 +1168,7 @@ class _Session(_Connection):
     _timed = False          # the head that has begun has its deadline
     _answered = False
     _chunked = False
+    response = None
     _source = None
     _route = None
     _event = None           # set when content arrived, the link drained or the client went
@@ -1224,12 +1209,17 @@ class _Session(_Connection):
         return self._state == _ANSWER and not self.lost
 
     def IsIdle(self):
-        return self._state == _READ_HEAD and not self.HeadBegun()
+        """Between two requests; a new connection has a second to say something."""
+        return self._state == _READ_HEAD and not self.HeadBegun() and (
+            self.response is not None or self.deadline < self.server.now + self.server.HeadTimeoutSec)
 
     def Stopping(self):
         self.keepAlive = False
-        if self.IsIdle():
+        if self._state == _READ_HEAD and not self.HeadBegun():
             self.link.Close()
+        elif hasattr(self._source, "__aiter__"):            # it may never end by itself
+            self._task.cancel()
+            self.End()
 
     def Expired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
@@ -1267,7 +1257,7 @@ class _Session(_Connection):
         server = self.server
         fields = self.fields
         self.client = client = HttpClient(self)
-        self.response = response = HttpResponse(client)
+        self.response = HttpResponse(client)
         if fields.upgrade and self.line.minor and not self.reader and fields.upgrade in server.Upgraders:
             self._route = None
             return self._Call(server.Upgraders[fields.upgrade])
@@ -1328,8 +1318,9 @@ class _Session(_Connection):
         await self._Wait()
 
     async def _Wait(self):
-        self._event = event = asyncio.Event()
-        await event.wait()
+        if not self._event:
+            self._event = asyncio.Event()
+        await self._event.wait()
 
     def _Wake(self):
         event, self._event = self._event, None
@@ -1377,7 +1368,8 @@ class _Session(_Connection):
         """A handler's exception: 500 without internals, or a cut where the head has already left."""
         if isinstance(error, _HttpError) and response._code is None:
             return self._Refuse(error)
-        self.server._LogError("%s %s" % (response._client._line.method, response._client._line.target), error)
+        if not (self.lost and isinstance(error, OSError)):      # a client that left is no error of ours
+            self.server._LogError("%s %s" % (response._client._line.method, response._client._line.target), error)
         if response._code is None or response._held and response._held is not True:
             response._code = response._held = None
             response.WriteResponseInternalServerError()
@@ -1431,13 +1423,24 @@ class _Session(_Connection):
             self._Pump()
         return True
 
-    def Piece(self, data):
-        """Content of an answer whose length was not known; False when the client can't take more now."""
+    def Piece(self, data, lock=None):
+        """Content of an answer whose length was not known. The lock of a worker is released when the client has
+        drained; a plain handler blocks the engine as long. OSError when the client is gone, so that loops end."""
+        link = self.link
+        server = self.server
+        if data and not self.lost:
+            link.Send(_Chunk(data) if self._chunked else data)
+        if lock and link.Backlog() and not self.lost:
+            self._lock = lock
+            self.deadline = server.now + server.SendTimeoutSec
+        elif lock:
+            lock.release()
+        elif not link.Settle(server.MaxSendQueueLen, server.SendTimeoutSec):
+            link.Abort()
+            self.lost = True
         if self.lost:
-            return False
-        if data:
-            self.link.Send(_Chunk(data) if self._chunked else data)
-        return self.link.Settle(self.server.MaxSendQueueLen, self.server.SendTimeoutSec)
+            raise OSError(104, "the client is gone")
+        return True
 
     def End(self):
         self._source = None
@@ -1596,7 +1599,8 @@ class _Folder:
         """Security: after all symbolic links are followed, the file is still below the root."""
         if hasattr(os, "path"):
             root = os.path.realpath(self.root)
-            return os.path.realpath(self.root + path).startswith(root + os.sep) or not path.strip("/")
+            real = os.path.realpath(self.root + path)
+            return real == root or real.startswith(root if root.endswith(os.sep) else root + os.sep)
         if sys.platform not in ("linux", "darwin"):
             return True                         # the file systems of boards have no links
         folder = self.root
@@ -1611,7 +1615,7 @@ _FOLDER = _Folder("")
 
 
 def _SafePath(path):
-    """Security: only plain names reach the file system. None for '..', hidden files, drives, backslashes, control bytes."""
+    """Security: only plain names reach the file system; None for '..', hidden files, drives, backslashes, controls."""
     for char in "\\:\x00":
         if char in path:
             return None
@@ -1627,40 +1631,59 @@ def _ServeStatic(client, response):
     server = client.GetServer()
     line = client._line
     method = line.method
-    if method not in _METHODS.values() and not server._router.Knows(method):
-        return response.WriteResponseNotImplemented()
+    path, stat = _Locate(server, line.path)
+    if stat and stat[0] and line.path[-1] != "/":
+        query = "?" + line.query if line.query else ""
+        return response.WriteResponse(301, {"Location": _UrlEscape(path + "/" + query)}, None, None, None)
+    isFile = bool(path and (not stat[0] if stat else _Gzipped(server, server._source, path)))
+    if method not in ("GET", "HEAD") or not isFile:
+        return _Decline(server, response, line, isFile)
+    if path.endswith(".pyhtml"):
+        return response.WriteResponsePyHTMLFile(server._source.root + path)
+    contentType = server.GetMimeTypeFromFilename(path)
+    if not contentType:                     # that keeps the programs of a board private
+        return response.WriteResponseForbidden()
+    return _SendFile(response, server._source, path, contentType, None, stat)
+
+
+def _Locate(server, path):
+    """-> the safe path and its stat; the index page in the place of a folder that has one."""
     source = server._source
-    path = _SafePath(line.path)
+    path = _SafePath(path)
     stat = path and source.Stat(path)
-    if stat and not source.Holds(path):
-        stat = None
-    if stat and stat[0]:
-        if line.path[-1] != "/":
-            query = "?" + line.query if line.query else ""
-            return response.WriteResponse(301, {"Location": _UrlEscape(path + "/" + query)}, None, None, None)
+    if not stat or not server._Holds(path):
+        return path, None
+    if stat[0] and path[-1] == "/":
         for name in _INDEX_PAGES:
-            stat = source.Stat(path + name)
-            if stat and source.Holds(path + name):
-                path += name
-                break
-    isFile = bool(stat and not stat[0]) or bool(path) and _Gzipped(source, path) is not None
+            index = source.Stat(path + name)
+            if index and not index[0] and server._Holds(path + name):
+                return path + name, index
+    return path, stat
+
+
+def _Decline(server, response, line, isFile):
+    """There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404."""
+    method = line.method
     allow = server._Allowed(line, isFile)
     if method == "OPTIONS" and (allow or line.target == "*"):
         return response.WriteResponse(204, {"Allow": ", ".join(allow or ["GET", "HEAD", "OPTIONS"])}, None, None, None)
-    if allow and (method not in ("GET", "HEAD") or not isFile):
+    if method not in _METHODS.values() and not server._router.Knows(method):
+        return response.WriteResponseNotImplemented()
+    if allow:
         return response.WriteResponseMethodNotAllowed(allow)
-    if not isFile:
-        return response.WriteResponseNotFound()
-    if path.endswith(".pyhtml"):
-        return response.WriteResponsePyHTMLFile(source.root + path)
-    if not server.GetMimeTypeFromFilename(path):
-        return response.WriteResponseForbidden()
-    return _SendFile(response, source, path, None, None)
+    return response.WriteResponseNotFound()
 
 
-def _Gzipped(source, path):
-    stat = source.Stat(path + ".gz") if path[-1] != "/" else None
-    return stat if stat and not stat[0] else None
+def _Gzipped(server, source, path):
+    """The stat of the .gz sibling or None; that there is none is believed for a second."""
+    path += ".gz"
+    if path[-4] == "/" or server._held.get(path) is False:
+        return None
+    stat = source.Stat(path)
+    if not stat or stat[0]:
+        server._held[path] = False
+        return None
+    return stat
 
 
 def _Accepts(fields, coding):
@@ -1672,47 +1695,61 @@ def _Accepts(fields, coding):
     return False
 
 
-def _SendFile(response, source, path, contentType, headers):
-    """RFC 9110: 200, 206, 304, 404, 412 or 416 for a file, as its validators and the request say."""
+def _SendFile(response, source, path, contentType, headers, stat=None):
+    """RFC 9110: 200, 206, 304, 404, 406, 412 or 416 for a file, as its validators and the request say."""
     client = response._client
     server = client.GetServer()
-    stat = source.Stat(path)
-    zipped = _Gzipped(source, path)
+    stat = stat or source.Stat(path)
+    zipped = _Gzipped(server, source, path)
     if stat and stat[0] or not stat and not zipped:
         return response.WriteResponseNotFound()
-    contentType = contentType or server.GetMimeTypeFromFilename(path) or "application/octet-stream"
-    lines = list(headers.items() if hasattr(headers, "items") else headers or ())
+    coding = ""
     if zipped:
-        lines.append(("Vary", "Accept-Encoding"))
+        coding = "Vary: Accept-Encoding\r\n"
         if _Accepts(client._fields, "gzip"):
-            lines.append(("Content-Encoding", "gzip"))
+            coding += "Content-Encoding: gzip\r\n"
             path += ".gz"
             stat = zipped
         elif not stat:
-            return response._WriteError(406, lines)
+            return response._WriteError(406, {"Vary": "Accept-Encoding"})
+    etag, modified, date, lines = _Validators(server, path, stat, coding)
     size = stat[1]
     code, start, length = 200, 0, size
-    level = server.LetCacheStaticContentLevel
-    lines.append(("Cache-Control", ("no-store", "max-age=3600", "no-cache")[min(level, 2)]))
-    if level:
-        etag = '"%x-%x%s"' % (stat[2], size, "-gz" if stat is zipped else "")
-        modified = time.gmtime(stat[2])
-        lines.append(("ETag", etag))
-        lines.append(("Last-Modified", _HttpDate(modified)))
-        code = _Precondition(client._fields, etag, tuple(modified)[:6])
+    if etag:
+        code = _Precondition(client._fields, etag, modified)
         if code != 200:
-            return response._Answer(code, lines, None, None, b"")
-        code, start, length = _Range(client, size, etag, lines)
-    lines.append(("Accept-Ranges", "bytes"))
+            return response._Answer(code, headers, None, None, b"", None, None, lines)
+        if "range" in client._fields:
+            code, start, length = _Range(client, size, etag, date)
     if code == 416:
-        return response._Answer(416, [("Content-Range", "bytes */%d" % size)], None, None, b"")
+        return response._Answer(416, {"Content-Range": "bytes */%d" % size}, None, None, b"")
     if code == 206:
-        lines.append(("Content-Range", "bytes %d-%d/%d" % (start, start + length - 1, size)))
+        lines += b"Content-Range: bytes %d-%d/%d\r\n" % (start, start + length - 1, size)
     try:
         body = _FileBody(source.Open(path), start, length, server)
     except OSError:
         return response.WriteResponseNotFound()
-    return response._Answer(code, lines, contentType, _CharsetOf(contentType), b"", body, length)
+    return response._Answer(code, headers, contentType, _CharsetOf(contentType), b"", body, length, lines)
+
+
+def _Validators(server, path, stat, coding):
+    """-> (ETag, (year, …, second), HTTP-date, field lines), made anew when the file has changed."""
+    level = server.LetCacheStaticContentLevel
+    known = server._validators.get(path)
+    if known and known[0] == stat and known[1] == level and known[2] == coding:
+        return known[3]
+    etag = modified = date = None
+    lines = "%sCache-Control: %s\r\n" % (coding, ("no-store", "max-age=3600", "no-cache")[level])
+    if level:
+        modified = tuple(time.gmtime(stat[2]))[:7]
+        date = _HttpDate(modified)
+        modified = modified[:6]
+        etag = '"%x-%x%s"' % (stat[2], stat[1], "-gz" if "gzip" in coding else "")
+        lines += "ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: bytes\r\n" % (etag, date)
+    if len(server._validators) >= server._memoLen:
+        server._validators.clear()
+    server._validators[path] = (stat, level, coding, (etag, modified, date, lines.encode()))
+    return server._validators[path][3]
 
 
 def _CharsetOf(contentType):
@@ -1738,7 +1775,7 @@ def _Precondition(fields, etag, modified):
     return 200
 
 
-def _Range(client, size, etag, lines):
+def _Range(client, size, etag, date):
     """-> (200, 206 or 416, start, length): one range of bytes; several, or a broken one, mean all (section 14.2)."""
     fields = client._fields
     unit, _, text = fields.get("range", "").partition("=")
@@ -1749,7 +1786,7 @@ def _Range(client, size, etag, lines):
     if _NOT_DIGIT.search(first) or _NOT_DIGIT.search(last) or len(first) > 18 or len(last) > 18:
         return whole
     condition = fields.get("if-range")
-    if condition and condition not in (etag, dict(lines)["Last-Modified"]):
+    if condition and condition not in (etag, date):
         return whole
     if not first:
         start, end = max(0, size - int(last)), size if int(last) else 0
@@ -1824,7 +1861,7 @@ class _Engine:
         self.users = 0
         self.loop = None
         self._calls = []
-        self._lock = _thread.allocate_lock() if _thread else None
+        self._lock = _NewLock()
         self._flag = None
 
     def IsHere(self):
@@ -1841,42 +1878,62 @@ class _Engine:
 
     def Leave(self):
         self.users -= 1
-        if not self.users:
-            if self._flag:
-                self._watch.cancel()
-                flag, self._flag = self._flag, None
-                _Close(flag)
-            self._RunCalls()
-            self.ident = None
+        if self.users:
+            return
+        if self._flag:
+            self._watch.cancel()
+            _Close(self._flag)
+            self._flag = None
+        self._RunCalls(True)
 
     def CallSoon(self, func, *args):
-        """Thread-safe: func(*args) on the engine."""
-        if self.loop:
-            return self.loop.call_soon_threadsafe(func, *args)
-        if self._lock:
-            self._lock.acquire()
-        self._calls.append((func, args))
-        if self._lock:
-            self._lock.release()
+        """Thread-safe: func(*args) on the engine; False if it does not run any more."""
+        with self._lock:
+            if self.ident is None:
+                return False
+            self._calls.append((func, args))
         if self._flag:
             self._flag.set()
+        elif self.loop:
+            try:
+                self.loop.call_soon_threadsafe(self._RunCalls)
+            except RuntimeError:
+                pass                        # the loop has just ended: Leave() has made the call
+        return True
 
     async def _Watch(self):
         while True:
             await self._flag.wait()
             self._RunCalls()
 
-    def _RunCalls(self):
-        if self._lock:
-            self._lock.acquire()
-        calls, self._calls = self._calls, []
-        if self._lock:
-            self._lock.release()
+    def _RunCalls(self, last=False):
+        with self._lock:
+            calls, self._calls = self._calls, []
+            if last:
+                self.ident = None
         for func, args in calls:
             try:
                 func(*args)
             except Exception as error:
                 _PrintError("a call to the engine", error)
+
+
+class _NoLock:
+    """Where there are no threads there is nothing to lock."""
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *args):
+        pass
+
+    def acquire(self):
+        pass
+
+    release = acquire
+
+
+_NewLock = _thread.allocate_lock if _thread else _NoLock
 
 
 def _PrintError(text, error=None):
@@ -1939,13 +1996,15 @@ class MicroWebSrv:
         self._lineMemo = {}
         self._fieldMemo = {}
         self._prefixes = {}
+        self._held = {}
+        self._validators = {}
         self._links = set()
         self._jobs = []
         self._workers = 0
         self._engine = _engine
         self._running = False
         self._listener = None
-        self._lock = _thread.allocate_lock() if _thread else None
+        self._lock = _NewLock()
         for route in routeHandlers or ():
             self.AddRoute(*route)
         self._AddDecorated()
@@ -2019,7 +2078,7 @@ class MicroWebSrv:
         return self._mimeTypes.get(ext) or _MimeType(ext)
 
     def _PlugIn(self):
-        """The optional files: absent means off, broken is loud. Now, not at the first request, whose heap is in pieces."""
+        """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
         for name in _OPTIONAL:
             package = __name__.rpartition(".")[0]
             full = package + "." + name if package else name
@@ -2041,10 +2100,13 @@ class MicroWebSrv:
         joins = _InLoop()
         if joins and not (threaded and _thread and not _MICROPYTHON):
             self._Adopt()
-        elif self._engine.ident is not None:
-            self._engine.CallSoon(self._Adopt)
+        elif self._engine.CallSoon(self._Adopt):            # MicroPython: another server's thread runs the one loop
+            if not threaded:
+                self._Join()
         elif not threaded or not self._StartThread(self._Run, (), stackSize):
             self._Run()
+        elif _MICROPYTHON and not _BOARD:
+            sys.atexit(self._Join)          # a program that ends here goes on serving, as it does on CPython
 
     async def Serve(self):
         """Serves in the caller's asyncio loop until Stop()."""
@@ -2060,12 +2122,15 @@ class MicroWebSrv:
             self._BeginStop()
         else:
             self._engine.CallSoon(self._BeginStop)
-            if self._ended:
-                self._ended.acquire()
-                self._ended.release()
+            self._ended.acquire()
+            self._ended.release()
 
     def IsStarted(self):
         return self._running and not self._stopping
+
+    def _Join(self):
+        while self._running:                # a lock would not let a KeyboardInterrupt through
+            time.sleep(0.1)
 
     def _Open(self):
         self._AddDecorated()
@@ -2075,12 +2140,24 @@ class MicroWebSrv:
         self._buffer = memoryview(bytearray(self.BufferLen))
         self._running = True
         self._stopping = False
-        self._ended = _thread.allocate_lock() if _thread else None
-        if self._ended:
-            self._ended.acquire()
+        self._ended = _NewLock()
+        self._ended.acquire()
 
     def _Run(self):
-        self._runLoop(self._Serve())
+        try:
+            self._runLoop(self._Serve())
+        finally:
+            if self._running:               # KeyboardInterrupt left MicroPython's loop as it stood
+                self._listener.close()
+                for link in list(self._links):
+                    link.Kill()
+                self._End()
+                asyncio.new_event_loop()
+
+    def _End(self):
+        self._running = False
+        self._engine.Leave()
+        self._ended.release()
 
     def _Adopt(self):
         self._task = asyncio.get_event_loop().create_task(self._Serve())
@@ -2089,7 +2166,7 @@ class MicroWebSrv:
         engine = self._engine
         engine.Enter()
         self._stop = asyncio.Event()
-        self._empty = asyncio.Event()
+        self._left = asyncio.Event()            # set when a link has gone
         transport = self._transport(self)
         tick = asyncio.create_task(self._Tick())
         try:
@@ -2100,21 +2177,22 @@ class MicroWebSrv:
             transport.Close()
             await self._Farewell()
             tick.cancel()
-            self._running = False
-            engine.Leave()
-            if self._ended:
-                self._ended.release()
+            self._End()
 
     async def _Farewell(self):
         self._Each("Stopping")
-        if self._links:
+        until = self.now + self.StopGraceSec
+        while self._links and self.now < until:
+            self._left.clear()
             try:
-                await asyncio.wait_for(self._empty.wait(), self.StopGraceSec)
+                await asyncio.wait_for(self._left.wait(), 1)
             except asyncio.TimeoutError:
                 pass
         for link in list(self._links):
             link.Abort()
-        await asyncio.sleep(0)
+        for _ in range(10):
+            if self._links:
+                await asyncio.sleep(0)
 
     def _BeginStop(self):
         self._stopping = True
@@ -2133,6 +2211,7 @@ class MicroWebSrv:
             await asyncio.sleep(1)
             self.now += 1
             self._prefixes.clear()
+            self._held.clear()
             for link in list(self._links):
                 deadline = link.endpoint.deadline
                 if deadline is not None and deadline < self.now:
@@ -2160,11 +2239,21 @@ class MicroWebSrv:
             self._prefixes[key] = prefix
         return prefix
 
+    def _Holds(self, path):
+        """webPath's own check for links that lead out of it, asked once a second for each path."""
+        held = self._held.get(path)
+        if held is None:
+            if len(self._held) > 32:
+                self._held.clear()
+            holds = getattr(self._source, "Holds", None)
+            held = self._held[path] = not holds or holds(path)
+        return held
+
     def _KeepsAlive(self):
         """An idle connection may not hold the last slot."""
         return len(self._links) < self.MaxConnections and not self._stopping
 
-    def _Join(self, link):
+    def _Admit(self, link):
         """A new link; False where there is no room and nobody idle: the client is told so."""
         if len(self._links) >= self.MaxConnections and not self._Evict():
             return False
@@ -2191,8 +2280,7 @@ class MicroWebSrv:
                 link.endpoint.Lost()
             except Exception as error:
                 self._LogError("Lost", error)
-            if self._stopping and not self._links:
-                self._empty.set()
+            self._left.set()
 
     def _LogError(self, text, error=None):
         try:
@@ -2213,7 +2301,7 @@ class MicroWebSrv:
         return self._engine.IsHere()
 
     def _CallSoon(self, func, *args):
-        self._engine.CallSoon(func, *args)
+        return self._engine.CallSoon(func, *args)
 
     def _Spawn(self, coroutine):
         return asyncio.create_task(self._Guard(coroutine))
@@ -2228,10 +2316,10 @@ class MicroWebSrv:
         """func(*args) on the engine, from any thread; its value or its exception comes back."""
         if self._engine.IsHere():
             return func(*args)
-        box = [None, None, _thread.allocate_lock()]
+        box = [False, None, _thread.allocate_lock()]
         box[2].acquire()
-        self._engine.CallSoon(self._Rendezvous, box, func, args)
-        box[2].acquire()
+        if self._engine.CallSoon(self._Rendezvous, box, func, args):
+            box[2].acquire()
         if box[1]:
             raise box[1]
         return box[0]
@@ -2264,30 +2352,26 @@ class MicroWebSrv:
         """Queues a job for the worker threads; False where there are none."""
         if not _thread:
             return False
-        self._lock.acquire()
-        self._jobs.append((func, args))
-        starts = self._workers < self.MaxWorkers
-        self._workers += starts
-        self._lock.release()
-        if starts and not self._StartThread(self._Worker, (), 8192):
-            self._lock.acquire()
+        with self._lock:
+            self._jobs.append((func, args))
+            starts = self._workers < self.MaxWorkers
+            self._workers += starts
+        if not starts or self._StartThread(self._Worker, (), 8192):
+            return True
+        with self._lock:
             self._workers -= 1
-            alone = not self._workers and (func, args) in self._jobs
+            alone = not self._workers and self._jobs
             if alone:
-                self._jobs.remove((func, args))
-            self._lock.release()
-            return not alone
-        return True
+                self._jobs.pop()
+        return not alone
 
     def _Worker(self):
         while True:
-            self._lock.acquire()
-            job = self._jobs.pop(0) if self._jobs else None
-            if not job:
-                self._workers -= 1
-            self._lock.release()
-            if not job:
-                return
+            with self._lock:
+                job = self._jobs.pop(0) if self._jobs else None
+                if not job:
+                    self._workers -= 1
+                    return
             job[0](*job[1])
 
 
@@ -2347,6 +2431,11 @@ if _MICROPYTHON:
     def _Writable(sock):
         yield asyncio.core._io_queue.queue_write(sock)
 
+    def _IsWritable(sock, timeoutSec):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        return bool(poll.poll(timeoutSec * 1000))
+
     def _TrySend(sock, data):
         return sock.write(data) or 0
 
@@ -2381,6 +2470,9 @@ else:
 
     def _Recv(sock, buffer):
         return asyncio.get_running_loop().sock_recv(sock, len(buffer))
+
+    def _IsWritable(sock, timeoutSec):
+        return bool(select.select((), (sock,), (), timeoutSec)[1])
 
     async def _Writable(sock):
         loop = asyncio.get_running_loop()
@@ -2444,7 +2536,19 @@ class _Link:
         self._StartDrain()
 
     def Settle(self, most, timeoutSec):
-        return self.Backlog() <= most
+        """Blocks until at most so many bytes wait; False where the client does not drain."""
+        while self.Backlog() > most and not self._dead:
+            if not _IsWritable(self._sock, timeoutSec):
+                return False
+            self._Flush()
+        return not self._dead
+
+    def _Flush(self):
+        try:
+            size = _TrySend(self._sock, self._out)
+            self._out = self._out[size:] if size < len(self._out) else None
+        except OSError:
+            self.Abort()
 
     def Close(self):
         self._closing = True
@@ -2461,8 +2565,8 @@ class _Link:
             while not self._dead and (self._out or self._calls):
                 if self._out:
                     await _Writable(self._sock)
-                    size = _TrySend(self._sock, self._out)
-                    self._out = self._out[size:] if size < len(self._out) else None
+                    if self._out:
+                        self._Flush()
                 else:
                     await asyncio.sleep(0)
                 if not self._out and not self._dead:
@@ -2491,6 +2595,12 @@ class _Link:
             self._dead = True
             if self._task is not _CurrentTask():
                 self._task.cancel()
+
+    def Kill(self):
+        """Without the loop, which does not run any more."""
+        self._dead = True
+        self._sock.close()
+        self._server._Gone(self)
 
     def Start(self):
         self._task = asyncio.create_task(self._Run())
@@ -2525,6 +2635,9 @@ def _CurrentTask():
     return asyncio.current_task()
 
 
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+
+
 class _Transport:
     """Accepts on the listener until it is closed. Nothing that accept() raises ends it."""
 
@@ -2540,13 +2653,42 @@ class _Transport:
         self._listener.close()
 
     async def _AcceptAll(self):
+        server = self._server
+        failures = 0
         while True:
             try:
+                await self._Room()
                 sock, address = await _Accept(self._listener)
+                failures = 0
                 self._Welcome(sock, address)
             except Exception as error:
-                self._server._LogError("accept", error)
+                failures += 1
+                if failures == 1:
+                    server._LogError("accept", error)
+                server._Evict()                 # too many open files: fewer connections
+                if failures > 5:
+                    self._Reopen()
                 await asyncio.sleep(0.2)
+
+    def _Reopen(self):
+        """The network has gone and the listener with it."""
+        try:
+            self._listener.close()
+            self._listener = self._server._listener = _Listen(self._server._bindIP, self._server._port)
+        except OSError:
+            pass
+
+    async def _Room(self):
+        """Clients wait in the backlog while every slot is busy with something that ends soon."""
+        server = self._server
+        while len(server._links) >= server.MaxConnections and not server._Evict():
+            if not [link for link in server._links if link.endpoint.deadline is not None]:
+                return                          # sockets and streams for ever: the next client gets a 503
+            server._left.clear()
+            try:
+                await asyncio.wait_for(server._left.wait(), 1)
+            except asyncio.TimeoutError:
+                pass
 
     def _Welcome(self, sock, address):
         sock.setblocking(False)
@@ -2555,11 +2697,10 @@ class _Transport:
         except (OSError, AttributeError):
             pass
         link = _Link(self._server, sock, address)
-        if self._server._Join(link):
+        if self._server._Admit(link):
             link.Start()
         else:
-            _TrySend(sock, b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n"
-                           b"Retry-After: 1\r\n\r\n")
+            _TrySend(sock, _BUSY)
             sock.close()
 
 
