@@ -178,6 +178,8 @@ class _HttpError(Exception):
 class _RequestLine:
     """method and target as they came; path decoded, rawPath and query not; authority of an absolute-form, or None."""
 
+    segments = None         # of a path that holds an encoded slash, which separates none (RFC 3986 section 2.2)
+
     def __init__(self, method, target, rawPath, query, minor, authority):
         self.method = method
         self.target = target
@@ -295,6 +297,8 @@ def _ParseRequestLine(line):
     if "%" in path:
         try:
             request.path = _PercentDecode(path, True)
+            if "%2f" in path.lower():
+                request.segments = [_PercentDecode(text) for text in path.split("/")]
         except ValueError:
             raise _HttpError(400, "malformed percent-encoding in the path")
     return request
@@ -547,7 +551,7 @@ def _EventBytes(event):
 # ==============================================================================
 # THE state machine: Receive(bytes), then Next() until it says NEED. It reads one request at a time and reads the
 # next one only when EndResponse() was called: answers leave in order, and a client that pipelines waits in its own
-# socket. `limits` is anything with MaxRequestLineLen, MaxRequestHeadLen and the two memos.
+# socket. Of the server it needs MaxRequestLineLen, MaxRequestHeadLen and the two memos.
 
 _NEED = const(0)                # more bytes, or first the answer
 _HEAD = const(1)                # line, fields and reader are set; reader None: there is no body
@@ -566,13 +570,15 @@ _CLOSE_LINE = b"Connection: close\r\n"
 class _Connection:
     """One connection of HTTP/1.1 (RFC 9112): bytes in, events out, response heads out."""
 
-    def __init__(self, limits):
-        self._limits = limits
-        self._data = b""
-        self._pos = 0
-        self._searched = 0
-        self._state = _READ_HEAD
-        self.keepAlive = True
+    # On the class until they change: a connection that has said nothing holds next to nothing.
+    _data = b""
+    _pos = 0
+    _searched = 0
+    _state = _READ_HEAD
+    keepAlive = True
+
+    def __init__(self, server):
+        self.server = server
 
     def Receive(self, data):
         """Bytes that arrived; Next() says what they were."""
@@ -581,7 +587,8 @@ class _Connection:
             self._data = self._data[self._pos:] + data
         else:
             self._data = data
-            self._searched = 0
+            if self._searched:
+                self._searched = 0
         self._pos = 0
 
     def Next(self):
@@ -604,24 +611,24 @@ class _Connection:
         end = data.find(b"\r\n\r\n", self._searched if self._searched > pos else pos)
         if end < 0:
             return self._HeadNotYet(data, pos)
-        limits = self._limits
-        if end - pos > limits.MaxRequestHeadLen:
+        server = self.server
+        if end - pos > server.MaxRequestHeadLen:
             raise _HttpError(431, "request head too long")
         eol = data.find(b"\r\n", pos)
-        if eol - pos > limits.MaxRequestLineLen:
+        if eol - pos > server.MaxRequestLineLen:
             raise _HttpError(414, "request line too long")
         raw = data[pos:eol]
-        memo = limits._lineMemo
+        memo = server._lineMemo
         line = memo.get(raw)
         if line is None:
             line = _ParseRequestLine(raw)
-            _Remember(memo, raw, line, limits._memoLen)
+            _Remember(memo, raw, line, server._memoLen)
         raw = data[eol + 2:end]
-        memo = limits._fieldMemo
+        memo = server._fieldMemo
         fields = memo.get(raw)
         if fields is None:
             fields = _ParseFields(raw)
-            _Remember(memo, raw, fields, limits._memoLen)
+            _Remember(memo, raw, fields, server._memoLen)
         self._pos = end + 4
         self.line = line
         self.fields = fields
@@ -634,9 +641,9 @@ class _Connection:
     def _HeadNotYet(self, data, pos):
         size = len(data) - pos
         eol = data.find(b"\r\n", pos)
-        if (size if eol < 0 else eol - pos) > self._limits.MaxRequestLineLen:
+        if (size if eol < 0 else eol - pos) > self.server.MaxRequestLineLen:
             raise _HttpError(414, "request line too long")
-        if size > self._limits.MaxRequestHeadLen:
+        if size > self.server.MaxRequestHeadLen:
             raise _HttpError(431, "request head too long")
         # Whoever ends lines with LF alone would wait for us for ever: say it now.
         pairs = data.count(b"\r\n", pos)
@@ -663,6 +670,8 @@ class _Connection:
 
     def Framing(self, code, length):
         """The last field lines of a response head and the empty line. length None: not known (RFC 9112 section 6)."""
+        if length is not None and self.keepAlive and self.line.minor and code not in _BODILESS and code >= 200:
+            return b"Content-Length: %d\r\n\r\n" % length
         keep = b"\r\n"
         if length is None and not self.line.minor:
             self.keepAlive = False                      # section 6.3, step 8: the end of the connection is the end
@@ -832,7 +841,7 @@ class _Router:
         self._all.append(route)
         if route._names is None:
             if not self._First(self._patterns, route.method, route.path):
-                self._exact.setdefault(route.path, {}).setdefault(route.method, route)
+                self._exact.setdefault(route.path, {}).setdefault(route.method, (route, _NO_ARGS))
         else:
             self._patterns.append(route)
 
@@ -851,7 +860,7 @@ class _Router:
             segments = segments and segments[:-1]
         routes = self._exact.get(path)
         if routes and method in routes and not segments:
-            return routes[method], _NO_ARGS
+            return routes[method]
         return self._First(self._patterns, method, path, segments or (path.split("/") if self._patterns else None))
 
     def Knows(self, method):
@@ -1005,12 +1014,14 @@ class HttpResponse:
             return False
         if "connection" in names and names["connection"].lower() == "close":
             session.keepAlive = False
-        args = (code, contentType, contentCharset, lines, body, source, length)
         if not body and source is None and code not in _BODILESS:
             self._code = code
-            self._held = args
+            self._held = (code, contentType, contentCharset, lines, body, source, length)
             return not session.lost
-        return self._Do(session.Answer, *args)
+        if session._route and session._route.threaded:
+            return session.server._OnEngineDo(
+                session.Answer, code, contentType, contentCharset, lines, body, source, length)
+        return session.Answer(code, contentType, contentCharset, lines, body, source, length)
 
     def _Do(self, func, *args):
         session = self._client._session
@@ -1058,12 +1069,13 @@ class HttpResponse:
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
-        if not content:
-            content, contentType = b"", None
-        elif isinstance(content, str):
+        if isinstance(content, str):
             content = _Encode(content, contentCharset)
+        elif not isinstance(content or b"", (bytes, bytearray, memoryview)):
+            raise TypeError("content must be str or bytes, not %s" % type(content))
         if content and not contentType:
             contentType = "application/octet-stream"
+        content = content or b""
         return self._Answer(code, headers, contentType, contentCharset, content)
 
     def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
@@ -1076,6 +1088,8 @@ class HttpResponse:
 
     def WriteResponseEventStream(self, events, headers=None):
         """events: an iterable or async iterable of str, or dict(data=, event=, id=, retry=), as text/event-stream."""
+        if self._code is not None:
+            return False
         headers = list(headers.items() if hasattr(headers, "items") else headers or ())
         headers.append(("Cache-Control", "no-store"))
         self._client._session.encode = _EventBytes
@@ -1157,6 +1171,7 @@ class HttpResponse:
 
 
 _PUSHED = object()          # a source that is pushed piece by piece instead of pulled
+_DONE = object()            # the response of an exchange that is over
 
 
 class _Session(_Connection):
@@ -1176,7 +1191,6 @@ class _Session(_Connection):
     _lock = None            # of a worker that waits for the link to drain
 
     def __init__(self, server, link):
-        _Connection.__init__(self, server)
         self.server = server
         self.link = link
         self.deadline = server.now + server.HeadTimeoutSec
@@ -1271,7 +1285,7 @@ class _Session(_Connection):
         server = self.server
         self.deadline = server.now + server.BodyTimeoutSec
         self._credit = 0
-        if route is server._static:             # it has no use for content
+        if route is server._static[0]:          # it has no use for content
             return self._Call(route.handler)
         if not route.isAsync and (self.fields.contentLength or 0) > server.MaxRequestContentLen:
             server._LogError("413: %d bytes, MaxRequestContentLen is %d"
@@ -1366,6 +1380,13 @@ class _Session(_Connection):
 
     def _Failed(self, response, error):
         """A handler's exception: 500 without internals, or a cut where the head has already left."""
+        try:
+            self._AnswerFailure(response, error)
+        except Exception as failure:            # no memory even for that
+            self.link.Abort()
+            self.server._LogError("a failure could not be answered", failure)
+
+    def _AnswerFailure(self, response, error):
         if isinstance(error, _HttpError) and response._code is None:
             return self._Refuse(error)
         if not (self.lost and isinstance(error, OSError)):      # a client that left is no error of ours
@@ -1401,17 +1422,17 @@ class _Session(_Connection):
             self.keepAlive = False
         if source is None:
             length = len(body)
-        head = server._Prefix(code, contentType, contentCharset) + lines + self.Framing(code, length)
+        prefix = server._Prefix(code, contentType, contentCharset)
+        framing = self.Framing(code, length)
         self.response._code = code
-        if not self.SendsBody(code):
-            body = b""
-            if source is not None:
-                _Close(source)
-                source = None
-                self._chunked = False
+        head = b"".join((prefix, lines, framing, body if self.SendsBody(code) else b""))
+        if source is not None and not self.SendsBody(code):
+            _Close(source)
+            source = None
+            self._chunked = False
         self._source = source
         if source is None:
-            self.link.Send(head + body if body else head)
+            self.link.Send(head)
             self._Complete()
         elif hasattr(source, "__aiter__"):
             self.link.Send(head)
@@ -1510,6 +1531,9 @@ class _Session(_Connection):
             if not self.lost:
                 self.server._LogError("%s: the answer broke off" % self.line.target, error)
                 self.link.Abort()
+        finally:
+            if hasattr(source, "aclose"):
+                await source.aclose()
 
     def _CloseSource(self, endless=False):
         """endless: only one that may never end, an async source: whoever closed his half of it has gone."""
@@ -1537,6 +1561,8 @@ class _Session(_Connection):
             server._LogAccess(self.client, self.response)
         self._source = self.encode = None
         left = self.HeadBegun() or self._state != _ANSWER
+        self.client = self._route = self._args = None
+        self.response = _DONE
         if self.EndResponse():
             self.deadline = server.now + server.KeepAliveTimeoutSec
             self.link.Resume()
@@ -1980,7 +2006,7 @@ class MicroWebSrv:
     _docoratedRouteHandlers = []
     _webSocketRoutes = []
     _memoLen = 4 if _BOARD else 16 if _MICROPYTHON else 256
-    _static = _Route("/", "GET", _ServeStatic)
+    _static = (_Route("/", "GET", _ServeStatic), _NO_ARGS)
     _transport = None
     _runLoop = staticmethod(asyncio.run)
 
@@ -2045,16 +2071,13 @@ class MicroWebSrv:
 
     def _Find(self, line):
         """Always a route and its arguments: the path's, or the one that serves files."""
-        segments = None
-        if "%2f" in line.rawPath.lower():           # an encoded slash separates no segments (RFC 3986 section 2.2)
-            segments = [_PercentDecode(text) for text in line.rawPath.split("/")]
-        found = self._router.Find(line.method, line.path, segments)
+        found = self._router.Find(line.method, line.path, line.segments)
         if found is None and line.method == "HEAD":
-            found = self._router.Find("GET", line.path, segments)
-        return found or (self._static, _NO_ARGS)
+            found = self._router.Find("GET", line.path, line.segments)
+        return found or self._static
 
     def _Allowed(self, line, isFile=False):
-        methods = self._router.Methods(line.path)
+        methods = self._router.Methods(line.path, line.segments)
         if isFile:
             methods.append("GET")
         if "GET" in methods:
