@@ -55,12 +55,8 @@ class _FastLink(asyncio.Protocol):
     def GetAddr(self):
         return self._transport.get_extra_info("peername")[:2]
 
-    def CallDrained(self):
-        if not self.Backlog():
-            asyncio.get_running_loop().call_soon(self.resume_writing)
-
     def Settle(self, most, timeoutSec):
-        return self.Backlog() <= most
+        return self.Backlog() <= most and not self._transport.is_closing()
 
     def Pause(self):
         if not self._transport.is_closing():

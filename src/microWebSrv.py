@@ -521,29 +521,26 @@ def _Encode(text, charset):
     return text.encode()
 
 
+def _UrlEscape(url):
+    """A Location in ASCII: what may not stand in a URL is percent-encoded as UTF-8; CR and LF stay, to be refused."""
+    return "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte for byte in url.encode()])
+
+
+def _Attachment(name):
+    """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
+    value = 'attachment; filename="%s"' % plain
+    if plain != name:
+        value += "; filename*=UTF-8''" + "".join(
+            [chr(byte) if _ALNUM.find(chr(byte)) >= 0 else "%%%02X" % byte for byte in name.encode()])
+    return value
+
+
+_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
 def _Chunk(data):
     return b"%x\r\n" % len(data) + data + b"\r\n"
-
-
-_EVENT_FIELDS = ("id", "event", "retry")
-
-
-def _EventBytes(event):
-    """A str, or a dict of data and optional id, event, retry -> one event (HTML standard, section 9.2.5)."""
-    lines = []
-    if not isinstance(event, dict):
-        event = {"data": event}
-    for name in _EVENT_FIELDS:
-        value = event.get(name)
-        if value is not None:
-            lines.append("%s: %s" % (name, _CheckValue(str(value))))
-    data = event.get("data")
-    if data is not None:
-        if not isinstance(data, str):
-            data = json.dumps(data)
-        for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-            lines.append("data: " + line)
-    return ("\n".join(lines) + "\n\n").encode()
 
 
 # ==============================================================================
@@ -725,6 +722,24 @@ try:
     import _thread
 except ImportError:
     _thread = None
+
+
+class _NoLock:
+    """Where there are no threads there is nothing to lock."""
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *args):
+        pass
+
+    def acquire(self):
+        pass
+
+    release = acquire
+
+
+_NewLock = _thread.allocate_lock if _thread else _NoLock
 
 
 # ==============================================================================
@@ -1006,6 +1021,8 @@ class HttpResponse:
         names = _NO_ARGS
         if headers:
             more, names = _FieldLines(headers)
+            if "cache-control" in names:        # instead of the first of a file's own lines
+                lines = lines[lines.find(b"\n") + 1:]
             lines += more
         if "content-type" in names:
             contentType = None
@@ -1018,48 +1035,53 @@ class HttpResponse:
             self._code = code
             self._held = (code, contentType, contentCharset, lines, body, source, length)
             return not session.lost
-        if session._route and session._route.threaded:
-            return session.server._OnEngineDo(
+        if session.IsOnThread():
+            _CheckValue(contentType or "")
+            self._code = code
+            return session.server._CallSoon(
                 session.Answer, code, contentType, contentCharset, lines, body, source, length)
         return session.Answer(code, contentType, contentCharset, lines, body, source, length)
-
-    def _Do(self, func, *args):
-        session = self._client._session
-        if session._route and session._route.threaded:
-            return session.server._OnEngineDo(func, *args)
-        return func(*args)
 
     def _Finish(self):
         """The handler has returned: what it held back leaves, and nothing at all is 204."""
         if self._code is None:
             self._Answer(204, None, None, None, b"")
-        held = self._held
+        held, self._held = self._held, None
         if held:
-            self._held = None
             session = self._client._session
-            self._Do(session.End) if held is True else self._Do(session.Answer, *held)
+            func, args = (session.End, ()) if held is True else (session.Answer, held)
+            if session.IsOnThread():
+                session.server._CallSoon(func, *args)
+            else:
+                func(*args)
 
     def _write(self, data, strEncoding="ISO-8859-1"):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         session = self._client._session
         if isinstance(data, str):
             data = _Encode(data, strEncoding)
-        held = self._held
         if self._code is None:                  # not even a head: the program speaks HTTP itself, to the end
             self._code = 200
+            self._held = True
             session.keepAlive = session._chunked = False
-            self._held = held = True
+        held = self._held
         if not held:
             return False
+        self._held = True
+        onThread = session.IsOnThread()
         if held is not True:
-            self._held = True
-            self._Do(session.Answer, held[0], held[1], held[2], held[3], b"", _PUSHED, None)
-        if not (session._route and session._route.threaded) or session.server._OnEngine():
-            return session.Piece(bytes(data))
-        lock = _thread.allocate_lock()
-        lock.acquire()
-        session.server._OnEngineDo(session.Piece, bytes(data), lock)
-        return lock.acquire()
+            args = held[:4] + (b"", _PUSHED, None)
+            session.server._CallSoon(session.Answer, *args) if onThread else session.Answer(*args)
+        if not onThread:
+            session.Piece(data)
+        else:
+            lock = _NewLock()
+            lock.acquire()
+            if session.server._CallSoon(session.Piece, bytes(data), lock):
+                lock.acquire()
+        if session.lost:
+            raise OSError(104, "the client is gone")    # programs that write for ever end by this
+        return True
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
@@ -1087,13 +1109,9 @@ class HttpResponse:
         return self._Answer(code, headers, contentType, contentCharset, b"", pieces if isAsync else iter(pieces))
 
     def WriteResponseEventStream(self, events, headers=None):
-        """events: an iterable or async iterable of str, or dict(data=, event=, id=, retry=), as text/event-stream."""
-        if self._code is not None:
-            return False
-        headers = list(headers.items() if hasattr(headers, "items") else headers or ())
-        headers.append(("Cache-Control", "no-store"))
-        self._client._session.encode = _EventBytes
-        return self.WriteResponseStream(events, "text/event-stream", None, headers)
+        """events: a MicroWebEvents, an iterable or an async iterable, as text/event-stream; 501 without microWebEvents.py."""
+        write = self._client.GetServer()._writeEvents
+        return write(self, events, headers) if write else self.WriteResponseNotImplemented()
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
         """The rendered template; 501 without microWebTemplate.py, 404 without the file."""
@@ -1101,7 +1119,7 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteResponseNotImplemented()
-        if not _FOLDER.Stat(filepath):
+        if not server._IsFile(filepath):
             return self.WriteResponseNotFound()
         values = dict(vars or {})
         if self._vars:
@@ -1114,8 +1132,7 @@ class HttpResponse:
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file with its validators, ranges and .gz sibling; 404 where there is none."""
-        contentType = contentType or self._client.GetServer().GetMimeTypeFromFilename(filepath)
-        return _SendFile(self, _FOLDER, filepath, contentType or "application/octet-stream", headers)
+        return self._client.GetServer()._SendFile(self, filepath, contentType, headers)
 
     def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
         headers = list(headers.items() if hasattr(headers, "items") else headers or ())
@@ -1175,19 +1192,17 @@ _DONE = object()            # the response of an exchange that is over
 
 
 class _Session(_Connection):
-    """The HTTP endpoint of a link."""
+    """The HTTP endpoint of a link: one exchange after the other."""
 
     lost = False
-    encode = None           # event -> bytes, of an event stream
+    client = response = _route = None
     _advancing = False
     _timed = False          # the head that has begun has its deadline
-    _answered = False
+    _answered = False       # the answer is queued whole
     _chunked = False
-    response = None
-    _source = None
-    _route = None
-    _event = None           # set when content arrived, the link drained or the client went
+    _source = None          # what the content is pulled from
     _task = None
+    _event = None           # set when content arrived, the link drained or the client went
     _lock = None            # of a worker that waits for the link to drain
 
     def __init__(self, server, link):
@@ -1198,29 +1213,31 @@ class _Session(_Connection):
     # -- the endpoint of a link ----------------------------------------------
 
     def Received(self, data):
-        if self._state == _CLOSED:
-            return                          # lingering: what still comes is dropped
-        self.Receive(data)
-        self._Advance()
-
-    def Lost(self):
-        self.lost = True
-        self._state = _CLOSED
-        self._CloseSource()
-        self._Wake()
+        if self._state != _CLOSED:          # else it lingers: what still comes is dropped
+            self.Receive(data)
+            self._Advance()
 
     def Drained(self):
         self._Wake()
-        if self._source is not None and self._source is not _PUSHED:
-            self._Pump()
-        elif self._answered:
+        if self._answered:
             self._Complete()
 
     def Ended(self):
         """The client sends no more. True: it still waits for an answer (a half-closed connection)."""
         self.keepAlive = False
-        self._CloseSource(True)
-        return self._state == _ANSWER and not self.lost
+        if hasattr(self._source, "__aiter__"):      # that may never end: whoever closed his half of it has gone
+            return False
+        return self._state == _ANSWER
+
+    def Lost(self):
+        self.lost = True
+        self._state = _CLOSED
+        self._DropSource()
+        self._Wake()
+
+    def IsOnThread(self):
+        """A worker thread is calling: what it writes goes to the engine."""
+        return self._route is not None and self._route.threaded and not self.server._OnEngine()
 
     def IsIdle(self):
         """Between two requests; a new connection has a second to say something."""
@@ -1231,13 +1248,13 @@ class _Session(_Connection):
         self.keepAlive = False
         if self._state == _READ_HEAD and not self.HeadBegun():
             self.link.Close()
-        elif hasattr(self._source, "__aiter__"):            # it may never end by itself
-            self._task.cancel()
+        elif hasattr(self._source, "__aiter__"):
+            self._DropSource()
             self.End()
 
     def Expired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
-        if self._state == _READ_BODY and not self._answered or self._state == _READ_HEAD and self.HeadBegun():
+        if not self._answered and (self._state == _READ_BODY or self._state == _READ_HEAD and self.HeadBegun()):
             self._Refuse(_HttpError(408, "the request took too long"))
         else:
             self.link.Abort()
@@ -1269,17 +1286,17 @@ class _Session(_Connection):
         self.deadline = None
         self._timed = self._answered = False
         server = self.server
-        fields = self.fields
+        upgrade = self.fields.upgrade
         self.client = client = HttpClient(self)
         self.response = HttpResponse(client)
-        if fields.upgrade and self.line.minor and not self.reader and fields.upgrade in server.Upgraders:
+        if upgrade and upgrade in server.Upgraders and self.line.minor and not self.reader:
             self._route = None
-            return self._Call(server.Upgraders[fields.upgrade])
-        self._route, self._args = route, args = server._Find(self.line)
-        if not self.reader:
-            self._Call(route.handler)
+            return self._Call(server.Upgraders[upgrade])
+        self._route, self._args = server._Find(self.line)
+        if self.reader:
+            self._OnContent(self._route, client)
         else:
-            self._OnContent(route, client)
+            self._Call(self._route.handler)
 
     def _OnContent(self, route, client):
         server = self.server
@@ -1288,14 +1305,15 @@ class _Session(_Connection):
         if route is server._static[0]:          # it has no use for content
             return self._Call(route.handler)
         if not route.isAsync and (self.fields.contentLength or 0) > server.MaxRequestContentLen:
-            server._LogError("413: %d bytes, MaxRequestContentLen is %d"
-                             % (self.fields.contentLength, server.MaxRequestContentLen))
-            raise _HttpError(413, "content too large")
+            self._TooLarge()
         client._ended = False
-        if self.fields.expect and not self.HeadBegun() and self.line.minor:
+        if self.fields.expect and self.line.minor and not self.HeadBegun():
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if route.isAsync:
             self._Call(route.handler)
+
+    def _TooLarge(self):
+        raise _HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
 
     def _OnBody(self, event):
         server = self.server
@@ -1310,24 +1328,25 @@ class _Session(_Connection):
             if event == _END:
                 self._Complete()
             return
-        if len(client._content) + len(piece) > server.MaxRequestContentLen and not self._route.isAsync:
-            raise _HttpError(413, "content too large")
+        isAsync = self._route.isAsync
+        if not isAsync and len(client._content) + len(piece) > server.MaxRequestContentLen:
+            self._TooLarge()
         client._content = client._content + piece if client._content else piece
         if event == _END:
             client._ended = True
             self.deadline = None
-            if not self._route.isAsync:
+            if not isAsync:
                 self._Call(self._route.handler)
-        elif self._route.isAsync and len(client._content) > server.BufferLen:
+        elif isAsync and len(client._content) > server.BufferLen:
             self.link.Pause()
         self._Wake()
 
     async def MoreContent(self, client, whole):
         """Waits for content; _HttpError(413) where a handler wants the whole of too much."""
         if whole and len(client._content) > self.server.MaxRequestContentLen:
-            raise _HttpError(413, "content too large")
+            self._TooLarge()
         if self.lost or self.client is not client:
-            raise OSError("the client is gone")
+            raise OSError(104, "the client is gone")
         self.link.Resume()
         await self._Wait()
 
@@ -1347,29 +1366,27 @@ class _Session(_Connection):
     def _Call(self, handler):
         """One handler, with two arguments or three; a coroutine goes on as a task."""
         client, response, route = self.client, self.response, self._route
-        if route and route.threaded and self.server._Work(self._CallOnThread, handler, client, response):
+        args = (client, response)
+        if route and self._args is not _NO_ARGS:
+            args = (client, response, self._args)
+        if route and route.threaded and self.server._Work(self._CallOnThread, handler, args):
             return
         try:
-            result = self._Invoke(handler, client, response)
+            result = handler(*args)
             if result is None or not hasattr(result, "send"):
                 response._Finish()
             else:
                 client._isAsync = True
-                self._task = self.server._Spawn(self._Await(result, response))
+                self.server._Spawn(self._Await(result, response))
         except Exception as error:
             self._Failed(response, error)
 
-    def _Invoke(self, handler, client, response):
-        if self._route and self._args is not _NO_ARGS:
-            return handler(client, response, self._args)
-        return handler(client, response)
-
-    def _CallOnThread(self, handler, client, response):
+    def _CallOnThread(self, handler, args):
         try:
-            self._Invoke(handler, client, response)
-            response._Finish()
+            handler(*args)
+            args[1]._Finish()
         except Exception as error:
-            self.server._CallSoon(self._Failed, response, error)
+            self.server._CallSoon(self._Failed, args[1], error)
 
     async def _Await(self, coroutine, response):
         try:
@@ -1381,32 +1398,32 @@ class _Session(_Connection):
     def _Failed(self, response, error):
         """A handler's exception: 500 without internals, or a cut where the head has already left."""
         try:
-            self._AnswerFailure(response, error)
+            if isinstance(error, _HttpError) and response._code is None:
+                return self._Refuse(error)
+            if not (self.lost and isinstance(error, OSError)):      # a client that left is no error of ours
+                line = response._client._line
+                self.server._LogError("%s %s" % (line.method, line.target), error)
+            if response._code is None or isinstance(response._held, tuple):
+                response._code = response._held = None
+                response.WriteResponseInternalServerError()
+            elif self.response is response and not self._answered:
+                self.link.Abort()
         except Exception as failure:            # no memory even for that
             self.link.Abort()
             self.server._LogError("a failure could not be answered", failure)
-
-    def _AnswerFailure(self, response, error):
-        if isinstance(error, _HttpError) and response._code is None:
-            return self._Refuse(error)
-        if not (self.lost and isinstance(error, OSError)):      # a client that left is no error of ours
-            self.server._LogError("%s %s" % (response._client._line.method, response._client._line.target), error)
-        if response._code is None or response._held and response._held is not True:
-            response._code = response._held = None
-            response.WriteResponseInternalServerError()
-        elif self.response is response and not self._answered:
-            self.link.Abort()
 
     def _Refuse(self, error):
         """Answers the message that broke a rule, then closes: its end can't be trusted."""
         self.keepAlive = False
         if self._answered or self._source is not None:
             return self.link.Abort()
-        self.server._OnRefused(self, error)
+        if error.status == 413:
+            self.server._LogError("413: %s" % error.rule)
         if self._state == _READ_HEAD:
             self.line = _RequestLine("GET", "", "", "", 1, None)
             self.fields = _Fields()
             self.client = HttpClient(self)
+        self._route = None
         self.response = HttpResponse(self.client)
         self.response._WriteError(error.status, None, error.rule)
 
@@ -1417,36 +1434,97 @@ class _Session(_Connection):
         if self.lost:
             return False
         server = self.server
-        left = self.BodyLeft()
-        if left and (left > server.BufferLen or self.fields.expect) or not server._KeepsAlive():
+        if self._state == _READ_BODY and (self.fields.expect or self.BodyLeft() > server.BufferLen) \
+                or not server._KeepsAlive():
             self.keepAlive = False
         if source is None:
             length = len(body)
-        prefix = server._Prefix(code, contentType, contentCharset)
-        framing = self.Framing(code, length)
+        parts = [server._Prefix(code, contentType, contentCharset), lines, self.Framing(code, length)]
         self.response._code = code
-        head = b"".join((prefix, lines, framing, body if self.SendsBody(code) else b""))
-        if source is not None and not self.SendsBody(code):
-            _Close(source)
-            source = None
-            self._chunked = False
+        if not self.SendsBody(code):
+            if source is not None:
+                _Close(source)
+                source = None
+            body = b""
+        elif source is not None and hasattr(source, "__next__"):
+            body, ended = self._Pull(source)
+            if ended:
+                _Close(source)
+                source = None
+        if type(body) is bytes:
+            parts.append(body)
+            body = None
+        head = b"".join(parts)
         self._source = source
+        self.link.Send(head + body if body else head)
         if source is None:
-            self.link.Send(head)
             self._Complete()
-        elif hasattr(source, "__aiter__"):
-            self.link.Send(head)
-            self._task = server._Spawn(self._PumpAsync(source))
-        elif source is _PUSHED:
-            self.link.Send(head)
-        else:
-            self._head = head
-            self._Pump()
+        elif source is not _PUSHED:
+            self._task = server._Spawn(self._Stream(source))
         return True
+
+    def _Pull(self, source):
+        """-> (the next bytes, framed, whether that was all). Small pieces are joined: each has the price of a send."""
+        piece = next(source, None)
+        if not self._chunked:
+            return _Bytes(piece), piece is None
+        parts = []
+        size = 0
+        while piece is not None and size < 1024:
+            parts.append(_Bytes(piece))
+            size += len(parts[-1])
+            piece = next(source, None) if size < 1024 else b""
+        data = _Chunk(b"".join(parts)) if size else b""
+        return (data + b"0\r\n\r\n", True) if piece is None else (data, False)
+
+    async def _Stream(self, source):
+        """Pulls as the client drains; a source that is always ready lets the others have their turn."""
+        try:
+            ended = False
+            if hasattr(source, "__next__"):
+                while not ended and self._source is source:
+                    await self._Breathe()
+                    data, ended = self._Pull(source)
+                    self.link.Send(data)
+            else:
+                async for piece in source:
+                    if self._source is not source:
+                        break
+                    data = _Bytes(piece)
+                    self.link.Send(_Chunk(data) if self._chunked and data else data)
+                    await self._Breathe()
+                else:
+                    self.link.Send(b"0\r\n\r\n" if self._chunked else b"")
+            if self._source is source:
+                self._DropSource()
+                self._Complete()
+        except Exception as error:
+            if not self.lost:
+                self.server._LogError("the answer broke off", error)
+                self.link.Abort()
+        finally:
+            if hasattr(source, "aclose"):
+                await source.aclose()
+
+    async def _Breathe(self):
+        if self.link.Backlog():
+            self.deadline = self.server.now + self.server.SendTimeoutSec
+            await self._Wait()
+            self.deadline = None
+        else:
+            await asyncio.sleep(0)
+
+    def _DropSource(self):
+        source, self._source = self._source, None
+        if source is None or source is _PUSHED:
+            return
+        if self._task and self._task is not _CurrentTask():
+            self._task.cancel()
+        _Close(source)
 
     def Piece(self, data, lock=None):
         """Content of an answer whose length was not known. The lock of a worker is released when the client has
-        drained; a plain handler blocks the engine as long. OSError when the client is gone, so that loops end."""
+        drained; a plain handler blocks the engine as long. False when the client is gone."""
         link = self.link
         server = self.server
         if data and not self.lost:
@@ -1459,99 +1537,21 @@ class _Session(_Connection):
         elif not link.Settle(server.MaxSendQueueLen, server.SendTimeoutSec):
             link.Abort()
             self.lost = True
-        if self.lost:
-            raise OSError(104, "the client is gone")
-        return True
+        return not self.lost
 
     def End(self):
+        """The last piece was pushed."""
         self._source = None
         if self._chunked:
-            self._chunked = False
             self.link.Send(b"0\r\n\r\n")
         self._Complete()
-
-    def _Encoded(self, piece):
-        if self.encode:
-            piece = self.encode(piece)
-        elif isinstance(piece, str):
-            piece = piece.encode()
-        return _Chunk(piece) if self._chunked and piece else piece
-
-    def _Gather(self):
-        """The next piece; small ones are joined, for each has the price of a send and of a chunk."""
-        source = self._source
-        piece = next(source, None)
-        if piece is None or not self._chunked or self.encode:
-            return piece if piece is None else self._Encoded(piece)
-        parts = []
-        size = 0
-        while piece is not None:
-            parts.append(piece.encode() if isinstance(piece, str) else piece)
-            size += len(parts[-1])
-            if size >= 1024:
-                break
-            piece = next(source, None)
-        return _Chunk(b"".join(parts)) if size else b""
-
-    def _Pump(self):
-        """Pulls while the client drains; after a few pieces the others have their turn."""
-        link = self.link
-        head, self._head = self._head, b""
-        try:
-            for _ in range(4):
-                piece = self._Gather()
-                if piece is None:
-                    if head:
-                        link.Send(head)
-                    self._CloseSource()
-                    return self.End()
-                link.Send(head + piece if head else piece)
-                head = b""
-                if link.Backlog():
-                    break
-            self.deadline = self.server.now + self.server.SendTimeoutSec
-            link.CallDrained()
-        except Exception as error:
-            self.server._LogError("%s: the answer broke off" % self.line.target, error)
-            link.Abort()
-
-    async def _PumpAsync(self, source):
-        try:
-            async for piece in source:
-                if self.lost:
-                    break
-                self.link.Send(self._Encoded(piece))
-                if self.link.Backlog():
-                    self.deadline = self.server.now + self.server.SendTimeoutSec
-                    await self._Wait()
-                    self.deadline = None
-            else:
-                self.End()
-        except Exception as error:
-            if not self.lost:
-                self.server._LogError("%s: the answer broke off" % self.line.target, error)
-                self.link.Abort()
-        finally:
-            if hasattr(source, "aclose"):
-                await source.aclose()
-
-    def _CloseSource(self, endless=False):
-        """endless: only one that may never end, an async source: whoever closed his half of it has gone."""
-        source = self._source
-        isAsync = hasattr(source, "__aiter__")
-        if source is None or endless and not isAsync:
-            return
-        self._source = None
-        if isAsync:
-            self._task.cancel()
-            self.lost = True
-        _Close(source)
 
     def _Complete(self):
         """The answer is queued whole. It ends when the client has taken it and sent the rest of its request."""
         server = self.server
+        link = self.link
         self._answered = True
-        if self.link.Backlog():
+        if link.Backlog():
             self.deadline = server.now + server.SendTimeoutSec
             return
         if self._state == _READ_BODY and self.keepAlive:
@@ -1559,22 +1559,21 @@ class _Session(_Connection):
         self.client._ended = True
         if server.AccessCallback:
             server._LogAccess(self.client, self.response)
-        self._source = self.encode = None
         left = self.HeadBegun() or self._state != _ANSWER
         self.client = self._route = self._args = None
         self.response = _DONE
         if self.EndResponse():
             self.deadline = server.now + server.KeepAliveTimeoutSec
-            self.link.Resume()
+            link.Resume()
             if left and not self._advancing:
                 self._Advance()
         elif left:
             # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
             self.deadline = server.now + 2
-            self.link.Resume()
-            self.link.Finish()
+            link.Resume()
+            link.Finish()
         else:
-            self.link.Close()
+            link.Close()
 
     def Upgrade(self, head, endpoint):
         """Sends a complete 101 response; from here on the link is the endpoint's."""
@@ -1590,9 +1589,17 @@ class _Session(_Connection):
             endpoint.Received(data)
 
 
+def _Bytes(piece):
+    return piece.encode() if isinstance(piece, str) else b"" if piece is None else piece
+
+
 def _Close(source):
     if hasattr(source, "close"):
         source.close()
+
+
+def _CurrentTask():
+    return asyncio.core.cur_task if _MICROPYTHON else asyncio.current_task()
 
 
 # ==============================================================================
@@ -1765,7 +1772,7 @@ def _Validators(server, path, stat, coding):
     if known and known[0] == stat and known[1] == level and known[2] == coding:
         return known[3]
     etag = modified = date = None
-    lines = "%sCache-Control: %s\r\n" % (coding, ("no-store", "max-age=3600", "no-cache")[level])
+    lines = "Cache-Control: %s\r\n%s" % (("no-store", "max-age=3600", "no-cache")[level], coding)
     if level:
         modified = tuple(time.gmtime(stat[2]))[:7]
         date = _HttpDate(modified)
@@ -1852,24 +1859,6 @@ class _FileBody:
         self._file.close()
 
 
-def _UrlEscape(url):
-    """A Location in ASCII: what may not stand in a URL is percent-encoded as UTF-8; CR and LF stay, to be refused."""
-    return "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte for byte in url.encode()])
-
-
-def _Attachment(name):
-    """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
-    plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
-    value = 'attachment; filename="%s"' % plain
-    if plain != name:
-        value += "; filename*=UTF-8''" + "".join(
-            [chr(byte) if _ALNUM.find(chr(byte)) >= 0 else "%%%02X" % byte for byte in name.encode()])
-    return value
-
-
-_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-
-
 # ==============================================================================
 # 10  SERVER
 # ==============================================================================
@@ -1881,6 +1870,8 @@ _BOARD = _MICROPYTHON and sys.platform not in ("linux", "darwin", "win32", "weba
 
 class _Engine:
     """The asyncio loop that a server runs on, as other threads see it. MicroPython has one loop, so one engine."""
+
+    wake = None                             # of room 11: set() from any thread, wait() on the engine
 
     def __init__(self):
         self.ident = None                   # the thread that runs it; None: it does not run
@@ -1899,7 +1890,7 @@ class _Engine:
         if not _MICROPYTHON:
             self.loop = asyncio.get_running_loop()
         elif _thread and not self._flag:
-            self._flag = _NewWake()
+            self._flag = self.wake()
             self._watch = asyncio.create_task(self._Watch())
 
     def Leave(self):
@@ -1942,24 +1933,6 @@ class _Engine:
                 func(*args)
             except Exception as error:
                 _PrintError("a call to the engine", error)
-
-
-class _NoLock:
-    """Where there are no threads there is nothing to lock."""
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *args):
-        pass
-
-    def acquire(self):
-        pass
-
-    release = acquire
-
-
-_NewLock = _thread.allocate_lock if _thread else _NoLock
 
 
 def _PrintError(text, error=None):
@@ -2008,6 +1981,8 @@ class MicroWebSrv:
     _memoLen = 4 if _BOARD else 16 if _MICROPYTHON else 256
     _static = (_Route("/", "GET", _ServeStatic), _NO_ARGS)
     _transport = None
+    _listen = None
+    _writeEvents = None
     _runLoop = staticmethod(asyncio.run)
 
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
@@ -2159,7 +2134,7 @@ class MicroWebSrv:
         self._AddDecorated()
         if not _MICROPYTHON:
             self._engine = _Engine()
-        self._listener = _Listen(self._bindIP, self._port)
+        self._listener = self._listen(self._port, self._bindIP)
         self._buffer = memoryview(bytearray(self.BufferLen))
         self._running = True
         self._stopping = False
@@ -2272,6 +2247,14 @@ class MicroWebSrv:
             held = self._held[path] = not holds or holds(path)
         return held
 
+    def _IsFile(self, filepath):
+        stat = _FOLDER.Stat(filepath)
+        return stat is not None and not stat[0]
+
+    def _SendFile(self, response, filepath, contentType, headers):
+        contentType = contentType or self.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
+        return _SendFile(response, _FOLDER, filepath, contentType, headers)
+
     def _KeepsAlive(self):
         """An idle connection may not hold the last slot."""
         return len(self._links) < self.MaxConnections and not self._stopping
@@ -2317,9 +2300,6 @@ class MicroWebSrv:
         except Exception as error:
             self._LogError("AccessCallback", error)
 
-    def _OnRefused(self, session, error):
-        pass
-
     def _OnEngine(self):
         return self._engine.IsHere()
 
@@ -2334,25 +2314,6 @@ class MicroWebSrv:
             await coroutine
         except Exception as error:
             self._LogError("a task failed", error)
-
-    def _OnEngineDo(self, func, *args):
-        """func(*args) on the engine, from any thread; its value or its exception comes back."""
-        if self._engine.IsHere():
-            return func(*args)
-        box = [False, None, _thread.allocate_lock()]
-        box[2].acquire()
-        if self._engine.CallSoon(self._Rendezvous, box, func, args):
-            box[2].acquire()
-        if box[1]:
-            raise box[1]
-        return box[0]
-
-    def _Rendezvous(self, box, func, args):
-        try:
-            box[0] = func(*args)
-        except Exception as error:
-            box[1] = error
-        box[2].release()
 
     def _StartThread(self, func, args, stackSize):
         """False where no thread can be started."""
@@ -2398,7 +2359,7 @@ class MicroWebSrv:
             job[0](*job[1])
 
 
-_OPTIONAL = ("microWebSocket", "microWebTemplate") + (() if _MICROPYTHON else ("microWebLoop",))
+_OPTIONAL = ("microWebSocket", "microWebTemplate", "microWebEvents") + (() if _MICROPYTHON else ("microWebLoop",))
 
 
 def _InLoop():
@@ -2421,7 +2382,7 @@ def _InLoop():
 _BACKLOG = 16 if _BOARD else 511
 
 
-def _Listen(bindIP, port):
+def _Listen(port, bindIP):
     address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
     listener = socket.socket(address[0], socket.SOCK_STREAM)
     try:
@@ -2521,7 +2482,6 @@ class _Link:
     _closing = False
     _dead = False
     _drains = False
-    _calls = False
     _resumed = None         # an Event while reading is paused
 
     def __init__(self, server, sock, address):
@@ -2551,12 +2511,9 @@ class _Link:
             return self.Abort()
         if size < len(data):
             self._out = bytearray(data[size:])
-            self._StartDrain()
-
-    def CallDrained(self):
-        """endpoint.Drained() soon, when the backlog is 0."""
-        self._calls = True
-        self._StartDrain()
+            if not self._drains:
+                self._drains = True
+                asyncio.create_task(self._Drain())
 
     def Settle(self, most, timeoutSec):
         """Blocks until at most so many bytes wait; False where the client does not drain."""
@@ -2578,22 +2535,14 @@ class _Link:
         if not self._out:
             self.Abort()
 
-    def _StartDrain(self):
-        if not self._drains:
-            self._drains = True
-            asyncio.create_task(self._Drain())
-
     async def _Drain(self):
+        """Lives while something waits; the endpoint may send more when it is told."""
         try:
-            while not self._dead and (self._out or self._calls):
+            while self._out and not self._dead:
+                await _Writable(self._sock)
                 if self._out:
-                    await _Writable(self._sock)
-                    if self._out:
-                        self._Flush()
-                else:
-                    await asyncio.sleep(0)
+                    self._Flush()
                 if not self._out and not self._dead:
-                    self._calls = False
                     self.endpoint.Drained()
         except OSError:
             self.Abort()
@@ -2652,12 +2601,6 @@ class _Link:
         server._Gone(self)
 
 
-def _CurrentTask():
-    if _MICROPYTHON:
-        return asyncio.core.cur_task
-    return asyncio.current_task()
-
-
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -2697,7 +2640,7 @@ class _Transport:
         """The network has gone and the listener with it."""
         try:
             self._listener.close()
-            self._listener = self._server._listener = _Listen(self._server._bindIP, self._server._port)
+            self._listener = self._server._listener = _Listen(self._server._port, self._server._bindIP)
         except OSError:
             pass
 
@@ -2728,4 +2671,5 @@ class _Transport:
 
 
 MicroWebSrv._transport = _Transport
-_NewWake = _Wake if _MICROPYTHON and not _BOARD else getattr(asyncio, "ThreadSafeFlag", None)
+MicroWebSrv._listen = staticmethod(_Listen)
+_Engine.wake = _Wake if _MICROPYTHON and not _BOARD else getattr(asyncio, "ThreadSafeFlag", None)
