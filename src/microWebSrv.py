@@ -312,13 +312,16 @@ def _FieldText(value):
         return "".join([chr(byte) for byte in value])
 
 
-def _FieldName(name, known={}):
+_fieldNames = {}
+
+
+def _FieldName(name):
     """Field name bytes -> lower-case str. The names seen are kept: their check costs more than their memory."""
-    lower = known.get(name)
+    lower = _fieldNames.get(name)
     if lower is None:
         lower = _Token(name, "malformed field name").lower()
-        if len(known) < 32 and len(name) < 32:
-            known[name] = lower
+        if len(_fieldNames) < 32 and len(name) < 32:
+            _fieldNames[name] = lower
     return lower
 
 
@@ -756,7 +759,7 @@ def _IsAsync(handler):
     if _MICROPYTHON:
         return "<generator>" in str(handler)[-60:] or str(handler).startswith("<closure <generator>")
     function = getattr(handler, "__func__", handler)
-    code = getattr(function, "__code__", None) or getattr(getattr(handler, "__call__", None), "__code__", None)
+    code = getattr(function, "__code__", None) or getattr(getattr(type(handler), "__call__", 0), "__code__", None)
     return bool(code and code.co_flags & 0x80)
 
 
@@ -1109,7 +1112,7 @@ class HttpResponse:
         return self._Answer(code, headers, contentType, contentCharset, b"", pieces if isAsync else iter(pieces))
 
     def WriteResponseEventStream(self, events, headers=None):
-        """events: a MicroWebEvents, an iterable or an async iterable, as text/event-stream; 501 without microWebEvents.py."""
+        """events: a MicroWebEvents, an iterable or async iterable, as text/event-stream. 501 without microWebEvents.py."""
         write = self._client.GetServer()._writeEvents
         return write(self, events, headers) if write else self.WriteResponseNotImplemented()
 
@@ -1875,11 +1878,23 @@ class _Engine:
 
     def __init__(self):
         self.ident = None                   # the thread that runs it; None: it does not run
+        self.claimed = False                # by a thread that starts, runs or ends the loop
         self.users = 0
         self.loop = None
         self._calls = []
         self._lock = _NewLock()
         self._flag = None
+
+    def Claim(self):
+        """True: the caller is to run the loop. False: another thread runs it and takes calls."""
+        while True:
+            with self._lock:
+                if not self.claimed:
+                    self.claimed = True
+                    return True
+                if self.ident is not None:
+                    return False
+            time.sleep(0.001)               # that thread is just starting, or ending
 
     def IsHere(self):
         return self.ident is not None and (not _thread or _thread.get_ident() == self.ident)
@@ -2098,7 +2113,8 @@ class MicroWebSrv:
         joins = _InLoop()
         if joins and not (threaded and _thread and not _MICROPYTHON):
             self._Adopt()
-        elif self._engine.CallSoon(self._Adopt):            # MicroPython: another server's thread runs the one loop
+        elif not self._engine.Claim():      # MicroPython: another server's thread runs the one loop
+            self._engine.CallSoon(self._Adopt)
             if not threaded:
                 self._Join()
         elif not threaded or not self._StartThread(self._Run, (), stackSize):
@@ -2116,10 +2132,10 @@ class MicroWebSrv:
         """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
         if not self._running:
             return
+        self._stopping = True
         if self._engine.IsHere():
-            self._BeginStop()
-        else:
-            self._engine.CallSoon(self._BeginStop)
+            self._stop.set()
+        elif self._engine.CallSoon(self._BeginStop) or not _InLoop():
             self._ended.acquire()
             self._ended.release()
 
@@ -2143,8 +2159,9 @@ class MicroWebSrv:
 
     def _Run(self):
         try:
-            self._runLoop(self._Serve())
+            self._runLoop(self._ServeAll())
         finally:
+            self._engine.claimed = False
             if self._running:               # KeyboardInterrupt left MicroPython's loop as it stood
                 self._listener.close()
                 for link in list(self._links):
@@ -2157,6 +2174,12 @@ class MicroWebSrv:
         self._engine.Leave()
         self._ended.release()
 
+    async def _ServeAll(self):
+        """Ends with the last server that shares this loop."""
+        await self._Serve()
+        while self._engine.users:
+            await asyncio.sleep(0.05)
+
     def _Adopt(self):
         self._task = asyncio.get_event_loop().create_task(self._Serve())
 
@@ -2165,6 +2188,8 @@ class MicroWebSrv:
         engine.Enter()
         self._stop = asyncio.Event()
         self._left = asyncio.Event()            # set when a link has gone
+        if self._stopping:
+            self._stop.set()
         transport = self._transport(self)
         tick = asyncio.create_task(self._Tick())
         try:
@@ -2193,7 +2218,6 @@ class MicroWebSrv:
                 await asyncio.sleep(0)
 
     def _BeginStop(self):
-        self._stopping = True
         self._stop.set()
 
     def _Each(self, name):

@@ -1,0 +1,715 @@
+# WebSockets for MicroWebSrv (RFC 6455): copy this file beside microWebSrv.py and they are on.
+# MIT license, see LICENSE.
+#
+#    1  HANDSHAKE    the opening handshake as pure functions (section 4.2)
+#    2  FRAMES       the frame codec: heads, masks, close codes (section 5)
+#    3  TEXT         UTF-8, exact, whole or piece by piece (section 8.1)
+#    4  PROTOCOL     the receiving state machine: bytes in, messages out
+#    ---------- sans-I/O line
+#    5  WEBSOCKET    the MicroWebSocket object: what the link talks to and what a program holds
+#    6  SERVER       plugging in: the upgrade, the routes, Broadcast
+
+import re
+import sys
+from binascii import a2b_base64, b2a_base64
+from hashlib import sha1
+
+try:
+    from micropython import const
+except ImportError:
+    def const(value):
+        return value
+
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+
+# ==============================================================================
+# 1  HANDSHAKE
+# ==============================================================================
+# Field values in, a status or bytes out. The core has seen to GET, HTTP/1.1, Host, and `Connection: Upgrade`.
+
+_SWITCH = ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           "Sec-WebSocket-Accept: ")
+
+
+def _IsKey(key):
+    """Section 4.2.1: base64 of 16 bytes. A letter that is none shortens what comes out."""
+    try:
+        return len(key) == 24 and len(a2b_base64(key)) == 16
+    except ValueError:
+        return False
+
+
+def _IsAllowed(origin, host, allowed):
+    """allowed: None (the page's own host only), an origin or several, or '*'. Only browsers send one (section 10.2)."""
+    if not origin or allowed in ("*", origin):
+        return True
+    if allowed is None:
+        return origin.partition("://")[2] == host       # neither carries the port that is its scheme's own
+    return not isinstance(allowed, str) and origin in allowed
+
+
+def _Refusal(version, key, origin, host, allowed):
+    """The status that refuses this opening handshake (sections 4.2.1 and 4.4), or 0."""
+    if version != "13":
+        return 426
+    if not _IsKey(key or ""):
+        return 400
+    return 0 if _IsAllowed(origin, host, allowed) else 403
+
+
+def _Choose(offered, spoken):
+    """The first of our subprotocols that the client offers, or None."""
+    offered = (offered or "").replace(" ", "").split(",")
+    for protocol in spoken:
+        if protocol in offered:
+            return protocol
+    return None
+
+
+def _SwitchHead(key, protocol, extension):
+    """The 101 response (section 4.2.2, step 5)."""
+    digest = sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+    head = _SWITCH + b2a_base64(digest).decode().strip()
+    if protocol:
+        head += "\r\nSec-WebSocket-Protocol: " + protocol
+    if extension:
+        head += "\r\nSec-WebSocket-Extensions: " + extension
+    return (head + "\r\n\r\n").encode()
+
+
+# ==============================================================================
+# 2  FRAMES
+# ==============================================================================
+# Numbers to bytes and back; no state. A frame from us is never masked, one to us always (section 5.1).
+
+_TEXT = const(1)
+_BINARY = const(2)
+_CLOSE = const(8)
+_PING = const(9)
+_PONG = const(10)
+
+_FIN = const(0x80)
+_PACKED = const(0x40)           # RSV1: the message is compressed (RFC 7692 section 6)
+
+_GOING_AWAY = const(1001)       # section 7.4.1
+_PROTOCOL_ERROR = const(1002)
+_NO_CODE = const(1005)          # a Close frame without a code; never sent
+_LOST = const(1006)             # gone without a Close frame; never sent
+_BAD_TEXT = const(1007)
+_TOO_SLOW = const(1008)
+_TOO_BIG = const(1009)
+_CRASHED = const(1011)
+
+
+def _FrameHead(first, size):
+    """first: FIN, RSV and opcode. The length in its shortest form (section 5.2)."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 65536:
+        return bytes((first, 126, size >> 8, size & 255))
+    return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
+# A large message is unmasked in blocks: a board has to find a free place in its heap for every integer.
+_BLOCK = 512 if _MICROPYTHON else 65536
+
+
+def _Unmask(data, key):
+    """Section 5.3. A xor of long integers: the interpreter's loop over the bytes, not ours."""
+    size = len(data)
+    if size < _BLOCK:
+        return (int.from_bytes(data, "little")
+                ^ int.from_bytes((key * (size + 3 >> 2))[:size], "little")).to_bytes(size, "little")
+    mask = int.from_bytes(key * (_BLOCK >> 2), "little")
+    view = memoryview(data)
+    parts = []
+    for pos in range(0, size - _BLOCK + 1, _BLOCK):
+        parts.append((int.from_bytes(view[pos:pos + _BLOCK], "little") ^ mask).to_bytes(_BLOCK, "little"))
+    parts.append(_Unmask(data[size // _BLOCK * _BLOCK:], key))
+    return b"".join(parts)
+
+
+def _IsCloseCode(code):
+    """What a Close frame may carry: section 7.4, and the registry it founded."""
+    return 2999 < code < 5000 or 999 < code < 1015 and code not in (1004, _NO_CODE, _LOST)
+
+
+def _CloseFrame(code, reason):
+    payload = b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()
+    return _FrameHead(_FIN | _CLOSE, len(payload)) + payload
+
+
+# ==============================================================================
+# 3  TEXT
+# ==============================================================================
+# Exact UTF-8 (RFC 3629). CPython's decoder is; MicroPython's knows the shape of a character (a lead byte and its
+# followers) but lets pass what is overlong, a surrogate or above U+10FFFF. All of these begin with one of nine bytes.
+
+_SUSPECTS = b"\xe0\xed\xf0\xf4\xc0\xc1\xf5\xf6\xf7"
+_WRONG = re.compile(b"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]")
+_ENDINGS = (b"", b"\x80", b"\x80\x80", b"\xa0\x80", b"\x80\x80\x80", b"\x90\x80\x80")
+
+
+def _Decode(data):
+    """bytes -> str, None if they are not UTF-8."""
+    try:
+        text = data.decode()
+    except UnicodeError:
+        return None
+    if _MICROPYTHON and len(text) != len(data):         # ASCII has as many characters as bytes: nothing to suspect
+        for byte in _SUSPECTS:
+            if byte in data:
+                return None if _WRONG.search(data) else text
+    return text
+
+
+def _Unfinished(data):
+    """The bytes at the end of a text that goes on which are no whole character yet; None where a byte is wrong."""
+    for count in range(4):
+        cut = len(data) - count
+        if _Decode(data[:cut]) is not None:
+            for ending in _ENDINGS:                     # one of these completes whatever can be completed
+                if _Decode(data[cut:] + ending) is not None:
+                    return data[cut:]
+            break
+    return None
+
+
+# ==============================================================================
+# 4  PROTOCOL
+# ==============================================================================
+# Received(bytes) -> _OnMessage, _SendFrame of a pong, _OnClose or _Fail, in the order of the bytes. A message that comes whole
+# in one frame is copied into no buffer; what comes in pieces is a _Message until it is complete, and its text is
+# checked with each piece. The limit counts before a byte is kept. While _held, the rest waits in _rest.
+
+_BY_QUEUE = const(1)            # the reasons in _held: callbacks are behind
+_BY_BACKLOG = const(2)          # the client does not take what we send
+_BY_END = const(4)              # nothing is read any more
+_PART_MIN = const(256)          # shorter parts are joined: a client that sends single bytes must not cost an object each
+
+
+class _Message:
+    """A data message that is not complete, and the frame of it that is being read."""
+
+    def __init__(self, first):
+        self.first = first & 0x7F
+        self.size = 0
+        self.parts = []
+        self.tail = b""                                 # of its text: the beginning of a character
+        self.left = 0                                   # bytes of the frame that did not come yet
+        self.key = None
+        self.fin = 0
+
+
+class _Protocol:
+    """The receiving half of a WebSocket. A subclass has _OnMessage, _OnClose, _SendFrame and _Fail."""
+
+    def __init__(self, maxLen, codec):
+        self._maxLen = maxLen
+        self._codec = codec
+        self._message = None
+        self._rest = b""
+        self._held = 0
+        self._Parse(b"")
+
+    def Received(self, data):
+        """Bytes that arrived, cut anywhere."""
+        self._silent = False
+        size = len(data)
+        # Nearly every read is one frame with one whole message. 122: the mask bit less the 6 bytes of head and key.
+        if 5 < size <= self._fast and 0x80 < data[0] < 0x83:
+            if size == data[1] - 122 < 132:
+                return self._OnData(data[0], _Unmask(data[6:], data[2:6]))
+            if data[1] == 254 and 133 < size == (data[2] << 8 | data[3]) + 8:
+                return self._OnData(data[0], _Unmask(data[8:], data[4:8]))
+        self._Parse(data)
+
+    def _Parse(self, data):
+        data = self._rest + data
+        self._rest = b""
+        pos = 0
+        while pos < len(data) and not self._held:
+            message = self._message
+            step = (self._Payload if message and message.left else self._Frame)(message, data, pos)
+            if not step:
+                break
+            pos = step
+        if self._held < _BY_END:
+            self._rest = data[pos:]
+        # How long a read may be that is one frame and one message; 0 while anything is in progress.
+        self._fast = 0 if self._rest or self._message or self._held else self._maxLen + 6
+
+    def _Frame(self, message, data, pos):
+        """Read a frame's head (section 5.2) and what is there of its payload. -> where to go on, 0: give me more."""
+        if len(data) < pos + 2:
+            return 0
+        first = data[pos]
+        size = data[pos + 1] & 127
+        start = pos + (6 if size < 126 else 8 if size == 126 else 14)
+        if not self._IsFrame(first, data[pos + 1], message):
+            return self._Fail(_PROTOCOL_ERROR)
+        if len(data) < start:
+            return 0
+        if size > 125:
+            shortest = 126 if size == 126 else 65536
+            size = int.from_bytes(data[pos + 2:start - 4], "big")
+            if size < shortest:
+                return self._Fail(_PROTOCOL_ERROR)
+        key = data[start - 4:start]
+        end = start + size
+        if first & 8:
+            if len(data) < end:
+                return 0
+            self._OnControl(first & 15, _Unmask(data[start:end], key))
+            return end
+        if not message:
+            if first > _FIN and len(data) >= end and size <= self._maxLen:
+                self._OnData(first, _Unmask(data[start:end], key))
+                return end
+            message = _Message(first)
+        message.size += size
+        # What can't be compressed grows by some bytes: a packed message may be longer than what is in it.
+        if message.size > self._maxLen + (message.first & _PACKED and 16 + (self._maxLen >> 8)):
+            return self._Fail(_TOO_BIG)
+        self._message = message
+        message.fin = first & _FIN
+        message.left = size
+        message.key = key
+        return self._Payload(message, data, start)
+
+    def _IsFrame(self, first, second, message):
+        """The first two bytes obey sections 5.1, 5.2, 5.4 and 5.5."""
+        opcode = first & 15
+        if second < 128 or first & 0x70 and not (first & 0x70 == _PACKED and self._codec and 0 < opcode < 3):
+            return False
+        if opcode & 8:
+            return first & _FIN and second < 254 and opcode <= _PONG
+        return opcode <= _BINARY and (not opcode) != (not message)
+
+    def _Payload(self, message, data, pos):
+        piece = _Unmask(data[pos:pos + message.left], message.key)
+        size = len(piece)
+        message.left -= size
+        message.key = (message.key * 2)[size & 3:][:4]
+        parts = message.parts
+        if parts and len(parts[-1]) < _PART_MIN:
+            parts[-1] += piece
+        else:
+            parts.append(piece)
+        if message.first == _TEXT:
+            message.tail = _Unfinished(message.tail + piece)
+        isWhole = message.fin and not message.left
+        if message.tail is None or isWhole and message.tail:
+            return self._Fail(_BAD_TEXT)                # section 8.1: at once, not at the message's end
+        if isWhole:
+            self._message = None
+            self._OnData(message.first, b"".join(parts))
+        return pos + size
+
+    def _OnData(self, first, payload):
+        """A whole message; first: its opcode, with _PACKED where it is compressed."""
+        if first & _PACKED:
+            payload = self._codec.Inflate(payload, self._maxLen)
+            if payload is None:
+                return self._Fail(_BAD_TEXT)
+            if len(payload) > self._maxLen:
+                return self._Fail(_TOO_BIG)
+        if first & _TEXT:
+            payload = _Decode(payload)
+            if payload is None:
+                return self._Fail(_BAD_TEXT)
+        self._OnMessage(first & 15, payload)
+
+    def _OnControl(self, opcode, payload):
+        if opcode == _PING:
+            self._SendFrame(_FrameHead(_FIN | _PONG, len(payload)), payload)
+        elif opcode == _CLOSE:                          # section 5.5.1: nothing, or a code and a reason
+            code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
+            reason = _Decode(payload[2:])
+            if payload and not _IsCloseCode(code):
+                self._Fail(_PROTOCOL_ERROR)
+            elif reason is None:
+                self._Fail(_BAD_TEXT)
+            else:
+                self._OnClose(code, reason)
+
+
+# ---- sans-I/O line -----------------------------------------------------------
+
+import time
+
+try:
+    import _thread
+    _LOCK = _thread.allocate_lock()
+except ImportError:
+    _thread = None
+
+
+# ==============================================================================
+# 5  WEBSOCKET
+# ==============================================================================
+# One object a socket: the endpoint of the link, the protocol, and what the program holds. Whatever touches the link or
+# the queue runs on the engine; the public methods may be called from any thread and cross over by server._CallSoon.
+# Callbacks run one after another: at once, or on the socket's own thread, or (async def) as a task. While one goes on,
+# what comes waits in _queue, and behind _QUEUE_MAX events the reading is held.
+
+_ACCEPT = const(0)              # a kind of event, beside _TEXT, _BINARY and _CLOSE
+_QUEUE_MAX = const(4)
+_CLOSE_SEC = const(5)           # for the answer to our Close frame, and for the last bytes to leave; websockets: 10
+
+# Up to here a frame is one piece: one send, but a copy. A board spares the copy where a TCP segment is full anyway.
+_JOIN_MAX = 1400 if _MICROPYTHON else 65536
+
+
+def _AsBytes(data):
+    if isinstance(data, (bytes, bytearray)):
+        return data
+    return data.encode() if isinstance(data, str) else bytes(memoryview(data))
+
+
+def _Cross(server, func, *args):
+    """func(*args) on the engine, whose last argument is bytes; who sends faster than the engine works has to wait."""
+    size = len(args[-1]) + 64
+    while server._crossing > server.MaxWebSocketSendQueueLen and server.IsStarted():
+        time.sleep(0.001)
+    with _LOCK:                                         # MicroPython may have no GIL
+        server._crossing += size
+    server._CallSoon(_Crossed, server, size, func, args)
+    return True
+
+
+def _Crossed(server, size, func, args):
+    with _LOCK:
+        server._crossing -= size
+    func(*args)
+
+
+class MicroWebSocket(_Protocol):
+    """An open WebSocket: set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
+
+    def __init__(self, server, link, path, protocol, codec):
+        # Every attribute is made here: one that is added later can move the table that another thread is reading.
+        super().__init__(server.MaxWebSocketRecvLen, codec)
+        self.RecvTextCallback = None
+        self.RecvBinaryCallback = None
+        self.ClosedCallback = None
+        self.Path = path
+        self.Protocol = protocol
+        self.CloseCode = None                           # of the first Close frame, theirs or ours
+        self.CloseReason = ""
+        self._server = server
+        self._link = link
+        self._isClosed = False
+        self._queue = []                                # None: nothing goes on, the next event's turn is now
+        self._worker = None                             # of a threaded one: [lock it sleeps on, kind, payload]
+        self._silent = True
+        self._SetDeadline()
+
+    def SendText(self, msg):
+        """Send a text message. False: closed, or the client is too slow to get it."""
+        return self._Send(_FIN | _TEXT, msg.encode() if isinstance(msg, str) else _AsBytes(msg))
+
+    def SendBinary(self, data):
+        """Send a binary message. False: closed, or the client is too slow to get it."""
+        return self._Send(_FIN | _BINARY, _AsBytes(data))
+
+    def Ping(self, data=b""):
+        """Send a ping; of data at most 125 bytes."""
+        return self._Send(_FIN | _PING, _AsBytes(data)[:125])
+
+    def IsClosed(self):
+        """True as soon as either side began to close."""
+        return self._isClosed
+
+    def Close(self, code=1000, reason=""):
+        """Begin to close, with a code of section 7.4 and up to 123 bytes of reason; ClosedCallback comes at the end."""
+        frame = _CloseFrame(code, reason)
+        if not _IsCloseCode(code) or len(frame) > 127:
+            raise ValueError("close code or reason")
+        if not self._isClosed:
+            self._isClosed = True
+            self.RecvTextCallback = self.RecvBinaryCallback = None
+            if self._server._OnEngine():
+                self._BeginClose(code, reason, frame)
+            else:
+                self._server._CallSoon(self._BeginClose, code, reason, frame)
+
+    # -- sending ---------------------------------------------------------------
+
+    def _Send(self, first, payload):
+        if self._isClosed:
+            return False
+        if self._server._OnEngine():
+            return self._Transmit(first, payload)
+        return _Cross(self._server, self._Transmit, first, bytes(payload))
+
+    def _Transmit(self, first, payload):
+        packed = self._codec and first & 15 < _CLOSE and self._codec.Deflate(payload)
+        if packed:
+            return self._SendFrame(_FrameHead(first | _PACKED, len(packed)), packed)
+        return self._SendFrame(_FrameHead(first, len(payload)), payload)
+
+    def _SendFrame(self, head, payload=b""):
+        """On the engine. False: the client does not get it."""
+        link = self._link
+        server = self._server
+        if self.CloseCode is not None:
+            return False
+        if self._held & _BY_BACKLOG and link.Backlog() > server.MaxWebSocketSendQueueLen:
+            if server.WebSocketSlowPolicy != "drop":
+                self._Fail(_TOO_SLOW)
+            return False
+        if len(payload) > _JOIN_MAX:
+            link.Send(head)
+            link.Send(payload)
+        else:
+            link.Send(head + payload)
+        # At half of what may wait nothing is read any more: who does not take answers asks no questions.
+        if link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
+            self._Hold(_BY_BACKLOG)
+        return True
+
+    # -- closing ---------------------------------------------------------------
+
+    def _BeginClose(self, code, reason, frame):
+        if self.CloseCode is None:
+            self._isClosed = True
+            self.CloseCode = code
+            self.CloseReason = reason
+            self.deadline = self._server.now + _CLOSE_SEC
+            self._link.Send(frame)
+            self._Release(_BY_QUEUE | _BY_BACKLOG)      # the answer has to be read
+
+    def _End(self):
+        """Both Close frames are out, or nothing the client says can be trusted: the server closes (section 7.1.1)."""
+        self._held = _BY_END
+        self._fast = 0
+        self._message = None
+        self._rest = b""
+        self._link.Close()
+
+    def _OnClose(self, code, reason):
+        self._BeginClose(code, reason, _CloseFrame(code, ""))       # section 5.5.1: it typically echoes the code
+        self._End()
+
+    def _Fail(self, code):
+        """Section 7.1.7: say why, then close. -> 0: no more bytes are wanted."""
+        self._held = _BY_END
+        self._BeginClose(code, "", _CloseFrame(code, ""))
+        self._End()
+        return 0
+
+    # -- the calls of the link -------------------------------------------------
+
+    def Drained(self):
+        self._Release(_BY_BACKLOG)
+
+    def Ended(self):
+        return False                                    # a client that sends no more gets no more
+
+    def IsIdle(self):
+        return False
+
+    def Stopping(self):
+        self.Close(_GOING_AWAY)
+
+    def Expired(self):
+        """Not even a pong was heard for a whole interval: the client is dead. Or it does not close."""
+        if self.CloseCode is not None or self._silent and not self._held & _BY_QUEUE:
+            return self._link.Abort()
+        self._silent = True
+        self._SetDeadline()
+        self._SendFrame(b"\x89\x00")
+
+    def _SetDeadline(self):
+        seconds = self._server.WebSocketPingSec
+        self.deadline = self._server.now + seconds if seconds else None
+
+    def Lost(self):
+        self._isClosed = True
+        self._held = _BY_END
+        self.deadline = None
+        if self.CloseCode is None:
+            self.CloseCode = _LOST
+        self._server._webSockets.discard(self)
+        self._OnMessage(_CLOSE, None)
+
+    # -- holding the reading ---------------------------------------------------
+
+    def _Hold(self, reason):
+        if not self._held:
+            self._link.Pause()
+        self._held |= reason
+        self._fast = 0
+
+    def _Release(self, reasons):
+        if self._held & reasons:
+            self._held &= ~reasons
+            self._Parse(b"")                            # what was held back comes before what waits in the link
+            if not self._held:
+                self._link.Resume()
+
+    # -- callbacks, one after another ------------------------------------------
+
+    def _Open(self, accept):
+        """Run the accept callback, on a thread of the socket's own where that is wanted and there is one."""
+        server = self._server
+        self._queue.insert(0, (_ACCEPT, accept))
+        if server.WebSocketThreaded and _thread:
+            self._worker = [_thread.allocate_lock(), None, None]
+            self._worker[0].acquire()
+            if not server._StartThread(self._Work, (self._worker,), server.WebSocketStackSize):
+                self._worker = None
+        self._Pump()
+
+    def _OnMessage(self, kind, payload):
+        if self._queue is None:
+            if not self._Begin(kind, payload):
+                self._queue = []
+            return
+        self._queue.append((kind, payload))
+        if len(self._queue) >= _QUEUE_MAX:
+            self._Hold(_BY_QUEUE)
+
+    def _Pump(self):
+        """Run what waits, until nothing does or a callback goes on."""
+        while self._queue:
+            kind, payload = self._queue.pop(0)
+            if not self._Begin(kind, payload):
+                return
+        self._queue = None
+        self._Release(_BY_QUEUE)
+
+    def _Begin(self, kind, payload):
+        """Call the callback of an event. False: it goes on, and then comes _Pump."""
+        worker = self._worker
+        if worker:
+            worker[1] = kind
+            worker[2] = payload
+            worker[0].release()
+            return False
+        coro = self._Call(kind, payload)
+        if coro:
+            self._Await(kind, coro)
+        return not coro
+
+    def _Call(self, kind, payload):
+        """-> the coroutine of an async callback."""
+        try:
+            if kind == _TEXT:
+                result = self.RecvTextCallback and self.RecvTextCallback(self, payload)
+            elif kind == _BINARY:
+                result = self.RecvBinaryCallback and self.RecvBinaryCallback(self, payload)
+            elif kind == _CLOSE:
+                result = self.ClosedCallback and self.ClosedCallback(self)
+            else:
+                accept, client, args = payload
+                result = accept(self, client, args) if args else accept(self, client)
+            return result if result is not None and hasattr(result, "throw") else None
+        except Exception as error:
+            self._Crashed(error)
+
+    def _Crashed(self, error):
+        self._server._LogError("WebSocket callback", error)
+        self.Close(_CRASHED)
+
+    def _Await(self, kind, coro):
+        self._server._Spawn(self._Run(kind, coro))
+        if kind == _ACCEPT:                             # it may go on for ever; its first step has set the callbacks
+            self._server._CallSoon(self._Pump)
+
+    async def _Run(self, kind, coro):
+        try:
+            await coro
+        except Exception as error:
+            self._Crashed(error)
+        finally:
+            if kind != _ACCEPT:
+                self._Pump()
+
+    def _Work(self, worker):
+        """The thread of one WebSocket."""
+        while worker[1] != _CLOSE:
+            worker[0].acquire()
+            coro = self._Call(worker[1], worker[2])
+            if coro or worker[1] != _CLOSE:
+                self._server._CallSoon(self._Worked, worker[1], coro)
+
+    def _Worked(self, kind, coro):
+        if coro:
+            self._Await(kind, coro)
+        else:
+            self._Pump()
+
+
+# ==============================================================================
+# 6  SERVER
+# ==============================================================================
+# What a server gets from here: a row in Upgraders, Broadcast, and the settings that the seed did not have.
+
+_FIELDS = ("version", "key", "protocol", "extensions")
+_UPGRADE_TO = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+
+
+def _FindAccept(server, path):
+    """-> (accept callback or None, its routeArgs). The first route that matches, else the global callback."""
+    for route in server._webSocketRoutes:
+        args = route.Match(path)
+        if args is not None:
+            return route.handler, args
+    return server.AcceptWebSocketCallback, None
+
+
+def _Upgrade(client, response):
+    """The upgrader of the core: answer a request for a WebSocket."""
+    server = client.GetServer()
+    path = client.GetRequestPath()
+    get = client.GetRequestHeaders().get
+    version, key, protocol, extension = [get("sec-websocket-" + name) for name in _FIELDS]
+    accept, args = _FindAccept(server, path)
+    if accept:
+        status = _Refusal(version, key, get("origin"), get("host"), server.AllowedWebSocketOrigins)
+    else:
+        status = 404 if server._webSocketRoutes else 501
+    if status:
+        return response.WriteResponse(status, _UPGRADE_TO if status == 426 else None, None, None, None)
+    protocol = _Choose(protocol, server.WebSocketProtocols)
+    codec = None
+    if extension:
+        for negotiate in server.WebSocketExtensions.values():
+            extension, codec = negotiate(extension, server)
+    session = client._session
+    webSocket = MicroWebSocket(server, session.link, path, protocol, codec)
+    server._webSockets.add(webSocket)
+    session.Upgrade(_SwitchHead(key, protocol, codec and extension), webSocket)
+    webSocket._Open((accept, client, args))
+
+
+def _BroadcastFrame(server, path, frame):
+    for webSocket in list(server._webSockets):          # a send can take its socket out of the set
+        if path is None or webSocket.Path == path:
+            webSocket._SendFrame(frame)
+
+
+def _Broadcast(server, data, path):
+    payload = _AsBytes(data)
+    frame = _FrameHead(_FIN | (_TEXT if isinstance(data, str) else _BINARY), len(payload)) + payload
+    if server._OnEngine():
+        _BroadcastFrame(server, path, frame)
+    else:
+        _Cross(server, _BroadcastFrame, server, path, frame)
+
+
+def Attach(server):
+    """Called by a server when it is made: WebSockets are on."""
+    server.AllowedWebSocketOrigins = None
+    server.WebSocketProtocols = ()
+    server.WebSocketPingSec = 30
+    server.MaxWebSocketSendQueueLen = 8192 if _MICROPYTHON else 1048576
+    server.WebSocketSlowPolicy = "close"
+    server.WebSocketExtensions = {}
+    server.Broadcast = lambda data, path=None: _Broadcast(server, data, path)
+    server._webSockets = set()
+    server._crossing = 0
+    server.Upgraders["websocket"] = _Upgrade
