@@ -72,7 +72,10 @@ def _Close(source):
 
 # ---- sans-I/O line -----------------------------------------------------------
 
-import asyncio
+try:
+    import asyncio
+except ImportError:
+    import uasyncio as asyncio      # MicroPython before 1.21
 
 try:
     from _thread import allocate_lock as _NewLock
@@ -189,8 +192,6 @@ class _Queue:
         return self
 
     async def __anext__(self):
-        if self._pieces:
-            await asyncio.sleep(0)      # whoever sends without a pause must not hold the engine
         while not self._pieces and not self._isEnded:
             self._news.clear()          # set on this thread only, and after what it tells of
             try:

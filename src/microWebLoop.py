@@ -38,7 +38,7 @@ class _FastLink(asyncio.Protocol):
             transport.close()
 
     def eof_received(self):
-        return self._endpoint.Ended()
+        return self._endpoint is not None and self._endpoint.Ended()
 
     def connection_lost(self, exc):
         self._server._Gone(self)

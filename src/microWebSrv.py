@@ -70,10 +70,35 @@ def _HTMLEscape(text):
             .replace(">", "&gt;").replace("<", "&lt;"))
 
 
+def _Decode(data):
+    """bytes -> str, UnicodeError unless they are UTF-8 (RFC 3629). MicroPython's own decoder takes much that is not."""
+    text = data.decode()
+    if _MICROPYTHON and len(text) != len(data) and not _IsUtf8(data):
+        raise UnicodeError("not UTF-8")
+    return text
+
+
+def _IsUtf8(data):
+    left = low = high = 0
+    for byte in data:
+        if left:
+            if not low <= byte <= high:
+                return False
+            left -= 1
+            low, high = 0x80, 0xBF
+        elif byte >= 0x80:
+            if not 0xC2 <= byte <= 0xF4:
+                return False
+            left = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+            low = 0xA0 if byte == 0xE0 else 0x90 if byte == 0xF0 else 0x80      # overlong forms
+            high = 0x9F if byte == 0xED else 0x8F if byte == 0xF4 else 0xBF     # surrogates, above U+10FFFF
+    return not left
+
+
 def _Utf8(data, strict=False):
     """bytes -> str; an invalid byte is U+FFFD, or a ValueError if strict."""
     try:
-        return data.decode()
+        return _Decode(data)
     except UnicodeError:
         if strict:
             raise ValueError("not UTF-8")
@@ -127,7 +152,7 @@ def _ParseHttpDate(text):
         words = (words[0], words[2], words[1], words[4], words[3])
     try:
         day, month, year, clock = words[1], _MONTHS.find(words[2]), int(words[3]), words[4].split(":")
-        if month < 0 or len(words[2]) != 3:
+        if month % 3 or len(words[2]) != 3 or len(text.encode()) != len(text):
             return None
         if year < 100:                          # RFC 850: two digits
             year += 2000 if year < 70 else 1900
@@ -215,6 +240,11 @@ class _Fields(dict):
     def __setitem__(self, name, value):
         raise TypeError("the request's header fields can't be changed")     # other requests share them
 
+    def _Refuse(self, *args):
+        self["changed"] = None
+
+    pop = popitem = update = clear = setdefault = __delitem__ = _Refuse
+
 
 # ==============================================================================
 # 4  READERS
@@ -293,6 +323,8 @@ def _ParseRequestLine(line):
         authority, path, query = _SplitTarget(method, target)
         if authority is not None:
             _CheckHost(authority)
+            if authority[:1] in ("", ":"):              # RFC 9110 section 4.2.1
+                raise _HttpError(400, "a URI without a host")
     request = _RequestLine(method, target, path, query, minor, authority)
     if "%" in path:
         try:
@@ -307,7 +339,7 @@ def _ParseRequestLine(line):
 def _FieldText(value):
     """UTF-8 where it is, else one character a byte (RFC 9110 section 5.5: obs-text is opaque)."""
     try:
-        return value.decode()
+        return _Decode(value)
     except UnicodeError:
         return "".join([chr(byte) for byte in value])
 
@@ -369,27 +401,33 @@ def _ReadFraming(fields):
         fields.contentLength = int(length)
     codings = fields.get("transfer-encoding")
     if codings is not None:
-        _CheckCodings(codings, length)
+        _CheckCodings(_Options(codings), length)
         fields.chunked = True
-    connection = fields.get("connection")
-    if connection:
-        options = [option.strip() for option in connection.lower().split(",")]
-        fields.close = "close" in options
-        fields.keepAlive = "keep-alive" in options
-        if "upgrade" in options:
-            fields.upgrade = fields.get("upgrade", "").lower()
+    options = _Options(fields.get("connection", ""))
+    fields.close = "close" in options
+    fields.keepAlive = "keep-alive" in options
+    if "upgrade" in options:
+        fields.upgrade = _Options(fields.get("upgrade", ""))[0]
     expect = fields.get("expect")
     if expect:
-        if expect.lower() != "100-continue":
+        if _Options(expect) != ["100-continue"]:
             raise _HttpError(417, "unknown expectation")
         fields.expect = True
 
 
-def _CheckCodings(codings, length):
-    """RFC 9112 section 6.1 and 6.3: chunked, once, alone, and never beside a Content-Length."""
+def _Options(text):
+    """'Close, TE' -> ['close', 'te']. Beyond ASCII is no option: lower() and strip() would make one of it."""
+    if len(text.encode()) != len(text):
+        return ["?"]
+    return [option.strip(" \t") for option in text.lower().split(",")]
+
+
+def _CheckCodings(names, length):
+    """RFC 9112 sections 6.1 and 6.3: chunked, last, once, and never beside a Content-Length."""
     if length is not None:
         raise _HttpError(400, "Content-Length with Transfer-Encoding")
-    names = [name.strip() for name in codings.lower().split(",")]
+    if "chunked" in names[:-1]:
+        raise _HttpError(400, "chunked is not the last transfer coding")
     for name in names:
         if name and name != "chunked":
             raise _HttpError(501, "unknown transfer coding")
@@ -612,11 +650,11 @@ class _Connection:
         if end < 0:
             return self._HeadNotYet(data, pos)
         server = self.server
-        if end - pos > server.MaxRequestHeadLen:
-            raise _HttpError(431, "request head too long")
         eol = data.find(b"\r\n", pos)
         if eol - pos > server.MaxRequestLineLen:
             raise _HttpError(414, "request line too long")
+        if end - pos > server.MaxRequestHeadLen:
+            raise _HttpError(431, "request head too long")
         raw = data[pos:eol]
         memo = server._lineMemo
         line = memo.get(raw)
@@ -633,13 +671,17 @@ class _Connection:
         self.line = line
         self.fields = fields
         self.reader = reader = _BodyReader(line, fields)
-        self.keepAlive = not fields.close if line.minor else fields.keepAlive
+        self.keepAlive = not fields.close and (line.minor > 0 or fields.keepAlive)      # RFC 9112 section 9.3
         self._chunked = False
         self._state = _READ_BODY if reader else _ANSWER
         return _HEAD
 
     def _HeadNotYet(self, data, pos):
         size = len(data) - pos
+        for end in (b"\r\n\r", b"\r\n", b"\r"):        # what may belong to the end of the line or of the head
+            if data.endswith(end):
+                size -= len(end)
+                break
         eol = data.find(b"\r\n", pos)
         if (size if eol < 0 else eol - pos) > self.server.MaxRequestLineLen:
             raise _HttpError(414, "request line too long")
@@ -715,7 +757,11 @@ def _Remember(memo, raw, value, most):
 # ---- sans-I/O line -----------------------------------------------------------
 # Everything above is tested with plain bytes. Below, bytes come from sockets and files.
 
-import asyncio
+try:
+    import asyncio
+except ImportError:                     # MicroPython 1.20
+    import uasyncio as asyncio
+import gc
 import os
 import select
 import socket
@@ -758,8 +804,10 @@ def _IsAsync(handler):
     """True for async def. MicroPython shows it in the type, for bound methods and closures in their words only."""
     if _MICROPYTHON:
         return "<generator>" in str(handler)[-60:] or str(handler).startswith("<closure <generator>")
-    function = getattr(handler, "__func__", handler)
-    code = getattr(function, "__code__", None) or getattr(getattr(type(handler), "__call__", 0), "__code__", None)
+    for function in (getattr(handler, "__func__", handler), getattr(type(handler), "__call__", None)):  # noqa: B004
+        code = getattr(function, "__code__", None)
+        if code:
+            break
     return bool(code and code.co_flags & 0x80)
 
 
@@ -1112,7 +1160,7 @@ class HttpResponse:
         return self._Answer(code, headers, contentType, contentCharset, b"", pieces if isAsync else iter(pieces))
 
     def WriteResponseEventStream(self, events, headers=None):
-        """events: a MicroWebEvents, an iterable or async iterable, as text/event-stream. 501 without microWebEvents.py."""
+        """events: a MicroWebEvents or any (async) iterable, as text/event-stream. 501 without microWebEvents.py."""
         write = self._client.GetServer()._writeEvents
         return write(self, events, headers) if write else self.WriteResponseNotImplemented()
 
@@ -1203,6 +1251,7 @@ class _Session(_Connection):
     _timed = False          # the head that has begun has its deadline
     _answered = False       # the answer is queued whole
     _chunked = False
+    _refused = False        # the message broke a rule: its end can't be trusted
     _source = None          # what the content is pulled from
     _task = None
     _event = None           # set when content arrived, the link drained or the client went
@@ -1341,6 +1390,7 @@ class _Session(_Connection):
             if not isAsync:
                 self._Call(self._route.handler)
         elif isAsync and len(client._content) > server.BufferLen:
+            self.deadline = None                # now it is the handler that takes its time
             self.link.Pause()
         self._Wake()
 
@@ -1350,6 +1400,7 @@ class _Session(_Connection):
             self._TooLarge()
         if self.lost or self.client is not client:
             raise OSError(104, "the client is gone")
+        self.deadline = self.server.now + self.server.BodyTimeoutSec
         self.link.Resume()
         await self._Wait()
 
@@ -1416,8 +1467,9 @@ class _Session(_Connection):
             self.server._LogError("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answers the message that broke a rule, then closes: its end can't be trusted."""
+        """Answers the message that broke a rule, then closes."""
         self.keepAlive = False
+        self._refused = True
         if self._answered or self._source is not None:
             return self.link.Abort()
         if error.status == 413:
@@ -1470,7 +1522,7 @@ class _Session(_Connection):
         """-> (the next bytes, framed, whether that was all). Small pieces are joined: each has the price of a send."""
         piece = next(source, None)
         if not self._chunked:
-            return _Bytes(piece), piece is None
+            return _Bytes(piece), piece is None or getattr(source, "left", None) == 0
         parts = []
         size = 0
         while piece is not None and size < 1024:
@@ -1537,7 +1589,7 @@ class _Session(_Connection):
             self.deadline = server.now + server.SendTimeoutSec
         elif lock:
             lock.release()
-        elif not link.Settle(server.MaxSendQueueLen, server.SendTimeoutSec):
+        elif not link.Settle(server.MaxSendQueueLen, 5):
             link.Abort()
             self.lost = True
         return not self.lost
@@ -1557,7 +1609,8 @@ class _Session(_Connection):
         if link.Backlog():
             self.deadline = server.now + server.SendTimeoutSec
             return
-        if self._state == _READ_BODY and self.keepAlive:
+        if self._state == _READ_BODY and not self._refused:
+            self.deadline = server.now + (server.BodyTimeoutSec if self.keepAlive else 2)
             return
         self.client._ended = True
         if server.AccessCallback:
@@ -1716,7 +1769,7 @@ def _Gzipped(server, source, path):
     if path[-4] == "/" or server._held.get(path) is False:
         return None
     stat = source.Stat(path)
-    if not stat or stat[0]:
+    if not stat or stat[0] or source is server._source and not server._Holds(path):
         server._held[path] = False
         return None
     return stat
@@ -1789,7 +1842,8 @@ def _Validators(server, path, stat, coding):
 
 
 def _CharsetOf(contentType):
-    return "UTF-8" if contentType.startswith("text/") or contentType.endswith(("javascript", "json", "xml")) else None
+    """HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule."""
+    return "UTF-8" if contentType in ("text/plain", "text/csv", "text/markdown") else None
 
 
 def _Matches(tags, etag):
@@ -1838,15 +1892,15 @@ class _FileBody:
 
     def __init__(self, file, start, length, server):
         self._file = file
-        self._left = length
+        self.left = length
         self._buffer = server._buffer
         if start:
             file.seek(start)
 
     def __next__(self):
-        if not self._left:
+        if not self.left:
             return None
-        size = min(self._left, len(self._buffer))
+        size = min(self.left, len(self._buffer))
         if _MICROPYTHON:
             size = self._file.readinto(self._buffer[:size])
             piece = self._buffer[:size]
@@ -1855,7 +1909,7 @@ class _FileBody:
             size = len(piece)
         if not size:
             raise OSError("the file became shorter while it was sent")
-        self._left -= size
+        self.left -= size
         return piece
 
     def close(self):
@@ -1985,7 +2039,7 @@ class MicroWebSrv:
     KeepAliveTimeoutSec = 5 if _BOARD else 75
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
-    BufferLen = 2048 if _BOARD else 16384 if _MICROPYTHON else 65536
+    BufferLen = 2048 if _BOARD else 65536 if _MICROPYTHON else 131072  # bytes of a file at a time
     ErrorCallback = None                                    # (text, exception or None)
     AccessCallback = None                                   # (httpClient, code)
 
@@ -2151,7 +2205,10 @@ class MicroWebSrv:
         if not _MICROPYTHON:
             self._engine = _Engine()
         self._listener = self._listen(self._port, self._bindIP)
-        self._buffer = memoryview(bytearray(self.BufferLen))
+        size = self.BufferLen
+        if _MICROPYTHON:
+            size = min(size, max(1024, gc.mem_free() // 8))
+        self._buffer = memoryview(bytearray(size))
         self._running = True
         self._stopping = False
         self._ended = _NewLock()
@@ -2187,7 +2244,7 @@ class MicroWebSrv:
         engine = self._engine
         engine.Enter()
         self._stop = asyncio.Event()
-        self._left = asyncio.Event()            # set when a link has gone
+        self.left = asyncio.Event()            # set when a link has gone
         if self._stopping:
             self._stop.set()
         transport = self._transport(self)
@@ -2206,9 +2263,9 @@ class MicroWebSrv:
         self._Each("Stopping")
         until = self.now + self.StopGraceSec
         while self._links and self.now < until:
-            self._left.clear()
+            self.left.clear()
             try:
-                await asyncio.wait_for(self._left.wait(), 1)
+                await asyncio.wait_for(self.left.wait(), 1)
             except asyncio.TimeoutError:
                 pass
         for link in list(self._links):
@@ -2310,7 +2367,7 @@ class MicroWebSrv:
                 link.endpoint.Lost()
             except Exception as error:
                 self._LogError("Lost", error)
-            self._left.set()
+            self.left.set()
 
     def _LogError(self, text, error=None):
         try:
@@ -2585,6 +2642,8 @@ class _Link:
 
     def Finish(self):
         """The last answer was sent: what still comes is read until the client closes, or the deadline."""
+        if hasattr(self._sock, "shutdown"):
+            self._sock.shutdown(socket.SHUT_WR)
 
     def Abort(self):
         if not self._dead:

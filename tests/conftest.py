@@ -1,0 +1,88 @@
+"""Fixtures: each end-to-end test that asks for `runtime` or `serve` runs once on every runtime."""
+
+import os
+
+import pytest
+
+import harness
+
+
+@pytest.fixture(params=harness.RUNTIMES)
+def runtime(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def portableSrc(tmp_path_factory):
+    """src as a user has it who copied it without the fast transport."""
+    return harness.CopySources(tmp_path_factory.mktemp("portable") / "src", "cpython-portable")
+
+
+@pytest.fixture
+def modulePath(runtime, portableSrc):
+    return (portableSrc if runtime == "cpython-portable" else harness.SRC,)
+
+
+@pytest.fixture
+def serve(runtime, modulePath, tmp_path):
+    """serve(program, ...) -> harness.Server on this runtime, in tmp_path; ended and judged after the test."""
+    servers = []
+
+    def Serve(program, **kwargs):
+        kwargs.setdefault("modulePath", modulePath)
+        kwargs.setdefault("workDir", tmp_path)
+        servers.append(harness.Server(runtime, program, **kwargs))
+        return servers[-1]
+
+    yield Serve
+    try:
+        for server in servers:
+            server.Close()
+    finally:
+        for server in servers:
+            server.Kill()
+            print(server.Report())
+
+
+@pytest.fixture
+def run(runtime, modulePath, tmp_path):
+    """run(program, ...) -> what the program printed on this runtime; it must end with code 0."""
+    def Run(program, **kwargs):
+        kwargs.setdefault("modulePath", modulePath)
+        kwargs.setdefault("workDir", tmp_path)
+        return harness.RunProgram(runtime, program, **kwargs)
+    return Run
+
+
+@pytest.fixture(scope="session")
+def artifacts():
+    """A folder outside git for what a person may want to look at afterwards (screenshots)."""
+    folder = harness.ROOT / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's headless Chromium, driven by Playwright; it asks nothing of any host but the one under test."""
+    from playwright.sync_api import sync_playwright
+    flags = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+             "--no-first-run", "--disable-gpu"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=harness.FindBrowser(), headless=True, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A tab in a profile of its own; an exception in a page's script fails the test."""
+    errors = []
+    context = browser.new_context(viewport={"width": 1100, "height": 800})
+    tab = context.new_page()
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    context.close()
+    assert not errors, "the page's script failed: %s" % errors

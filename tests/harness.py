@@ -1,0 +1,503 @@
+"""What the end-to-end tests stand on: programs run as processes of their own on each runtime, raw sockets, strict HTTP.
+
+A program under test takes its port from `ready.Port()` (ports that the OS found free), which also says `READY <port>`
+when it can be connected to; everything here waits for such events with a deadline and never sleeps. Whatever a program
+printed is shown when a test fails.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h11
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+ON_DEVICE = ROOT / "tests" / "ondevice"
+RUNTIMES = ("cpython-fast", "cpython-portable", "micropython")
+FAST_TRANSPORT = "microWebLoop.py"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+# Generous: a busy machine with two cores must not fail a correct server, and only failures ever wait this long.
+DEADLINE_SEC = 15
+
+_BLOCK = re.compile(r"Traceback \(most recent call last\):.*?^(?![ \t]|Traceback)(?P<error>[^\n]+)", re.M | re.S)
+_TROUBLE = re.compile(r"ResourceWarning|RuntimeWarning|never (?:retrieved|awaited)|wasn't retrieved"
+                      r"|was destroyed but it is pending|Exception (?:ignored )?in |FATAL|Segmentation")
+
+
+def FindMicroPython():
+    """The interpreter that pip put beside this Python, else the one on the path."""
+    beside = Path(sys.executable).parent / "micropython"
+    found = str(beside) if beside.exists() else shutil.which("micropython")
+    assert found, "no micropython beside %s nor on the path: run tools/test.py" % sys.executable
+    return found
+
+
+def FindBrowser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert found, "no Chromium on the path: apt-get install chromium"
+    return found
+
+
+def CopySources(target, runtime="cpython-fast"):
+    """Copy the modules of src (and nothing else) into a folder, as a user does; portable means no fast transport."""
+    target = Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(SRC.glob("*.py")):
+        if path.name != FAST_TRANSPORT or runtime != "cpython-portable":
+            shutil.copy(path, target)
+    return target
+
+
+def Command(runtime, program, modulePath, options=(), args=()):
+    """The argument list and the environment that run a program on a runtime, with modulePath before all else."""
+    keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
+    env = {name: os.environ[name] for name in keep if name in os.environ}
+    folders = os.pathsep.join(str(folder) for folder in modulePath)
+    if runtime == "micropython":
+        env["MICROPYPATH"] = folders + ":.frozen"
+        head = [FindMicroPython()]
+    else:
+        env.update(PYTHONPATH=folders, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", PYTHONUTF8="1")
+        head = [sys.executable, "-W", "always::ResourceWarning"]
+    return [*head, *options, str(program), *map(str, args)], env
+
+
+def RunProgram(runtime, program, workDir, modulePath=(SRC,), options=(), args=(), stdin="", timeoutSec=DEADLINE_SEC):
+    """Run a program (text, or a Path) to its end; -> its stdout. Any other exit code than 0 fails with its output."""
+    path = WriteProgram(program, workDir)
+    command, env = Command(runtime, path, modulePath, options, args)
+    done = subprocess.run(command, env=env, cwd=workDir, input=stdin, capture_output=True, text=True,
+                          encoding="utf-8", timeout=timeoutSec)
+    assert done.returncode == 0, "%s: exit %s\n%s\n%s" % (runtime, done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def FreePorts(count=4):
+    """Ports that nobody uses now. (MicroPython's sockets can't say which port they were given for 0.)"""
+    holders = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [holder.getsockname()[1] for holder in holders]
+    for holder in holders:
+        holder.close()
+    return ports
+
+
+def WriteProgram(program, workDir):
+    """A program given as text is written to main.py in its folder; one given as a Path stays where it is."""
+    if isinstance(program, Path):
+        return program
+    path = Path(workDir) / "main.py"
+    path.write_text(program, encoding="utf-8")
+    return path
+
+
+class _Output:
+    """The lines of one pipe, collected by a thread; Wait blocks until a line matches or the pipe ends."""
+
+    def __init__(self, pipe):
+        self.text = ""
+        self._ended = False
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._Collect, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def _Collect(self, pipe):
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    self.text += line
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def Wait(self, pattern, start, timeoutSec):
+        deadline = time.monotonic() + timeoutSec
+        with self._news:
+            while True:
+                found = re.compile(pattern, re.M).search(self.text, start)
+                left = deadline - time.monotonic()
+                if found or self._ended or left <= 0:
+                    return found
+                self._news.wait(left)
+
+    def Join(self, timeoutSec):
+        self._thread.join(timeoutSec)
+
+
+class Server:
+    """A program that serves, as a process on one runtime. `with Server(...) as server:` ends and judges it."""
+
+    def __init__(self, runtime, program, workDir, modulePath=(SRC,), options=(), args=()):
+        self.runtime = runtime
+        self._expected = []
+        path = WriteProgram(program, workDir)
+        for isLast in (False, False, True):
+            ports = ",".join(map(str, FreePorts()))
+            self._Launch(*Command(runtime, path, (*modulePath, ON_DEVICE), options, (ports, *args)), workDir)
+            try:
+                self.WaitReady()
+                break
+            except AssertionError:
+                # Somebody took the port between FreePorts() and listen().
+                if isLast or not re.search("EADDRINUSE|Address already in use", self.stderr):
+                    raise
+
+    def _Launch(self, command, env, workDir):
+        self.port = None
+        self._mark = 0
+        self._isOver = False
+        self.process = subprocess.Popen(command, env=env, cwd=workDir, text=True, encoding="utf-8", errors="replace",
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._out = _Output(self.process.stdout)
+        self._err = _Output(self.process.stderr)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, excType, exc, traceback):
+        self.Kill() if excType else self.Close()
+        print(self.Report())
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def stdout(self):
+        return self._out.text
+
+    @property
+    def stderr(self):
+        return self._err.text
+
+    def Url(self, path="/"):
+        return "http://127.0.0.1:%d%s" % (self.port, path)
+
+    def WaitReady(self, timeoutSec=DEADLINE_SEC):
+        """Wait for `READY <port>` (again, after a restart within the program)."""
+        try:
+            self.port = int(self.WaitLine(r"^READY (\d+)$", timeoutSec).group(1))
+        except AssertionError:
+            self.Kill()
+            raise
+
+    def WaitLine(self, pattern, timeoutSec=DEADLINE_SEC):
+        """Wait for the next line of stdout that holds the pattern (after the one found before); -> the match."""
+        found = self._out.Wait(pattern, self._mark, timeoutSec)
+        assert found, "no line %r within %s s\n%s" % (pattern, timeoutSec, self.Report())
+        self._mark = found.end()
+        return found
+
+    def Tell(self, line):
+        """Write a line to the program's stdin."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def ExpectError(self, pattern):
+        """A traceback or warning that matches is part of the test, and must be there at the end."""
+        self._expected.append(re.compile(pattern, re.S))
+
+    def Finish(self, timeoutSec=DEADLINE_SEC):
+        """Close the program's stdin, which asks it to stop, and wait: it must leave with code 0. Then judge it."""
+        self.process.stdin.close()
+        self.WaitExit(timeoutSec)
+
+    def WaitExit(self, timeoutSec=DEADLINE_SEC):
+        """The program is about to end by itself, with code 0. Then judge it."""
+        try:
+            code = self.process.wait(timeoutSec)
+        except subprocess.TimeoutExpired:
+            self.Kill()
+            raise AssertionError("the program did not end within %s s\n%s" % (timeoutSec, self.Report())) from None
+        self._Drain()
+        assert code == 0, "the program ended with code %s\n%s" % (code, self.Report())
+        self.Judge()
+
+    def Close(self):
+        """End the process, which must still be alive (unless its end was awaited), and judge what it printed."""
+        if not self._isOver:
+            code = self.process.poll()
+            self.Kill()
+            assert code is None, "the server died with code %s\n%s" % (code, self.Report())
+            self.Judge()
+
+    def Kill(self):
+        if not self._isOver:
+            self.process.terminate()
+            try:
+                self.process.wait(DEADLINE_SEC)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self._Drain()
+
+    def Judge(self):
+        """No traceback and no warning but the expected ones, and all of those."""
+        troubles = list(Troubles(self.stdout)) + list(Troubles(self.stderr))
+        unexpected = [text for text in troubles if not any(rule.search(text) for rule in self._expected)]
+        assert not unexpected, "unexpected on the console:\n%s\n%s" % ("\n".join(unexpected), self.Report())
+        for rule in self._expected:
+            assert any(rule.search(text) for text in troubles), \
+                "expected on the console, but absent: %s\n%s" % (rule.pattern, self.Report())
+
+    def Report(self):
+        return "-- %s, pid %s, code %s\n-- stdout\n%s-- stderr\n%s--" % (
+            self.runtime, self.pid, self.process.poll(), self.stdout, self.stderr)
+
+    def _Drain(self):
+        self._isOver = True
+        self._out.Join(DEADLINE_SEC)
+        self._err.Join(DEADLINE_SEC)
+        if not self.process.stdin.closed:
+            try:
+                self.process.stdin.close()
+            except BrokenPipeError:
+                pass
+
+
+def Troubles(text):
+    """Yield each traceback (with the line before it) and each line that warns, of what a program printed."""
+    rest, at = [], 0
+    for block in _BLOCK.finditer(text):
+        start = text.rfind("\n", 0, max(block.start() - 1, 0)) + 1
+        rest.append(text[at:start])
+        yield text[start:block.end()]
+        at = block.end()
+    rest.append(text[at:])
+    for line in "\n".join(rest).split("\n"):
+        if _TROUBLE.search(line) or line.startswith("Traceback"):
+            yield line
+
+
+@dataclass
+class Response:
+    """One response as h11 reads it: lower-case header names, the body without its framing."""
+
+    status: int
+    reason: str
+    headers: list
+    version: str
+    body: bytes = b""
+    interim: list = field(default_factory=list)
+
+    def Header(self, name):
+        """The value of a field that may be there once, else None."""
+        values = self.Headers(name)
+        assert len(values) <= 1, "%s stands %d times: %r" % (name, len(values), values)
+        return values[0] if values else None
+
+    def Headers(self, name):
+        return [value for key, value in self.headers if key == name.lower()]
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8")
+
+    @property
+    def mediaType(self):
+        """The Content-Type without its parameters."""
+        return (self.Header("content-type") or "").partition(";")[0]
+
+    @property
+    def isClosing(self):
+        tokens = ",".join(self.Headers("connection")).lower().split(",")
+        return "close" in [token.strip() for token in tokens]
+
+    def Json(self):
+        return json.loads(self.body)
+
+
+def CheckHead(head):
+    """What h11 lets pass in a head and RFC 9112 doesn't let a server send (sections 2.2, 4, 5, 6.2)."""
+    assert head.endswith(b"\r\n\r\n"), "no empty line after %r" % head
+    lines = head[:-4].split(b"\r\n")
+    assert re.fullmatch(rb"HTTP/1\.1 [1-5]\d\d [\t -~\x80-\xff]*", lines[0]), "status line %r" % lines[0]
+    names = []
+    for line in lines[1:]:
+        found = re.fullmatch(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)", line)
+        assert found, "header line %r" % line
+        names.append(found.group(1).lower())
+    for name in (b"content-length", b"transfer-encoding", b"content-type", b"date", b"etag", b"location"):
+        assert names.count(name) <= 1, "%r stands twice in %r" % (name, head)
+    assert not (b"content-length" in names and b"transfer-encoding" in names), "two framings in %r" % head
+    if lines[0][9:10] == b"1" or lines[0][9:12] == b"204":
+        assert b"content-length" not in names and b"transfer-encoding" not in names, "framing in %r" % head
+
+
+class ResponseReader:
+    """Strict reading of one response at a time; `more()` -> further bytes, b"" at the end of the stream."""
+
+    def __init__(self, more, rest=b""):
+        self._more = more
+        self.rest = rest
+
+    def Read(self, method="GET", upgrade=None, onData=None):
+        """-> Response. `upgrade` names the protocol that the request asked for; onData sees each piece of body."""
+        peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+        headers = [("Host", "localhost")]
+        if upgrade:
+            headers += [("Upgrade", upgrade), ("Connection", "Upgrade")]
+        peer.send(h11.Request(method=method, target="/", headers=headers))
+        peer.send(h11.EndOfMessage())
+        peer.receive_data(self.rest) if self.rest else None
+        response, interim, body = None, [], []
+        while True:
+            before = peer.trailing_data[0]
+            event = peer.next_event()
+            if event is h11.NEED_DATA:
+                peer.receive_data(self._more())
+            elif isinstance(event, (h11.InformationalResponse, h11.Response)):
+                CheckHead(before[:len(before) - len(peer.trailing_data[0])])
+                response = _FromEvent(event)
+                if event.status_code == 101:
+                    break
+                if isinstance(event, h11.InformationalResponse):
+                    interim.append(response)
+            elif isinstance(event, h11.Data):
+                body.append(bytes(event.data))
+                onData(body[-1]) if onData else None
+            else:
+                assert isinstance(event, h11.EndOfMessage), "no complete response: %r" % event
+                break
+        self.rest = peer.trailing_data[0]
+        response.body, response.interim = b"".join(body), interim
+        return response
+
+
+def _FromEvent(event):
+    headers = [(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in event.headers]
+    return Response(event.status_code, event.reason.decode("latin-1"), headers, event.http_version.decode("ascii"))
+
+
+def ParseResponses(data, methods=("GET",)):
+    """Parse all that a server sent as the answers to requests with these methods; nothing may be left over."""
+    pieces = iter((data, b"", b""))
+    reader = ResponseReader(lambda: next(pieces))
+    responses = [reader.Read(method) for method in methods]
+    assert not reader.rest and next(pieces) == b"", "bytes behind the last response: %r" % (reader.rest or data)
+    return responses
+
+
+class RawClient:
+    """A client made of a socket: sends any bytes, reads strictly, and every wait has a deadline."""
+
+    def __init__(self, port, timeoutSec=DEADLINE_SEC, receiveBuffer=None):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if receiveBuffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receiveBuffer)
+        self.socket.settimeout(timeoutSec)
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._reader = ResponseReader(self.Receive)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, excType, exc, traceback):
+        self.Close()
+
+    def Send(self, data):
+        self.socket.sendall(data)
+
+    def SendEnd(self):
+        """Close our half: the server reads the end of the stream."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def Receive(self, size=65536):
+        """-> the next bytes that arrive, b"" when the server closed (a reset counts as that)."""
+        try:
+            return self.socket.recv(size)
+        except ConnectionError:
+            return b""
+
+    def ReadResponse(self, method="GET", upgrade=None, onData=None):
+        return self._reader.Read(method, upgrade, onData)
+
+    def ReadExactly(self, size):
+        while len(self._reader.rest) < size:
+            self._Fill("%d bytes" % size)
+        data, self._reader.rest = self._reader.rest[:size], self._reader.rest[size:]
+        return data
+
+    def ReadUntil(self, marker):
+        """-> the bytes up to and with the marker."""
+        while marker not in self._reader.rest:
+            self._Fill(repr(marker))
+        return self.ReadExactly(self._reader.rest.index(marker) + len(marker))
+
+    def ReadToEnd(self):
+        """-> all bytes until the server closes."""
+        pieces, self._reader.rest = [self._reader.rest], b""
+        while True:
+            piece = self.Receive()
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+
+    def ExpectClose(self):
+        """The server closes the connection and sends nothing more."""
+        data = self.ReadToEnd()
+        assert data == b"", "bytes instead of the end: %r" % data[:300]
+
+    def Close(self, reset=False):
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def _Fill(self, wanted):
+        piece = self.Receive()
+        assert piece, "the end of the stream instead of %s; had %r" % (wanted, self._reader.rest[-300:])
+        self._reader.rest += piece
+
+
+def RawExchange(port, data, quietSec=None, timeoutSec=DEADLINE_SEC):
+    """Send bytes; -> what comes back until the server closes, or is quiet for quietSec where that is given."""
+    pieces = []
+    with RawClient(port, timeoutSec) as client:
+        client.Send(data)
+        deadline = time.monotonic() + timeoutSec
+        client.socket.settimeout(quietSec or timeoutSec)
+        while True:
+            try:
+                piece = client.Receive()
+            except socket.timeout:
+                assert quietSec, "the server neither closed nor fell silent; got %r" % b"".join(pieces)
+                piece = b""
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+            assert time.monotonic() < deadline, "the server goes on sending for %s s" % timeoutSec
+
+
+def RequestBytes(method, target, headers=(), body=b"", host="localhost"):
+    """A well-formed request; a body brings its Content-Length."""
+    lines = ["%s %s HTTP/1.1" % (method, target), "Host: %s" % host]
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    lines += ["%s: %s" % pair for pair in pairs]
+    if body:
+        lines.append("Content-Length: %d" % len(body))
+    return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + body
+
+
+def Fetch(port, target, method="GET", headers=(), body=b""):
+    """One request on a connection of its own, which the server must close as it was asked to; -> Response."""
+    with RawClient(port) as client:
+        pairs = list(headers.items() if isinstance(headers, dict) else headers)
+        client.Send(RequestBytes(method, target, pairs + [("Connection", "close")], body))
+        response = client.ReadResponse(method)
+        client.ExpectClose()
+        return response

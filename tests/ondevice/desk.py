@@ -1,0 +1,36 @@
+# Runs a program as it stands: desk.py PORTS PROGRAM. The only difference: its servers get free ports on the loopback,
+# and are stopped when its standard input is closed.
+
+import _thread
+import sys
+
+import ready
+
+sys.path.pop(0)                 # this folder is no part of what the program finds beside it
+__import__("microWebSrv")
+MicroWebSrv = sys.modules["microWebSrv"].MicroWebSrv
+
+sys.argv.pop(0)
+sys.argv.pop(0)
+program = sys.argv[0]
+servers = []
+construct = MicroWebSrv.__init__
+
+
+def Construct(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
+    construct(self, routeHandlers, ready._ports.pop(0), "127.0.0.1", webPath)
+    servers.append(self)
+
+
+def WatchConsole():
+    sys.stdin.read()
+    for server in servers:
+        server.Stop()
+
+
+MicroWebSrv.__init__ = Construct
+ready.Announce(MicroWebSrv)
+_thread.start_new_thread(WatchConsole, ())
+with open(program) as file:
+    code = file.read()
+exec(compile(code, program, "exec"), {"__name__": "__main__", "__file__": program})

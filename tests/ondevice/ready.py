@@ -1,0 +1,28 @@
+# On the path of every program under test: which ports it may use, and the line that says it can be connected to.
+#
+#     from ready import Port
+#     mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
+
+import sys
+
+_ports = [int(text) for text in sys.argv[1].split(",")]
+
+
+def Port():
+    """The next free port; `READY <port>` is printed when a server listens on it."""
+    Announce(sys.modules["microWebSrv"].MicroWebSrv)
+    return _ports.pop(0)
+
+
+def Announce(serverClass):
+    """Print READY from the moment on that the kernel takes connections for a server of this class."""
+    if hasattr(serverClass, "_isAnnounced"):
+        return
+    serverClass._isAnnounced = True
+    openListener = serverClass._Open
+
+    def Open(self):
+        openListener(self)
+        print("READY %d" % self._port)
+
+    serverClass._Open = Open

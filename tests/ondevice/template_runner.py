@@ -1,0 +1,62 @@
+# Renders the templates of a JSON file and prints what came of each, as JSON: the same program on every runtime.
+#
+#     python|micropython template_runner.py jobs.json
+#
+# A job: {"code": text} or {"file": path}, with "filepath", "vars" (the source of a dict) and "escape" (default true).
+# An answer: {"text": …} or {"error": …}; "validate" is what Validate said of a "code".
+
+import json
+import sys
+
+import microWebTemplate
+from microWebTemplate import Markup, MicroWebTemplate, TemplateError
+
+
+class Source:
+    root = ""
+
+
+class Server:
+    Renderers = {}
+    _source = Source()
+
+
+class Dashed:
+    """A value that is markup by its own account."""
+
+    def __html__(self):
+        return "<hr>"
+
+
+def _Escape(value):
+    for char, entity in (("&", "&amp;"), ('"', "&quot;"), ("'", "&apos;"), (">", "&gt;"), ("<", "&lt;")):
+        value = value.replace(char, entity)
+    return value
+
+
+def _Do(job, server):
+    values = eval(job.get("vars", "{}"), {"Markup": Markup, "Dashed": Dashed})
+    answer = {}
+    try:
+        if "file" in job:
+            server._source.root = job.get("root", "")
+            answer["text"] = "".join(server.Renderers[".pyhtml"](server, job["file"], values))
+        else:
+            template = MicroWebTemplate(job["code"], _Escape if job.get("escape", True) else None,
+                                        job.get("filepath", ""))
+            answer["validate"] = template.Validate()
+            answer["text"] = template.Execute(values)
+    except (TemplateError, OSError) as error:
+        answer["error"] = "%s: %s" % (type(error).__name__, error)
+    return answer
+
+
+def Main(path):
+    server = Server()
+    microWebTemplate.Attach(server)
+    with open(path) as file:
+        jobs = json.load(file)
+    print(json.dumps([_Do(job, server) for job in jobs]))
+
+
+Main(sys.argv[1])

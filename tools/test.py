@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""All that must hold, in one command: python3 tools/test.py [pytest arguments]
+
+Makes the virtual environment .venv with the requirements of the `test` extra in pyproject.toml (again when that list
+changes), sees to it that a Chromium is there, then runs ruff, mypy, stubtest and pytest. Exits 0 only if all passed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+VENV = ROOT / ".venv"
+STAMP = VENV / "requirements.sha256"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def Say(text: str) -> None:
+    print("\n== %s" % text, flush=True)
+
+
+def Fail(text: str) -> None:
+    sys.exit("\ntools/test.py: %s" % text)
+
+
+def Run(*command: str | Path, quiet: bool = False) -> bool:
+    """Run a command in the project; True if it exited with 0."""
+    env = dict(os.environ, PYTHONPATH=str(SRC), MYPYPATH=str(SRC), PYTHONDONTWRITEBYTECODE="1")
+    output = subprocess.DEVNULL if quiet else None
+    try:
+        return subprocess.run([str(part) for part in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
+                              stdout=output, stderr=output).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def Requirements() -> list[str]:
+    """The `test` extra. A TOML array of strings is a Python list too, and tomllib is absent before 3.11."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r"^test = (\[.*?^\])", text, re.M | re.S)
+    if not found:
+        Fail("pyproject.toml has no list `test = [...]`")
+    assert found
+    return [str(name) for name in ast.literal_eval(found.group(1))]
+
+
+def AptInstall(*packages: str) -> bool:
+    """Install Debian packages where that needs no question: as root, or with a sudo that asks no password."""
+    sudo: tuple[str, ...] = ()
+    if not shutil.which("apt-get"):
+        return False
+    if os.geteuid() != 0:
+        sudo = ("sudo", "-n")
+        if not Run(*sudo, "true", quiet=True):
+            return False
+    Say("apt-get install %s" % " ".join(packages))
+    apt = (*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y")
+    return Run(*apt, "update") and Run(*apt, "install", "--no-install-recommends", *packages)
+
+
+def MakeVenv() -> None:
+    """Debian ships python3 without ensurepip: then take python3-venv from apt, or this Python's own pip."""
+    Say("making %s with Python %s" % (VENV.name, sys.version.split()[0]))
+    make = (sys.executable, "-m", "venv", "--clear")
+    if Run(*make, VENV, quiet=True):
+        return
+    if AptInstall("python3-venv") and Run(*make, VENV, quiet=True):
+        return
+    if Run(*make, "--without-pip", VENV) and Run(sys.executable, "-m", "pip", "--python", PYTHON, "--version"):
+        return
+    Fail("this Python can't make a virtual environment; on Debian: apt-get install python3-venv")
+
+
+def EnsureVenv() -> None:
+    wanted = "\n".join(Requirements())
+    digest = hashlib.sha256(wanted.encode()).hexdigest()
+    if STAMP.exists() and STAMP.read_text() == digest and Run(PYTHON, "-c", "import pytest", quiet=True):
+        return
+    MakeVenv()
+    Say("installing the test requirements")
+    if Run(PYTHON, "-c", "import pip", quiet=True):
+        pip: tuple[str | Path, ...] = (PYTHON, "-m", "pip")
+    else:
+        pip = (sys.executable, "-m", "pip", "--python", PYTHON)
+    if not Run(*pip, "install", "--quiet", "--disable-pip-version-check", *wanted.split("\n")):
+        Fail("pip could not install the test requirements (see above)")
+    STAMP.write_text(digest)
+
+
+def EnsureBrowser() -> None:
+    if any(shutil.which(name) for name in BROWSERS) or AptInstall("chromium"):
+        return
+    Say("no Chromium found and none could be installed: the browser tests will fail. apt-get install chromium")
+
+
+def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
+    """Each check with its command; pytest comes last, so that its closing line closes the output."""
+    stubs = sorted(path.name[:-len("-stubs")] for path in SRC.glob("*-stubs"))
+    packages = [part for name in stubs for part in ("-p", name)]
+    python = (PYTHON, "-m")
+    return {
+        "ruff": (*python, "ruff", "check", "."),
+        "mypy tools": (*python, "mypy", "tools"),
+        "mypy stubs": (*python, "mypy", *packages),
+        "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml", *stubs),
+        "pytest": (*python, "pytest", *pytestArgs),
+    }
+
+
+def Main() -> int:
+    if sys.version_info < (3, 10):
+        Fail("the test tools need Python 3.10 or newer (the server itself runs on 3.9)")
+    EnsureVenv()
+    EnsureBrowser()
+    failed = []
+    for name, command in Checks(sys.argv[1:]).items():
+        Say(name)
+        if not Run(*command):
+            failed.append(name)
+    if failed:
+        print("\nFAILED: %s" % ", ".join(failed), file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(Main())
