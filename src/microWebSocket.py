@@ -179,9 +179,10 @@ def _Unfinished(data):
 # ==============================================================================
 # 4  PROTOCOL
 # ==============================================================================
-# Received(bytes) -> _OnMessage, _SendFrame of a pong, _OnClose or _Fail, in the order of the bytes. A message that comes whole
-# in one frame is copied into no buffer; what comes in pieces is a _Message until it is complete, and its text is
-# checked with each piece. The limit counts before a byte is kept. While _held, the rest waits in _rest.
+# Received(bytes) -> _OnMessage, _SendFrame of a pong, _OnClose, in the order of the bytes; _Fail where a frame is none,
+# _Refuse where only its content is wrong: then _isDeaf, and frames are read on until the client's Close frame.
+# A message that comes whole in one frame is copied into no buffer; what comes in pieces is a _Message until it is
+# complete, its text checked with each piece. The limit counts before a byte is kept. While _held, bytes wait in _rest.
 
 _BY_QUEUE = const(1)            # the reasons in _held: callbacks are behind
 _BY_BACKLOG = const(2)          # the client does not take what we send
@@ -203,7 +204,7 @@ class _Message:
 
 
 class _Protocol:
-    """The receiving half of a WebSocket. A subclass has _OnMessage, _OnClose, _SendFrame and _Fail."""
+    """The receiving half of a WebSocket. A subclass has _OnMessage, _OnClose, _SendFrame, _Fail and _Refuse."""
 
     def __init__(self, maxLen, codec):
         self._maxLen = maxLen
@@ -211,6 +212,7 @@ class _Protocol:
         self._message = None
         self._rest = b""
         self._held = 0
+        self._isDeaf = False
         self._Parse(b"")
 
     def Received(self, data):
@@ -238,7 +240,7 @@ class _Protocol:
         if self._held < _BY_END:
             self._rest = data[pos:]
         # How long a read may be that is one frame and one message; 0 while anything is in progress.
-        self._fast = 0 if self._rest or self._message or self._held else self._maxLen + 6
+        self._fast = 0 if self._rest or self._message or self._held or self._isDeaf else self._maxLen + 6
 
     def _Frame(self, message, data, pos):
         """Read a frame's head (section 5.2) and what is there of its payload. -> where to go on, 0: give me more."""
@@ -264,18 +266,17 @@ class _Protocol:
             self._OnControl(first & 15, _Unmask(data[start:end], key))
             return end
         if not message:
-            if first > _FIN and len(data) >= end and size <= self._maxLen:
+            if first > _FIN and len(data) >= end and size <= self._maxLen and not self._isDeaf:
                 self._OnData(first, _Unmask(data[start:end], key))
                 return end
-            message = _Message(first)
+            message = self._message = _Message(first)
         message.size += size
-        # What can't be compressed grows by some bytes: a packed message may be longer than what is in it.
-        if message.size > self._maxLen + (message.first & _PACKED and 16 + (self._maxLen >> 8)):
-            return self._Fail(_TOO_BIG)
-        self._message = message
         message.fin = first & _FIN
         message.left = size
         message.key = key
+        # What can't be compressed grows by some bytes: a packed message may be longer than what is in it.
+        if message.size > self._maxLen + (message.first & _PACKED and 16 + (self._maxLen >> 8)):
+            self._Refuse(_TOO_BIG)
         return self._Payload(message, data, start)
 
     def _IsFrame(self, first, second, message):
@@ -288,37 +289,40 @@ class _Protocol:
         return opcode <= _BINARY and (not opcode) != (not message)
 
     def _Payload(self, message, data, pos):
-        piece = _Unmask(data[pos:pos + message.left], message.key)
-        size = len(piece)
+        masked = data[pos:min(pos + message.left, len(data))]
+        size = len(masked)
         message.left -= size
-        message.key = (message.key * 2)[size & 3:][:4]
-        parts = message.parts
-        if parts and len(parts[-1]) < _PART_MIN:
-            parts[-1] += piece
-        else:
-            parts.append(piece)
-        if message.first == _TEXT:
-            message.tail = _Unfinished(message.tail + piece)
         isWhole = message.fin and not message.left
-        if message.tail is None or isWhole and message.tail:
-            return self._Fail(_BAD_TEXT)                # section 8.1: at once, not at the message's end
         if isWhole:
             self._message = None
-            self._OnData(message.first, b"".join(parts))
+        if not self._isDeaf:
+            self._AddPart(message, _Unmask(masked, message.key), isWhole)
+            message.key = (message.key * 2)[size & 3:][:4]
         return pos + size
+
+    def _AddPart(self, message, part, isLast):
+        parts = message.parts
+        if parts and len(parts[-1]) < _PART_MIN:
+            parts[-1] += part
+        else:
+            parts.append(part)
+        if message.first == _TEXT:
+            message.tail = _Unfinished(message.tail + part)
+        if message.tail is None or isLast and message.tail:
+            self._Refuse(_BAD_TEXT)                     # section 8.1: at once, not at the message's end
+        elif isLast:
+            self._OnData(message.first, b"".join(parts))
 
     def _OnData(self, first, payload):
         """A whole message; first: its opcode, with _PACKED where it is compressed."""
         if first & _PACKED:
             payload = self._codec.Inflate(payload, self._maxLen)
-            if payload is None:
-                return self._Fail(_BAD_TEXT)
-            if len(payload) > self._maxLen:
-                return self._Fail(_TOO_BIG)
-        if first & _TEXT:
+        if payload and len(payload) > self._maxLen:
+            return self._Refuse(_TOO_BIG)
+        if first & _TEXT and payload is not None:
             payload = _Decode(payload)
-            if payload is None:
-                return self._Fail(_BAD_TEXT)
+        if payload is None:
+            return self._Refuse(_BAD_TEXT)
         self._OnMessage(first & 15, payload)
 
     def _OnControl(self, opcode, payload):
@@ -478,6 +482,8 @@ class MicroWebSocket(_Protocol):
             self.CloseCode = code
             self.CloseReason = reason
             self.deadline = self._server.now + _CLOSE_SEC
+            self._isDeaf = True
+            self._fast = 0
             self._link.Send(frame)
             self._Release(_BY_QUEUE | _BY_BACKLOG)      # the answer has to be read
 
@@ -493,10 +499,13 @@ class MicroWebSocket(_Protocol):
         self._BeginClose(code, reason, _CloseFrame(code, ""))       # section 5.5.1: it typically echoes the code
         self._End()
 
+    def _Refuse(self, code):
+        self._BeginClose(code, "", _CloseFrame(code, ""))
+
     def _Fail(self, code):
         """Section 7.1.7: say why, then close. -> 0: no more bytes are wanted."""
         self._held = _BY_END
-        self._BeginClose(code, "", _CloseFrame(code, ""))
+        self._Refuse(code)
         self._End()
         return 0
 

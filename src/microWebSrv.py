@@ -812,9 +812,9 @@ def _IsAsync(handler):
 
 
 def _ArgValue(text):
-    """An argument of digits only arrives as int."""
+    """An argument of (ASCII) digits only arrives as int."""
     try:
-        return int(text) if text.isdigit() else text
+        return text if _NOT_DIGIT.search(text) else int(text)
     except ValueError:
         return text
 
@@ -857,11 +857,14 @@ class _Route:
             self._names = self.path.split("/")
         elif names or not simple:
             self._names = names
-            self._regex = re.compile("^" + pattern.replace(".", "\\.") + "$" if simple else "^" + pattern + "$")
+            pattern = "^" + (pattern.replace(".", "\\.") if simple else pattern)
+            # MicroPython's re recurses for each character of a .*, and here there is nothing left to match.
+            rest = pattern.endswith(".*") and pattern[-3] != "\\"
+            self._regex = re.compile(pattern[:-2] if rest else pattern + "$")
 
     def Match(self, path, segments=None):
         """The arguments as a dict, () where the route has none, None where it does not match."""
-        if path == self.path:
+        if path == self.path and not self._names:
             return _NO_ARGS
         if self._regex:
             return self._MatchRegex(path)
@@ -884,7 +887,7 @@ class _Route:
 
     def _MatchRegex(self, path):
         try:
-            found = self._regex.match(path)
+            found = self._regex.match(path) or self._regex.match(path + "/")
         except RuntimeError:                # MicroPython's re recurses: a path too long for the stack is nobody's
             return None
         if not found:
