@@ -187,7 +187,7 @@ def _Unfinished(data):
 _BY_QUEUE = const(1)            # the reasons in _held: callbacks are behind
 _BY_BACKLOG = const(2)          # the client does not take what we send
 _BY_END = const(4)              # nothing is read any more
-_PART_MIN = const(256)          # shorter parts are joined: a client that sends single bytes must not cost an object each
+_PART_MIN = const(256)          # shorter parts are joined: a client that sends bytes one by one costs no object each
 
 
 class _Message:

@@ -1151,7 +1151,7 @@ class HttpResponse:
             raise TypeError("content must be str or bytes, not %s" % type(content))
         if content and not contentType:
             contentType = "application/octet-stream"
-        content = content or b""
+        content = bytes(content or b"")
         return self._Answer(code, headers, contentType, contentCharset, content)
 
     def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
@@ -1505,16 +1505,18 @@ class _Session(_Connection):
                 source = None
             body = b""
         elif source is not None and hasattr(source, "__next__"):
+            if hasattr(source, "head"):
+                source.head = b"".join(parts)
+                parts = ()
             body, ended = self._Pull(source)
             if ended:
                 _Close(source)
                 source = None
-        if type(body) is bytes:
-            parts.append(body)
-            body = None
-        head = b"".join(parts)
         self._source = source
-        self.link.Send(head + body if body else head)
+        if parts:
+            parts.append(body)
+            body = b"".join(parts)
+        self.link.Send(body)
         if source is None:
             self._Complete()
         elif source is not _PUSHED:
@@ -1525,7 +1527,9 @@ class _Session(_Connection):
         """-> (the next bytes, framed, whether that was all). Small pieces are joined: each has the price of a send."""
         piece = next(source, None)
         if not self._chunked:
-            return _Bytes(piece), piece is None or getattr(source, "left", None) == 0
+            if hasattr(source, "left"):                 # a file: a view of the one buffer, not a copy
+                return piece or b"", source.left == 0
+            return _Bytes(piece), piece is None
         parts = []
         size = 0
         while piece is not None and size < 1024:
@@ -1649,7 +1653,7 @@ class _Session(_Connection):
 
 
 def _Bytes(piece):
-    return piece.encode() if isinstance(piece, str) else b"" if piece is None else piece
+    return piece.encode() if isinstance(piece, str) else bytes(piece or b"")
 
 
 def _Close(source):
@@ -1891,7 +1895,10 @@ def _Range(client, size, etag, date):
 
 
 class _FileBody:
-    """Pieces of an open file through the server's one buffer; the next piece overwrites the last."""
+    """Pieces of an open file through the server's one buffer; the next piece overwrites the last. `head` leaves with
+    the first of them, and without a copy of both: a board has no room for that in one piece."""
+
+    head = b""
 
     def __init__(self, file, start, length, server):
         self._file = file
@@ -1901,15 +1908,21 @@ class _FileBody:
             file.seek(start)
 
     def __next__(self):
-        if not self.left:
-            return None
-        size = min(self.left, len(self._buffer))
+        head = self.head
+        used = len(head)
+        buffer = self._buffer
+        self.head = b""
+        if not self.left or used > len(buffer) // 2:
+            return head or None
+        size = min(self.left, len(buffer) - used)
         if _MICROPYTHON:
-            size = self._file.readinto(self._buffer[:size])
-            piece = self._buffer[:size]
+            buffer[:used] = head
+            size = self._file.readinto(buffer[used:used + size])
+            piece = buffer[:used + size]
         else:                                   # asyncio and uvloop may keep what they could not send: it must be ours
             piece = self._file.read(size)
             size = len(piece)
+            piece = head + piece if head else piece
         if not size:
             raise OSError("the file became shorter while it was sent")
         self.left -= size
@@ -2210,7 +2223,7 @@ class MicroWebSrv:
         self._listener = self._listen(self._port, self._bindIP)
         size = self.BufferLen
         if _MICROPYTHON:
-            size = min(size, max(1024, gc.mem_free() // 8))
+            size = min(size, max(2048, gc.mem_free() // 16))
         self._buffer = memoryview(bytearray(size))
         self._running = True
         self._stopping = False
