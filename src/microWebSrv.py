@@ -567,17 +567,20 @@ def _UrlEscape(url):
     return "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte for byte in url.encode()])
 
 
+def _PathEscape(path, keep="/"):
+    """What is no unreserved character (RFC 3986 section 2.3) is percent-encoded as UTF-8."""
+    keep += _UNRESERVED
+    return "".join([chr(byte) if byte < 128 and chr(byte) in keep else "%%%02X" % byte for byte in path.encode()])
+
+
 def _Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
     plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
     value = 'attachment; filename="%s"' % plain
-    if plain != name:
-        value += "; filename*=UTF-8''" + "".join(
-            [chr(byte) if _ALNUM.find(chr(byte)) >= 0 else "%%%02X" % byte for byte in name.encode()])
-    return value
+    return value if plain == name else value + "; filename*=UTF-8''" + _PathEscape(name, "")
 
 
-_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
 def _Chunk(data):
@@ -1730,7 +1733,7 @@ def _ServeStatic(client, response):
     path, stat = _Locate(server, line.path)
     if stat and stat[0] and line.path[-1] != "/":
         query = "?" + line.query if line.query else ""
-        return response.WriteResponse(301, {"Location": _UrlEscape(path + "/" + query)}, None, None, None)
+        return response.WriteResponse(301, {"Location": _PathEscape(path) + "/" + query}, None, None, None)
     isFile = bool(path and (not stat[0] if stat else _Gzipped(server, server._source, path)))
     if method not in ("GET", "HEAD") or not isFile:
         return _Decline(server, response, line, isFile)
@@ -1853,8 +1856,10 @@ def _CharsetOf(contentType):
     return "UTF-8" if contentType in ("text/plain", "text/csv", "text/markdown") else None
 
 
-def _Matches(tags, etag):
-    return tags.strip() == "*" or etag in [tag.strip().replace("W/", "") for tag in tags.split(",")]
+def _Matches(tags, etag, weak=""):
+    """One of the tags is the file's; with weak="W/" a weak one will do (RFC 9110 section 8.8.3.2)."""
+    return tags.strip() == "*" or etag in [tag.strip().replace(weak, "") if weak else tag.strip()
+                                           for tag in tags.split(",")]
 
 
 def _Precondition(fields, etag, modified):
@@ -1867,7 +1872,7 @@ def _Precondition(fields, etag, modified):
     tags = fields.get("if-none-match")
     since = fields.get("if-modified-since") if tags is None else None
     when = since and _ParseHttpDate(since)
-    if tags is not None and _Matches(tags, etag) or when and modified <= when:
+    if tags is not None and _Matches(tags, etag, "W/") or when and modified <= when:
         return 304
     return 200
 

@@ -1,0 +1,167 @@
+# Room 1, TEXT.
+
+import microWebSrv as core
+
+DECODE = [
+    # (text, strict), expected                                      RFC 3986 section 2.1
+    (("", False), ""),
+    (("plain", True), "plain"),
+    (("a%20b", True), "a b"),
+    (("a+b", True), "a+b"),
+    (("%41%42", True), "AB"),
+    (("%2f%2F", True), "//"),
+    (("%25", True), "%"),
+    (("%2541", True), "%41"),
+    (("%00", True), "\x00"),
+    (("%C3%A9", True), "\u00e9"),
+    (("%e2%82%ac", True), "\u20ac"),
+    (("%F0%9F%98%80", True), "\U0001f600"),
+    (("\u00e9%C3%A9", True), "\u00e9\u00e9"),
+    (("%", False), "%"),
+    (("%", True), "!ValueError"),
+    (("%4", False), "%4"),
+    (("%4", True), "!ValueError"),
+    (("a%zzb", False), "a%zzb"),
+    (("a%zzb", True), "!ValueError"),
+    (("%%41", False), "%A"),
+    (("%%41", True), "!ValueError"),
+    (("%+1", False), "%+1"),
+    (("%-1", True), "!ValueError"),
+    (("% 1", True), "!ValueError"),
+    (("%1_", True), "!ValueError"),
+    (("%0x41", True), "!ValueError"),
+    (("%\u0664\u0661", True), "!ValueError"),
+    (("%FF", False), "\ufffd"),
+    (("%FF", True), "!ValueError"),
+    (("a%FFb%41", False), "a\ufffdbA"),
+    # no UTF-8 (RFC 3629 section 3), though lax decoders take it
+    (("%80", True), "!ValueError"),
+    (("%C3", True), "!ValueError"),
+    (("%C3%28", True), "!ValueError"),
+    (("%C0%AF", True), "!ValueError"),
+    (("%C1%81", True), "!ValueError"),
+    (("%E0%80%AF", True), "!ValueError"),
+    (("%F0%80%80%AF", True), "!ValueError"),
+    (("%ED%A0%80", True), "!ValueError"),
+    (("%ED%BF%BF", True), "!ValueError"),
+    (("%F4%90%80%80", True), "!ValueError"),
+    (("%F5%80%80%80", True), "!ValueError"),
+    (("%F8%88%80%80%80", True), "!ValueError"),
+    (("%F4%8F%BF%BF", True), "\U0010ffff"),
+    (("%EF%BF%BD", True), "\ufffd"),
+]
+
+UTF8 = [
+    ((b"", True), ""),
+    ((b"abc", True), "abc"),
+    ((b"\xc3\xa9", True), "\u00e9"),
+    ((b"a\xffb", False), "a\ufffdb"),
+    ((b"a\xffb", True), "!ValueError"),
+    ((b"\xc0\xaf", True), "!ValueError"),
+    ((b"\xed\xa0\x80", True), "!ValueError"),
+]
+
+QUERY = [
+    (("",), {}),
+    (("a=1",), {"a": "1"}),
+    (("a=1&b=2",), {"a": "1", "b": "2"}),
+    (("a=1&a=2",), {"a": "2"}),
+    (("a",), {"a": ""}),
+    (("a=",), {"a": ""}),
+    (("=v",), {"": "v"}),
+    (("&&a=1&&",), {"a": "1"}),
+    (("a=b=c",), {"a": "b=c"}),
+    (("a=x+y+%2B",), {"a": "x y +"}),
+    (("a+b=1",), {"a b": "1"}),
+    (("a%3Db=%26%3D",), {"a=b": "&="}),
+    (("a=%C3%A9",), {"a": "\u00e9"}),
+    (("\u00e9=\u00e8",), {"\u00e9": "\u00e8"}),
+    (("a=%",), {"a": "%"}),
+    (("a=100%&b=%zz",), {"a": "100%", "b": "%zz"}),
+    (("a=%FF",), {"a": "\ufffd"}),
+    (("a;b=1",), {"a;b": "1"}),
+    (("a=1;b=2",), {"a": "1;b=2"}),
+    (("a=%0D%0A%00",), {"a": "\r\n\x00"}),
+    (("a=?/:@",), {"a": "?/:@"}),
+]
+
+ESCAPE = [
+    (("",), ""),
+    (("plain",), "plain"),
+    (("&\"'><",), "&amp;&quot;&apos;&gt;&lt;"),
+    (("&amp;",), "&amp;amp;"),
+    (("<a href=\"x\">\u00e9</a>",), "&lt;a href=&quot;x&quot;&gt;\u00e9&lt;/a&gt;"),
+]
+
+DATE = [
+    # RFC 9110 section 5.6.7; a gmtime tuple: (year, month, day, hour, minute, second, weekday, …)
+    (((1994, 11, 6, 8, 49, 37, 6, 310),), "Sun, 06 Nov 1994 08:49:37 GMT"),
+    (((1970, 1, 1, 0, 0, 0, 3, 1),), "Thu, 01 Jan 1970 00:00:00 GMT"),
+    (((2024, 2, 29, 23, 59, 59, 3, 60),), "Thu, 29 Feb 2024 23:59:59 GMT"),
+    (((2026, 12, 31, 12, 0, 5, 0, 365),), "Mon, 31 Dec 2026 12:00:05 GMT"),
+    (((2026, 5, 9, 1, 2, 3, 5, 129),), "Sat, 09 May 2026 01:02:03 GMT"),
+]
+
+PARSE_DATE = [
+    (("Sun, 06 Nov 1994 08:49:37 GMT",), (1994, 11, 6, 8, 49, 37)),
+    (("Sunday, 06-Nov-94 08:49:37 GMT",), (1994, 11, 6, 8, 49, 37)),
+    (("Sun Nov  6 08:49:37 1994",), (1994, 11, 6, 8, 49, 37)),
+    (("Sat Nov 16 08:49:37 1994",), (1994, 11, 16, 8, 49, 37)),
+    (("Thu, 29 Feb 2024 23:59:59 GMT",), (2024, 2, 29, 23, 59, 59)),
+    (("Saturday, 01-Jan-00 00:00:00 GMT",), (2000, 1, 1, 0, 0, 0)),
+    (("Wednesday, 31-Dec-69 00:00:00 GMT",), (2069, 12, 31, 0, 0, 0)),
+    (("Fri, 31 Dec 1999 23:59:60 GMT",), (1999, 12, 31, 23, 59, 60)),
+    (("",), None),
+    (("0",), None),
+    (("now",), None),
+    (("1994-11-06T08:49:37Z",), None),
+    (("Sun, 06 Nov 1994",), None),
+    (("Sun, 06 Nov 1994 08:49 GMT",), None),
+    (("Sun, 06 Xyz 1994 08:49:37 GMT",), None),
+    (("Sun, 06 ovD 1994 08:49:37 GMT",), None),
+    (("Sun, 06 No 1994 08:49:37 GMT",), None),
+    (("Sun, xx Nov 1994 08:49:37 GMT",), None),
+    (("Sun, 06 Nov 1994 aa:bb:cc GMT",), None),
+    (("Sun, 06 Nov \u0661\u0669\u0669\u0664 08:49:37 GMT",), None),
+]
+
+EXTENSION = [
+    (("a.html",), ".html"),
+    (("/a/b.c/d.HTML",), ".html"),
+    (("/a.b/c",), ""),
+    (("a",), ""),
+    (("",), ""),
+    (("a.tar.gz",), ".gz"),
+    (("a.",), "."),
+]
+
+
+def Media(name):
+    return core._MimeType(core._FileExt(name))
+
+
+# The seed's list first, as it stands there; then today's.
+MEDIA = [((name,), media) for name, media in (
+    ("a.txt", "text/plain"), ("a.htm", "text/html"), ("a.html", "text/html"), ("a.css", "text/css"),
+    ("a.csv", "text/csv"), ("a.js", "application/javascript"), ("a.xml", "application/xml"),
+    ("a.xhtml", "application/xhtml+xml"), ("a.json", "application/json"), ("a.zip", "application/zip"),
+    ("a.pdf", "application/pdf"), ("a.jpg", "image/jpeg"), ("a.jpeg", "image/jpeg"), ("a.png", "image/png"),
+    ("a.gif", "image/gif"), ("a.svg", "image/svg+xml"), ("a.ico", "image/x-icon"),
+    ("a.wasm", "application/wasm"), ("a.webp", "image/webp"), ("a.avif", "image/avif"), ("a.woff", "font/woff"),
+    ("a.woff2", "font/woff2"), ("a.ttf", "font/ttf"), ("a.otf", "font/otf"),
+    ("a.webmanifest", "application/manifest+json"), ("a.map", "application/json"), ("a.mp3", "audio/mpeg"),
+    ("a.mp4", "video/mp4"), ("a.ts", "video/mp2t"), ("a.md", "text/markdown"), ("a.mjs", "application/javascript"),
+    ("A.JPG", "image/jpeg"), ("/a.b/c.Html", "text/html"),
+    ("main.py", None), ("main.mpy", None), ("a", None), ("", None), ("a.", None), ("a.html.py", None),
+    (".html/a", None), ("a.text/html", None), ("a.htm text", None), ("a. ", None), ("a.application", None))]
+
+TABLES = [
+    ("PercentDecode", core._PercentDecode, DECODE),
+    ("Utf8", core._Utf8, UTF8),
+    ("ParseQuery", core._ParseQuery, QUERY),
+    ("HTMLEscape", core._HTMLEscape, ESCAPE),
+    ("HttpDate", core._HttpDate, DATE),
+    ("ParseHttpDate", core._ParseHttpDate, PARSE_DATE),
+    ("FileExt", core._FileExt, EXTENSION),
+    ("MimeType", Media, MEDIA),
+]

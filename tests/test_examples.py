@@ -1,0 +1,145 @@
+"""The short programs of examples/ run as they stand, on each runtime, and do what their first lines say."""
+
+import json
+import struct
+
+import pytest
+
+import harness
+from harness import Fetch
+
+EXAMPLES = harness.ROOT / "examples"
+DESK = harness.ON_DEVICE / "desk.py"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture
+def example(serve):
+    """example(name) -> the Server; it must stop when it is asked to, and leave with code 0."""
+    servers = []
+
+    def Example(name):
+        servers.append(serve(DESK, args=(EXAMPLES / (name + ".py"),)))
+        return servers[-1]
+
+    yield Example
+    for server in servers:
+        if server.process.poll() is None:
+            server.Finish()
+
+
+def test_each_example_has_a_test():
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert names == {name[5:] for name in globals() if name.startswith("test_") and name[5:] in names}
+
+
+def test_hello(example):
+    server = example("hello")
+    page = Fetch(server.port, "/")
+    assert page.mediaType == "text/html" and "/hello/World" in page.text
+    assert Fetch(server.port, "/hello/Z%C3%BCrich%20West").text == "Hello, Z\u00fcrich West!"
+
+
+def test_rest_api(example):
+    server = example("rest_api")
+    assert Fetch(server.port, "/tasks").Json() == []
+    made = Fetch(server.port, "/tasks", "POST", (), b'{"title": "water"}')
+    assert (made.status, made.Header("location")) == (201, "/tasks/1")
+    assert Fetch(server.port, "/tasks/1").Json() == {"id": 1, "title": "water", "done": False}
+    changed = Fetch(server.port, "/tasks/1", "PUT", (), b'{"title": "water", "done": true}')
+    assert changed.Json() == {"id": 1, "title": "water", "done": True}
+    assert Fetch(server.port, "/tasks").Json() == [changed.Json()]
+    assert Fetch(server.port, "/tasks/1", "DELETE").status == 204
+    assert [Fetch(server.port, "/tasks/1", method).status for method in ("GET", "DELETE")] == [404, 404]
+    for body in (b"", b"[]", b'{"title": 3}', b"{", b'{"done": true}'):
+        assert Fetch(server.port, "/tasks", "POST", (), body).status == 400
+        assert Fetch(server.port, "/tasks/1", "PUT", (), body).status == 400
+    assert Fetch(server.port, "/tasks", "PATCH").Header("allow") == "GET, HEAD, OPTIONS, POST"
+
+
+def test_form(example):
+    server = example("form")
+    assert '<form method="post"' in Fetch(server.port, "/").text
+    done = Fetch(server.port, "/sign", "POST", FORM, b"name=Ann+%3Cb%3E&message=Gr%C3%BC%C3%9Fe")
+    assert (done.status, done.Header("location")) == (302, "/")
+    assert "<b>Ann &lt;b&gt;</b> Gr\u00fc\u00dfe" in Fetch(server.port, "/").text
+    assert Fetch(server.port, "/sign", "POST", FORM, b"name=+").status == 400
+    for number in range(51):
+        Fetch(server.port, "/sign", "POST", FORM, b"name=n%d" % number)
+    page = Fetch(server.port, "/").text
+    assert page.count("<li>") == 50 and "Ann" not in page and "<b>n50</b>" in page
+
+
+def test_captive_portal(example):
+    server = example("captive_portal")
+    assert "Welcome" in Fetch(server.port, "/").text
+    for path in ("/generate_204", "/hotspot-detect.html", "/connecttest.txt", "/any/path"):
+        answer = Fetch(server.port, path, headers={"User-Agent": "CaptiveNetworkSupport"})
+        assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:8080/")
+
+
+NAMES = """
+import sys
+source = open(sys.argv[1]).read()
+start = source.index("def AnswerName")
+exec(source[start:source.index("async def ServeNames")])
+for text in sys.stdin.read().split():
+    reply = AnswerName(bytes([int(text[i:i + 2], 16) for i in range(0, len(text), 2)]), "192.168.4.1")
+    print("".join(["%02x" % byte for byte in reply]) if reply else "-")
+"""
+
+
+def test_captive_portal_names(run):
+    """One question as phones send it, one for an IPv6 address, one reply, and the query cut at every length."""
+    name = b"\x07captive\x05apple\x03com\0"
+    query = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + name + b"\0\1\0\1"
+    other = query[:-4] + b"\0\x1c\0\1"
+    reply = query[:2] + b"\x81\x80" + query[4:]
+    cut = [query[:size] for size in range(1, len(query))]
+    lines = run(NAMES, args=(EXAMPLES / "captive_portal.py",),
+                stdin=" ".join(data.hex() for data in [query, other, reply, *cut])).split()
+    answer = bytes.fromhex(lines[0])
+    assert answer[:2] == query[:2] and struct.unpack(">5H", answer[2:12]) == (0x8180, 1, 1, 0, 0)
+    assert answer[12:len(query)] == query[12:]
+    assert answer[len(query):] == b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([192, 168, 4, 1])
+    assert lines[1:] == ["-"] * (len(cut) + 2)
+
+
+def test_events(example):
+    server = example("events")
+    assert 'new EventSource("/events")' in Fetch(server.port, "/").text
+    with harness.RawClient(server.port) as client:
+        client.Send(harness.RequestBytes("GET", "/events"))
+        client.ReadUntil(b"\r\n\r\n")
+        for _ in range(2):
+            event = client.ReadUntil(b"\n\n").partition(b"event: ")[2].split(b"\n")
+            assert event[0] == b"uptime" and "seconds" in json.loads(event[1][6:])
+
+
+def test_async_tasks(example):
+    server = example("async_tasks")
+    value = Fetch(server.port, "/next").Json()
+    assert value in Fetch(server.port, "/").Json()
+    assert Fetch(server.port, "/stop", "POST").text == "Good bye."
+    server.WaitLine("^Stopped")
+    server.WaitExit()
+
+
+def test_files(example, tmp_path):
+    server = example("files")
+    data = bytes(range(256)) * 400
+    assert Fetch(server.port, "/files/a%20b.bin", "PUT", (), data).status == 201
+    assert (tmp_path / "files" / "a b.bin").read_bytes() == data
+    assert Fetch(server.port, "/files").Json() == {"a b.bin": len(data)}
+    down = Fetch(server.port, "/files/a%20b.bin")
+    assert down.body == data and down.Header("content-disposition") == 'attachment; filename="a b.bin"'
+    part = Fetch(server.port, "/files/a%20b.bin", headers={"Range": "bytes=1000-"})
+    assert (part.status, part.body) == (206, data[1000:])
+    (tmp_path / "secret.txt").write_text("secret")
+    for name in ("..%2Fsecret.txt", "..", "%2e%2e%5Csecret.txt", ".hidden"):
+        for method in ("GET", "PUT", "DELETE"):
+            assert Fetch(server.port, "/files/" + name, method).status in (403, 404)
+    assert (tmp_path / "secret.txt").read_text() == "secret"
+    assert Fetch(server.port, "/files/a%20b.bin", "DELETE").status == 204
+    assert Fetch(server.port, "/files/a%20b.bin").status == 404
+    assert Fetch(server.port, "/files/a%20b.bin", "DELETE").status == 404
