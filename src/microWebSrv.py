@@ -1731,7 +1731,7 @@ def _ServeStatic(client, response):
     line = client._line
     method = line.method
     path, stat = _Locate(server, line.path)
-    if stat and stat[0] and line.path[-1] != "/":
+    if stat and stat[0] and path[-1] != "/":
         query = "?" + line.query if line.query else ""
         return response.WriteResponse(301, {"Location": _PathEscape(path) + "/" + query}, None, None, None)
     isFile = bool(path and (not stat[0] if stat else _Gzipped(server, server._source, path)))
@@ -1748,7 +1748,7 @@ def _ServeStatic(client, response):
 def _Locate(server, path):
     """-> the safe path and its stat; the index page in the place of a folder that has one."""
     source = server._source
-    path = _SafePath(path)
+    path = _SafePath(path) if path else None            # of CONNECT there is none
     stat = path and source.Stat(path)
     if not stat or not server._Holds(path):
         return path, None
@@ -1971,6 +1971,10 @@ class _Engine:
                     return False
             time.sleep(0.001)               # that thread is just starting, or ending
 
+    def Join(self):
+        while self.claimed:                 # a lock would not let a KeyboardInterrupt through
+            time.sleep(0.1)
+
     def IsHere(self):
         return self.ident is not None and (not _thread or _thread.get_ident() == self.ident)
 
@@ -2040,6 +2044,40 @@ def _PrintError(text, error=None):
 _engine = _Engine()
 
 
+class _Run:
+    """One time from Start to Stop of one server."""
+
+    stop = gone = None                      # events of the engine
+    stopping = served = False
+
+    def __init__(self, engine, listener):
+        self.engine = engine
+        self.listener = listener
+        self.ended = _NewLock()             # held until it is over
+        self.ended.acquire()
+
+    def BeginStop(self):
+        self.stop.set()
+
+    def Join(self):
+        while not self.served:              # a lock would not let a KeyboardInterrupt through
+            time.sleep(0.1)
+
+    def Go(self, server):
+        """Runs the loop in this thread; when it returns, nothing of it is left."""
+        try:
+            server._runLoop(server._ServeAll(self))
+        finally:
+            if not self.served:             # KeyboardInterrupt left MicroPython's loop as it stood
+                self.listener.close()
+                for link in list(server._links):
+                    link.Kill()
+                self.engine.Leave()
+                asyncio.new_event_loop()
+            self.engine.claimed = False
+            server._Finished(self)
+
+
 class MicroWebSrv:
     """The server: MicroWebSrv(routeHandlers=[(url, method, handler), …], port=80, bindIP='', webPath='/flash/www')."""
 
@@ -2093,8 +2131,7 @@ class MicroWebSrv:
         self._jobs = []
         self._workers = 0
         self._engine = _engine
-        self._running = False
-        self._listener = None
+        self._run = None
         self._lock = _NewLock()
         for route in routeHandlers or ():
             self.AddRoute(*route)
@@ -2182,121 +2219,113 @@ class MicroWebSrv:
 
     def Start(self, threaded=True, stackSize=8192):
         """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
-        if self._running:
+        if self._run:
             return
-        self._Open()
-        joins = _InLoop()
-        if joins and not (threaded and _thread and not _MICROPYTHON):
-            self._Adopt()
+        run = self._Open()
+        if _InLoop() and not (threaded and _thread and not _MICROPYTHON):
+            self._Adopt(run)
         elif not self._engine.Claim():      # MicroPython: another server's thread runs the one loop
-            self._engine.CallSoon(self._Adopt)
+            self._engine.CallSoon(self._Adopt, run)
             if not threaded:
-                self._Join()
-        elif not threaded or not self._StartThread(self._Run, (), stackSize):
-            self._Run()
+                run.Join()
+        elif not threaded or not self._StartThread(run.Go, (self,), stackSize):
+            run.Go(self)
         elif _MICROPYTHON and not _BOARD:
-            sys.atexit(self._Join)          # a program that ends here goes on serving, as it does on CPython
+            sys.atexit(self._engine.Join)   # a program that ends here goes on serving, as it does on CPython
 
     async def Serve(self):
         """Serves in the caller's asyncio loop until Stop()."""
-        if not self._running:
-            self._Open()
-            await self._Serve()
+        if not self._run:
+            await self._Joined(self._Open())
 
     def Stop(self):
         """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
-        if not self._running:
+        run = self._run
+        if not run:
             return
-        self._stopping = True
-        if self._engine.IsHere():
-            self._stop.set()
-        elif self._engine.CallSoon(self._BeginStop) or not _InLoop():
-            self._ended.acquire()
-            self._ended.release()
+        run.stopping = True
+        engine = run.engine
+        if engine.IsHere():
+            run.stop.set()
+        elif engine.CallSoon(run.BeginStop) or not _InLoop():
+            run.ended.acquire()
+            run.ended.release()
 
     def IsStarted(self):
-        return self._running and not self._stopping
-
-    def _Join(self):
-        while self._running:                # a lock would not let a KeyboardInterrupt through
-            time.sleep(0.1)
+        return self._run is not None and not self._run.stopping
 
     def _Open(self):
         self._AddDecorated()
         if not _MICROPYTHON:
             self._engine = _Engine()
-        self._listener = self._listen(self._port, self._bindIP)
         size = self.BufferLen
         if _MICROPYTHON:
             size = min(size, max(2048, gc.mem_free() // 16))
+        listener = self._listen(self._port, self._bindIP)
         self._buffer = memoryview(bytearray(size))
-        self._running = True
-        self._stopping = False
-        self._ended = _NewLock()
-        self._ended.acquire()
+        self._run = _Run(self._engine, listener)
+        return self._run
 
-    def _Run(self):
+    def _Adopt(self, run):
+        run.task = asyncio.get_event_loop().create_task(self._Joined(run))
+
+    async def _Joined(self, run):
         try:
-            self._runLoop(self._ServeAll())
+            await self._Serve(run)
         finally:
-            self._engine.claimed = False
-            if self._running:               # KeyboardInterrupt left MicroPython's loop as it stood
-                self._listener.close()
-                for link in list(self._links):
-                    link.Kill()
-                self._End()
-                asyncio.new_event_loop()
+            self._Finished(run)
 
-    def _End(self):
-        self._running = False
-        self._engine.Leave()
-        self._ended.release()
-
-    async def _ServeAll(self):
+    async def _ServeAll(self, run):
         """Ends with the last server that shares this loop."""
-        await self._Serve()
-        while self._engine.users:
-            await asyncio.sleep(0.05)
+        await self._Serve(run)
+        if run.engine.users:
+            self._Finished(run)
+            while run.engine.users:
+                await asyncio.sleep(0.05)
 
-    def _Adopt(self):
-        self._task = asyncio.get_event_loop().create_task(self._Serve())
+    def _Finished(self, run):
+        """Once for each run: who waits in Stop() goes on, and Start() may be called again."""
+        if self._run is run:
+            self._run = None
+            run.ended.release()
 
-    async def _Serve(self):
-        engine = self._engine
-        engine.Enter()
-        self._stop = asyncio.Event()
-        self.left = asyncio.Event()            # set when a link has gone
-        if self._stopping:
-            self._stop.set()
+    async def _Serve(self, run):
+        run.engine.Enter()
+        run.stop = asyncio.Event()
+        run.gone = asyncio.Event()              # set when a link has gone
+        if run.stopping:
+            run.stop.set()
         transport = self._transport(self)
         tick = asyncio.create_task(self._Tick())
         try:
-            await transport.Open(self._listener)
-            await self._stop.wait()
+            await transport.Open(run.listener)
+            await run.stop.wait()
         finally:
-            self._stopping = True
+            run.stopping = True
             transport.Close()
-            await self._Farewell()
+            await self._Farewell(run)
             tick.cancel()
-            self._End()
+            run.served = True
+            run.engine.Leave()
 
-    async def _Farewell(self):
+    async def _Farewell(self, run):
         self._Each("Stopping")
         until = self.now + self.StopGraceSec
         while self._links and self.now < until:
-            self.left.clear()
-            try:
-                await asyncio.wait_for(self.left.wait(), 1)
-            except asyncio.TimeoutError:
-                pass
+            await self._SomebodyGoes(run)
         for link in list(self._links):
             link.Abort()
         for _ in range(10):
             if self._links:
                 await asyncio.sleep(0)
 
-    def _BeginStop(self):
-        self._stop.set()
+    async def _SomebodyGoes(self, run):
+        """Waits until a link is closed, a second at most."""
+        run.gone.clear()
+        try:
+            await asyncio.wait_for(run.gone.wait(), 1)
+        except asyncio.TimeoutError:
+            pass
 
     def _Each(self, name):
         for link in list(self._links):
@@ -2359,7 +2388,7 @@ class MicroWebSrv:
 
     def _KeepsAlive(self):
         """An idle connection may not hold the last slot."""
-        return len(self._links) < self.MaxConnections and not self._stopping
+        return len(self._links) < self.MaxConnections and not (self._run and self._run.stopping)
 
     def _Admit(self, link):
         """A new link; False where there is no room and nobody idle: the client is told so."""
@@ -2388,7 +2417,8 @@ class MicroWebSrv:
                 link.endpoint.Lost()
             except Exception as error:
                 self._LogError("Lost", error)
-            self.left.set()
+            if self._run:
+                self._run.gone.set()
 
     def _LogError(self, text, error=None):
         try:
@@ -2744,7 +2774,7 @@ class _Transport:
         """The network has gone and the listener with it."""
         try:
             self._listener.close()
-            self._listener = self._server._listener = _Listen(self._server._port, self._server._bindIP)
+            self._listener = _Listen(self._server._port, self._server._bindIP)
         except OSError:
             pass
 
@@ -2754,11 +2784,7 @@ class _Transport:
         while len(server._links) >= server.MaxConnections and not server._Evict():
             if not [link for link in server._links if link.endpoint.deadline is not None]:
                 return                          # sockets and streams for ever: the next client gets a 503
-            server._left.clear()
-            try:
-                await asyncio.wait_for(server._left.wait(), 1)
-            except asyncio.TimeoutError:
-                pass
+            await server._SomebodyGoes(server._run)
 
     def _Welcome(self, sock, address):
         sock.setblocking(False)

@@ -22,7 +22,8 @@ def Announce(serverClass):
     openListener = serverClass._Open
 
     def Open(self):
-        openListener(self)
+        run = openListener(self)
         print("READY %d" % self._port)
+        return run
 
     serverClass._Open = Open
