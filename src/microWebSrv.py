@@ -1154,7 +1154,7 @@ class HttpResponse:
             raise TypeError("content must be str or bytes, not %s" % type(content))
         if content and not contentType:
             contentType = "application/octet-stream"
-        content = bytes(content or b"")
+        content = bytes(content or b"") if code != 205 else b""     # RFC 9110 section 15.3.6
         return self._Answer(code, headers, contentType, contentCharset, content)
 
     def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
@@ -1257,6 +1257,7 @@ class _Session(_Connection):
     _timed = False          # the head that has begun has its deadline
     _answered = False       # the answer is queued whole
     _chunked = False
+    _eof = False            # the client has closed its half
     _refused = False        # the message broke a rule: its end can't be trusted
     _source = None          # what the content is pulled from
     _task = None
@@ -1281,8 +1282,8 @@ class _Session(_Connection):
             self._Complete()
 
     def Ended(self):
-        """The client sends no more. True: it still waits for an answer (a half-closed connection)."""
-        self.keepAlive = False
+        """The client sends no more. True: it still waits for what it asked (a half-closed connection)."""
+        self._eof = True
         if hasattr(self._source, "__aiter__"):      # that may never end: whoever closed his half of it has gone
             return False
         return self._state == _ANSWER
@@ -1333,7 +1334,9 @@ class _Session(_Connection):
         except _HttpError as error:
             self._Refuse(error)
         self._advancing = False
-        if self.HeadBegun():
+        if self._eof and self._state == _READ_HEAD:
+            self.link.Close()
+        elif self.HeadBegun():
             if self._state == _ANSWER:
                 self.link.Pause()
             elif self._state == _READ_HEAD and not self._timed:
@@ -1629,9 +1632,10 @@ class _Session(_Connection):
         self.client = self._route = self._args = None
         self.response = _DONE
         if self.EndResponse():
+            self._answered = False
             self.deadline = server.now + server.KeepAliveTimeoutSec
             link.Resume()
-            if left and not self._advancing:
+            if not self._advancing and (left or self._eof):
                 self._Advance()
         elif left:
             # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
@@ -2715,7 +2719,7 @@ class _Link:
         server = self._server
         try:
             while not self._dead:
-                if self._resumed:
+                while self._resumed:
                     await self._resumed.wait()
                 data = await _Recv(self._sock, server._buffer)
                 if data:
