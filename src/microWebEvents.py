@@ -95,7 +95,8 @@ except ImportError:
 # ==============================================================================
 # Send may be called from any thread, and where there is no GIL the queues are only touched with the lock held.
 # Whoever waits does so on the engine of his server, and is woken there. A full queue loses its oldest event: one
-# client that is slow costs himself something, and nobody else.
+# client that is slow costs himself something, and nobody else. The eldest client's wait has a timeout, and its end is
+# the ping of all: a timer for each of them would cost 300 bytes and an allocation for each event.
 
 class MicroWebEvents:
     """Events for every client that subscribed. maxQueueLen: how many may wait for a slow client; pingSec: seconds of
@@ -111,12 +112,7 @@ class MicroWebEvents:
 
     def Send(self, data, event=None, id=None, retry=None):
         """From any thread, to every client: data is a str or becomes JSON; retry in ms. -> the number of clients."""
-        piece = _EventBytes(data, event, id, retry)
-        with self._lock:
-            queues = self._queues
-            servers = [queue._Push(piece, self._maxQueueLen) for queue in queues]
-        self._WakeAll(queues, servers)
-        return len(queues)
+        return self._Put(_EventBytes(data, event, id, retry))
 
     def Count(self):
         """How many clients are subscribed."""
@@ -130,6 +126,13 @@ class MicroWebEvents:
             servers = [queue._End() for queue in queues]
         self._WakeAll(queues, servers)
 
+    def _Put(self, piece):
+        with self._lock:
+            queues = self._queues
+            servers = [queue._Push(piece, self._maxQueueLen) for queue in queues]
+        self._WakeAll(queues, servers)
+        return len(queues)
+
     def _Subscribe(self, server):
         queue = _Queue(self, server)
         with self._lock:
@@ -138,7 +141,13 @@ class MicroWebEvents:
 
     def _Drop(self, queue):
         with self._lock:
-            self._queues = [other for other in self._queues if other is not queue]
+            self._queues = queues = [other for other in self._queues if other is not queue]
+            servers = [other._Called() for other in queues[:1]]     # the eldest now, who waits without a timeout
+        self._WakeAll(queues, servers)
+
+    def _IsEldest(self, queue):
+        queues = self._queues
+        return bool(queues) and queues[0] is queue
 
     def _WakeAll(self, queues, servers):
         """One call to each engine that has somebody to wake; none where the last one has not run yet."""
@@ -169,6 +178,8 @@ class _Queue:
 
     def _Push(self, piece, most):
         """With the lock held; -> the server to call, or None where it has been called already."""
+        if piece is _PING and self._pieces:
+            return None
         if len(self._pieces) >= most:
             self._pieces.pop(0)
         self._pieces.append(piece)
@@ -192,13 +203,17 @@ class _Queue:
         return self
 
     async def __anext__(self):
+        hub = self._hub
         while not self._pieces and not self._isEnded:
             self._news.clear()          # set on this thread only, and after what it tells of
+            if not hub._IsEldest(self):
+                await self._news.wait()
+                continue
             try:
-                await asyncio.wait_for(self._news.wait(), self._hub._pingSec)
+                await asyncio.wait_for(self._news.wait(), hub._pingSec)
             except asyncio.TimeoutError:
-                return _PING
-        with self._hub._lock:
+                hub._Put(_PING)
+        with hub._lock:
             if self._pieces:
                 return self._pieces.pop(0)
         raise StopAsyncIteration

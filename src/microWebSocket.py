@@ -407,7 +407,7 @@ class MicroWebSocket(_Protocol):
         self._isClosed = False
         self._queue = []                                # None: nothing goes on, the next event's turn is now
         self._worker = None                             # of a threaded one: [lock it sleeps on, kind, payload]
-        self._silent = True
+        self._silent = False                            # True: nothing was heard since our last ping
         self._SetDeadline()
 
     def SendText(self, msg):
@@ -639,11 +639,13 @@ class MicroWebSocket(_Protocol):
 
     def _Work(self, worker):
         """The thread of one WebSocket."""
-        while worker[1] != _CLOSE:
+        kind = _ACCEPT
+        while kind != _CLOSE:
             worker[0].acquire()
-            coro = self._Call(worker[1], worker[2])
-            if coro or worker[1] != _CLOSE:
-                self._server._CallSoon(self._Worked, worker[1], coro)
+            kind = worker[1]
+            coro = self._Call(kind, worker[2])
+            if coro or kind != _CLOSE:
+                self._server._CallSoon(self._Worked, kind, coro)
 
     def _Worked(self, kind, coro):
         if coro:

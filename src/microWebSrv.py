@@ -532,12 +532,17 @@ def _CheckValue(value):
     return value
 
 
+def _Pairs(headers):
+    """A dict, a list of pairs or None -> a list of pairs of its own."""
+    return list(headers.items() if hasattr(headers, "items") else headers or ())
+
+
 def _FieldLines(headers):
     """A dict or a list of pairs -> (bytes of the field lines, their lower-case names). The framing is ours alone:
     Content-Length and Transfer-Encoding are left out, Connection is reported by its value."""
     lines = []
     names = {}
-    for name, value in headers.items() if hasattr(headers, "items") else headers:
+    for name, value in _Pairs(headers):
         value = _CheckValue(value if isinstance(value, str) else str(value))
         data = name.encode()
         if not data or _NOT_TOKEN.search(data):
@@ -1142,7 +1147,7 @@ class HttpResponse:
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        headers = list(headers.items() if hasattr(headers, "items") else headers or ())
+        headers = _Pairs(headers)
         lines = _FieldLines([("Upgrade", upgrade)] + headers)[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
@@ -1192,7 +1197,7 @@ class HttpResponse:
         return self._client.GetServer()._SendFile(self, filepath, contentType, headers)
 
     def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
-        headers = list(headers.items() if hasattr(headers, "items") else headers or ())
+        headers = _Pairs(headers)
         headers.append(("Content-Disposition", _Attachment(attachmentName)))
         return self.WriteResponseFile(filepath, None, headers)
 

@@ -19,13 +19,11 @@ try:
     from micropython import const
     from sys import print_exception as _Report
 
-    islice = None
-    MaxPages, MaxBytes = 16, 32768
+    MaxPages, MaxBytes, _BLOCK = 16, 32768, 1024
 except ImportError:
-    from itertools import islice
     from traceback import print_exception
 
-    MaxPages, MaxBytes = 512, 1 << 23
+    MaxPages, MaxBytes, _BLOCK = 512, 1 << 23, 16384
 
     def const(value):
         return value
@@ -33,8 +31,10 @@ except ImportError:
     def _Report(error, file):
         print_exception(type(error), error, error.__traceback__, file=file)
 
-_PIECE = const(1024)    # characters: no literal is longer, and on MicroPython a block is hardly ever
-_DEPTH = const(8)       # {{ include expression }} within each other; each takes C stack when it is resumed
+# MaxPages, MaxBytes: pages kept, and what their sources have together. Jinja2 keeps 400 pages.
+# _BLOCK: characters that make a block; a chunk of HTTP each. A board pays for it with memory, a desk saves calls.
+_PIECE = const(1024)    # characters of a literal, so that a block is not much longer than it has to be
+_DEPTH = const(8)       # of {{ include expression }}; each of them takes C stack on MicroPython
 
 
 # ==============================================================================
@@ -90,9 +90,8 @@ def _Failure(error, root, files, place, text):
         text = "\n    " + ("\n" + text).split("\n")[line].strip()
     except (OSError, ValueError, IndexError):
         text = ""
-    what = error.args[0] if isinstance(error, SyntaxError) else error
     kind = "NameError" if isinstance(error, NameError) else type(error).__name__
-    return TemplateError("%s, line %d: %s: %s%s" % (path, line, kind, what, text))
+    return TemplateError("%s, line %d: %s: %s%s" % (path, line, kind, getattr(error, "msg", error), text))
 
 
 def _FailedLine(error, file=None):
@@ -127,7 +126,7 @@ def _Resolve(name, origin):
         elif part and part != ".":
             parts.append(part)
     name = "/".join(parts)
-    return name if "." in name else name + ".pyhtml"
+    return name if "." in name[name.rfind("/") + 1:] else name + ".pyhtml"
 
 
 # ==============================================================================
@@ -279,7 +278,7 @@ class _Compiler(_Scanner):
         self.names = names
         self.code.insert(0, "def page__(a__, e__, t__, i__, w__, c__):" + head)
         self.code.append(" return\n yield")
-        self.places = [0] * (head.count("\n") + 1) + self.places + [0, 0]
+        self.places = [0] * (head.count("\n") + 1) + self.places
 
     def _Step(self):
         """Compiles up to the next tag; False at the end."""
@@ -320,10 +319,10 @@ class _Compiler(_Scanner):
             self._Flush()
 
     def _Flush(self):
-        """Writes the yields of what was added; of more than three pieces one to be joined is the faster way."""
+        """Writes the yields of what was added; to join many pieces here is faster than to yield each."""
         items = self.items
         indent = " " * self.level
-        if len(items) < 4:
+        if len(items) < 6:
             for code, place in items:
                 self._Put(indent + "yield " + code, place)
         else:
@@ -365,20 +364,16 @@ class _Compiler(_Scanner):
 
     def _OnPy(self, _):
         self.place = self.line
-        lines = self.Body().split("\n")
-        prefix = ""
-        for line in lines:
-            if line.strip():
-                prefix = line[:len(line) - len(line.lstrip())]
-                break
-        lines = [line[len(prefix):] if line.startswith(prefix) else line for line in lines]
-        self._Python("\n".join(lines), "exec")
+        code = self.Body()
+        indent = code[:len(code) - len(code.lstrip())].split("\n")[-1]
+        code = ("\n" + code).replace("\n" + indent, "\n")[1:]
+        self._Python(code, "exec")
         self._Flush()
-        isText = False
-        for line in lines:
+        isText = False                          # within """ or ''': such lines stay as they are
+        for line in code.split("\n"):
             if not isText:
                 if line.lstrip().startswith("global "):
-                    # A page's names are not globals but locals, of which functions see those around them.
+                    # What a page calls global is a local of its function, which those within see around them.
                     line = line.replace("global", "nonlocal" if line[:1].isspace() else "pass #", 1)
                 line = " " * self.level + line
             if line.count('"""') + line.count("'''") & 1:
@@ -481,26 +476,8 @@ class _Compiler(_Scanner):
 # ==============================================================================
 # 4  PAGE
 # ==============================================================================
-# A page is a generator and the values that its names have where a request gives none. It is pulled, so a page of any
-# length takes the memory of one block.
-
-def _Blocks(pieces):
-    """Joins pieces: a block each costs its reader more than a piece costs here."""
-    if islice:
-        for piece in pieces:
-            yield piece + "".join(islice(pieces, 63))
-        return
-    parts = []
-    size = 0
-    for piece in pieces:
-        parts.append(piece)
-        size += len(piece)
-        if size >= _PIECE:
-            yield "".join(parts)
-            parts = []
-            size = 0
-    yield "".join(parts)
-
+# A page is a generator and the values that its names have where a request gives none. It is pulled, block by block, so
+# that a page of any length takes the memory of one block.
 
 def _IsTrue(read):
     try:
@@ -518,6 +495,7 @@ def _Stamp(path):
 
 
 class _Page:
+    used = 0
 
     def __init__(self, root, generator, names, places, files, text=None):
         self.root = root
@@ -528,23 +506,42 @@ class _Page:
         self.files = files
         self.text = text                        # of the first file, if that is not to be read
         self.stamps = self.Stamps()
-        if not islice and 0 <= time.time() - max(self.stamps)[0] < 2:
-            self.stamps.append(None)            # where times are whole seconds, a second change may come within this one
+        self.size = sum([stamp[1] for stamp in self.stamps])
+        if 0 <= time.time() - max(self.stamps)[0] < 2:
+            self.stamps.append(None)            # whole seconds: this one may bring another change
 
     def Stamps(self):
         return [_Stamp(self.root + name) for name in self.files]
 
     def Render(self, values, cache):
-        """Yields blocks of str; raises TemplateError."""
+        """The blocks of the page, of which the first is made at once; a tuple if it is the only one."""
         args = self.defaults
         if values:
             args = [values.get(name, default) for name, default in zip(self.names, args)]
+        pieces = self.generator(args, cache.escape, _IsTrue, self._Include, values, cache)
+        block = self._Block(pieces)
+        return (block,) if len(block) < _BLOCK else self._Blocks(pieces, block)
+
+    def _Blocks(self, pieces, block):
+        yield block
+        while len(block) >= _BLOCK:
+            block = self._Block(pieces)
+            yield block
+
+    def _Block(self, pieces):
+        block = io.StringIO()
+        write = block.write
+        room = _BLOCK
         try:
-            yield from _Blocks(self.generator(args, cache.escape, _IsTrue, self._Include, values, cache))
+            for piece in pieces:
+                room -= write(piece)
+                if room <= 0:
+                    break
         except (TemplateError, MemoryError):
             raise
         except Exception as error:
             raise self.Failure(error)
+        return block.getvalue()
 
     def Failure(self, error, file=None):
         return _Failure(error, self.root, self.files, self.places[_FailedLine(error, file) - 1], self.text)
@@ -577,62 +574,53 @@ def _Compile(root, name, text, isFile):
 # ==============================================================================
 # 5  CACHE
 # ==============================================================================
-# A page is kept until one of its files changes, or until it is the one that was not asked for the longest when there
-# are too many. The tuple is replaced, never changed: a worker thread may ask at the same time.
+# A page is kept until one of its files changes, or until there are too many and it was not asked for the longest. The
+# dict is replaced, never changed: a worker thread may look at the same time.
 
 def _Precompiled(root, name):
-    """The page of a module www_pyhtml.index_pyhtml, which may be frozen; not one that is older than its sources."""
-    package = ("/" + root).split("/")[-2] + "_pyhtml."
-    module = package + name.rpartition(".")[0].replace("/", "__")
+    """The page of the module www_pyhtml.index, which may be frozen; not one that is older than its sources."""
+    module = "%s_pyhtml.%s" % (("/" + root).split("/")[-2], name.rpartition(".")[0].replace("/", "__"))
     try:
         __import__(module)
     except ImportError:
         return None
     module = sys.modules.pop(module)
     page = _Page(root, module.page__, module.Names, module.Places, module.Files)
-    if module.Files[0] == name and not (0, 0) < _Stamp(getattr(module, "__file__", "")) < max(page.Stamps()):
+    if page.files[0] == name and not (0, 0) < _Stamp(getattr(module, "__file__", "")) < max(page.Stamps()):
         return page
-
-
-def _Size(pages):
-    return sum([stamp[1] for page in pages for stamp in page.stamps if stamp])
 
 
 class _Cache:
-    pages = ()                                  # the newest last
+    clock = 0
 
     def __init__(self, escape):
         self.escape = escape
+        self.pages = {}
 
     def Get(self, root, name):
         """The page; OSError if there is neither a module nor a file."""
-        for page in self.pages:
-            if page.files[0] == name and page.root == root and page.stamps == page.Stamps():
-                break
-        else:
+        page = self.pages.get(root + name)
+        if not page or page.root != root or page.stamps != page.Stamps():
             page = _Precompiled(root, name) or _Compile(root, name, _Read(root + name), True)
-        if self.pages[-1:] != (page,):
-            pages = [other for other in self.pages if other.files[0] != name or other.root != root]
-            pages.append(page)
-            while len(pages) > MaxPages or len(pages) > 1 and _Size(pages) > MaxBytes:
-                pages.pop(0)
-            self.pages = tuple(pages)
+            self._Keep(page)
+        self.clock += 1
+        page.used = self.clock
         return page
+
+    def _Keep(self, page):
+        pages = dict(self.pages)
+        pages[page.root + page.files[0]] = page
+        page.used = self.clock + 1
+        while len(pages) > MaxPages or len(pages) > 1 and sum([page.size for page in pages.values()]) > MaxBytes:
+            _, name = min([(page.used, name) for name, page in pages.items()])
+            del pages[name]
+        self.pages = pages
 
     def Render(self, server, filePath, values):
         root = server._source.root + "/"
         if not filePath.startswith(root):
             root = filePath.rpartition("/")[0] + "/"
-        blocks = self.Get(root, filePath[len(root):]).Render(values, self)
-        first = next(blocks, "")
-        second = next(blocks, None)
-        return (first,) if second is None else _Chain(first, second, blocks)
-
-
-def _Chain(first, second, rest):
-    yield first
-    yield second
-    yield from rest
+        return self.Get(root, filePath[len(root):]).Render(values, self)
 
 
 # ==============================================================================
@@ -679,7 +667,7 @@ class MicroWebTemplate:
 # ==============================================================================
 # 7  SERVER
 # ==============================================================================
-# render(server, filePath, vars) -> an iterable of blocks; a tuple if that is the whole page, whose length is known then.
+# render(server, filePath, vars) -> an iterable of blocks: a tuple if that is the whole page, for its length is known.
 
 def Attach(server):
     server.Renderers[".pyhtml"] = _Cache(_Escape).Render

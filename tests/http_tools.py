@@ -97,3 +97,11 @@ def _Request(method, target, fields):
 def Answers(server, data, methods=("GET",)):
     """The responses to all of these requests, sent at once on one connection of which the last one asks to close."""
     return harness.ParseResponses(harness.RawExchange(server.port, data), methods)
+
+
+def SendEnd(client):
+    """Close the client's sending half; a server that lingers on unread bytes (9.6) then closes at once."""
+    try:
+        client.SendEnd()
+    except OSError:         # it has closed already
+        pass

@@ -402,6 +402,18 @@ def Tell(webSocket, message):
     webSocket.server.Broadcast(json.dumps(message), webSocket.Path)
 
 
+# --- templates ---------------------------------------------------------------
+# Pages that end in .pyhtml are rendered wherever they lie below www. This shows
+# the text of some of them instead.
+
+@MicroWebSrv.route("/template/<name>")
+def ShowTemplate(httpClient, httpResponse, routeArgs):
+    name = routeArgs["name"]
+    if name not in ("templates.pyhtml", "row.pyhtml"):
+        return httpResponse.WriteResponseNotFound()
+    httpResponse.WriteResponseFile(WWW + "/" + name, "text/plain")
+
+
 # --- errors ------------------------------------------------------------------
 # What a handler refuses, it answers itself. What it does not expect is answered
 # with 500 by the server, which writes the traceback to its console, tells the

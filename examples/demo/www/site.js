@@ -37,19 +37,20 @@ function colour(code) {
   return [...pieces, code.slice(end)];
 }
 
-// <figure class="code" data-chapter="forms"> is filled with that chapter of main.py. A board that carries main.mpy
-// has no source to show: the figure is then taken away.
-async function showChapter(figure) {
-  const response = await fetch(`/source/${figure.dataset.chapter}`);
+// <figure class="code" data-chapter="forms"> is filled with that chapter of main.py, one with data-file="row.pyhtml"
+// with the source of that template. A board that carries main.mpy has no source to show: the figure is then taken away.
+async function showSource(figure) {
+  const { chapter, file } = figure.dataset;
+  const response = await fetch(chapter ? `/source/${chapter}` : `/template/${file}`);
   if (!response.ok) return figure.remove();
   const pre = make("pre");
   pre.tabIndex = 0;
   pre.setAttribute("aria-label", "Source code");
-  const lines = (await response.text()).trim().split("\n").slice(1);        // without its banner
-  pre.append(...colour(lines.join("\n").replace(/\n{3,}/g, "\n\n") + "\n"));
-  figure.replaceChildren(make("figcaption", `main.py, chapter “${figure.dataset.chapter}”`), pre);
+  const text = (await response.text()).replace(/^# ---.*\n/, "").replace(/\n{3,}/g, "\n\n");
+  pre.append(...colour(`${text.trim()}\n`));
+  figure.replaceChildren(make("figcaption", file || `main.py, chapter “${chapter}”`), pre);
   figure.dataset.ready = "yes";
 }
 
-for (const figure of document.querySelectorAll("[data-chapter]")) showChapter(figure);
+for (const figure of document.querySelectorAll("[data-chapter], [data-file]")) showSource(figure);
 for (const code of document.querySelectorAll(".code code")) code.replaceChildren(...colour(code.textContent));

