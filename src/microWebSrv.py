@@ -1684,7 +1684,9 @@ def _CurrentTask():
 # size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
 
 _INDEX_PAGES = ("index.pyhtml", "index.html", "index.htm", "default.pyhtml", "default.html", "default.htm")
-_POSIX_LINK = const(0xA000)
+_FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
+_FILE_KIND = const(0x8000)
+_LINK_KIND = const(0xA000)
 
 
 class _Folder:
@@ -1698,7 +1700,10 @@ class _Folder:
             stat = os.stat(self.root + path)
         except OSError:
             return None
-        return bool(stat[0] & 0x4000) and not stat[0] & 0x8000, stat[6], stat[8]
+        kind = stat[0] & 0xF000
+        if kind not in (_FOLDER_KIND, _FILE_KIND):
+            return None                         # a pipe would block us for ever
+        return kind == _FOLDER_KIND, stat[6], stat[8]
 
     def Open(self, path):
         return open(self.root + path, "rb")
@@ -1713,7 +1718,7 @@ class _Folder:
             return True                         # the file systems of boards have no links
         folder = self.root
         for name in path.split("/"):            # MicroPython can't resolve a link, but it sees one
-            if name and (name, _POSIX_LINK) in [entry[:2] for entry in os.ilistdir(folder or "/")]:
+            if name and (name, _LINK_KIND) in [entry[:2] for entry in os.ilistdir(folder or "/")]:
                 return False
             folder += "/" + name if name else ""
         return True

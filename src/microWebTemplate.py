@@ -619,7 +619,8 @@ class _Cache:
     def Render(self, server, filePath, values):
         root = server._source.root + "/"
         if not filePath.startswith(root):
-            root = filePath.rpartition("/")[0] + "/"
+            folder, slash, _ = filePath.rpartition("/")
+            root = folder + slash
         return self.Get(root, filePath[len(root):]).Render(values, self)
 
 
