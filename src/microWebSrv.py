@@ -1078,6 +1078,17 @@ class HttpResponse:
         self._client = client
 
     def _Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
+        if source is None:
+            return self._Accept(code, headers, contentType, contentCharset, body, None, length, lines)
+        accepted = False
+        try:
+            accepted = self._Accept(code, headers, contentType, contentCharset, body, source, length, lines)
+        finally:
+            if not accepted:                    # refused or raised: a file must not stay open
+                _Close(source)
+        return accepted
+
+    def _Accept(self, code, headers, contentType, contentCharset, body, source, length, lines):
         if self._code is not None:
             return False
         names = _NO_ARGS
@@ -1100,7 +1111,7 @@ class HttpResponse:
         if session.IsOnThread():
             _CheckValue(contentType or "")
             self._code = code
-            return session.server._CallSoon(
+            return not session.lost and session.server._CallSoon(
                 session.Answer, code, contentType, contentCharset, lines, body, source, length)
         return session.Answer(code, contentType, contentCharset, lines, body, source, length)
 
@@ -1155,11 +1166,9 @@ class HttpResponse:
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content = _Encode(content, contentCharset)
-        elif not isinstance(content or b"", (bytes, bytearray, memoryview)):
-            raise TypeError("content must be str or bytes, not %s" % type(content))
         if content and not contentType:
             contentType = "application/octet-stream"
-        content = bytes(content or b"") if code != 205 else b""     # RFC 9110 section 15.3.6
+        content = _Bytes(content or b"") if code != 205 else b""    # RFC 9110 section 15.3.6
         return self._Answer(code, headers, contentType, contentCharset, content)
 
     def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
@@ -1509,7 +1518,6 @@ class _Session(_Connection):
         if source is None:
             length = len(body)
         parts = [server._Prefix(code, contentType, contentCharset), lines, self.Framing(code, length)]
-        self.response._code = code
         if not self.SendsBody(code):
             if source is not None:
                 _Close(source)
@@ -1523,6 +1531,7 @@ class _Session(_Connection):
             if ended:
                 _Close(source)
                 source = None
+        self.response._code = code              # not before the first piece was pulled: until then 500 is possible
         self._source = source
         if parts:
             parts.append(body)
@@ -1531,7 +1540,7 @@ class _Session(_Connection):
         if source is None:
             self._Complete()
         elif source is not _PUSHED:
-            self._task = server._Spawn(self._Stream(source))
+            self._task = asyncio.create_task(self._Stream(source))
         return True
 
     def _Pull(self, source):
@@ -1540,7 +1549,7 @@ class _Session(_Connection):
         if not self._chunked:
             if hasattr(source, "left"):                 # a file: a view of the one buffer, not a copy
                 return piece or b"", source.left == 0
-            return _Bytes(piece), piece is None
+            return (b"", True) if piece is None else (_Bytes(piece), False)
         parts = []
         size = 0
         while piece is not None and size < 1024:
@@ -1665,7 +1674,11 @@ class _Session(_Connection):
 
 
 def _Bytes(piece):
-    return piece.encode() if isinstance(piece, str) else bytes(piece or b"")
+    if isinstance(piece, str):
+        return piece.encode()
+    if not isinstance(piece, (bytes, bytearray, memoryview)):
+        raise TypeError("content must be str or bytes, not %s" % type(piece))
+    return bytes(piece)
 
 
 def _Close(source):
@@ -2142,6 +2155,7 @@ class MicroWebSrv:
         self._held = {}
         self._validators = {}
         self._links = set()
+        self._tasks = set()
         self._jobs = []
         self._workers = 0
         self._engine = _engine
@@ -2453,7 +2467,11 @@ class MicroWebSrv:
         return self._engine.CallSoon(func, *args)
 
     def _Spawn(self, coroutine):
-        return asyncio.create_task(self._Guard(coroutine))
+        task = asyncio.create_task(self._Guard(coroutine))
+        if not _MICROPYTHON:                    # asyncio alone would let it be collected
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _Guard(self, coroutine):
         try:
@@ -2627,7 +2645,7 @@ class _Link:
     _out = None             # what the socket did not take yet
     _closing = False
     _dead = False
-    _drains = False
+    _drains = None          # the task that does
     _resumed = None         # an Event while reading is paused
 
     def __init__(self, server, sock, address):
@@ -2658,8 +2676,7 @@ class _Link:
         if size < len(data):
             self._out = bytearray(data[size:])
             if not self._drains:
-                self._drains = True
-                asyncio.create_task(self._Drain())
+                self._drains = asyncio.create_task(self._Drain())
 
     def Settle(self, most, timeoutSec):
         """Blocks until at most so many bytes wait; False where the client does not drain."""
@@ -2692,7 +2709,7 @@ class _Link:
                     self.endpoint.Drained()
         except OSError:
             self.Abort()
-        self._drains = False
+        self._drains = None
         if self._closing:
             self.Abort()
 
@@ -2745,6 +2762,13 @@ class _Link:
         except Exception as error:
             server._LogError("a connection failed", error)
         self._dead = True
+        drains = self._drains
+        if drains:                              # it must let go of the socket before the number goes to another
+            drains.cancel()
+            try:
+                await drains
+            except asyncio.CancelledError:
+                pass
         self._sock.close()
         server._Gone(self)
 

@@ -1,0 +1,350 @@
+"""Static files and files as answers, end to end, on every runtime. (The tables of mp/room_files.py hold the rest.)"""
+
+import gzip
+import os
+import time
+from email.utils import formatdate
+
+import httpx
+import pytest
+
+import harness
+from harness import Fetch, RawClient
+from http_tools import Answers, Get, SharedSite
+
+SITE = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+@MicroWebSrv.route("/send/<name>")
+def Send(httpClient, httpResponse, routeArgs):
+    print("ACCEPTED %s" % httpResponse.WriteResponseFile("www/" + routeArgs["name"]))
+
+@MicroWebSrv.route("/send-as/<name>")
+def SendAs(httpClient, httpResponse, routeArgs):
+    httpResponse.WriteResponseFile("outside/" + routeArgs["name"], "text/x-own", {"X-Own": "yes"})
+
+@MicroWebSrv.route("/attach/<name>")
+def Attach(httpClient, httpResponse, routeArgs):
+    httpResponse.WriteResponseFileAttachment("www/text.txt", routeArgs["name"], {"X-Own": "yes"})
+
+@MicroWebSrv.route("/dir/route.txt")
+def Route(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "a route hides a file")
+
+MicroWebSrv._mimeTypes[".own"] = "application/x-own"
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
+print("TYPES", mws.GetMimeTypeFromFilename("a.own"), mws.GetMimeTypeFromFilename("a.HTML"),
+      mws.GetMimeTypeFromFilename("a.py"))
+mws.Start(threaded=False)
+"""
+
+LEVELS = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=".")
+mws.LetCacheStaticContentLevel = {}
+mws.Start(threaded=False)
+"""
+
+TEXT = "0123456789" * 10
+BIG = bytes(range(256)) * 8192          # 2 MiB: many buffers on each runtime
+SECRET = "secret outside"
+
+
+def Www(folder):
+    www, outside = folder / "www", folder / "outside"
+    for path, content in {
+            www / "text.txt": TEXT, www / "empty.txt": "", www / "dir" / "index.html": "<p>dir", www / "x.own": "own",
+            www / "dir" / "route.txt": "hidden by a route", www / "main.py": "secret", www / ".env.txt": "secret",
+            www / ".well-known" / "a.txt": "secret", www / "\u00e9 t.txt": "summer", www / "bare" / "a.txt": "a",
+            www / "linked.txt": "the plain one", www / "changing.txt": "old",
+            outside / "secret.txt": SECRET, outside / "index.html": SECRET, folder / "www-other" / "a.txt": SECRET,
+            folder / "text.txt": SECRET}.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    (www / "big.bin").write_bytes(BIG)
+    (www / "zip.txt").write_text(TEXT)
+    (www / "zip.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (outside / "secret.txt.gz").write_bytes(gzip.compress(SECRET.encode()))
+    (www / "out.txt").symlink_to(outside / "secret.txt")
+    (www / "up.txt").symlink_to("../outside/secret.txt")
+    (www / "outdir").symlink_to(outside)
+    (www / "sibling").symlink_to("../www-other")
+    (www / "linked.txt.gz").symlink_to(outside / "secret.txt.gz")
+    (www / "onlygz.txt.gz").symlink_to(outside / "secret.txt.gz")
+    (www / "loop").symlink_to("loop")
+    (www / "dangling.txt").symlink_to("nowhere.txt")
+    os.utime(www / "text.txt", (784111777, 784111777))
+
+
+site = SharedSite(SITE, Www)
+
+
+def test_a_file(site):
+    response = Fetch(site.port, "/text.txt")
+    assert (response.status, response.text) == (200, TEXT)
+    assert response.Header("content-type") == "text/plain; charset=UTF-8"
+    assert response.Header("last-modified") == "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert response.Header("content-length") == "100"
+    assert Fetch(site.port, "/%C3%A9%20t.txt").text == "summer"
+    assert Fetch(site.port, "/dir/route.txt").text == "a route hides a file"
+
+
+def test_empty_file(site):
+    response = Fetch(site.port, "/empty.txt")
+    assert (response.status, response.Header("content-length"), response.body) == (200, "0", b"")
+
+
+def test_big_file(site):
+    with RawClient(site.port) as client:
+        client.Send(Get("/big.bin") + Get("/text.txt"))
+        assert client.ReadResponse().body == BIG
+        assert client.ReadResponse().text == TEXT
+
+
+def test_many_at_once(site):
+    """One buffer serves all; each client gets its own bytes."""
+    clients = [RawClient(site.port, receiveBuffer=4096) for _ in range(8)]
+    try:
+        for number, client in enumerate(clients):
+            client.Send(Get("/big.bin", "Range: bytes=%d-" % number))
+        for number, client in enumerate(clients):
+            assert client.ReadResponse().body == BIG[number:]
+    finally:
+        for client in clients:
+            client.Close()
+
+
+def test_folders(site):
+    assert Fetch(site.port, "/dir/").text == "<p>dir"
+    response = Fetch(site.port, "/dir?a=b")
+    assert (response.status, response.Header("location")) == (301, "/dir/?a=b")
+    assert Fetch(site.port, "/bare/").status == 404
+    with httpx.Client(base_url=site.Url(), follow_redirects=True) as client:
+        assert client.get("/dir?a=b").text == "<p>dir"
+
+
+@pytest.mark.parametrize("target", ["//dir", "///dir", "/%2Fdir", "//%2fdir", "/%2F%2Fdir", "//dir?next=//evil.example"])
+def test_redirects_stay_on_this_site(site, target):
+    """A Location that begins with // would lead to another host."""
+    location = Fetch(site.port, target).Header("location") or "/"
+    assert location.startswith("/") and not location.startswith(("//", "/\\"))
+
+
+def test_media_types(site):
+    site_types = {"/text.txt": "text/plain", "/dir/": "text/html", "/big.bin": "application/octet-stream",
+                  "/x.own": "application/x-own"}
+    for target, mediaType in site_types.items():
+        assert Fetch(site.port, target, "HEAD").mediaType == mediaType
+    assert Fetch(site.port, "/main.py").status == 403
+    assert "TYPES application/x-own text/html None" in site.stdout
+
+
+NOT_THERE = [
+    "/.env.txt", "/.well-known/a.txt", "/%2eenv.txt", "/../text.txt", "/../outside/secret.txt", "/..%2foutside/secret.txt",
+    "/%2e%2e/outside/secret.txt", "/%2e%2e%2foutside%2fsecret.txt", "/dir/../../outside/secret.txt",
+    "/dir/%2e%2e/%2e%2e/outside/secret.txt", "/..%5coutside%5csecret.txt", "/%5c..%5coutside%5csecret.txt",
+    "/....//outside/secret.txt", "/..;/outside/secret.txt", "/../www-other/a.txt", "/text.txt%00", "/text.txt%00.html",
+    "/%252e%252e/outside/secret.txt", "/C:/text.txt", "/text.txt/", "/dangling.txt", "/loop", "/loop/a.txt",
+    "http://x/../outside/secret.txt"]
+
+
+@pytest.mark.parametrize("target", NOT_THERE)
+def test_nothing_leaves_the_folder(site, target):
+    for fields in ({}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=0-"}):
+        response = Fetch(site.port, target, headers=fields)
+        assert response.status == 404 and SECRET not in response.text
+    assert Fetch(site.port, target, "POST", body=b"x").status == 404
+
+
+def test_absolute_paths_lead_nowhere(site, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text(SECRET)
+    for prefix in ("", "/", "//", "%2f", "/.."):
+        assert Fetch(site.port, "/" + prefix + str(secret)).status == 404
+
+
+@pytest.mark.parametrize("target", ["/out.txt", "/up.txt", "/outdir/secret.txt", "/outdir/", "/outdir", "/outdir/index.html",
+                                    "/sibling/a.txt"])
+def test_links_that_lead_out(site, target):
+    for fields in ({}, {"Accept-Encoding": "gzip"}):
+        response = Fetch(site.port, target, headers=fields)
+        assert response.status == 404 and response.Header("content-encoding") is None
+
+
+@pytest.mark.parametrize("target, status", [("/linked.txt", 200), ("/onlygz.txt", 404), ("/outdir/secret.txt", 404),
+                                            ("/linked.txt.gz", 404)])
+def test_compressed_siblings_that_lead_out(site, target, status):
+    """A .gz beside a file is a file like any other: it may not be a link that leaves the folder."""
+    response = Fetch(site.port, target, headers={"Accept-Encoding": "gzip"})
+    assert (response.status, response.Header("content-encoding")) == (status, None)
+
+
+def test_a_pipe_holds_nothing_up(serve, tmp_path):
+    """What is neither file nor folder is not there: opening a named pipe would block for ever."""
+    os.mkfifo(tmp_path / "pipe.txt")
+    server = serve(LEVELS.format(2))
+    with RawClient(server.port, timeoutSec=3) as client:
+        client.Send(Get("/pipe.txt") + Get("/none.txt"))
+        assert [client.ReadResponse().status for _ in range(2)] == [404, 404]
+
+
+def test_conditional_requests(site):
+    first = Fetch(site.port, "/text.txt")
+    etag, modified = first.Header("etag"), first.Header("last-modified")
+    data = (Get("/text.txt", "If-None-Match: " + etag) + Get("/text.txt", "If-Modified-Since: " + modified)
+            + Get("/text.txt", 'If-Match: "other"') + Get("/text.txt", "Connection: close"))
+    responses = Answers(site, data, ("GET",) * 4)
+    assert [response.status for response in responses] == [304, 304, 412, 200]
+    assert responses[0].Header("etag") == etag and responses[0].Header("cache-control") == "no-cache"
+
+
+def test_a_changed_file_is_sent_anew(site):
+    """The validator changes with size or time, also within the second and while answers are remembered."""
+    path = Folder(site) / "www" / "changing.txt"
+    path.write_text("old")
+    etag = Fetch(site.port, "/changing.txt").Header("etag")
+    assert Fetch(site.port, "/changing.txt", headers={"If-None-Match": etag}).status == 304
+    path.write_text("new and longer")
+    response = Fetch(site.port, "/changing.txt", headers={"If-None-Match": etag})
+    assert (response.status, response.text) == (200, "new and longer") and response.Header("etag") != etag
+    os.utime(path, (1000000000, 1000000000))
+    response = Fetch(site.port, "/changing.txt", headers={"If-None-Match": response.Header("etag")})
+    assert (response.status, response.Header("last-modified")) == (200, formatdate(1000000000, usegmt=True))
+
+
+def Folder(server):
+    return harness.Path("/proc/%d/cwd" % server.pid).resolve()
+
+
+def test_a_new_file_is_there_at_once_or_soon(site):
+    """That there is none may be believed for a second, not longer."""
+    www = Folder(site) / "www"
+    name = "new-%s" % site.runtime
+    assert Fetch(site.port, "/%s.txt" % name).status == 404
+    (www / (name + ".txt")).write_text("new")
+    until = time.monotonic() + 3
+    while Fetch(site.port, "/%s.txt" % name).status != 200:
+        assert time.monotonic() < until
+    (www / (name + ".txt")).unlink()
+    while Fetch(site.port, "/%s.txt" % name).status != 404:
+        assert time.monotonic() < until + 3
+
+
+def test_ranges(site):
+    for value, status, body in (("bytes=10-19", 206, BIG[10:20]), ("bytes=-5", 206, BIG[-5:]),
+                                ("bytes=2000000-", 206, BIG[2000000:]), ("bytes=1-1999998", 206, BIG[1:1999999]),
+                                ("bytes=0-0,5-6", 200, BIG), ("bytes=x", 200, BIG), ("bytes=9999999-", 416, b"")):
+        response = Fetch(site.port, "/big.bin", headers={"Range": value})
+        assert (response.status, response.body == body) == (status, True)
+    assert Fetch(site.port, "/big.bin", headers={"Range": "bytes=9999999-"}).Header("content-range") == "bytes */2097152"
+
+
+def test_a_download_goes_on_where_it_broke_off(site):
+    """As curl -C does: a range behind what is there, if the file is the same."""
+    with RawClient(site.port) as client:
+        client.Send(Get("/big.bin"))
+        head = client.ReadUntil(b"\r\n\r\n")
+        part = client.ReadExactly(700000)
+        client.Close(reset=True)
+    etag = [line[6:] for line in head.decode().split("\r\n") if line.lower().startswith("etag: ")][0]
+    fields = {"Range": "bytes=%d-" % len(part), "If-Range": etag}
+    response = Fetch(site.port, "/big.bin", headers=fields)
+    assert (response.status, part + response.body == BIG) == (206, True)
+    assert Fetch(site.port, "/big.bin", headers={"Range": "bytes=5-", "If-Range": '"other"'}).status == 200
+
+
+def test_compressed_sibling(site):
+    with httpx.Client(base_url=site.Url(), headers={"Accept-Encoding": "gzip"}) as client:
+        response = client.get("/zip.txt")
+        assert (response.text, response.headers["content-encoding"], response.headers["vary"]) \
+            == (TEXT, "gzip", "Accept-Encoding")
+        etag = response.headers["etag"]
+        assert client.get("/zip.txt", headers={"If-None-Match": etag}).status_code == 304
+        plain = client.get("/zip.txt", headers={"Accept-Encoding": "identity"})
+        assert (plain.text, plain.headers["vary"]) == (TEXT, "Accept-Encoding")
+        assert "content-encoding" not in plain.headers and plain.headers["etag"] != etag
+
+
+def test_write_file(site):
+    response = Fetch(site.port, "/send/text.txt")
+    assert (response.text, response.mediaType) == (TEXT, "text/plain") and response.Header("etag")
+    site.WaitLine("ACCEPTED True")
+    assert Fetch(site.port, "/send/none.txt").status == 404
+    assert Fetch(site.port, "/send/dir").status == 404
+    assert Fetch(site.port, "/send/big.bin").body == BIG
+    assert Fetch(site.port, "/send/main.py").mediaType == "application/octet-stream"
+    assert Fetch(site.port, "/send/text.txt", "HEAD").Header("content-length") == "100"
+    response = Fetch(site.port, "/send/text.txt", headers={"Range": "bytes=0-4"})
+    assert (response.status, response.text) == (206, "01234")
+    response = Fetch(site.port, "/send-as/secret.txt")
+    assert (response.text, response.mediaType, response.Header("x-own")) == (SECRET, "text/x-own", "yes")
+
+
+@pytest.mark.parametrize("target, disposition", [
+    ("/attach/a.txt", 'attachment; filename="a.txt"'),
+    ("/attach/a%20b.txt", 'attachment; filename="a b.txt"'),
+    ("/attach/%22%0D%0AX:y", "attachment; filename=\"___X:y\"; filename*=UTF-8''%22%0D%0AX%3Ay"),
+    ("/attach/%C3%A9.txt", "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt")])
+def test_attachment(site, target, disposition):
+    response = Fetch(site.port, target)
+    assert (response.text, response.Header("content-disposition")) == (TEXT, disposition)
+    assert response.Header("x-own") == "yes" and response.Header("x") is None
+
+
+@pytest.mark.parametrize("level, control", [(0, "no-store"), (1, "max-age="), (2, "no-cache")])
+def test_cache_levels(serve, tmp_path, level, control):
+    (tmp_path / "a.txt").write_text("a")
+    server = serve(LEVELS.format(level))
+    response = Fetch(server.port, "/a.txt")
+    assert control in response.Header("cache-control")
+    assert bool(response.Header("etag")) == bool(response.Header("last-modified")) == bool(level)
+
+
+CAPTIVE = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=".")
+mws.SetNotFoundPageUrl("http://my-device.wifi")
+mws.Start(threaded=False)
+"""
+
+
+def test_captive_portal(serve, tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    server = serve(CAPTIVE)
+    for target in ("/generate_204", "/hotspot-detect.html", "/none/", "/../a.txt"):
+        response = Fetch(server.port, target)
+        assert (response.status, response.Header("location")) == (302, "http://my-device.wifi")
+    assert Fetch(server.port, "/a.txt").text == "a"
+    assert Fetch(server.port, "/main.py").status == 403
+
+
+GONE = """
+import os
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+class Www:
+    # A webPath of one's own: one file, which becomes shorter while it is sent.
+    def Stat(self, path):
+        return (False, 1000000, 0) if path == "/short.txt" else (True, 0, 0) if path == "/" else None
+
+    def Open(self, path):
+        return open("short.txt", "rb")
+
+MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=Www()).Start(threaded=False)
+"""
+
+
+def test_a_file_that_shrinks_cuts_the_connection(serve, tmp_path):
+    """Less than Content-Length said: the client must see that it is not whole."""
+    (tmp_path / "short.txt").write_bytes(b"s" * 300000)
+    server = serve(GONE)
+    server.ExpectError("shorter")
+    with RawClient(server.port) as client:
+        client.Send(Get("/short.txt"))
+        data = client.ReadToEnd()
+        assert b"Content-Length: 1000000\r\n" in data and len(data) < 400000
+    assert Fetch(server.port, "/").status == 404
