@@ -84,7 +84,7 @@ class _FastTransport:
         loop = asyncio.get_running_loop()
         self._asyncServer = await loop.create_server(lambda: _FastLink(self._server), sock=listener, backlog=511)
 
-    def Close(self):
+    async def Close(self):
         self._asyncServer.close()
 
 

@@ -1190,12 +1190,16 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteResponseNotImplemented()
-        if not server._IsFile(filepath):
-            return self.WriteResponseNotFound()
         values = dict(vars or {})
         if self._vars:
             values.update(self._vars)
-        return self.WriteResponseStream(render(server, filepath, values), "text/html", "UTF-8", headers)
+        try:
+            pieces = render(server, filepath, values)
+        except OSError:
+            return self.WriteResponseNotFound()
+        if isinstance(pieces, tuple):           # the whole page, in one piece
+            return self.WriteResponse(200, headers, "text/html", "UTF-8", pieces[0])
+        return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
         """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
@@ -2330,7 +2334,7 @@ class MicroWebSrv:
             await run.stop.wait()
         finally:
             run.stopping = True
-            transport.Close()
+            await transport.Close()
             await self._Farewell(run)
             tick.cancel()
             run.served = True
@@ -2405,10 +2409,6 @@ class MicroWebSrv:
             holds = getattr(self._source, "Holds", None)
             held = self._held[path] = not holds or holds(path)
         return held
-
-    def _IsFile(self, filepath):
-        stat = _FOLDER.Stat(filepath)
-        return stat is not None and not stat[0]
 
     def _SendFile(self, response, filepath, contentType, headers):
         contentType = contentType or self.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
@@ -2523,7 +2523,8 @@ class MicroWebSrv:
             job[0](*job[1])
 
 
-_OPTIONAL = ("microWebSocket", "microWebTemplate", "microWebEvents") + (() if _MICROPYTHON else ("microWebLoop",))
+_OPTIONAL = ("microWebSocket", "microWebDeflate", "microWebTemplate", "microWebEvents",
+             "microWebLoop")[:4 if _MICROPYTHON else 5]         # the last one is for CPython only
 
 
 def _InLoop():
@@ -2613,8 +2614,11 @@ if _MICROPYTHON:
         def close(self):
             self._sock.close()
 else:
-    def _Accept(listener):
-        return asyncio.get_running_loop().sock_accept(listener)
+    async def _Accept(listener):
+        # Not sock_accept(): cancelled at the wrong moment, it loses the socket that it has accepted.
+        loop = asyncio.get_running_loop()
+        await _Ready(loop.add_reader, loop.remove_reader, listener.fileno())
+        return listener.accept()
 
     def _Recv(sock, buffer):
         return asyncio.get_running_loop().sock_recv(sock, len(buffer))
@@ -2624,12 +2628,15 @@ else:
 
     async def _Writable(sock):
         loop = asyncio.get_running_loop()
-        writable = asyncio.Event()
-        loop.add_writer(sock.fileno(), writable.set)
+        await _Ready(loop.add_writer, loop.remove_writer, sock.fileno())
+
+    async def _Ready(add, remove, number):
+        ready = asyncio.Event()
+        add(number, ready.set)
         try:
-            await writable.wait()
+            await ready.wait()
         finally:
-            loop.remove_writer(sock.fileno())
+            remove(number)
 
     def _TrySend(sock, data):
         try:
@@ -2643,6 +2650,7 @@ class _Link:
 
     endpoint = None
     _out = None             # what the socket did not take yet
+    _begun = False
     _closing = False
     _dead = False
     _drains = None          # the task that does
@@ -2732,6 +2740,8 @@ class _Link:
             self._dead = True
             if self._task is not _CurrentTask():
                 self._task.cancel()
+                if not self._begun:             # a task that is cancelled before its first step takes none
+                    self.Kill()
 
     def Kill(self):
         """Without the loop, which does not run any more."""
@@ -2739,10 +2749,11 @@ class _Link:
         self._sock.close()
         self._server._Gone(self)
 
-    def Start(self):
+    def Open(self):
         self._task = asyncio.create_task(self._Run())
 
     async def _Run(self):
+        self._begun = True
         server = self._server
         try:
             while not self._dead:
@@ -2786,8 +2797,12 @@ class _Transport:
         self._listener = listener
         self._task = asyncio.create_task(self._AcceptAll())
 
-    def Close(self):
+    async def Close(self):
         self._task.cancel()
+        try:
+            await self._task                    # it lets go of the listener before that is closed
+        except asyncio.CancelledError:
+            pass
         self._listener.close()
 
     async def _AcceptAll(self):
@@ -2832,7 +2847,7 @@ class _Transport:
             pass
         link = _Link(self._server, sock, address)
         if self._server._Admit(link):
-            link.Start()
+            link.Open()
         else:
             _TrySend(sock, _BUSY)
             sock.close()
