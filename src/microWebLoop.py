@@ -3,6 +3,11 @@
 
 import asyncio
 
+try:
+    import uvloop                   # here, not in the thread of the loop: a program may have reached its last line by then
+except ImportError:
+    uvloop = None
+
 _BUSY = (b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
 
 
@@ -88,17 +93,9 @@ class _FastTransport:
         self._asyncServer.close()
 
 
-def _NewLoop():
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 def _RunLoop(coroutine):
     """asyncio.run with the faster loop, on Python 3.9 too."""
-    loop = _NewLoop()
+    loop = uvloop.new_event_loop() if uvloop else asyncio.new_event_loop()
     try:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(coroutine)

@@ -10,17 +10,17 @@
 #    6  SERVER       plugging in: the upgrade, the routes, Broadcast
 
 import re
-import sys
 from binascii import a2b_base64, b2a_base64
 from hashlib import sha1
 
 try:
     from micropython import const
+    _MICROPYTHON = True
 except ImportError:
+    _MICROPYTHON = False
+
     def const(value):
         return value
-
-_MICROPYTHON = sys.implementation.name == "micropython"
 
 
 # ==============================================================================
@@ -30,14 +30,6 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 
 _SWITCH = ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            "Sec-WebSocket-Accept: ")
-
-
-def _IsKey(key):
-    """Section 4.2.1: base64 of 16 bytes. A letter that is none shortens what comes out."""
-    try:
-        return len(key) == 24 and len(a2b_base64(key)) == 16
-    except ValueError:
-        return False
 
 
 def _IsAllowed(origin, host, allowed):
@@ -53,15 +45,18 @@ def _Refusal(version, key, origin, host, allowed):
     """The status that refuses this opening handshake (sections 4.2.1 and 4.4), or 0."""
     if version != "13":
         return 426
-    if not _IsKey(key or ""):
+    try:                                                # 16 bytes in base64: a letter that is none makes them fewer
+        if len(key or "") != 24 or len(a2b_base64(key)) != 16:
+            return 400
+    except ValueError:
         return 400
     return 0 if _IsAllowed(origin, host, allowed) else 403
 
 
-def _Choose(offered, spoken):
-    """The first of our subprotocols that the client offers, or None."""
-    offered = (offered or "").replace(" ", "").split(",")
-    for protocol in spoken:
+def _Choose(protocol, protocols):
+    """The first of our subprotocols that is in the client's list, or None."""
+    offered = (protocol or "").replace(" ", "").split(",")
+    for protocol in protocols:
         if protocol in offered:
             return protocol
     return None
@@ -132,12 +127,12 @@ def _Unmask(data, key):
 
 def _IsCloseCode(code):
     """What a Close frame may carry: section 7.4, and the registry it founded."""
-    return 2999 < code < 5000 or 999 < code < 1015 and code not in (1004, _NO_CODE, _LOST)
+    return 2999 < code < 5000 or 1006 < code < 1015 or 999 < code < 1004
 
 
 def _CloseFrame(code, reason):
     payload = b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()
-    return _FrameHead(_FIN | _CLOSE, len(payload)) + payload
+    return bytes((_FIN | _CLOSE, len(payload))) + payload
 
 
 # ==============================================================================
@@ -191,16 +186,13 @@ _PART_MIN = const(256)          # shorter parts are joined: a client that sends 
 
 
 class _Message:
-    """A data message that is not complete, and the frame of it that is being read."""
+    """A data message that is not complete; and of the frame that is being read: fin, key, and left: bytes to come."""
 
     def __init__(self, first):
         self.first = first & 0x7F
         self.size = 0
         self.parts = []
         self.tail = b""                                 # of its text: the beginning of a character
-        self.left = 0                                   # bytes of the frame that did not come yet
-        self.key = None
-        self.fin = 0
 
 
 class _Protocol:
@@ -219,13 +211,11 @@ class _Protocol:
         """Bytes that arrived, cut anywhere."""
         self._silent = False
         size = len(data)
-        # Nearly every read is one frame with one whole message. 122: the mask bit less the 6 bytes of head and key.
-        if 5 < size <= self._fast and 0x80 < data[0] < 0x83:
-            if size == data[1] - 122 < 132:
-                return self._OnData(data[0], _Unmask(data[6:], data[2:6]))
-            if data[1] == 254 and 133 < size == (data[2] << 8 | data[3]) + 8:
-                return self._OnData(data[0], _Unmask(data[8:], data[4:8]))
-        self._Parse(data)
+        # Nearly every read is one small frame with one message. 122: the mask bit less the 6 bytes of head and key.
+        if 5 < size <= self._fast and size == data[1] - 122 < 132 and 0x80 < data[0] < 0x83:
+            self._OnData(data[0], _Unmask(data[6:], data[2:6]))
+        else:
+            self._Parse(data)
 
     def _Parse(self, data):
         data = self._rest + data
@@ -300,14 +290,14 @@ class _Protocol:
             message.key = (message.key * 2)[size & 3:][:4]
         return pos + size
 
-    def _AddPart(self, message, part, isLast):
+    def _AddPart(self, message, payload, isLast):
         parts = message.parts
         if parts and len(parts[-1]) < _PART_MIN:
-            parts[-1] += part
+            parts[-1] += payload
         else:
-            parts.append(part)
+            parts.append(payload)
         if message.first == _TEXT:
-            message.tail = _Unfinished(message.tail + part)
+            message.tail = _Unfinished(message.tail + payload)
         if message.tail is None or isLast and message.tail:
             self._Refuse(_BAD_TEXT)                     # section 8.1: at once, not at the message's end
         elif isLast:
@@ -325,10 +315,10 @@ class _Protocol:
             return self._Refuse(_BAD_TEXT)
         self._OnMessage(first & 15, payload)
 
-    def _OnControl(self, opcode, payload):
-        if opcode == _PING:
-            self._SendFrame(_FrameHead(_FIN | _PONG, len(payload)), payload)
-        elif opcode == _CLOSE:                          # section 5.5.1: nothing, or a code and a reason
+    def _OnControl(self, kind, payload):
+        if kind == _PING:
+            self._SendFrame(bytes((_FIN | _PONG, len(payload))), payload)
+        elif kind == _CLOSE:                          # section 5.5.1: nothing, or a code and a reason
             code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
             reason = _Decode(payload[2:])
             if payload and not _IsCloseCode(code):
@@ -379,8 +369,10 @@ def _Cross(server, func, *args):
         time.sleep(0.001)
     with _LOCK:                                         # MicroPython may have no GIL
         server._crossing += size
-    server._CallSoon(_Crossed, server, size, func, args)
-    return True
+    if server._CallSoon(_Crossed, server, size, func, args):
+        return True
+    _Crossed(server, size, bool, ())                    # it does not run
+    return False
 
 
 def _Crossed(server, size, func, args):
@@ -406,13 +398,13 @@ class MicroWebSocket(_Protocol):
         self._link = link
         self._isClosed = False
         self._queue = []                                # None: nothing goes on, the next event's turn is now
-        self._worker = None                             # of a threaded one: [lock it sleeps on, kind, payload]
+        self._worker = None                             # of a threaded one: [lock it sleeps on, event]
         self._silent = False                            # True: nothing was heard since our last ping
         self._SetDeadline()
 
     def SendText(self, msg):
         """Send a text message. False: closed, or the client is too slow to get it."""
-        return self._Send(_FIN | _TEXT, msg.encode() if isinstance(msg, str) else _AsBytes(msg))
+        return self._Send(_FIN | _TEXT, _AsBytes(msg))
 
     def SendBinary(self, data):
         """Send a binary message. False: closed, or the client is too slow to get it."""
@@ -538,7 +530,6 @@ class MicroWebSocket(_Protocol):
     def Lost(self):
         self._isClosed = True
         self._held = _BY_END
-        self.deadline = None
         if self.CloseCode is None:
             self.CloseCode = _LOST
         self._server._webSockets.discard(self)
@@ -552,9 +543,9 @@ class MicroWebSocket(_Protocol):
         self._held |= reason
         self._fast = 0
 
-    def _Release(self, reasons):
-        if self._held & reasons:
-            self._held &= ~reasons
+    def _Release(self, reason):
+        if self._held & reason:
+            self._held &= ~reason
             self._Parse(b"")                            # what was held back comes before what waits in the link
             if not self._held:
                 self._link.Resume()
@@ -566,7 +557,7 @@ class MicroWebSocket(_Protocol):
         server = self._server
         self._queue.insert(0, (_ACCEPT, accept))
         if server.WebSocketThreaded and _thread:
-            self._worker = [_thread.allocate_lock(), None, None]
+            self._worker = [_thread.allocate_lock(), None]
             self._worker[0].acquire()
             if not server._StartThread(self._Work, (self._worker,), server.WebSocketStackSize):
                 self._worker = None
@@ -594,8 +585,7 @@ class MicroWebSocket(_Protocol):
         """Call the callback of an event. False: it goes on, and then comes _Pump."""
         worker = self._worker
         if worker:
-            worker[1] = kind
-            worker[2] = payload
+            worker[1] = kind, payload
             worker[0].release()
             return False
         coro = self._Call(kind, payload)
@@ -642,8 +632,8 @@ class MicroWebSocket(_Protocol):
         kind = _ACCEPT
         while kind != _CLOSE:
             worker[0].acquire()
-            kind = worker[1]
-            coro = self._Call(kind, worker[2])
+            kind, payload = worker[1]
+            coro = self._Call(kind, payload)
             if coro or kind != _CLOSE:
                 self._server._CallSoon(self._Worked, kind, coro)
 
@@ -663,10 +653,10 @@ _FIELDS = ("version", "key", "protocol", "extensions")
 _UPGRADE_TO = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
 
 
-def _FindAccept(server, path):
+def _FindAccept(server, path, segments):
     """-> (accept callback or None, its routeArgs). The first route that matches, else the global callback."""
     for route in server._webSocketRoutes:
-        args = route.Match(path)
+        args = route.Match(path.rstrip("/") or "/", segments)
         if args is not None:
             return route.handler, args
     return server.AcceptWebSocketCallback, None
@@ -678,7 +668,7 @@ def _Upgrade(client, response):
     path = client.GetRequestPath()
     get = client.GetRequestHeaders().get
     version, key, protocol, extension = [get("sec-websocket-" + name) for name in _FIELDS]
-    accept, args = _FindAccept(server, path)
+    accept, args = _FindAccept(server, path, client._line.segments)
     if accept:
         status = _Refusal(version, key, get("origin"), get("host"), server.AllowedWebSocketOrigins)
     else:

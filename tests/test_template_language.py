@@ -1,0 +1,83 @@
+"""The template language: one table, every runtime, and the reference renderer as a witness of the table itself."""
+
+import json
+
+import pytest
+
+import harness
+from template_cases import CASES, ERRORS, Reference
+
+RUNNER = harness.ON_DEVICE / "template_runner.py"
+
+
+def RunJobs(runtime, jobs, workDir, options=()):
+    """-> the answers of tests/ondevice/template_runner.py, run in workDir."""
+    path = workDir / "jobs.json"
+    path.write_text(json.dumps(jobs, ensure_ascii=False), encoding="utf-8")
+    return json.loads(harness.RunProgram(runtime, RUNNER, workDir, options=options, args=(path,)))
+
+
+@pytest.fixture(scope="module", params=("cpython-fast", "micropython"))
+def answers(request, tmp_path_factory):
+    """Each case, rendered by one process of the runtime."""
+    table = {**CASES, **{"error: " + name: case for name, case in ERRORS.items()}}
+    jobs = [{"code": case[0], "vars": case[1]} for case in table.values()]
+    return dict(zip(table, RunJobs(request.param, jobs, tmp_path_factory.mktemp("cases"))))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(answers, name):
+    assert answers[name] == {"validate": None, "text": CASES[name][2]}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_error(answers, name):
+    """file, line N: what, and the line itself; Validate says the same of what can be seen without running."""
+    template, _, line, what = ERRORS[name]
+    answer = answers["error: " + name]
+    assert "text" not in answer
+    message = answer["error"]
+    assert message.startswith("TemplateError: template, line %d: " % line), message
+    assert what in message
+    shown = template.split("\n")[line - 1].strip()[:160]
+    assert message.endswith("\n    " + shown) or not shown
+    assert answer["validate"] is None or "TemplateError: " + answer["validate"] == message
+
+
+@pytest.mark.parametrize("name", list(ERRORS)[:list(ERRORS).index("unknown name")])
+def test_validate_sees_errors_of_the_language(answers, name):
+    assert answers["error: " + name]["validate"]
+
+
+# What regular expressions are too simple for.
+BEYOND_REFERENCE = ("markup", "literal braces", "many lines", "many spaces", "del",
+                    "raw, block and extends are names too")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in BEYOND_REFERENCE])
+def test_reference_agrees_with_the_table(name):
+    """What the tests take as the truth is itself tested."""
+    template, values, expected = CASES[name]
+    assert Reference(template.replace("\r\n", "\n")).Render(eval(values)) == expected.replace("\r\n", "\n")
+
+
+def test_escape_only_if_told(tmp_path):
+    jobs = [{"code": "{{ x }}{{ raw x }}{{ m }}", "vars": "{'x': '<', 'm': Markup('<i>')}", "escape": escape}
+            for escape in (True, False)]
+    for runtime in ("cpython-fast", "micropython"):
+        assert [answer["text"] for answer in RunJobs(runtime, jobs, tmp_path)] == ["&lt;<<i>", "<<<i>"]
+
+
+def test_more_names_than_micropython_can_take(tmp_path):
+    """There a function that sees local number 256 of the one around it crashes the interpreter."""
+    jobs = []
+    for count in (235, 300):
+        names = ["n%d" % n for n in range(count)]
+        lines = ["  %s = %d" % (name, n) for n, name in enumerate(names)]
+        jobs.append({"code": "{{ py }}\n%s\n  def Sum():\n    return %s\n{{ end }}{{ Sum() }}" % (
+            "\n".join(lines), " + ".join(names))})
+    texts = [str(sum(range(count))) for count in (235, 300)]
+    assert [answer["text"] for answer in RunJobs("cpython-fast", jobs, tmp_path)] == texts
+    few, many = RunJobs("micropython", jobs, tmp_path)
+    assert few["text"] == texts[0]
+    assert "expected at most 240 names, found 301" in many["error"]

@@ -1,0 +1,134 @@
+"""Pages through the whole server: index pages, handlers, FlashMessage, streaming, and errors that tell nothing."""
+
+import threading
+
+import h11
+import pytest
+
+import harness
+from template_cases import SEED_PAGE, SEED_RESULT
+
+PROGRAM = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+@MicroWebSrv.route("/handler")
+def Handler(httpClient, httpResponse):
+    httpResponse.WriteResponsePyHTMLFile("www/vars.pyhtml", headers={"X-Mine": "1"}, vars={"name": "<me>"})
+
+@MicroWebSrv.route("/flash")
+def Flash(httpClient, httpResponse):
+    httpResponse.FlashMessage("saved & sound", "good")
+    httpResponse.WriteResponsePyHTMLFile("www/flash.pyhtml")
+
+@MicroWebSrv.route("/flash2")
+def NoFlash(httpClient, httpResponse):
+    httpResponse.WriteResponsePyHTMLFile("www/flash.pyhtml")
+
+@MicroWebSrv.route("/rows/<n>")
+def Rows(httpClient, httpResponse, routeArgs):
+    rows = ((i, "n%d" % i) for i in range(routeArgs["n"]))
+    httpResponse.WriteResponsePyHTMLFile("www/rows.pyhtml", vars={"rows": rows})
+
+@MicroWebSrv.route("/elsewhere")
+def Elsewhere(httpClient, httpResponse):
+    httpResponse.WriteResponsePyHTMLFile("templates/page.pyhtml")
+
+@MicroWebSrv.route("/missing")
+def Missing(httpClient, httpResponse):
+    httpResponse.WriteResponsePyHTMLFile("www/missing.pyhtml")
+
+MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www").Start(threaded=False)
+"""
+
+PAGES = {
+    "www/index.pyhtml": SEED_PAGE,
+    "www/vars.pyhtml": "Hello {{ name }}é",
+    "www/flash.pyhtml": "{{ if MESSAGE_TEXT }}<p class='{{ MESSAGE_STYLE }}'>{{ MESSAGE_TEXT }}</p>{{ else }}none"
+                        "{{ end }}",
+    "www/rows.pyhtml": "<table>{{ for i, name in rows }}<tr><td>{{ i }}</td><td>{{ name }}</td></tr>\n"
+                       "{{ end }}</table>",
+    "www/sub/index.pyhtml": "{{ include /part.pyhtml }}{{ include own.pyhtml }}",
+    "www/sub/own.pyhtml": "own",
+    "www/part.pyhtml": "part",
+    "www/outside.pyhtml": "{{ include ../secret.txt }}",
+    "www/broken.pyhtml": "secret one\n{{ if }}",
+    "www/fails.pyhtml": "secret two {{ 1 // 0 }}",
+    "www/late.pyhtml": "{{ for i in range(3000) }}0123456789\n{{ end }}{{ 1 // 0 }}",
+    "secret.txt": "not for you",
+    "templates/page.pyhtml": "{{ include /part.pyhtml }}",
+    "templates/part.pyhtml": "template part",
+}
+
+
+@pytest.fixture
+def server(serve, tmp_path):
+    for name, text in PAGES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return serve(PROGRAM)
+
+
+def test_pages(server):
+    answer = harness.Fetch(server.port, "/")
+    assert answer.body.decode() == SEED_RESULT
+    assert answer.Header("content-type").lower() == "text/html; charset=utf-8"
+    assert harness.Fetch(server.port, "/index.pyhtml").body.decode() == SEED_RESULT
+    assert harness.Fetch(server.port, "/sub/").body == b"partown"
+
+
+def test_handlers(server):
+    answer = harness.Fetch(server.port, "/handler")
+    assert answer.body.decode() == "Hello &lt;me&gt;é"
+    assert answer.Header("x-mine") == "1"
+    assert harness.Fetch(server.port, "/flash").body == b"<p class='good'>saved &amp; sound</p>"
+    assert harness.Fetch(server.port, "/flash2").body == b"none"
+    assert harness.Fetch(server.port, "/elsewhere").body == b"template part"
+    assert harness.Fetch(server.port, "/missing").status == 404
+
+
+def test_a_long_page_is_streamed(server):
+    body = harness.Fetch(server.port, "/rows/10000").body.decode()
+    rows = "".join("<tr><td>%d</td><td>n%d</td></tr>\n" % (i, i) for i in range(10000))
+    assert body == "<table>%s</table>" % rows
+
+
+def test_pages_beside_each_other(server):
+    """Long pages in parallel, each with its own names."""
+    bodies = {}
+
+    def Get(n):
+        bodies[n] = harness.Fetch(server.port, "/rows/%d" % n).body
+
+    threads = [threading.Thread(target=Get, args=(n,)) for n in range(2000, 2008)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, body in bodies.items():
+        assert body.count(b"<tr>") == n
+
+
+@pytest.mark.parametrize("path, pattern", (("/broken.pyhtml", r"broken\.pyhtml, line 2: SyntaxError"),
+                                           ("/fails.pyhtml", r"fails\.pyhtml, line 1: ZeroDivisionError"),
+                                           ("/outside.pyhtml", r"outside\.pyhtml, line 1: ValueError")))
+def test_errors_say_nothing_to_the_browser(server, path, pattern):
+    server.ExpectError(pattern)
+    server.ExpectError("Error: ")           # CPython shows what it came of too
+    answer = harness.Fetch(server.port, path)
+    assert answer.status == 500
+    for secret in (b"secret", b"line", b"Error:", b"www"):
+        assert secret not in answer.body
+    assert harness.Fetch(server.port, "/sub/").body == b"partown"
+
+
+def test_an_error_in_the_middle_breaks_the_answer_off(server):
+    """The status is long gone: the client must see that the page is not whole."""
+    server.ExpectError(r"late\.pyhtml, line 2: ZeroDivisionError")
+    server.ExpectError("ZeroDivisionError: ")
+    with harness.RawClient(server.port) as client:
+        client.Send(b"GET /late.pyhtml HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises((AssertionError, h11.RemoteProtocolError, ConnectionError)):
+            client.ReadResponse()
+    assert harness.Fetch(server.port, "/sub/").body == b"partown"

@@ -1,0 +1,1090 @@
+"""The WebSocket protocol as plain bytes: tables and the functions that try them, for both runtimes.
+
+test_websocket_protocol.py runs Main() of this file on MicroPython, and each of CHECKS as a test of its own on CPython.
+A check raises AssertionError; the oracle for UTF-8 and for masks is written here, straight from the RFCs.
+"""
+
+import microWebDeflate as wd
+import microWebSocket as ws
+
+MAX_LEN = 70000         # of a message, unless a case says otherwise
+KEY = b"\x01\x82\x43\xc4"
+
+
+# ------------------------------------------------------------------------------------------------------- helpers
+
+def Masked(data, key=KEY):
+    """RFC 6455 section 5.3, byte by byte."""
+    return bytes([byte ^ key[i % 4] for i, byte in enumerate(data)])
+
+
+def Frame(first, payload=b"", key=KEY, form=None):
+    """A client's frame; form 126 or 127 takes a longer length than it needs."""
+    size = len(payload)
+    form = form or (size if size < 126 else 126 if size < 65536 else 127)
+    head = bytes((first, 0x80 | form))
+    if form == 126:
+        head += size.to_bytes(2, "big")
+    elif form == 127:
+        head += size.to_bytes(8, "big")
+    return head + key + Masked(payload, key)
+
+
+def Text(text, key=KEY):
+    return Frame(0x81, text.encode(), key)
+
+
+class Recorder(ws._Protocol):
+    """What the protocol says, as a list."""
+
+    def __init__(self, maxLen=MAX_LEN, codec=None):
+        super().__init__(maxLen, codec)
+        self.log = []
+
+    def _OnMessage(self, kind, payload):
+        self.log.append((kind, payload))
+
+    def _SendFrame(self, head, payload):
+        Same(head, bytes((0x8a, len(payload))), "head of a pong")
+        self.log.append((9, payload))
+
+    def _OnClose(self, code, reason):
+        self.log.append((8, code, reason))
+        self._held = 4
+
+    def _Fail(self, code):
+        self.log.append(("fail", code))
+        self._held = 4
+        return 0
+
+    def _Refuse(self, code):
+        if not self._isDeaf:                            # the first reason counts
+            self.log.append(("refuse", code))
+        self._isDeaf = True
+
+
+class Codec:
+    """Stands for permessage-deflate: 'packed' means reversed, an empty result and b'bad' are what they say."""
+
+    def Inflate(self, data, maxLen):
+        if data == b"bad":
+            return None
+        if data[:4] == b"long":
+            return b"short"
+        return data * 100 if data == b"bomb" else bytes(reversed(data))
+
+
+def Same(got, expected, what):
+    assert got == expected, "%s: %r instead of %r" % (what, got, expected)
+
+
+# ------------------------------------------------------------------------------------------------- the protocol
+
+BIG = bytes([i * 7 & 255 for i in range(66000)])
+FOX = "The quick brown fox jumps over the lazy d\u00f6g \u20ac \U0001f98a"
+
+# (name, bytes from the client, what the protocol says)
+CASES = [
+    ("nothing", b"", []),
+    ("text", Text("hello"), [(1, "hello")]),
+    ("text, RFC 5.7", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", [(1, "Hello")]),
+    ("empty text", Text(""), [(1, "")]),
+    ("empty binary", Frame(0x82), [(2, b"")]),
+    ("text beyond ASCII", Text(FOX), [(1, FOX)]),
+    ("binary", Frame(0x82, b"\x00\xff\x80"), [(2, b"\x00\xff\x80")]),
+    ("zero mask", Text("plain", b"\0\0\0\0"), [(1, "plain")]),
+    ("125 bytes", Frame(0x82, BIG[:125]), [(2, BIG[:125])]),
+    ("126 bytes", Frame(0x82, BIG[:126]), [(2, BIG[:126])]),
+    ("127 bytes", Frame(0x82, BIG[:127]), [(2, BIG[:127])]),
+    ("two messages", Text("a") + Frame(0x82, b"b"), [(1, "a"), (2, b"b")]),
+    ("fragments", Frame(0x01, b"Hel") + Frame(0x80, b"lo"), [(1, "Hello")]),
+    ("three fragments", Frame(0x02, b"a") + Frame(0x00, b"b") + Frame(0x80, b"c"), [(2, b"abc")]),
+    ("empty fragments", Frame(0x01) + Frame(0x00) + Frame(0x00, b"x") + Frame(0x80), [(1, "x")]),
+    ("only empty fragments", Frame(0x02) + Frame(0x80), [(2, b"")]),
+    ("fragments with keys of their own", Frame(0x01, b"abcde") + Frame(0x80, b"fgh", b"wxyz"), [(1, "abcdefgh")]),
+    ("ping within a message", Frame(0x01, b"a") + Frame(0x89, b"p") + Frame(0x80, b"b"), [(9, b"p"), (1, "ab")]),
+    ("a character cut by fragments", Frame(0x01, b"\xf0\x9f") + Frame(0x00, b"\xa6") + Frame(0x80, b"\x8a"),
+     [(1, "\U0001f98a")]),
+    ("ping", Frame(0x89, b"payload"), [(9, b"payload")]),
+    ("empty ping", Frame(0x89), [(9, b"")]),
+    ("longest ping", Frame(0x89, BIG[:125]), [(9, BIG[:125])]),
+    ("pong", Frame(0x8a, b"unasked") + Text("x"), [(1, "x")]),
+    ("close", Frame(0x88), [(8, 1005, "")]),
+    ("close with code", Frame(0x88, b"\x03\xe8"), [(8, 1000, "")]),
+    ("close with reason", Frame(0x88, b"\x03\xe9" + "gr\u00fc\u00dfe".encode()), [(8, 1001, "gr\u00fc\u00dfe")]),
+    ("close with the longest reason", Frame(0x88, b"\x0b\xb8" + b"r" * 123), [(8, 3000, "r" * 123)]),
+    ("nothing after close", Frame(0x88, b"\x03\xe8") + Text("late"), [(8, 1000, "")]),
+    # what breaks a rule
+    ("5.1: no mask", b"\x81\x01a", [("fail", 1002)]),
+    ("5.1: no mask, empty", b"\x81\x00" + Text("x"), [("fail", 1002)]),
+    ("5.1: no mask on close", b"\x88\x00", [("fail", 1002)]),
+    ("5.2: RSV1", Frame(0xc1, b"a"), [("fail", 1002)]),
+    ("5.2: RSV2", Frame(0xa1, b"a"), [("fail", 1002)]),
+    ("5.2: RSV3", Frame(0x91, b"a"), [("fail", 1002)]),
+    ("5.2: RSV1 on ping", Frame(0xc9), [("fail", 1002)]),
+    ("5.2: 126 for 125", Frame(0x82, BIG[:125], form=126), [("fail", 1002)]),
+    ("5.2: 126 for 0", Frame(0x82, b"", form=126), [("fail", 1002)]),
+    ("5.2: 127 for 126", Frame(0x82, BIG[:126], form=127), [("fail", 1002)]),
+    ("5.2: 127 for 65535", Frame(0x82, BIG[:65535], form=127)[:20], [("fail", 1002)]),
+    ("5.2: highest bit", b"\x82\xff\x80" + b"\0" * 7 + KEY, [("refuse", 1009)]),
+    ("5.4: continuation of nothing", Frame(0x80, b"a"), [("fail", 1002)]),
+    ("5.4: continuation of nothing, not final", Frame(0x00, b"a"), [("fail", 1002)]),
+    ("5.4: continuation after the end", Text("x") + Frame(0x80, b"a"), [(1, "x"), ("fail", 1002)]),
+    ("5.4: text within text", Frame(0x01, b"a") + Text("b"), [("fail", 1002)]),
+    ("5.4: text within an empty beginning", Frame(0x01) + Text("b"), [("fail", 1002)]),
+    ("5.4: binary within text", Frame(0x01, b"a") + Frame(0x82, b"b"), [("fail", 1002)]),
+    ("5.5: ping in pieces", Frame(0x09, b"a"), [("fail", 1002)]),
+    ("5.5: close in pieces", Frame(0x08, b"\x03\xe8"), [("fail", 1002)]),
+    ("5.5: long ping", Frame(0x89, BIG[:126]), [("fail", 1002)]),
+    ("5.5: ping with 126 for 5", Frame(0x89, b"abcde", form=126), [("fail", 1002)]),
+    ("5.5.1: close with one byte", Frame(0x88, b"\x03"), [("fail", 1002)]),
+    ("5.5.1: reason not UTF-8", Frame(0x88, b"\x03\xe8\xff"), [("fail", 1007)]),
+    ("5.5.1: reason a surrogate", Frame(0x88, b"\x03\xe8\xed\xa0\x80"), [("fail", 1007)]),
+    ("8.1: text not UTF-8", Frame(0x81, b"a\xff"), [("refuse", 1007)]),
+    ("8.1: overlong", Frame(0x81, b"\xc0\xaf"), [("refuse", 1007)]),
+    ("8.1: surrogate", Frame(0x81, b"\xed\xa0\x80"), [("refuse", 1007)]),
+    ("8.1: above U+10FFFF", Frame(0x81, b"\xf4\x90\x80\x80"), [("refuse", 1007)]),
+    ("8.1: text ends within a character", Frame(0x81, b"\xc3"), [("refuse", 1007)]),
+    ("8.1: fragments end within a character", Frame(0x01, b"a\xe2") + Frame(0x80, b"\x82"), [("refuse", 1007)]),
+    ("8.1: wrong across fragments", Frame(0x01, b"\xed") + Frame(0x00, b"\xa0") + Frame(0x80, b"\x80"),
+     [("refuse", 1007)]),
+    ("8.1: binary may be anything", Frame(0x02, b"\xff") + Frame(0x80, b"\xed\xa0"), [(2, b"\xff\xed\xa0")]),
+]
+for _opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
+    CASES.append(("5.2: opcode %d" % _opcode, Frame(0x80 | _opcode, b"a"), [("fail", 1002)]))
+for _code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535):
+    CASES.append(("7.4: close code %d" % _code, Frame(0x88, _code.to_bytes(2, "big")), [("fail", 1002)]))
+for _code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999):
+    CASES.append(("7.4: close code %d" % _code, Frame(0x88, _code.to_bytes(2, "big")), [(8, _code, "")]))
+
+# the same with a limit, and with an extension that speaks RSV1
+LIMITED = [
+    ("at the limit", 10, Frame(0x82, b"0123456789"), [(2, b"0123456789")]),
+    ("above the limit", 10, Frame(0x82, b"0123456789a"), [("refuse", 1009)]),
+    ("above the limit by its head alone", 10, Frame(0x82, b"0123456789a")[:6], [("refuse", 1009)]),
+    ("huge by its head alone", 10, b"\x82\xff" + b"\x7f" + b"\xff" * 7 + KEY, [("refuse", 1009)]),
+    ("fragments at the limit", 10, Frame(0x01, b"01234") + Frame(0x80, b"56789"), [(1, "0123456789")]),
+    ("fragments above the limit", 10, Frame(0x01, b"01234") + Frame(0x80, b"56789a"), [("refuse", 1009)]),
+    ("many fragments above the limit", 3, Frame(0x01, b"a") + Frame(0x00, b"b") * 3, [("refuse", 1009)]),
+    ("a limit of 0", 0, Text("") + Text("a"), [(1, ""), ("refuse", 1009)]),
+    ("control frames have no limit but their own", 2, Frame(0x89, BIG[:100]), [(9, BIG[:100])]),
+    ("a limit counts bytes", 4, Text("\u20ac") + Text("\u20aca") + Text("\u20acab"),
+     [(1, "\u20ac"), (1, "\u20aca"), ("refuse", 1009)]),
+    ("behind what was refused, control frames are read", 10,
+     Frame(0x82, b"0123456789a" * 20) + Text("lost") + Frame(0x89, b"p") + Frame(0x88),
+     [("refuse", 1009), (9, b"p"), (8, 1005, "")]),
+    ("behind a refused fragment", 10, Frame(0x01, b"\xff") + Frame(0x89) + Frame(0x80, b"a" * 9) + Frame(0x88),
+     [("refuse", 1007), (9, b""), (8, 1005, "")]),
+    ("the first reason counts", 10, Frame(0x01, b"\xff") + Frame(0x80, b"\xff" * 90) + Text("x" * 11),
+     [("refuse", 1007)]),
+]
+PACKED = [
+    ("packed text", Frame(0xc1, b"olleh"), [(1, "hello")]),
+    ("packed binary", Frame(0xc2, b"\x02\x01"), [(2, b"\x01\x02")]),
+    ("packed in fragments", Frame(0x41, b"ol") + Frame(0x00, b"le") + Frame(0x80, b"h"), [(1, "hello")]),
+    ("packed text is checked unpacked", Frame(0x41, b"\x84\xc3") + Frame(0x80, b"a"), [(1, "a\u00c4")]),
+    ("packed text not UTF-8", Frame(0xc1, b"\xc3\x84"), [("refuse", 1007)]),
+    ("plain beside packed", Text("a") + Frame(0xc1, b"b"), [(1, "a"), (1, "b")]),
+    ("RSV1 on a continuation", Frame(0x41, b"a") + Frame(0xc0, b"b"), [("fail", 1002)]),
+    ("RSV1 on a ping", Frame(0xc9), [("fail", 1002)]),
+    ("RSV1 and RSV2", Frame(0xe1), [("fail", 1002)]),
+    ("broken compression", Frame(0xc1, b"bad"), [("refuse", 1007)]),
+    ("too big when unpacked", Frame(0xc1, b"bomb"), [("refuse", 1009)]),
+    ("what can't be compressed may grow by 16 bytes and a 256th", Frame(0xc1, b"long" + b"." * 112), [(1, "short")]),
+    ("but by no more", Frame(0xc1, b"long" + b"." * 113), [("refuse", 1009)]),
+]
+
+
+def Feed(pieces, expected, what, maxLen=MAX_LEN, codec=None):
+    protocol = Recorder(maxLen, codec)
+    for piece in pieces:
+        protocol.Received(piece)
+    Same(protocol.log, expected, what)
+    return protocol
+
+
+def TryAllCuts(name, data, expected, maxLen=MAX_LEN, codec=None):
+    """In one piece, in single bytes, and cut at every position."""
+    Feed([data] if data else [], expected, name, maxLen, codec)
+    Feed([data[i:i + 1] for i in range(len(data))], expected, name + ", byte by byte", maxLen, codec)
+    for cut in range(1, len(data)):
+        Feed([data[:cut], data[cut:]], expected, "%s, cut at %d" % (name, cut), maxLen, codec)
+
+
+def CheckProtocol():
+    for name, data, expected in CASES:
+        TryAllCuts(name, data, expected)
+
+
+def CheckLimits():
+    for name, maxLen, data, expected in LIMITED:
+        TryAllCuts(name, data, expected, maxLen)
+
+
+def CheckPacked():
+    for name, data, expected in PACKED:
+        TryAllCuts(name, data, expected, 100, Codec())
+
+
+def CheckThreeCuts():
+    """A session with everything in it, in three pieces at many places."""
+    data = (Text("a") + Frame(0x01, b"\xe2\x82") + Frame(0x89, b"x") + Frame(0x80, b"\xac") + Frame(0x82, BIG[:130])
+            + Frame(0x88, b"\x03\xe8"))
+    expected = [(1, "a"), (9, b"x"), (1, "\u20ac"), (2, BIG[:130]), (8, 1000, "")]
+    for first in range(0, len(data), 3):
+        for second in range(first, len(data), 7):
+            pieces = [piece for piece in (data[:first], data[first:second], data[second:]) if piece]
+            Feed(pieces, expected, "cut at %d and %d" % (first, second))
+
+
+def CheckLargeMessages():
+    """Every length form, whole, in reads of odd sizes, and in frames: the content arrives byte for byte."""
+    for size in (65534, 65535, 65536, 66000):
+        data = BIG[:size]
+        frame = Frame(0x82, data)
+        Feed([frame], [(2, data)], "%d bytes" % size)
+        for step in (1000, 1021, 16384):
+            Feed([frame[i:i + step] for i in range(0, len(frame), step)], [(2, data)], "%d by %d" % (size, step))
+        parts = [data[i:i + 999] for i in range(0, size, 999)]
+        frames = [Frame(2 * (i == 0) | 0x80 * (i == len(parts) - 1), part) for i, part in enumerate(parts)]
+        Feed(frames, [(2, data)], "%d in frames" % size)
+        Feed([b"".join(frames)], [(2, data)], "%d in frames of one read" % size)
+
+
+def CheckSingleByteFragments():
+    """A client that sends a byte in each frame: the bytes are joined, not kept as an object each."""
+    protocol = Feed([Frame(0x01, b"a")] + [Frame(0x00, b"b")] * 2000, [], "2001 fragments")
+    assert len(protocol._message.parts) <= 9, len(protocol._message.parts)
+    protocol.Received(Frame(0x80, b"c"))
+    Same(protocol.log, [(1, "a" + "b" * 2000 + "c")], "2002 fragments")
+
+
+def CheckTextFailsAtOnce():
+    """Section 8.1: a wrong byte fails the connection although the frame, the message, the character go on."""
+    for good, bad in ((b"", b"\xff"), (b"abc", b"\x80"), (b"\xe2\x82", b"\x28"), (b"", b"\xc1"), (b"\xe0", b"\x80"),
+                      (b"\xed", b"\xa0"), (b"\xf0", b"\x8f"), (b"\xf4", b"\x90"), (b"", b"\xf5"),
+                      (b"\xf0\x9f\xa6", b"\x41")):
+        name = "%r then %r" % (good, bad)
+        frame = Frame(0x01, good + bad + b"never sent")
+        protocol = Feed([frame[:6 + len(good)]], [], name)
+        protocol.Received(frame[6 + len(good):7 + len(good)])
+        Same(protocol.log, [("refuse", 1007)], name)
+        protocol = Feed([Frame(0x01, good)], [], name)
+        protocol.Received(Frame(0x00, bad))
+        Same(protocol.log, [("refuse", 1007)], name + " in a fragment")
+
+
+def CheckHeld():
+    """What is held stays, in its order, and goes on where it was."""
+    protocol = Recorder()
+    data = Text("a") + Text("b") + Frame(0x01, b"c")
+    protocol._held = 1
+    protocol._fast = 0
+    protocol.Received(data[:9])
+    protocol.Received(data[9:])
+    Same(protocol.log, [], "held")
+    protocol._held = 0
+    protocol._Parse(b"")
+    protocol.Received(Frame(0x80, b"d"))
+    Same(protocol.log, [(1, "a"), (1, "b"), (1, "cd")], "released")
+
+
+# --------------------------------------------------------------------------------------------------- UTF-8, masks
+
+# RFC 3629 section 4, its grammar line by line: the lead bytes, then the range of the second one, then how many follow.
+UTF8_GRAMMAR = ((0x00, 0x7f, 0, 0, 0), (0xc2, 0xdf, 0x80, 0xbf, 0), (0xe0, 0xe0, 0xa0, 0xbf, 1),
+                (0xe1, 0xec, 0x80, 0xbf, 1), (0xed, 0xed, 0x80, 0x9f, 1), (0xee, 0xef, 0x80, 0xbf, 1),
+                (0xf0, 0xf0, 0x90, 0xbf, 2), (0xf1, 0xf3, 0x80, 0xbf, 2), (0xf4, 0xf4, 0x80, 0x8f, 2))
+UTF8_BYTES = (0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
+              0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf7, 0xf8, 0xff)
+UTF8_FOLLOWERS = (0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0)
+
+
+def Utf8Grammar(data):
+    """-> the number of bytes that begin a character at the end, or None where a byte is wrong."""
+    pos = 0
+    while pos < len(data):
+        rows = [row for row in UTF8_GRAMMAR if row[0] <= data[pos] <= row[1]]
+        if not rows:
+            return None
+        start = pos
+        pos += 1
+        ranges = [rows[0][2:4]] * (rows[0][3] > 0) + [(0x80, 0xbf)] * rows[0][4]
+        for low, high in ranges:
+            if pos == len(data):
+                return pos - start
+            if not low <= data[pos] <= high:
+                return None
+            pos += 1
+    return 0
+
+
+def _TryText(data):
+    rest = Utf8Grammar(data)
+    Same(ws._Decode(data) is not None, rest == 0, "_Decode(%r)" % data)
+    Same(ws._Unfinished(data), None if rest is None else data[len(data) - rest:], "_Unfinished(%r)" % data)
+
+
+def CheckUtf8():
+    """Every sequence of two bytes, and three and four at the borders of the grammar, alone and behind other text."""
+    for first in range(256):
+        _TryText(bytes((first,)))
+        for second in range(256):
+            _TryText(bytes((first, second)))
+    for first in UTF8_BYTES:
+        for second in UTF8_FOLLOWERS:
+            for third in UTF8_FOLLOWERS:
+                _TryText(bytes((first, second, third)))
+                _TryText(b"a\xc3\xa9" + bytes((first, second, third)))
+                if first >= 0xe0:
+                    for fourth in UTF8_FOLLOWERS:
+                        _TryText(bytes((first, second, third, fourth)))
+                        _TryText(bytes((first, second, third, fourth, 0x41)))
+
+
+def CheckUtf8Pieces():
+    """Piece by piece, a text is wrong exactly where the whole is wrong for the first time."""
+    for data in (FOX.encode(), b"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", b"ok \xf0\x9f\xa6\x8a\xf4\x90",
+                 b"\xce\xba\xff", b"\xe1\xa0\xc0", b"abc\xe2\x82\xac\x80", b"\xf0\x90\x80\x80\xed\xbf\xbf"):
+        tail = b""
+        for i in range(len(data)):
+            tail = ws._Unfinished(tail + data[i:i + 1])
+            expected = Utf8Grammar(data[:i + 1])
+            Same(None if tail is None else len(tail), expected, "%r at %d" % (data, i))
+            if tail is None:
+                break
+
+
+def CheckMasks():
+    for size in list(range(70)) + [125, 126, 127, 1000, 4096, 4099]:
+        for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
+            for data in (BIG[:size], b"\0" * size, b"\xff" * size):
+                Same(ws._Unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
+
+
+# ------------------------------------------------------------------------------------------ our frames, the handshake
+
+def CheckOurFrames():
+    for size, head in ((0, b"\x81\x00"), (125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff"),
+                       (65536, b"\x81\x7f\0\0\0\0\0\x01\0\0"), (1 << 33, b"\x81\x7f\0\0\0\x02\0\0\0\0")):
+        Same(ws._FrameHead(0x81, size), head, "head for %d" % size)
+    Same(ws._CloseFrame(1000, ""), b"\x88\x02\x03\xe8", "close")
+    Same(ws._CloseFrame(1005, ""), b"\x88\x00", "close without a code")
+    Same(ws._CloseFrame(4000, "\u00e9"), b"\x88\x04\x0f\xa0\xc3\xa9", "close with a reason")
+    Same(len(ws._CloseFrame(1000, "r" * 123)), 127, "the longest reason")
+
+
+REQUEST = {"host": "device.local", "connection": "Upgrade", "sec-websocket-version": "13",
+           "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+# (name, what differs from REQUEST, allowed origins, status)
+HANDSHAKES = [
+    ("fine", {}, None, 0),
+    ("no version", {"sec-websocket-version": None}, None, 426),
+    ("version 8", {"sec-websocket-version": "8"}, None, 426),
+    ("two versions", {"sec-websocket-version": "13, 8"}, None, 426),
+    ("no key", {"sec-websocket-key": None}, None, 400),
+    ("empty key", {"sec-websocket-key": ""}, None, 400),
+    ("key of 15 bytes", {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAA"}, None, 400),
+    ("key of 17 bytes", {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAAA="}, None, 400),
+    ("key of 18 bytes", {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAAAA"}, None, 400),
+    ("key that is no base64", {"sec-websocket-key": "!GhlIHNhbXBsZSBub25jZQ=="}, None, 400),
+    ("key with a letter beyond ASCII", {"sec-websocket-key": "\u00e9GhlIHNhbXBsZSBub25jZQ=="}, None, 400),
+    ("two keys", {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="}, None, 400),
+    ("page of this host", {"origin": "http://device.local"}, None, 0),
+    ("page of this host over TLS", {"origin": "https://device.local"}, None, 0),
+    ("page of this host with a port", {"origin": "http://device.local:81", "host": "device.local:81"}, None, 0),
+    ("another port", {"origin": "http://device.local:81"}, None, 403),
+    ("another host", {"origin": "http://evil.example"}, None, 403),
+    ("a host that begins like this one", {"origin": "http://device.local.evil.example"}, None, 403),
+    ("a sandboxed page", {"origin": "null"}, None, 403),
+    ("no scheme", {"origin": "device.local"}, None, 403),
+    ("a listed host", {"origin": "http://friend.example"}, ["http://friend.example"], 0),
+    ("one string", {"origin": "http://friend.example"}, "http://friend.example", 0),
+    ("a part of one string", {"origin": "http://friend.exam"}, "http://friend.example", 403),
+    ("this host where it is not listed", {"origin": "http://device.local"}, ["http://friend.example"], 403),
+    ("an empty list", {"origin": "http://device.local"}, [], 403),
+    ("a listed sandbox", {"origin": "null"}, ("null",), 0),
+    ("everybody", {"origin": "http://evil.example"}, "*", 0),
+    ("no page at all", {}, [], 0),
+]
+
+
+def CheckHandshake():
+    for name, changes, allowed, status in HANDSHAKES:
+        fields = dict(REQUEST)
+        fields.update(changes)
+        args = [fields.get(key) for key in ("sec-websocket-version", "sec-websocket-key", "origin", "host")]
+        Same(ws._Refusal(*args, allowed), status, name)
+
+
+def CheckSwitchHead():
+    """The example of section 1.3, and what is added to it."""
+    head = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+    key = REQUEST["sec-websocket-key"]
+    Same(ws._SwitchHead(key, None, None), head + b"\r\n", "101")
+    Same(ws._SwitchHead(key, "chat", None), head + b"Sec-WebSocket-Protocol: chat\r\n\r\n", "101 with a protocol")
+    Same(ws._SwitchHead(key, None, "x; y"), head + b"Sec-WebSocket-Extensions: x; y\r\n\r\n", "101 with an extension")
+
+
+def CheckSubprotocols():
+    for offered, spoken, chosen in ((None, ("a",), None), ("a", (), None), ("a, b", ("b",), "b"),
+                                    ("a,b", ["b", "a"], "b"),
+                                    ("ab", ("a",), None), ("A", ("a",), None), ("a , c", ("x", "c"), "c")):
+        Same(ws._Choose(offered, spoken), chosen, "%r of %r" % (offered, spoken))
+
+
+# ----------------------------------------------------------------------------- the MicroWebSocket, with no socket below
+
+class FakeLink:
+    """What a test looks at, and a backlog that it sets."""
+
+    def __init__(self):
+        self.sent = b""
+        self.backlog = 0
+        self.state = "open"
+        self.isPaused = False
+
+    def Send(self, data):
+        self.sent += bytes(data)
+
+    def Backlog(self):
+        return self.backlog
+
+    def Pause(self):
+        self.isPaused = True
+
+    def Resume(self):
+        self.isPaused = False
+
+    def Close(self):
+        self.state = "closed"
+
+    def Abort(self):
+        self.state = "aborted"
+
+    def Take(self):
+        sent, self.sent = self.sent, b""
+        return sent
+
+
+class FakeServer:
+    """The part of the core that a WebSocket knows. Calls and tasks wait until the test runs them."""
+
+    AcceptWebSocketCallback = None
+    MaxWebSocketRecvLen = 1000
+    WebSocketThreaded = False
+    WebSocketStackSize = 4096
+    _webSocketRoutes = ()
+    now = 100
+
+    def __init__(self):
+        self.Upgraders = {}
+        self.isOnEngine = self.isRunning = True
+        self.calls = []
+        self.tasks = []
+        self.errors = []
+        ws.Attach(self)
+        self.WebSocketExtensions = {}
+
+    def _OnEngine(self):
+        return self.isOnEngine
+
+    def _CallSoon(self, func, *args):
+        if self.isRunning:
+            self.calls.append((func, args))
+        return self.isRunning
+
+    def _Spawn(self, coro):
+        self.tasks.append(coro)
+
+    def _StartThread(self, func, args, stackSize):
+        return False
+
+    def _LogError(self, text, error=None):
+        self.errors.append(error)
+
+    def IsStarted(self):
+        return self.isRunning
+
+    def Step(self):
+        """One step of every task, then the calls that wait: the order of an asyncio loop."""
+        for task in self.tasks[:]:
+            try:
+                task.send(None)
+            except StopIteration:
+                self.tasks.remove(task)
+        calls, self.calls = self.calls, []
+        for func, args in calls:
+            func(*args)
+
+
+class Later:
+    """`await Later(n)` takes n steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __iter__(self):
+        return self
+
+    __await__ = __iter__
+
+    def __next__(self):
+        self.steps -= 1
+        if self.steps < 0:
+            raise StopIteration
+        return None
+
+
+def Open(accept=None, server=None, early=b"", path="/"):
+    """-> (server, link, webSocket, log); without an accept callback every event goes to the log."""
+    server = server or FakeServer()
+    link = FakeLink()
+    log = []
+
+    def Accept(webSocket, client):
+        webSocket.RecvTextCallback = lambda webSocket, msg: log.append(msg)
+        webSocket.RecvBinaryCallback = lambda webSocket, data: log.append(data)
+        webSocket.ClosedCallback = lambda webSocket: log.append((webSocket.CloseCode, webSocket.CloseReason))
+
+    webSocket = ws.MicroWebSocket(server, link, path, None, None)
+    server._webSockets.add(webSocket)
+    if early:
+        webSocket.Received(early)
+    webSocket._Open((accept or Accept, "client", None))
+    return server, link, webSocket, log
+
+
+def CheckSending():
+    link, webSocket = Open()[1:3]
+    text, binary, ping = webSocket.SendText, webSocket.SendBinary, webSocket.Ping
+    for send, data, sent in ((text, "h\u00e9", b"\x81\x03h\xc3\xa9"), (text, "", b"\x81\x00"),
+                             (text, b"raw", b"\x81\x03raw"), (binary, b"ab", b"\x82\x02ab"),
+                             (binary, "ab", b"\x82\x02ab"), (binary, bytearray(b"ab"), b"\x82\x02ab"),
+                             (binary, memoryview(b"xaby")[1:3], b"\x82\x02ab"),
+                             (binary, BIG, b"\x82\x7f" + len(BIG).to_bytes(8, "big") + BIG),
+                             (ping, b"p", b"\x89\x01p"), (ping, "q" * 200, b"\x89\x7d" + b"q" * 125)):
+        Same(send(data), True, "send")
+        Same(link.Take(), sent, "sent")
+    for bad in (5, None, [1]):
+        try:
+            webSocket.SendBinary(bad)
+        except TypeError:
+            continue
+        raise AssertionError("SendBinary(%r)" % bad)
+    webSocket.Received(Frame(0x89, b"hello"))
+    Same(link.Take(), b"\x8a\x05hello", "pong")
+
+
+def CheckAcceptCallback():
+    """It may send, close and swap callbacks; what came before it waits for it."""
+    def Accept(webSocket, client):
+        Same(client, "client", "client")
+        webSocket.anything = 1
+        webSocket.SendText("hi")
+        webSocket.RecvTextCallback = First
+
+    def First(webSocket, msg):
+        log.append("first " + msg)
+        webSocket.RecvTextCallback = lambda webSocket, msg: log.append("second " + msg)
+
+    log = []
+    server, link, webSocket, _ = Open(Accept, early=Text("a") + Text("b") + Frame(0x82, b"nobody"))
+    Same(log, ["first a", "second b"], "early messages")
+    Same(link.Take(), b"\x81\x02hi", "sent by the accept callback")
+    server, link, webSocket, log = Open(lambda webSocket, client: webSocket.Close(4001, "no"), early=Text("x"))
+    Same((link.Take(), webSocket.IsClosed(), log), (b"\x88\x04\x0f\xa1no", True, []), "closed by the accept callback")
+
+
+def CheckClosing():
+    server, link, webSocket, log = Open()
+    webSocket.Received(Frame(0x88, b"\x03\xe9away"))
+    Same((link.Take(), link.state, webSocket.IsClosed(), log), (b"\x88\x02\x03\xe9", "closed", True, []), "their close")
+    Same(webSocket.SendText("late"), False, "send after close")
+    webSocket.Received(Text("late"))
+    webSocket.Lost()
+    Same((log, link.Take(), len(server._webSockets)), ([(1001, "away")], b"", 0), "ClosedCallback")
+
+    server, link, webSocket, log = Open()
+    webSocket.Close(reason="done")
+    webSocket.Close(4000)
+    Same((link.Take(), link.state, webSocket.IsClosed()), (b"\x88\x06\x03\xe8done", "open", True), "our close")
+    webSocket.Received(Text("dropped") + Frame(0x89) + Frame(0x88, b"\x03\xe8"))
+    Same((link.Take(), link.state), (b"", "closed"), "their answer")
+    webSocket.Lost()
+    Same(log, [(1000, "done")], "ClosedCallback after our close")
+
+    server, link, webSocket, log = Open()
+    webSocket.Lost()
+    Same((log, webSocket.IsClosed(), webSocket.Close()), ([(1006, "")], True, None), "lost")
+    server, link, webSocket, log = Open()
+    webSocket.Received(Frame(0x88))
+    webSocket.Lost()
+    Same(log, [(1005, "")], "close without a code")
+    server, link, webSocket, log = Open()
+    webSocket.Stopping()
+    Same(link.Take(), b"\x88\x02\x03\xe9", "the server stops")
+
+
+def CheckCloseArguments():
+    for code, reason in ((0, ""), (999, ""), (1005, ""), (1006, ""), (1015, ""), (2999, ""), (5000, ""),
+                         (1000, "r" * 124), (1000, "\u20ac" * 42)):
+        server, link, webSocket, log = Open()
+        try:
+            webSocket.Close(code, reason)
+        except ValueError:
+            Same((link.Take(), webSocket.IsClosed()), (b"", False), "after ValueError")
+            continue
+        raise AssertionError("Close(%r, %r)" % (code, reason))
+    webSocket.Close(1000, "r" * 123)
+    Same(len(link.Take()), 127, "the longest reason")
+
+
+def CheckRefusals():
+    for data, code, state in ((Frame(0x81, b"\xff"), 1007, "open"), (Frame(0x82, b"x" * 1001), 1009, "open"),
+                              (Frame(0x83), 1002, "closed"), (Frame(0x88, b"\x03\xe8\xff"), 1007, "closed")):
+        server, link, webSocket, log = Open()
+        webSocket.Received(data + Text("late"))
+        Same((link.Take(), link.state), (b"\x88\x02" + code.to_bytes(2, "big"), state), "refused")
+        Same((webSocket.IsClosed(), webSocket.CloseCode, webSocket.SendText("x")), (True, code, False), "refused")
+        if state == "open":
+            webSocket.Received(Frame(0x88, b"\x03\xe8"))
+            Same((link.Take(), link.state), (b"", "closed"), "their answer")
+        webSocket.Lost()
+        Same(log, [(code, "")], "ClosedCallback")
+
+
+def CheckCrash():
+    """An exception in a callback is logged and closes with 1011; in ClosedCallback it is only logged."""
+    def Boom(webSocket, msg=None):
+        raise KeyError("boom")
+
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = Boom
+    webSocket.Received(Text("a") + Text("b"))
+    Same((link.Take(), len(server.errors)), (b"\x88\x02\x03\xf3", 1), "crash")
+    webSocket.ClosedCallback = Boom
+    webSocket.Lost()
+    Same((len(server.errors), webSocket.CloseCode), (2, 1011), "crash at the end")
+    server, link, webSocket, log = Open(Boom)
+    Same((link.Take(), len(server.errors)), (b"\x88\x02\x03\xf3", 1), "crash of the accept callback")
+
+
+def CheckAsyncCallbacks():
+    """One after another, in order; behind four that wait the link is paused, and nothing is lost."""
+    async def OnText(webSocket, msg):
+        log.append("begin " + msg)
+        await Later(2)
+        log.append("end " + msg)
+        webSocket.SendText(msg)
+
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = OnText
+    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]) + Frame(0x89) + Text("i")[:3])
+    Same((log, link.isPaused), ([], True), "nothing ran yet")
+    webSocket.Received(Text("i")[3:])
+    while server.tasks:
+        server.Step()
+    expected = []
+    for letter in "abcdefghi":
+        expected += ["begin " + letter, "end " + letter]
+    Same((log, link.isPaused), (expected, False), "in order")
+    echoes = b"".join([b"\x81\x01" + letter.encode() for letter in "abcdefghi"])
+    Same(link.Take().replace(b"\x8a\x00", b""), echoes, "echoes")
+    webSocket.Received(Frame(0x88))
+    webSocket.Lost()
+    Same(log[-1], (1005, ""), "ClosedCallback")
+
+
+def CheckCloseWhileHeld():
+    """Whoever closes has to read the answer, behind whatever was held."""
+    async def OnText(webSocket, msg):
+        await Later(9)
+
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = OnText
+    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]) + Frame(0x88, b"\x03\xe8"))
+    Same((link.isPaused, link.Take()), (True, b""), "held")
+    webSocket.Close(4000)
+    Same((link.state, link.Take()), ("closed", b"\x88\x02\x0f\xa0"), "the answer was read")
+    while server.tasks:
+        server.Step()
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = OnText
+    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]))
+    webSocket.Close(4000)
+    Same(link.isPaused, False, "the answer can be read")
+    while server.tasks:
+        server.Step()
+
+
+def CheckAsyncAccept():
+    """Messages come as soon as its first step has set the callbacks, although it goes on."""
+    async def Accept(webSocket, client):
+        webSocket.RecvTextCallback = lambda webSocket, msg: log.append(msg)
+        webSocket.ClosedCallback = lambda webSocket: log.append("closed")
+        while not webSocket.IsClosed():
+            webSocket.SendText("tick")
+            await Later(1)
+        log.append("over")
+
+    log = []
+    server, link, webSocket, _ = Open(Accept, early=Text("early"))
+    Same(log, [], "before its first step")
+    server.Step()
+    Same((log, link.Take()), (["early"], b"\x81\x04tick"), "after its first step")
+    webSocket.Received(Text("a"))
+    Same(log, ["early", "a"], "beside it")
+    webSocket.Received(Frame(0x88))
+    webSocket.Lost()
+    while server.tasks:
+        server.Step()
+    Same(log, ["early", "a", "closed", "over"], "to its end")
+
+
+def CheckAsyncCrash():
+    async def Boom(webSocket, msg):
+        await Later(1)
+        raise KeyError("boom")
+
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = Boom
+    webSocket.Received(Text("a") + Text("b"))
+    while server.tasks:
+        server.Step()
+    webSocket.Lost()
+    Same((link.Take(), len(server.errors), log), (b"\x88\x02\x03\xf3", 1, [(1011, "")]), "async crash")
+
+
+def CheckSlowClient():
+    """At half of the limit its messages wait; above it, it is closed, or loses messages."""
+    server, link, webSocket, log = Open()
+    server.MaxWebSocketSendQueueLen = 100
+    webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg)
+    link.backlog = 51
+    webSocket.Received(Text("a") + Text("b"))
+    Same((link.Take(), link.isPaused), (b"\x81\x01a", True), "half full")
+    Same((webSocket.SendText("c"), link.Take()), (True, b"\x81\x01c"), "not yet full")
+    link.backlog = 0
+    webSocket.Drained()
+    Same((link.Take(), link.isPaused), (b"\x81\x01b", False), "drained")
+    link.backlog = 101
+    webSocket.SendText("d")
+    link.Take()
+    Same((webSocket.SendText("e"), link.Take(), link.state), (False, b"\x88\x02\x03\xf0", "closed"), "full")
+    webSocket.Expired()
+    Same(link.state, "aborted", "it does not take the close frame")
+
+    server, link, webSocket, log = Open()
+    server.MaxWebSocketSendQueueLen = 100
+    server.WebSocketSlowPolicy = "drop"
+    link.backlog = 101
+    webSocket.SendText("a")
+    Same((webSocket.SendText("b"), link.Take(), webSocket.IsClosed()), (False, b"\x81\x01a", False), "dropped")
+    link.backlog = 0
+    webSocket.Drained()
+    Same((webSocket.SendText("c"), link.Take()), (True, b"\x81\x01c"), "after the drop")
+
+
+def CheckHeartbeat():
+    server, link, webSocket, log = Open()
+    Same(webSocket.deadline, 130, "first deadline")
+    server.now = 131
+    webSocket.Expired()
+    Same((link.Take(), webSocket.deadline), (b"\x89\x00", 161), "ping")
+    webSocket.Received(Frame(0x8a))
+    webSocket.Expired()
+    Same((link.Take(), link.state), (b"\x89\x00", "open"), "the pong was heard")
+    webSocket.Expired()
+    Same(link.state, "aborted", "no pong")
+    server = FakeServer()
+    server.WebSocketPingSec = None
+    Same(Open(server=server)[2].deadline, None, "no heartbeat")
+    server, link, webSocket, log = Open()
+    webSocket.Close()
+    Same(webSocket.deadline, 105, "for the answer to our close")
+    webSocket.Expired()
+    Same(link.state, "aborted", "no answer")
+
+
+def CheckHeartbeatWhileBusy():
+    """A client that we do not read is not dead."""
+    async def OnText(webSocket, msg):
+        await Later(5)
+
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = OnText
+    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]))
+    for _ in range(3):
+        webSocket.Expired()
+    Same(link.state, "open", "held by its own callback")
+    while server.tasks:
+        server.Step()
+
+
+def CheckOtherThreads():
+    """Sends and closes from elsewhere cross over, in their order, with the bytes as they were."""
+    server, link, webSocket, log = Open()
+    server.isOnEngine = False
+    buffer = bytearray(b"old")
+    Same((webSocket.SendText("a"), webSocket.SendBinary(buffer)), (True, True), "send from elsewhere")
+    buffer[:] = b"new"
+    server.Broadcast("all")
+    webSocket.Close(4000)
+    Same((link.Take(), webSocket.IsClosed(), webSocket.SendText("b")), (b"", True, False), "before the engine ran")
+    assert server._crossing > 0
+    server.isOnEngine = True
+    server.Step()
+    Same(link.Take(), b"\x81\x01a\x82\x03old\x81\x03all\x88\x02\x0f\xa0", "after it ran")
+    Same(server._crossing, 0, "nothing is on its way")
+    server, link, webSocket, log = Open()
+    server.isOnEngine = server.isRunning = False
+    Same((webSocket.SendText("a"), server.Broadcast("b"), server._crossing), (False, None, 0), "after its end")
+
+
+def CheckBroadcast():
+    server = FakeServer()
+    links = []
+    for path in ("/a", "/a", "/b"):
+        links.append(Open(server=server, path=path)[1])
+    server.Broadcast("x")
+    Same([link.Take() for link in links], [b"\x81\x01x"] * 3, "to all")
+    server.Broadcast(b"y", "/a")
+    Same([link.Take() for link in links], [b"\x82\x01y", b"\x82\x01y", b""], "to one path")
+    server.Broadcast(BIG)
+    Same([len(link.Take()) for link in links], [10 + len(BIG)] * 3, "large")
+    for webSocket in list(server._webSockets):
+        webSocket.Close()
+    server.Broadcast("z")
+    Same([link.Take() for link in links], [b"\x88\x02\x03\xe8"] * 3, "to those who close")
+
+
+class FakeRoute:
+    def __init__(self, path, handler, args):
+        self.path = path
+        self.handler = handler
+        self.args = args
+
+    def Match(self, path, segments):
+        return self.args if path == self.path and segments == ["segments"] else None
+
+
+class FakeClient:
+    """HttpClient, HttpResponse and session in one."""
+
+    def __init__(self, server, path="/", **changes):
+        self.server = server
+        self.path = path
+        self.fields = dict(REQUEST)
+        self.fields.update({name.replace("_", "-"): value for name, value in changes.items()})
+        self._session = self._line = self
+        self.segments = ["segments"]
+        self.link = FakeLink()
+        self.response = self.head = None
+
+    def GetServer(self):
+        return self.server
+
+    def GetRequestPath(self):
+        return self.path
+
+    def GetRequestHeaders(self):
+        return self.fields
+
+    def WriteResponse(self, code, headers, contentType, contentCharset, content):
+        self.response = (code, headers)
+
+    def Upgrade(self, head, endpoint):
+        self.head = head
+        self.endpoint = endpoint
+        endpoint.Received(Text("early"))
+
+
+def Upgrade(server, path="/", **changes):
+    client = FakeClient(server, path, **changes)
+    server.Upgraders["websocket"](client, client)
+    return client
+
+
+def CheckUpgrade():
+    server = FakeServer()
+    Same(Upgrade(server).response, (501, None), "nobody accepts")
+    log = []
+
+    def Accept(webSocket, client, args=None):
+        log.append((webSocket.Path, webSocket.Protocol, args))
+        webSocket.RecvTextCallback = lambda webSocket, msg: log.append(msg)
+
+    server._webSocketRoutes = (FakeRoute("/chat/blue", Accept, {"room": "blue"}), FakeRoute("/plain", Accept, ()))
+    Same(Upgrade(server, "/other").response, (404, None), "no route")
+    Upgrade(server, "/chat/blue")
+    Upgrade(server, "/plain/")
+    Same(log, [("/chat/blue", None, {"room": "blue"}), "early", ("/plain/", None, None), "early"], "routes")
+    server.AcceptWebSocketCallback = lambda webSocket, client: log.append("global")
+    Upgrade(server, "/other")
+    Same(log[-1], "global", "the global callback")
+    version = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+    Same(Upgrade(server, sec_websocket_version="7").response, (426, version), "version")
+    Same(Upgrade(server, sec_websocket_key="x").response, (400, None), "key")
+    Same(Upgrade(server, origin="http://evil.example").response, (403, None), "origin")
+    server.AllowedWebSocketOrigins = "*"
+    assert Upgrade(server, origin="http://evil.example").head
+    server.WebSocketProtocols = ("mqtt", "chat")
+    head = Upgrade(server, "/plain", sec_websocket_protocol="chat, mqtt").head
+    assert b"\r\nSec-WebSocket-Protocol: mqtt\r\n" in head, head
+    Same(log[-2], ("/plain", "mqtt", None), "the protocol that was chosen")
+
+
+def CheckExtension():
+    """The table of extensions: what a codec packs has RSV1, what it leaves alone has not."""
+    class Reverse(Codec):
+        def Deflate(self, data):
+            return bytes(reversed(data)) if len(data) > 1 else None
+
+    server = FakeServer()
+    server.AcceptWebSocketCallback = lambda webSocket, client: None
+    table = server.WebSocketExtensions
+    table["reverse"] = lambda offer, server: ("reverse", Reverse()) if offer == "x" else (None, None)
+    assert b"Extensions" not in Upgrade(server, sec_websocket_extensions="y").head
+    assert b"Extensions" not in Upgrade(server).head
+    client = Upgrade(server, sec_websocket_extensions="x")
+    assert b"\r\nSec-WebSocket-Extensions: reverse\r\n" in client.head, client.head
+    webSocket = client.endpoint
+    for send, data in ((webSocket.SendText, "ab"), (webSocket.SendText, "c"), (webSocket.SendBinary, b"de"),
+                       (webSocket.Ping, b"fg"), (server.Broadcast, "hi")):
+        send(data)
+    Same(client.link.Take(), b"\xc1\x02ba\x81\x01c\xc2\x02ed\x89\x02fg\x81\x02hi", "packed")
+    webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg + "!")
+    webSocket.Received(Frame(0xc1, b"olleh"))
+    Same(client.link.Take(), b"\xc1\x06!olleh", "unpacked")
+
+
+def CheckNoThread():
+    """Where no thread can be started, callbacks run on the engine."""
+    server = FakeServer()
+    server.WebSocketThreaded = True
+    log = Open(server=server, early=Text("a"))[3]
+    Same(log, ["a"], "without a thread")
+
+
+# ---------------------------------------------------------------------------------------------- permessage-deflate
+
+P = "permessage-deflate"
+BOTH_AFRESH = "; client_no_context_takeover; server_no_context_takeover"
+
+# (offer, most bits, keep contexts?, answer or None, bits to expand, to compress, keep theirs?, keep ours?)
+OFFERS = [
+    (P, 15, True, (P, 15, 15, True, True)),
+    (P, 12, True, (P + "; server_max_window_bits=12", 15, 12, True, True)),
+    (P + "; client_max_window_bits", 12, True,
+     (P + "; server_max_window_bits=12; client_max_window_bits=12", 12, 12, True, True)),
+    (P + "; client_max_window_bits=10", 12, True,
+     (P + "; server_max_window_bits=12; client_max_window_bits=10", 10, 12, True, True)),
+    (P + "; client_max_window_bits=15", 15, True, (P, 15, 15, True, True)),
+    (P + "; server_max_window_bits=9", 15, True, (P + "; server_max_window_bits=9", 15, 9, True, True)),
+    (P + '; server_max_window_bits="10"', 15, True, (P + "; server_max_window_bits=10", 15, 10, True, True)),
+    (P + ";server_no_context_takeover", 15, True, (P + "; server_no_context_takeover", 15, 15, True, False)),
+    (P + " ; client_no_context_takeover ", 15, True, (P + "; client_no_context_takeover", 15, 15, False, True)),
+    (P, 15, False, (P + BOTH_AFRESH, 15, 15, False, False)),
+    (P + "; server_max_window_bits=8", 15, True, None),         # zlib has no window of 8 bits
+    (P + "; server_max_window_bits", 15, True, None),
+    (P + "; server_max_window_bits=16", 15, True, None),
+    (P + "; server_max_window_bits=09", 15, True, None),
+    (P + "; client_max_window_bits=7", 15, True, None),
+    (P + "; client_max_window_bits=x", 15, True, None),
+    (P + "; server_no_context_takeover=1", 15, True, None),
+    (P + "; client_no_context_takeover=true", 15, True, None),
+    (P + "; unheard_of", 15, True, None),
+    (P + "; server_max_window_bits=9; server_max_window_bits=9", 15, True, None),
+    ("permessage-bzip2", 15, True, None),
+    ("x-webkit-deflate-frame", 15, True, None),
+    ("", 15, True, None),
+]
+
+
+def CheckOffers():
+    for offer, most, keeps, answer in OFFERS:
+        Same(wd._Answer(offer, most, 9, keeps), answer, "%r" % offer)
+
+
+def CheckNegotiation():
+    """The first offer that can be kept is taken."""
+    server = FakeServer()
+    wd.Attach(server)
+    Same(list(server.WebSocketExtensions), [P], "the table")
+    negotiate = server.WebSocketExtensions[P]
+    Same(negotiate("foo, bar; x=1", server), (None, None), "nothing for us")
+    Same(negotiate(P + "; unheard_of", server), (None, None), "nothing we know")
+    answer, codec = negotiate(P + "; unheard_of, " + P + "; server_max_window_bits=9; client_max_window_bits", server)
+    assert "server_max_window_bits=9" in answer and "client_max_window_bits=" in answer, answer
+    server = FakeServer()
+    del server.WebSocketExtensions
+    wd.Attach(server)                                   # no microWebSocket beside it: nothing to do
+
+
+def Codecs(inBits=15, outBits=12, keeps=False):
+    return (wd._DeflateCodec if ws._MICROPYTHON else wd._ZlibCodec)(inBits, outBits, keeps, keeps)
+
+
+def CheckInflate():
+    """The examples of RFC 7692 section 7.2.3, and what is broken or too big."""
+    for packed in (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
+                   b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
+                   b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"):
+        codec = Codecs()
+        for _ in range(2):
+            Same(codec.Inflate(packed, 100), b"Hello", "%r" % packed)
+        Same(codec.Inflate(packed, 5), b"Hello", "%r at the limit" % packed)
+        assert len(codec.Inflate(packed, 4)) == 5, "%r above the limit" % packed
+    Same(Codecs().Inflate(b"\x00", 100), b"", "empty message, section 7.2.3.6")
+    for broken in (b"\xff\xff\xff", b"\x07", b"\x00\x01\x00\x00\x00", b"\xf2\x48\xcd\xc9\xc9\x07\x00" + b"\xff" * 5):
+        Same(Codecs().Inflate(broken, 100), None, "%r" % broken)
+    # 20,000 zeros in 37 bytes: no more of it is expanded than the limit
+    bomb = b"\xec\xc1\x31\x01\x00\x00\x00\xc2\xa0\xf5\x4f\x6d\x0d\x0f\xa0" + b"\x00" * 19 + b"\x78\x30\x00"
+    Same(Codecs().Inflate(bomb, 20000), b"\x00" * 20000, "zeros")
+    Same(Codecs().Inflate(bomb, 5000), b"\x00" * 5001, "a bomb")
+
+
+def CheckBomb():
+    server, link, webSocket, log = Open()
+    webSocket._codec = Codecs()
+    webSocket.Received(Frame(0xc1, b"\x4a\x04\x00"))
+    Same(log, ["a"], "within the limit")
+    webSocket._maxLen = 0
+    webSocket.Received(Frame(0xc1, b"\x4a\x04\x00"))
+    Same(link.Take(), b"\x88\x02\x03\xf1", "above the limit when it is expanded")
+
+
+def CheckDeflate():
+    """What is packed expands to what it was; short and incompressible messages are left alone."""
+    codec = Codecs()
+    Same(codec.Deflate(b"short"), None, "a short message")
+    text = b"temperature: 21.5, humidity: 40; " * 30
+    packed = codec.Deflate(text)
+    if packed is None:
+        assert ws._MICROPYTHON and not hasattr(wd.deflate.DeflateIO, "write"), "not packed"
+    else:
+        assert len(packed) < len(text) // 4, len(packed)
+        Same(Codecs().Inflate(packed, 10000), text, "round trip")
+        Same(codec.Deflate(packed), None, "packed twice")
+
+
+CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
+          CheckTextFailsAtOnce, CheckHeld, CheckUtf8, CheckUtf8Pieces, CheckMasks, CheckOurFrames, CheckHandshake,
+          CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing, CheckCloseArguments,
+          CheckRefusals, CheckCrash, CheckAsyncCallbacks, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash,
+          CheckSlowClient, CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade,
+          CheckExtension, CheckNoThread, CheckOffers, CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate)
+
+
+def Main():
+    for check in CHECKS:
+        check()
+        print("ok", check.__name__)
+    print("%d checks" % len(CHECKS))
+
+
+if __name__ == "__main__":
+    Main()
