@@ -53,7 +53,8 @@ def Serves(folder, kilobytes):
     """True if every page is served twice with a heap of so many KB."""
     port = FreePort()
     command = ["micropython", "-X", "heapsize=%dk" % kilobytes, "main.py", str(port)]
-    with subprocess.Popen(command, cwd=folder / "demo", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=folder / "demo", stdout=subprocess.PIPE, stderr=quiet) as process:
         try:
             if b"http://" not in process.stdout.readline():
                 return False

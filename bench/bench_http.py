@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of the server for each request, against the floor of the same interpreter in the same run.
 
-    python3 bench/bench_http.py [--seconds 1.0] [--rounds 3] [--connections 32] [--only hello,json] [--runtime micropython]
+    python3 bench/bench_http.py [--seconds 1.0] [--rounds 3] [--connections 32] [--only hello,json] [--runtime cpython]
 
 The floor is a bare asyncio responder that parses nothing. The client checks status and body of every answer. Ratios of
 one run are comparable; single times are not (machines differ and are noisy). Linux only: CPU is read from /proc.

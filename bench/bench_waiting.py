@@ -4,7 +4,8 @@
     python3 bench/bench_waiting.py [--requests 300] [--runtime micropython,cpython-fast,cpython-portable]
 
 Each row is one kind of company. Asked is on a connection of its own each time and on one that is kept; an answer that
-is wrong or does not come raises. The times are milliseconds on the client's clock, from connect or send to the last byte.
+is wrong or does not come raises. The times are milliseconds on the client's clock, from connect or send to the last
+byte.
 """
 import argparse
 import contextlib

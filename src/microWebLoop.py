@@ -4,7 +4,7 @@
 import asyncio
 
 try:
-    import uvloop                   # here, not in the thread of the loop: a program may have reached its last line by then
+    import uvloop                   # here: when its thread starts, the program may have reached its last line
 except ImportError:
     uvloop = None
 

@@ -533,6 +533,12 @@ class MicroWebSocket(_Protocol):
         if self.CloseCode is None:
             self.CloseCode = _LOST
         self._server._webSockets.discard(self)
+        if self._worker and self._queue is None and not self._server.IsStarted():
+            # Stop() waits for no thread: what the program is told of the end, it is told now.
+            coro = self._Call(_CLOSE, None)
+            self.ClosedCallback = None
+            if coro:
+                self._Await(_CLOSE, coro)
         self._OnMessage(_CLOSE, None)
 
     # -- holding the reading ---------------------------------------------------

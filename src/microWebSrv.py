@@ -1710,6 +1710,8 @@ class _Folder:
     """A folder of the file system."""
 
     def __init__(self, root):
+        if root and root[0] != "/":         # a relative path is looked up slowly, and another one after a chdir()
+            root = os.path.abspath(root) if hasattr(os, "path") else os.getcwd().rstrip("/") + "/" + root
         self.root = root[:-1] if root[-1:] == "/" else root
 
     def Stat(self, path):
@@ -2599,10 +2601,12 @@ if _MICROPYTHON:
                 port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
                 self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
                 try:
-                    return self._sock.bind(self._address)
+                    self._sock.bind(self._address)
+                    break
                 except OSError:
                     pass
-            raise OSError("no local port is free")
+            else:
+                raise OSError("no local port is free")
 
         def set(self):
             self._sock.sendto(b"!", self._address)

@@ -45,7 +45,7 @@ class MicroWebSocket(_Protocol):
         """True as soon as either side began to close."""
 
     def Close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin to close, from any thread: 1000 to 1014 (but 1004 to 1006) or 3000 to 4999, and up to 123 bytes of text.
+        """Begin to close, from any thread: 1000 to 1014 (not 1004 to 1006) or 3000 to 4999, and up to 123 bytes text.
 
         Raises ValueError for others. ClosedCallback comes when the client has answered, or after 5 seconds.
         """

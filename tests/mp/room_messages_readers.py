@@ -74,9 +74,9 @@ def Field(method, *args):
     fields = core._ParseFields(_BLOCK)
     ways = {
         "get": lambda: fields.get(*args), "__getitem__": lambda: fields[args[0]],
-        "__contains__": lambda: args[0] in fields, "names": lambda: sorted(list(fields)),
-        "keys": lambda: sorted(list(fields.keys())), "items": lambda: sorted(list(fields.items())),
-        "values": lambda: sorted(list(fields.values())), "copy": lambda: {name: fields[name] for name in fields}, "len": lambda: len(fields),
+        "__contains__": lambda: args[0] in fields, "names": lambda: sorted(fields),
+        "keys": lambda: sorted(fields.keys()), "items": lambda: sorted(fields.items()),
+        "values": lambda: sorted(fields.values()), "copy": lambda: {name: fields[name] for name in fields}, "len": lambda: len(fields),
         "isDict": lambda: isinstance(fields, dict)}
     return ways[method]()
 
