@@ -640,8 +640,10 @@ class MicroWebSocket(_Protocol):
             worker[0].acquire()
             kind, payload = worker[1]
             coro = self._Call(kind, payload)
-            if coro or kind != _CLOSE:
-                self._server._CallSoon(self._Worked, kind, coro)
+            if (coro or kind != _CLOSE) and not self._server._CallSoon(self._Worked, kind, coro):
+                self._worker = None                     # the engine has gone: do the rest here
+                self._Pump()
+                return
 
     def _Worked(self, kind, coro):
         if coro:

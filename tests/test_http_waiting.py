@@ -303,8 +303,9 @@ def test_half_requests_hold_no_slot_for_ever(serve):
             client.Send(Get("/hello", "Connection: close"))
             data = client.ReadToEnd()
         assert data.endswith(b"hello") or data.startswith(b"HTTP/1.1 503 ")
-        time.sleep(LATE_SEC)                    # their time is over
-        assert Fetch(server.port, "/hello").text == "hello"
+        until = time.monotonic() + 2 * LATE_SEC     # then their time is over, and that of closing politely
+        while Fetch(server.port, "/hello").status != 200:
+            assert time.monotonic() < until
 
 
 def test_a_crowd_at_a_small_door(serve):

@@ -150,7 +150,7 @@ class MemoryTransport:
         self._listener = listener
         self._server.isOpen.set()
 
-    def Close(self):
+    async def Close(self):
         self._listener.close()
 
 
