@@ -1048,9 +1048,12 @@ class HttpClient:
     async def _ReadLater(self, size, convert):
         """Waits for all of the content, or with a size for some of it."""
         session = self._session
-        while not self._ended and (size is None or not self._content):
-            await session.MoreContent(self, size is None)
-        return convert(self._Take(size))
+        while True:
+            if size is None and len(self._content) > session.server.MaxRequestContentLen:
+                session.TooLarge()
+            if self._ended or size is not None and self._content:
+                return convert(self._Take(size))
+            await session.MoreContent(self)
 
     def _Take(self, size):
         content = self._content
@@ -1317,8 +1320,8 @@ class _Session(_Connection):
         return self._route is not None and self._route.threaded and not self.server._OnEngine()
 
     def IsIdle(self):
-        """Between two requests; a new connection has a second to say something."""
-        return self._state == _READ_HEAD and not self.HeadBegun() and (
+        """Between two requests, or lingering behind the last; a new connection has a second to say something."""
+        return self._state == _CLOSED or self._state == _READ_HEAD and not self.HeadBegun() and (
             self.response is not None or self.deadline < self.server.now + self.server.HeadTimeoutSec)
 
     def Stopping(self):
@@ -1384,14 +1387,14 @@ class _Session(_Connection):
         if route is server._static[0]:          # it has no use for content
             return self._Call(route.handler)
         if not route.isAsync and (self.fields.contentLength or 0) > server.MaxRequestContentLen:
-            self._TooLarge()
+            self.TooLarge()
         client._ended = False
         if self.fields.expect and self.line.minor and not self.HeadBegun():
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if route.isAsync:
             self._Call(route.handler)
 
-    def _TooLarge(self):
+    def TooLarge(self):
         raise _HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
 
     def _OnBody(self, event):
@@ -1409,7 +1412,7 @@ class _Session(_Connection):
             return
         isAsync = self._route.isAsync
         if not isAsync and len(client._content) + len(piece) > server.MaxRequestContentLen:
-            self._TooLarge()
+            self.TooLarge()
         client._content = client._content + piece if client._content else piece
         if event == _END:
             client._ended = True
@@ -1421,10 +1424,8 @@ class _Session(_Connection):
             self.link.Pause()
         self._Wake()
 
-    async def MoreContent(self, client, whole):
-        """Waits for content; _HttpError(413) where a handler wants the whole of too much."""
-        if whole and len(client._content) > self.server.MaxRequestContentLen:
-            self._TooLarge()
+    async def MoreContent(self, client):
+        """Waits for content; OSError when there will be no more."""
         if self.lost or self.client is not client:
             raise OSError(104, "the client is gone")
         self.deadline = self.server.now + self.server.BodyTimeoutSec
@@ -1643,12 +1644,12 @@ class _Session(_Connection):
         if self._state == _READ_BODY and not self._refused:
             self.deadline = server.now + (server.BodyTimeoutSec if self.keepAlive else 2)
             return
-        self.client._ended = True
         if server.AccessCallback:
             server._LogAccess(self.client, self.response)
         left = self.HeadBegun() or self._state != _ANSWER
         self.client = self._route = self._args = None
         self.response = _DONE
+        self._Wake()                            # a handler that still waits for content gets an OSError
         if self.EndResponse():
             self._answered = False
             self.deadline = server.now + server.KeepAliveTimeoutSec

@@ -35,7 +35,8 @@ def CheckRow(interpreter, row):
         observed = _OnMicroPython(room)[table, index]
     else:
         observed = rooms.Plain(rooms.Observe(function, args))
-    assert observed == rooms.Plain(expected), "%s%s" % (table, rooms.Plain(args))
+    expected = rooms.Plain(expected)
+    assert observed == expected, "%s%s\n  expected %s\n  observed %s" % (table, rooms.Plain(args), expected, observed)
 
 
 def _Tables(room):

@@ -985,6 +985,8 @@ OFFERS = [
     (P + "; client_max_window_bits=15", 15, True, (P, 15, 15, True, True)),
     (P + "; server_max_window_bits=9", 15, True, (P + "; server_max_window_bits=9", 15, 9, True, True)),
     (P + '; server_max_window_bits="10"', 15, True, (P + "; server_max_window_bits=10", 15, 10, True, True)),
+    (P + '; server_max_window_bits = "10" ', 15, True, (P + "; server_max_window_bits=10", 15, 10, True, True)),
+    (P + '; server_max_window_bits="', 15, True, None),
     (P + ";server_no_context_takeover", 15, True, (P + "; server_no_context_takeover", 15, 15, True, False)),
     (P + " ; client_no_context_takeover ", 15, True, (P + "; client_no_context_takeover", 15, 15, False, True)),
     (P, 15, False, (P + BOTH_AFRESH, 15, 15, False, False)),
@@ -1024,6 +1026,9 @@ def CheckNegotiation():
     wd.Attach(server)                                   # no microWebSocket beside it: nothing to do
 
 
+SENSORS = b"temperature: 21.5, humidity: 40; " * 30
+
+
 def Codecs(inBits=15, outBits=12, keeps=False):
     return (wd._DeflateCodec if ws._MICROPYTHON else wd._ZlibCodec)(inBits, outBits, keeps, keeps)
 
@@ -1039,6 +1044,10 @@ def CheckInflate():
         Same(codec.Inflate(packed, 5), b"Hello", "%r at the limit" % packed)
         assert len(codec.Inflate(packed, 4)) == 5, "%r above the limit" % packed
     Same(Codecs().Inflate(b"\x00", 100), b"", "empty message, section 7.2.3.6")
+    # a firmware that can compress: one block, the last, and a zero byte
+    packed = (b"+I\xcd-H-J,)-J\xb5R02\xd43\xd5Q\xc8(\xcd\xcdL\xc9,\xa9\xb4R01\xb0V\x18\xe9\n\x80\nF\xba\x02\xa0\x82\x91"
+              b"\xae\x00\xa8`(*\x00\x00\x00")
+    Same(Codecs().Inflate(packed, 1000), SENSORS, "what MicroPython has packed")
     for broken in (b"\xff\xff\xff", b"\x07", b"\x00\x01\x00\x00\x00", b"\xf2\x48\xcd\xc9\xc9\x07\x00" + b"\xff" * 5):
         Same(Codecs().Inflate(broken, 100), None, "%r" % broken)
     # 20,000 zeros in 37 bytes: no more of it is expanded than the limit
@@ -1060,15 +1069,36 @@ def CheckBomb():
 def CheckDeflate():
     """What is packed expands to what it was; short and incompressible messages are left alone."""
     codec = Codecs()
-    Same(codec.Deflate(b"short"), None, "a short message")
-    text = b"temperature: 21.5, humidity: 40; " * 30
-    packed = codec.Deflate(text)
+    Same(codec.Deflate(b"x" * 31), None, "a short message")
+    packed = codec.Deflate(SENSORS)
     if packed is None:
         assert ws._MICROPYTHON and not hasattr(wd.deflate.DeflateIO, "write"), "not packed"
     else:
-        assert len(packed) < len(text) // 4, len(packed)
-        Same(Codecs().Inflate(packed, 10000), text, "round trip")
+        assert len(packed) < len(SENSORS) // 4 and len(codec.Deflate(b"x" * 32)) < 32, len(packed)
+        Same(Codecs().Inflate(packed, 10000), SENSORS, "round trip")
         Same(codec.Deflate(packed), None, "packed twice")
+        Same(codec.Deflate(SENSORS), packed, "each message alone")
+
+
+def CheckContextTakeover():
+    """Sections 7.2.3.2 and 7.2.3.4: a message may point into the ones before it. CPython only."""
+    if ws._MICROPYTHON:
+        return
+    for first in (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"):
+        codec = Codecs(keeps=True)
+        Same([codec.Inflate(first, 9), codec.Inflate(b"\xf2\x00\x11\x00\x00", 9)], [b"Hello"] * 2, "%r" % first)
+        codec = Codecs()
+        Same([codec.Inflate(first, 9), codec.Inflate(b"\xf2\x00\x11\x00\x00", 9)], [b"Hello", None], "not kept")
+    Same(Codecs().Inflate(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x01", 9), None, "bytes behind the last block")
+    codec, peer = Codecs(keeps=True), Codecs(inBits=12, keeps=True)
+    sizes = []
+    for _ in range(3):
+        packed = codec.Deflate(SENSORS)
+        sizes.append(len(packed))
+        Same(peer.Inflate(packed, 1000), SENSORS, "with a context")
+    assert sizes[2] == sizes[1] < sizes[0] // 2, sizes
+    noise = bytes([i * i * 7919 >> 5 & 255 for i in range(200)])
+    Same(peer.Inflate(codec.Deflate(noise), 1000), noise, "it does not shrink, but it is part of the context")
 
 
 CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
@@ -1076,7 +1106,7 @@ CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMes
           CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing, CheckCloseArguments,
           CheckRefusals, CheckCrash, CheckAsyncCallbacks, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash,
           CheckSlowClient, CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade,
-          CheckExtension, CheckNoThread, CheckOffers, CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate)
+          CheckExtension, CheckNoThread, CheckOffers, CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
 
 
 def Main():
