@@ -2565,12 +2565,8 @@ def _Listen(port, bindIP):
 
 
 if _MICROPYTHON:
-    def _Acceptable(listener):
+    def _Knock(listener):
         yield asyncio.core._io_queue.queue_read(listener)
-
-    async def _Accept(listener):
-        await _Acceptable(listener)
-        return listener.accept()
 
     def _Recv(sock, buffer):
         yield asyncio.core._io_queue.queue_read(sock)
@@ -2619,11 +2615,10 @@ if _MICROPYTHON:
         def close(self):
             self._sock.close()
 else:
-    async def _Accept(listener):
+    async def _Knock(listener):
         # Not sock_accept(): cancelled at the wrong moment, it loses the socket that it has accepted.
         loop = asyncio.get_running_loop()
         await _Ready(loop.add_reader, loop.remove_reader, listener.fileno())
-        return listener.accept()
 
     def _Recv(sock, buffer):
         return asyncio.get_running_loop().sock_recv(sock, len(buffer))
@@ -2815,8 +2810,9 @@ class _Transport:
         failures = 0
         while True:
             try:
-                await self._Room()
-                sock, address = await _Accept(self._listener)
+                await _Knock(self._listener)
+                await self._Room()              # only now: nobody has to go before somebody comes
+                sock, address = self._listener.accept()
                 failures = 0
                 self._Welcome(sock, address)
             except Exception as error:
