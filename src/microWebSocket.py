@@ -211,11 +211,13 @@ class _Protocol:
         """Bytes that arrived, cut anywhere."""
         self._silent = False
         size = len(data)
-        # Nearly every read is one small frame with one message. 122: the mask bit less the 6 bytes of head and key.
-        if 5 < size <= self._fast and size == data[1] - 122 < 132 and 0x80 < data[0] < 0x83:
-            self._OnData(data[0], _Unmask(data[6:], data[2:6]))
-        else:
-            self._Parse(data)
+        # Nearly every read is one frame with one whole message. 122: the mask bit less the 6 bytes of head and key.
+        if 5 < size <= self._fast and 0x80 < data[0] < 0x83:
+            if size == data[1] - 122 < 132:
+                return self._OnData(data[0], _Unmask(data[6:], data[2:6]))
+            if data[1] == 254 and 133 < size == (data[2] << 8 | data[3]) + 8:
+                return self._OnData(data[0], _Unmask(data[8:], data[4:8]))
+        self._Parse(data)
 
     def _Parse(self, data):
         data = self._rest + data

@@ -1545,7 +1545,7 @@ class _Session(_Connection):
         if source is None:
             self._Complete()
         elif source is not _PUSHED:
-            self._task = asyncio.create_task(self._Stream(source))
+            self._task = server._Keep(asyncio.create_task(self._Stream(source)))
         return True
 
     def _Pull(self, source):
@@ -2470,7 +2470,9 @@ class MicroWebSrv:
         return self._engine.CallSoon(func, *args)
 
     def _Spawn(self, coroutine):
-        task = asyncio.create_task(self._Guard(coroutine))
+        return self._Keep(asyncio.create_task(self._Guard(coroutine)))
+
+    def _Keep(self, task):
         if not _MICROPYTHON:                    # asyncio alone would let it be collected
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
