@@ -62,9 +62,12 @@ def artifacts():
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's headless Chromium, driven by Playwright; it asks nothing of any host but the one under test."""
+    """Debian's headless Chromium, driven by Playwright; it asks nothing of any host but the one under test.
+
+    For each module: while Playwright is there, its event loop counts as running in this thread and asyncio.run refuses.
+    """
     from playwright.sync_api import sync_playwright
     flags = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
              "--no-first-run", "--disable-gpu"]

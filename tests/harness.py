@@ -34,12 +34,16 @@ _TROUBLE = re.compile(r"ResourceWarning|RuntimeWarning|never (?:retrieved|awaite
                       r"|was destroyed but it is pending|Exception (?:ignored )?in |FATAL|Segmentation")
 
 
-def FindMicroPython():
-    """The interpreter that pip put beside this Python, else the one on the path."""
-    beside = Path(sys.executable).parent / "micropython"
-    found = str(beside) if beside.exists() else shutil.which("micropython")
-    assert found, "no micropython beside %s nor on the path: run tools/test.py" % sys.executable
+def FindTool(name):
+    """The program that pip put beside this Python, else the one on the path."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    assert found, "no %s beside %s nor on the path: run tools/test.py" % (name, sys.executable)
     return found
+
+
+def FindMicroPython():
+    return FindTool("micropython")
 
 
 def FindBrowser():

