@@ -554,6 +554,12 @@ def _FieldLines(headers):
     return "".join(lines).encode(), names
 
 
+def _WithDefaults(lines, defaults):
+    """Field lines and those of the defaults, a list of pairs (lower-case name, line), whose names they don't have."""
+    present = b"\n" + lines.lower()
+    return lines + b"".join([line for name, line in defaults if b"\n" + name + b":" not in present])
+
+
 def _ContentTypeLine(contentType, contentCharset):
     if contentCharset:
         contentType = "%s; charset=%s" % (contentType, contentCharset)
@@ -1103,6 +1109,8 @@ class HttpResponse:
         if "content-type" in names:
             contentType = None
         session = self._client._session
+        if session.server._defaults:
+            lines = _WithDefaults(lines, session.server._defaults)
         if session.response is not self:
             return False
         if "connection" in names and names["connection"].lower() == "close":
@@ -1111,12 +1119,7 @@ class HttpResponse:
             self._code = code
             self._held = (code, contentType, contentCharset, lines, body, source, length)
             return not session.lost
-        if session.IsOnThread():
-            _CheckValue(contentType or "")
-            self._code = code
-            return not session.lost and session.server._CallSoon(
-                session.Answer, code, contentType, contentCharset, lines, body, source, length)
-        return session.Answer(code, contentType, contentCharset, lines, body, source, length)
+        return session.Do(session.Answer, code, contentType, contentCharset, lines, body, source, length)
 
     def _Finish(self):
         """The handler has returned: what it held back leaves, and nothing at all is 204."""
@@ -1125,11 +1128,10 @@ class HttpResponse:
         held, self._held = self._held, None
         if held:
             session = self._client._session
-            func, args = (session.End, ()) if held is True else (session.Answer, held)
-            if session.IsOnThread():
-                session.server._CallSoon(func, *args)
+            if held is True:
+                session.Do(session.End)
             else:
-                func(*args)
+                session.Do(session.Answer, *held)
 
     def _write(self, data, strEncoding="ISO-8859-1"):
         """Raw content behind a head that was written without content; it is framed as it comes."""
@@ -1144,11 +1146,9 @@ class HttpResponse:
         if not held:
             return False
         self._held = True
-        onThread = session.IsOnThread()
         if held is not True:
-            args = held[:4] + (b"", _PUSHED, None)
-            session.server._CallSoon(session.Answer, *args) if onThread else session.Answer(*args)
-        if not onThread:
+            session.Do(session.Answer, *(held[:4] + (b"", _PUSHED, None)))
+        if not session.IsOnThread():
             session.Piece(data)
         else:
             lock = _NewLock()
@@ -1210,7 +1210,8 @@ class HttpResponse:
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file with its validators, ranges and .gz sibling; 404 where there is none."""
-        return self._client.GetServer()._SendFile(self, filepath, contentType, headers)
+        session = self._client._session
+        return session.Do(session.server._SendFile, self, filepath, contentType, headers)
 
     def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
         headers = _Pairs(headers)
@@ -1318,6 +1319,27 @@ class _Session(_Connection):
     def IsOnThread(self):
         """A worker thread is calling: what it writes goes to the engine."""
         return self._route is not None and self._route.threaded and not self.server._OnEngine()
+
+    def Do(self, func, *args):
+        """func(*args) on the engine; a worker thread waits for what it returns or raises."""
+        if not self.IsOnThread():
+            return func(*args)
+        result = []
+        lock = _NewLock()
+
+        def Call():
+            try:
+                result.append(func(*args))
+            except Exception as error:
+                result.append(error)
+            lock.release()
+        lock.acquire()
+        if not self.server._CallSoon(Call):
+            return False
+        lock.acquire()
+        if isinstance(result[0], Exception):
+            raise result[0]
+        return result[0]
 
     def IsIdle(self):
         """Between two requests, or lingering behind the last; a new connection has a second to say something."""
@@ -2048,8 +2070,8 @@ class _Engine:
 
     async def _Watch(self):
         while True:
+            self._RunCalls()                # what was called before there was a flag has set none
             await self._flag.wait()
-            self._RunCalls()
 
     def _RunCalls(self, last=False):
         with self._lock:
@@ -2152,6 +2174,7 @@ class MicroWebSrv:
         self._bindIP = bindIP
         self._source = _Folder(webPath) if isinstance(webPath, str) else webPath
         self._notFoundUrl = None
+        self._defaults = None
         self._router = _Router()
         self._decorated = 0
         self.Upgraders = {}
@@ -2231,6 +2254,22 @@ class MicroWebSrv:
     def SetNotFoundPageUrl(self, url=None):
         """Every path that is not found answers 302 to this URL; None: 404."""
         self._notFoundUrl = url
+
+    def SetDefaultHeaders(self, headers=None):
+        """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
+        defaults = []
+        for pair in _Pairs(headers):
+            line, names = _FieldLines([pair])
+            name = pair[0].lower()
+            if not line or name == "content-type":
+                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+            defaults.append((name.encode(), line))
+        self._defaults = defaults
+
+    def SetSmall(self):
+        """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
+        for name, value in _SMALL:
+            setattr(self, name, value)
 
     def GetMimeTypeFromFilename(self, filename):
         """'text/html' for 'a.HTML'; None for an unknown extension."""
@@ -2527,6 +2566,11 @@ class MicroWebSrv:
                     return
             job[0](*job[1])
 
+
+_SMALL = (
+    ("MaxRequestLineLen", 512), ("MaxRequestHeadLen", 2048), ("MaxRequestContentLen", 4096), ("MaxConnections", 4),
+    ("MaxWorkers", 1), ("MaxSendQueueLen", 2048), ("KeepAliveTimeoutSec", 3), ("BufferLen", 1024), ("_memoLen", 2),
+    ("MaxWebSocketSendQueueLen", 2048), ("MaxWebSocketRecvLen", 1024), ("WebSocketThreaded", False))
 
 _OPTIONAL = ("microWebSocket", "microWebDeflate", "microWebTemplate", "microWebEvents",
              "microWebLoop")[:4 if _MICROPYTHON else 5]         # the last one is for CPython only

@@ -20,7 +20,7 @@ def portableSrc(tmp_path_factory):
 
 @pytest.fixture
 def modulePath(runtime, portableSrc):
-    return (portableSrc if runtime == "cpython-portable" else harness.SRC,)
+    return ({"cpython-portable": portableSrc, "micropython": harness.DEVICE_SRC}.get(runtime, harness.SRC),)
 
 
 @pytest.fixture

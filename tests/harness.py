@@ -21,6 +21,7 @@ import h11
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
+DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()      # dist/mpy, to test on MicroPython what was built
 ON_DEVICE = ROOT / "tests" / "ondevice"
 RUNTIMES = ("cpython-fast", "cpython-portable", "micropython")
 FAST_TRANSPORT = "microWebLoop.py"

@@ -70,7 +70,7 @@ def SharedSite(program, prepare=None):
         folder = tmp_path_factory.mktemp("site")
         if prepare:
             prepare(folder)
-        source = portableSrc if request.param == "cpython-portable" else harness.SRC
+        source = {"cpython-portable": portableSrc, "micropython": harness.DEVICE_SRC}.get(request.param, harness.SRC)
         with harness.Server(request.param, program, folder, (source,)) as server:
             yield server
     return site

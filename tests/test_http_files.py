@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness import Fetch, RawClient
-from http_tools import Answers, Get, SharedSite
+from http_tools import Answers, Get, Post, SharedSite
 
 SITE = """
 from microWebSrv import MicroWebSrv
@@ -348,3 +348,72 @@ def test_a_file_that_shrinks_cuts_the_connection(serve, tmp_path):
         data = client.ReadToEnd()
         assert b"Content-Length: 1000000\r\n" in data and len(data) < 400000
     assert Fetch(server.port, "/").status == 404
+
+
+DEFAULTS = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Own(httpClient, httpResponse):
+    httpResponse.WriteResponseOk({"x-frame-options": "SAMEORIGIN"}, "text/plain", "UTF-8", "own")
+
+def Broken(httpClient, httpResponse):
+    raise ValueError("broken on purpose")
+
+def Off(httpClient, httpResponse):
+    mws.SetDefaultHeaders()
+    httpResponse.WriteResponseOk()
+
+mws = MicroWebSrv([("/own", "GET", Own), ("/broken", "GET", Broken), ("/off", "GET", Off)],
+                  port=Port(), bindIP="127.0.0.1", webPath=".")
+mws.ErrorCallback = lambda text, error: None
+for headers in ({"Content-Length": 5}, {"content-type": "a/b"}, {"Date": "now"}, {"X": "a\\r\\nY: b"}, {"X Y": "a"}):
+    try:
+        mws.SetDefaultHeaders(headers)
+        print("ACCEPTED %s" % headers)
+    except ValueError:
+        pass
+mws.SetDefaultHeaders({"X-Frame-Options": "DENY", "Cache-Control": "private", "Server": "mine"})
+mws.Start(threaded=False)
+"""
+
+
+def test_default_headers(serve, tmp_path):
+    """Every answer has them, and none of them twice."""
+    (tmp_path / "a.txt").write_text("a")
+    server = serve(DEFAULTS)
+    for target, status, frame, cache in (
+            ("/a.txt", 200, "DENY", "no-cache"), ("/own", 200, "SAMEORIGIN", "private"), ("/", 404, "DENY", "private"),
+            ("/broken", 500, "DENY", "private"), ("/a.txt/%2x", 400, "DENY", "private")):
+        response = Fetch(server.port, target)
+        assert response.status == status
+        assert [response.Headers(name) for name in ("x-frame-options", "cache-control", "server")] == [
+            [frame], [cache], ["mine"]], target
+    Fetch(server.port, "/off")
+    assert not Fetch(server.port, "/own").Headers("server")
+    assert "ACCEPTED" not in server.stdout
+
+
+SMALL = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Length(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "%d" % len(httpClient.ReadRequestContent()))
+
+mws = MicroWebSrv([("/length", "POST", Length)], port=Port(), bindIP="127.0.0.1", webPath=".")
+mws.SetSmall()
+mws.Start(threaded=False)
+"""
+
+
+def test_small(serve, tmp_path):
+    """A preset of all limits: below them all is as ever, above them the status says which one it was."""
+    (tmp_path / "a.txt").write_bytes(b"a" * 10000)
+    server = serve(SMALL)
+    assert Fetch(server.port, "/a.txt").body == b"a" * 10000
+    for request, status in ((Post("/length", b"x" * 4096), 200), (Post("/length", b"x" * 4097), 413),
+                            (Get("/" + "a" * 600), 414), (Get("/a.txt", "X: " + "y" * 2100), 431)):
+        with RawClient(server.port) as client:
+            client.Send(request)
+            assert client.ReadResponse().status == status
