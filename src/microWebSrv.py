@@ -1119,7 +1119,9 @@ class HttpResponse:
             self._code = code
             self._held = (code, contentType, contentCharset, lines, body, source, length)
             return not session.lost
-        return session.Do(session.Answer, code, contentType, contentCharset, lines, body, source, length)
+        if session.IsOnThread():
+            return session.Do(session.Answer, code, contentType, contentCharset, lines, body, source, length)
+        return session.Answer(code, contentType, contentCharset, lines, body, source, length)
 
     def _Finish(self):
         """The handler has returned: what it held back leaves, and nothing at all is 204."""
@@ -1504,12 +1506,14 @@ class _Session(_Connection):
         try:
             if isinstance(error, _HttpError) and response._code is None:
                 return self._Refuse(error)
-            if not (self.lost and isinstance(error, OSError)):      # a client that left is no error of ours
+            left = self.lost or self.response is not response       # a client that left is no error of ours
+            if not (left and isinstance(error, OSError)):
                 line = response._client._line
                 self.server._LogError("%s %s" % (line.method, line.target), error)
             if response._code is None or isinstance(response._held, tuple):
                 response._code = response._held = None
-                response.WriteResponseInternalServerError()
+                text = "%s: %s" % (type(error).__name__, error) if self.server.Debug else ""
+                response._WriteError(500, None, text)
             elif self.response is response and not self._answered:
                 self.link.Abort()
         except Exception as failure:            # no memory even for that
@@ -2155,6 +2159,7 @@ class MicroWebSrv:
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
     BufferLen = 2048 if _BOARD else 65536 if _MICROPYTHON else 131072  # bytes of a file at a time
+    Debug = False                                           # the 500 of a failed handler says what has failed
     ErrorCallback = None                                    # (text, exception or None)
     AccessCallback = None                                   # (httpClient, code)
 
@@ -2614,8 +2619,9 @@ if _MICROPYTHON:
     def _Knock(listener):
         yield asyncio.core._io_queue.queue_read(listener)
 
-    def _Recv(sock, buffer):
-        yield asyncio.core._io_queue.queue_read(sock)
+    def _Recv(sock, buffer, isNew):
+        if not isNew:                           # who has just connected has spoken as well, most times
+            yield asyncio.core._io_queue.queue_read(sock)
         size = sock.readinto(buffer)
         while size is None:
             yield asyncio.core._io_queue.queue_read(sock)
@@ -2666,7 +2672,7 @@ else:
         loop = asyncio.get_running_loop()
         await _Ready(loop.add_reader, loop.remove_reader, listener.fileno())
 
-    def _Recv(sock, buffer):
+    def _Recv(sock, buffer, isNew):
         return asyncio.get_running_loop().sock_recv(sock, len(buffer))
 
     def _IsWritable(sock, timeoutSec):
@@ -2799,13 +2805,14 @@ class _Link:
         self._task = asyncio.create_task(self._Run())
 
     async def _Run(self):
-        self._begun = True
+        self._begun = isNew = True
         server = self._server
         try:
             while not self._dead:
                 while self._resumed:
                     await self._resumed.wait()
-                data = await _Recv(self._sock, server._buffer)
+                data = await _Recv(self._sock, server._buffer, isNew)
+                isNew = False
                 if data:
                     self.endpoint.Received(data)
                 elif self.endpoint.Ended():
@@ -2857,7 +2864,8 @@ class _Transport:
         while True:
             try:
                 await _Knock(self._listener)
-                await self._Room()              # only now: nobody has to go before somebody comes
+                if len(server._links) >= server.MaxConnections:
+                    await self._Room()          # only now: nobody has to go before somebody comes
                 sock, address = self._listener.accept()
                 failures = 0
                 self._Welcome(sock, address)

@@ -116,6 +116,7 @@ class MicroWebSrv:
     SendTimeoutSec: int
     StopGraceSec: int
     BufferLen: int
+    Debug: bool
     ErrorCallback: Callable[[str, BaseException | None], object] | None
     AccessCallback: Callable[[HttpClient, int], object] | None
 
