@@ -2,6 +2,7 @@
 # Copy it beside microWebSrv.py to use it; without it the portable transport serves.
 
 import asyncio
+import socket
 
 try:
     import uvloop                   # here: when its thread starts, the program may have reached its last line
@@ -80,7 +81,7 @@ class _FastLink(asyncio.Protocol):
 
 
 class _FastTransport:
-    """asyncio's own listening server; it survives what accept() raises."""
+    """asyncio's own listening server; it survives what accept() raises, but not the death of its socket."""
 
     def __init__(self, server):
         self._server = server
@@ -88,9 +89,25 @@ class _FastTransport:
     async def Open(self, listener):
         loop = asyncio.get_running_loop()
         self._asyncServer = await loop.create_server(lambda: _FastLink(self._server), sock=listener, backlog=511)
+        self._task = loop.create_task(self._Watch(listener))
 
     async def Close(self):
+        self._task.cancel()
         self._asyncServer.close()
+
+    async def _Watch(self, listener):
+        """A socket that listens no more is ready for ever, and asyncio would try to accept for ever."""
+        while listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            await asyncio.sleep(1)
+        server = self._server
+        server._LogError("accept", OSError("the listening socket has died"))
+        self._asyncServer.close()
+        while True:
+            await asyncio.sleep(0.2)
+            try:
+                return await self.Open(server._listen(server._port, server._bindIP))
+            except OSError:
+                pass
 
 
 def _RunLoop(coroutine):

@@ -478,13 +478,15 @@ class _ChunkedReader:
         self._trailerLen = 0
 
     def Read(self, data, pos):
+        parts = []                                      # of many small chunks each would cost an event
         while not self.done:
             if self._state == _CHUNK_DATA:
-                piece = data[pos:pos + self.left]
-                self.left -= len(piece)
-                if not self.left:
-                    self._state = _CHUNK_END
-                return piece, pos + len(piece)
+                parts.append(data[pos:pos + self.left])
+                pos += len(parts[-1])
+                self.left -= len(parts[-1])
+                if self.left:
+                    break
+                self._state = _CHUNK_END
             end = data.find(b"\r\n", pos)
             if end < 0 or end - pos > _CHUNK_LINE_MAX:
                 if len(data) - pos > _CHUNK_LINE_MAX:
@@ -494,7 +496,7 @@ class _ChunkedReader:
                 break
             self._Line(data[pos:end])
             pos = end + 2
-        return b"", pos
+        return parts[0] if len(parts) == 1 else b"".join(parts), pos
 
     def _Line(self, line):
         if _NOT_VALUE.search(line):
@@ -1066,7 +1068,7 @@ class HttpClient:
         if size is None:
             size = len(content)
         self._content = content[size:]
-        return content[:size]
+        return bytes(content[:size])
 
 
 def _FromJSON(content):
@@ -1437,7 +1439,12 @@ class _Session(_Connection):
         isAsync = self._route.isAsync
         if not isAsync and len(client._content) + len(piece) > server.MaxRequestContentLen:
             self.TooLarge()
-        client._content = client._content + piece if client._content else piece
+        if not client._content:
+            client._content = piece
+        elif isinstance(client._content, bytes):
+            client._content = bytearray(client._content + piece)
+        else:
+            client._content += piece            # in place: many small pieces must not cost their square
         if event == _END:
             client._ended = True
             self.deadline = None
@@ -2406,27 +2413,27 @@ class MicroWebSrv:
         except asyncio.TimeoutError:
             pass
 
-    def _Each(self, name):
+    def _Each(self, name, now=None):
+        """Calls all endpoints, or those whose deadline is before now."""
         for link in list(self._links):
-            try:
-                getattr(link.endpoint, name)()
-            except Exception as error:
-                self._LogError(name, error)
+            deadline = link.endpoint.deadline
+            if now is None or deadline is not None and deadline < now:
+                try:
+                    getattr(link.endpoint, name)()
+                except Exception as error:
+                    self._LogError(name, error)
 
     async def _Tick(self):
         """The one timer: a coarse clock for all deadlines, and the Date."""
         while True:
             await asyncio.sleep(1)
             self.now += 1
-            self._prefixes.clear()
-            self._held.clear()
-            for link in list(self._links):
-                deadline = link.endpoint.deadline
-                if deadline is not None and deadline < self.now:
-                    try:
-                        link.endpoint.Expired()
-                    except Exception as error:
-                        self._LogError("Expired", error)
+            try:
+                self._prefixes.clear()
+                self._held.clear()
+                self._Each("Expired", self.now)
+            except Exception as error:          # no memory now; the next second may have some
+                self._LogError("the clock", error)
 
     # -- what the rooms above ask of it ------------------------------------------
 
@@ -2499,7 +2506,10 @@ class MicroWebSrv:
         try:
             (self.ErrorCallback or _PrintError)(text, error)
         except Exception as failure:
-            _PrintError("ErrorCallback", failure)
+            try:
+                _PrintError("ErrorCallback", failure)
+            except Exception:
+                pass                            # no memory, no console: there is nobody left to tell
 
     def _LogAccess(self, client, response):
         try:
@@ -2557,7 +2567,7 @@ class MicroWebSrv:
             return True
         with self._lock:
             self._workers -= 1
-            alone = not self._workers and self._jobs
+            alone = not self._workers and bool(self._jobs)
             if alone:
                 self._jobs.pop()
         return not alone

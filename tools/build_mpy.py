@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import itertools
 import re
 import shlex
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parent.parent / "src"
@@ -85,40 +87,39 @@ class Folder(ast.NodeTransformer):
 
 
 class Renamer(ast.NodeTransformer):
-    """Gives private names their short form: first it counts them, then it replaces them.
+    """Gives the private names of one module their short form: first it counts them, then it replaces them.
 
-    The names of a module and those of objects never meet, so both kinds have the same short forms.
+    Members are the names of objects, and all modules together have one table for them; the others are those of
+    this module alone.
     """
 
-    def __init__(self) -> None:
-        self.found: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-        self.short: tuple[dict[str, str], dict[str, str]] = ({}, {})
-        self.members: set[str] = set()          # of the class whose body this is
-        self.kept = Public() | KEPT
+    def __init__(self, members: Members) -> None:
+        self.members = members
+        self.found: Counter[str] = Counter()
+        self.short: dict[str, str] = {}
+        self.body: set[str] = set()             # what the class defines whose body this is
+        self.kept = members.kept
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         """A constant keeps its name: the compiler puts its value wherever it reads the name, and stores neither."""
         if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "const":
-            self.kept |= {ast.unparse(node.targets[0])}
+            self.kept = self.kept | {ast.unparse(node.targets[0])}
         return self.generic_visit(node)
 
     def Assign(self) -> None:
-        """The names that were found get their short forms, frequent ones first."""
-        letters = string.ascii_lowercase + string.ascii_uppercase
-        for found, short in zip(self.found, self.short):
-            forms = itertools.chain(letters, map("".join, itertools.product(letters, letters + string.digits)))
-            names = [name for name, _ in found.most_common() if name not in self.kept]
-            short.update(zip(names, ("_" + form for form in forms)))
+        names = [name for name, _ in self.found.most_common() if name not in self.kept]
+        self.short.update(zip(names, Forms()))
 
     def Short(self, name: str, isMember: bool) -> str:
-        isPrivate = name[:1] == "_" and name != "_" and not name.startswith(("__", KEPT_PREFIX))
-        if not isPrivate or name in self.kept:
+        isPrivate = name in self.members.inner if isMember else name[:1] == "_" and name[1:2] not in "_"
+        if not isPrivate or name in self.kept or name.startswith(KEPT_PREFIX):
             return name
-        self.found[isMember][name] += 1
-        return self.short[isMember].get(name, name)
+        table = self.members if isMember else self
+        table.found[name] += 1
+        return table.short.get(name, name)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        node.id = self.Short(node.id, node.id in self.members)
+        node.id = self.Short(node.id, node.id in self.body)
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -126,12 +127,14 @@ class Renamer(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        node.name = self.Short(node.name, node.name in self.members)
+        node.name = self.Short(node.name, node.name in self.body)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        members, self.members = self.members, set()
+        body, self.body = self.body, set()
         node.args = self.visit(node.args)
         node.body = [self.visit(statement) for statement in node.body]
-        self.members = members
+        self.body = body
+        if self.short and node.name not in self.kept and not node.name.startswith("__"):
+            ShortenParameters(node, self.members.kept)
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
@@ -139,9 +142,9 @@ class Renamer(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.name = self.Short(node.name, False)
         node.bases = [self.visit(base) for base in node.bases]
-        self.members = Members(node)
+        self.body = Defined(node)
         node.body = [self.visit(statement) for statement in node.body]
-        self.members = set()
+        self.body = set()
         return node
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
@@ -154,14 +157,87 @@ class Renamer(ast.NodeTransformer):
         return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """A name that is a text by itself is kept; part of a longer one it must not be."""
         if isinstance(node.value, str):
             for word in re.findall(r"\b_\w+\b", node.value):
-                if word in self.short[0] or word in self.short[1]:
+                if word in self.short or word in self.members.short:
                     raise ValueError("the private name %s is used in a text: it can't be renamed" % word)
         return node
 
 
-def Members(node: ast.ClassDef) -> set[str]:
+def ShortenParameters(function: ast.FunctionDef | ast.AsyncFunctionDef, kept: frozenset[str]) -> None:
+    """The compiler keeps the names of parameters, and of no other local variable."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    parameters = [node for node in ast.walk(function) if isinstance(node, ast.arg)]
+    used = {name.id for name in names} | {parameter.arg for parameter in parameters}
+    forms = (form[1:] for form in Forms() if form[1:] not in used)
+    short = {parameter.arg: next(forms) for parameter in function.args.args
+             if parameter.arg not in kept and len(parameter.arg) > 1}
+    for name in names:
+        name.id = short.get(name.id, name.id)
+    for parameter in parameters:
+        parameter.arg = short.get(parameter.arg, parameter.arg)
+
+
+def Foreign() -> set[str]:
+    """The attributes of what is not ours: they keep their names, whoever has others of that name."""
+    modules = [importlib.import_module(name) for name in (
+        "asyncio", "binascii", "builtins", "gc", "hashlib", "io", "json", "os", "re", "select", "socket", "ssl",
+        "sys", "threading", "time", "types", "zlib")]
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    return {name for thing in [*modules, *kinds] for name in dir(thing)}
+
+
+class Members:
+    """The names of objects that are nobody's business. Those that never meet on one object may have the same form."""
+
+    def __init__(self, trees: list[ast.Module]) -> None:
+        self.found: Counter[str] = Counter()
+        self.short: dict[str, str] = {}
+        self.families: list[set[str]] = []
+        nodes = list(itertools.chain.from_iterable(map(ast.walk, trees)))
+        keywords = {str(node.arg) for node in nodes if isinstance(node, ast.keyword)}
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        self.kept = Public() | KEPT | keywords | texts | {"self"}
+        # What is set from outside may be set in any object: server._webSockets by the file of the WebSockets.
+        self.strays = {node.attr for node in nodes if isinstance(node, ast.Attribute)
+                       and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) != "self"}
+        self._Collect(nodes)
+        self.inner = {name for family in self.families for name in family} - Foreign()
+        self.inner |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr[:1] == "_"}
+        self.inner = {name for name in self.inner if not name.startswith("__")}
+
+    def _Collect(self, nodes: list[ast.AST]) -> None:
+        """What the classes define, and what their methods have in self; those that inherit with their bases."""
+        family: dict[str, set[str]] = {}
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                names = Defined(node)
+                names.update(part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)
+                             and isinstance(part.value, ast.Name) and part.value.id == "self")
+                for base in map(ast.unparse, node.bases):       # stands above it, so it is known
+                    names |= family.get(base, set())
+                    family.setdefault(base, set()).update(names)
+                family[node.name] = names
+                self.families.append(names)
+
+    def Assign(self) -> None:
+        """A name that was seen in no class may be anywhere too, so it shares its form with nobody."""
+        self.strays |= {name for name in self.found if not any(name in family for family in self.families)}
+        for family in self.families:
+            family |= self.strays
+        for name, _ in self.found.most_common():
+            taken = {self.short.get(other) for family in self.families if name in family for other in family}
+            self.short[name] = next(form for form in Forms() if form not in taken)
+
+
+def Forms() -> Iterator[str]:
+    """Still private: MicroPython keeps no constant whose name begins with an underscore."""
+    letters = string.ascii_lowercase + string.ascii_uppercase
+    return map("_".__add__, itertools.chain(letters, map("".join, itertools.product(letters, repeat=2))))
+
+
+def Defined(node: ast.ClassDef) -> set[str]:
     """What the body of a class defines."""
     defined: set[str] = set()
     for statement in node.body:
@@ -173,22 +249,23 @@ def Members(node: ast.ClassDef) -> set[str]:
 
 
 def Public() -> frozenset[str]:
-    """All private words of the stubs: they are for users, whatever they are."""
+    """All words of the stubs: they are for users, whatever they are."""
     stubs = "\n".join(path.read_text(encoding="utf-8") for path in SRC.glob("*-stubs/__init__.pyi"))
-    return frozenset(re.findall(r"\b_\w+\b", stubs))
+    return frozenset(re.findall(r"\b[A-Za-z_]\w*\b", stubs))
 
 
-def Reduced(sources: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """{module: source} -> the same, reduced; and {name: short name}, members with a dot."""
+def Reduced(sources: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """{module: source} -> the same, reduced; and the lines of names.txt."""
     trees = {name: ast.fix_missing_locations(Folder().visit(ast.parse(text))) for name, text in sources.items()}
-    renamer = Renamer()
-    for tree in trees.values():
-        renamer.visit(tree)
-    renamer.Assign()
-    reduced = {name: ast.unparse(renamer.visit(tree)) for name, tree in trees.items()}
-    names = dict(renamer.short[0])
-    names.update(("." + name, "." + short) for name, short in renamer.short[1].items())
-    return reduced, names
+    members = Members(list(trees.values()))
+    renamers = {name: Renamer(members) for name in trees}
+    for name, tree in trees.items():
+        renamers[name].visit(tree)
+        renamers[name].Assign()
+    members.Assign()
+    reduced = {name: ast.unparse(renamers[name].visit(tree)) for name, tree in trees.items()}
+    lines = ["%s.%s %s" % (module, short, name) for module in trees for name, short in renamers[module].short.items()]
+    return reduced, lines + ["self.%s %s" % (short, name) for name, short in members.short.items()]
 
 
 def Compile(source: str, name: str, target: Path, command: list[str], *options: str) -> int:
@@ -203,11 +280,11 @@ def Compile(source: str, name: str, target: Path, command: list[str], *options: 
 def Build(out: Path, command: list[str], debug: bool = False) -> dict[str, int]:
     """Writes the modules into a folder; {module: bytes}."""
     sources = {name: (SRC / (name + ".py")).read_text(encoding="utf-8") for name in DEVICE_MODULES}
-    names: dict[str, str] = {}
+    lines: list[str] = []
     if not debug:
-        sources, names = Reduced(sources)
+        sources, lines = Reduced(sources)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "names.txt").write_text("".join("%s %s\n" % (names[name], name) for name in sorted(names)), encoding="utf-8")
+    (out / "names.txt").write_text("".join(line + "\n" for line in sorted(lines)), encoding="utf-8")
     return {name: Compile(text, name, out / (name + ".mpy"), command, "-O2" if debug else "-O3")
             for name, text in sources.items()}
 
