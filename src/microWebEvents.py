@@ -180,9 +180,14 @@ class _Queue:
         """With the lock held; -> the server to call, or None where it has been called already."""
         if piece is _PING and self._pieces:
             return None
-        if len(self._pieces) >= most:
-            self._pieces.pop(0)
-        self._pieces.append(piece)
+        pieces = self._pieces
+        if len(pieces) >= most:
+            pieces.pop(0)
+        try:
+            pieces.append(piece)
+        except MemoryError:             # it can't grow: the oldest event goes, as if it were full
+            pieces.pop(0)
+            pieces.append(piece)
         return self._Called()
 
     def _End(self):

@@ -203,6 +203,7 @@ class _HttpError(Exception):
 class _RequestLine:
     """method and target as they came; path decoded, rawPath and query not; authority of an absolute-form, or None."""
 
+    file = None             # the path as it is looked up among files; '' if no file can have it
     segments = None         # of a path that holds an encoded slash, which separates none (RFC 3986 section 2.2)
 
     def __init__(self, method, target, rawPath, query, minor, authority):
@@ -1797,7 +1798,7 @@ def _ServeStatic(client, response):
     server = client.GetServer()
     line = client._line
     method = line.method
-    path, stat = _Locate(server, line.path)
+    path, stat = _Locate(server, line)
     if stat and stat[0] and path[-1] != "/":
         query = "?" + line.query if line.query else ""
         return response.WriteResponse(301, {"Location": _PathEscape(path) + "/" + query}, None, None, None)
@@ -1805,17 +1806,21 @@ def _ServeStatic(client, response):
     if method not in ("GET", "HEAD") or not isFile:
         return _Decline(server, response, line, isFile)
     if path.endswith(".pyhtml"):
-        return response.WriteResponsePyHTMLFile(server._source.root + path)
+        return response.WriteResponsePyHTMLFile(getattr(server._source, "root", "") + path)
     contentType = server.GetMimeTypeFromFilename(path)
     if not contentType:                     # that keeps the programs of a board private
         return response.WriteResponseForbidden()
     return _SendFile(response, server._source, path, contentType, None, stat)
 
 
-def _Locate(server, path):
+def _Locate(server, line):
     """-> the safe path and its stat; the index page in the place of a folder that has one."""
     source = server._source
-    path = _SafePath(path) if path else None            # of CONNECT there is none
+    path = line.file
+    if path is None:
+        path = line.file = line.path and _SafePath(line.path) or ""     # of CONNECT there is none
+    if path in server._pages:
+        return server._pages[path], (False, 0, 0)
     stat = path and source.Stat(path)
     if not stat or not server._Holds(path):
         return path, None
@@ -2175,6 +2180,7 @@ class MicroWebSrv:
     _docoratedRouteHandlers = []
     _webSocketRoutes = []
     _memoLen = 4 if _BOARD else 16 if _MICROPYTHON else 256
+    _pages = {}                                 # path -> precompiled page, which needs no file
     _static = (_Route("/", "GET", _ServeStatic), _NO_ARGS)
     _transport = None
     _listen = None
@@ -2900,7 +2906,8 @@ class _Transport:
         """Clients wait in the backlog while every slot is busy with something that ends soon."""
         server = self._server
         while len(server._links) >= server.MaxConnections and not server._Evict():
-            if not [link for link in server._links if link.endpoint.deadline is not None]:
+            ends = [link.endpoint for link in server._links if link.endpoint.deadline is not None]
+            if not [endpoint for endpoint in ends if isinstance(endpoint, _Session)]:
                 return                          # sockets and streams for ever: the next client gets a 503
             await server._SomebodyGoes(server._run)
 
