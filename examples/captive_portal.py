@@ -27,8 +27,8 @@ PAGE = "<!DOCTYPE html><title>Welcome</title><h1>Welcome</h1><p>You are connecte
 def OpenWiFi():
     """An open access point; -> our address in it."""
     accessPoint = network.WLAN(network.AP_IF)
-    accessPoint.active(True)
     accessPoint.config(essid="My device", security=0)
+    accessPoint.active(True)
     return accessPoint.ifconfig()[0]
 
 

@@ -105,7 +105,7 @@ def WriteProgram(program, workDir):
     return path
 
 
-class _Output:
+class Output:
     """The lines of one pipe, collected by a thread; Wait blocks until a line matches or the pipe ends."""
 
     def __init__(self, pipe):
@@ -163,8 +163,8 @@ class Server:
         self._isOver = False
         self.process = subprocess.Popen(command, env=env, cwd=workDir, text=True, encoding="utf-8", errors="replace",
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self._out = _Output(self.process.stdout)
-        self._err = _Output(self.process.stderr)
+        self._out = Output(self.process.stdout)
+        self._err = Output(self.process.stderr)
 
     def __enter__(self):
         return self

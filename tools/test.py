@@ -109,7 +109,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
     python = (PYTHON, "-m")
     return {
         "ruff": (*python, "ruff", "check", "."),
-        "mypy tools": (*python, "mypy", "tools"),
+        "mypy tools": (*python, "mypy", "tools", "src/microwebsrv"),
         "mypy stubs": (*python, "mypy", *packages),
         "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml", *stubs),
         "pytest": (*python, "pytest", *pytestArgs),

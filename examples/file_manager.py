@@ -1,4 +1,5 @@
-"""Files: list them, upload them piece by piece, download them (with ranges, so that a download can go on), delete them.
+"""A file manager: list files, upload them piece by piece, download them (with ranges, so that a download can go on),
+delete them. From a page, or with curl:
 
     curl -T photo.jpg http://127.0.0.1:8080/files/photo.jpg
     curl http://127.0.0.1:8080/files
@@ -17,6 +18,38 @@ import os
 from microWebSrv import MicroWebSrv
 
 FOLDER = "files"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Files</title></head>
+<body>
+  <h1>Files</h1>
+  <p><input type="file" id="file"> <output id="state"></output></p>
+  <ul id="list"></ul>
+  <script>
+    const Url = name => "/files/" + encodeURIComponent(name);
+    async function List() {
+      const files = await (await fetch("/files")).json();
+      document.getElementById("list").replaceChildren(...Object.keys(files).sort().map(name => {
+        const item = document.createElement("li"), link = document.createElement("a");
+        const button = document.createElement("button");
+        link.textContent = name;
+        link.href = Url(name);
+        button.textContent = "Delete";
+        button.onclick = async () => { await fetch(Url(name), { method: "DELETE" }); List(); };
+        item.append(link, " " + files[name] + " bytes ", button);
+        return item;
+      }));
+    }
+    document.getElementById("file").onchange = async event => {
+      const file = event.target.files[0];
+      const answer = await fetch(Url(file.name), { method: "PUT", body: file });
+      document.getElementById("state").value = answer.ok ? "" : "refused: " + answer.status;
+      List();
+    };
+    List();
+  </script>
+</body>
+</html>"""
 
 
 def PathOf(name):
@@ -26,6 +59,11 @@ def PathOf(name):
         if char in name:
             return None
     return None if name[:1] == "." else FOLDER + "/" + name
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
 
 
 @MicroWebSrv.route("/files")
@@ -74,5 +112,5 @@ except OSError:
     pass                    # it is there already
 
 mws = MicroWebSrv(port=8080)
-print("The files are at http://127.0.0.1:8080/files - Ctrl-C ends it")
+print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
 mws.Start(threaded=False)

@@ -1,0 +1,72 @@
+"""A live chart: the server measures and tells, the browser listens and draws. Needs microWebEvents.py.
+
+    python3 examples/live_chart.py       or        micropython examples/live_chart.py
+"""
+
+import sys
+
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+
+import asyncio
+
+from microWebEvents import MicroWebEvents
+from microWebSrv import MicroWebSrv
+
+try:
+    from machine import ADC, Pin
+except ImportError:
+    from pretend import ADC, Pin                # a desk
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Live</title></head>
+<body>
+  <h1>The last minute: <output id="now">?</output> %</h1>
+  <svg viewBox="0 0 120 50" width="100%" role="img" aria-label="chart">
+    <polyline id="line" fill="none" stroke="green" points=""></polyline>
+  </svg>
+  <script>
+    const points = [];
+    new EventSource("/readings").addEventListener("reading", event => {
+      const percent = JSON.parse(event.data);
+      document.getElementById("now").value = percent;
+      points.push(percent);
+      if (points.length > 120)
+        points.shift();
+      document.getElementById("line").setAttribute("points",
+        points.map((value, index) => index + "," + (50 - value / 2)).join(" "));
+    });
+  </script>
+</body>
+</html>"""
+
+sensor = ADC(Pin(26))
+events = MicroWebEvents()
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
+
+
+@MicroWebSrv.route("/readings")
+def Readings(httpClient, httpResponse):
+    httpResponse.WriteResponseEventStream(events)
+
+
+async def Measure():
+    """Twice a second, one event for however many browsers there are."""
+    while True:
+        events.Send(round(sensor.read_u16() / 655.35, 1), event="reading")
+        await asyncio.sleep(0.5)
+
+
+async def Main():
+    mws = MicroWebSrv(port=8080)
+    measuring = asyncio.create_task(Measure())
+    print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
+    await mws.Serve()
+    measuring.cancel()
+
+
+asyncio.run(Main())

@@ -1,0 +1,79 @@
+"""A remote control: buttons that switch pins, over a WebSocket. All browsers show the same, at once. Needs
+microWebSocket.py.
+
+    python3 examples/remote_control.py       or        micropython examples/remote_control.py
+"""
+
+import sys
+
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+
+import json
+
+from microWebSrv import MicroWebSrv
+
+try:
+    from machine import Pin
+except ImportError:
+    from pretend import Pin                     # a desk
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Remote control</title></head>
+<body>
+  <h1>Remote control</h1>
+  <div id="buttons"></div>
+  <script>
+    const buttons = document.getElementById("buttons");
+    let socket;
+    function Show(switches) {
+      buttons.replaceChildren(...Object.keys(switches).sort().map(name => {
+        const button = document.createElement("button");
+        button.textContent = name + (switches[name] ? ": on" : ": off");
+        button.onclick = () => socket.send(JSON.stringify({ [name]: switches[name] ? 0 : 1 }));
+        return button;
+      }));
+    }
+    function Open() {
+      socket = new WebSocket("ws://" + location.host + "/switches");
+      socket.onmessage = event => Show(JSON.parse(event.data));
+      socket.onclose = () => setTimeout(Open, 1000);
+    }
+    Open();
+  </script>
+</body>
+</html>"""
+
+pins = {"lamp": Pin(2, Pin.OUT, value=0), "pump": Pin(4, Pin.OUT, value=0), "fan": Pin(5, Pin.OUT, value=0)}
+
+
+def State():
+    return json.dumps({name: pin.value() for name, pin in pins.items()})
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
+
+
+@MicroWebSrv.webSocketRoute("/switches")
+def Accept(webSocket, httpClient):
+    webSocket.RecvTextCallback = Switch
+    webSocket.SendText(State())
+
+
+def Switch(webSocket, msg):
+    """{"lamp": 1} from one browser; the new state of everything to all of them."""
+    try:
+        wanted = json.loads(msg)
+        for name in wanted:
+            pins[name].value(1 if wanted[name] else 0)
+    except (ValueError, KeyError, TypeError):
+        return webSocket.Close(1003, "not a switch")
+    mws.Broadcast(State(), "/switches")
+
+
+mws = MicroWebSrv(port=8080)
+mws.WebSocketThreaded = False       # nothing here waits, and pins need no lock
+print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
+mws.Start(threaded=False)

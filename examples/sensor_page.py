@@ -1,0 +1,65 @@
+"""A page that shows a sensor, and the readings as JSON for whoever else wants them.
+
+    python3 examples/sensor_page.py        or        micropython examples/sensor_page.py
+    curl http://127.0.0.1:8080/reading
+
+On a board: an LDR, a potentiometer or a thermistor at GPIO 26 of a Pico, or at one of 32 to 39 of an ESP32.
+"""
+
+import sys
+
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+
+import time
+
+from microWebSrv import MicroWebSrv
+
+try:
+    from machine import ADC, Pin
+except ImportError:
+    from pretend import ADC, Pin                # a desk
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Sensor</title></head>
+<body>
+  <h1><output id="percent">?</output> %</h1>
+  <meter id="meter" min="0" max="100"></meter>
+  <script>
+    async function Show() {
+      const reading = await (await fetch("/reading")).json();
+      document.getElementById("percent").value = reading.percent.toFixed(1);
+      document.getElementById("meter").value = reading.percent;
+    }
+    setInterval(Show, 1000);
+    Show();
+  </script>
+</body>
+</html>"""
+
+sensor = ADC(Pin(26))
+started = time.time()
+
+
+def Measure():
+    """0 to 100, the mean of eight readings: one alone jumps."""
+    total = 0
+    for _ in range(8):
+        total += sensor.read_u16()
+    return total / 8 / 655.35
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
+
+
+@MicroWebSrv.route("/reading")
+def Reading(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk({"percent": round(Measure(), 2), "uptimeSec": int(time.time() - started)},
+                                     {"Cache-Control": "no-store"})
+
+
+mws = MicroWebSrv(port=8080)
+print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
+mws.Start(threaded=False)
