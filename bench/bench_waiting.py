@@ -19,8 +19,9 @@ import tempfile
 import threading
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-SRC = HERE.parent / "src"
+sys.dont_write_bytecode = True
+from peers import HERE, SRC, FindMicroPython, FreePort  # noqa: E402
+
 RUNTIMES = ("micropython", "cpython-fast", "cpython-portable")
 DEADLINE_SEC = 15
 
@@ -160,19 +161,13 @@ def Measure(port, company, requests, pauseSec=0.0):
 
 # -- the table -------------------------------------------------------------------------------------------------------
 
-def FreePort():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 @contextlib.contextmanager
 def Server(runtime, www, portable):
     source = portable if runtime == "cpython-portable" else SRC
-    command = [shutil.which("micropython")] if runtime == "micropython" else [sys.executable]
+    command = [FindMicroPython()] if runtime == "micropython" else [sys.executable]
     environment = {**os.environ, "PYTHONPATH": str(source), "MICROPYPATH": "%s:.frozen" % source}
     port = FreePort()
-    process = subprocess.Popen([*command, str(HERE / "servers" / "microwebsrv.py"), str(port), str(www)],
+    process = subprocess.Popen([*command, str(HERE / "servers" / "microwebsrv.py"), str(port), str(www.parent)],
                                env=environment, stdout=subprocess.PIPE)
     try:
         process.stdout.readline()

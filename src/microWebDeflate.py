@@ -166,7 +166,7 @@ class _DeflateCodec:
 # ==============================================================================
 # 3  SERVER
 # ==============================================================================
-# One row in the table of extensions that microWebSocket keeps.
+# What microWebSocket asks when a client offers extensions.
 
 def _Negotiate(offers, server):
     """The value of Sec-WebSocket-Extensions -> (answer, codec), or (None, None)."""
@@ -184,5 +184,4 @@ def Attach(server):
     """Called by a server when it is made, after microWebSocket."""
     server.WebSocketContextTakeover = not _MICROPYTHON
     server.WebSocketWindowBits = 9 if _MICROPYTHON else 12
-    if hasattr(server, "WebSocketExtensions"):
-        server.WebSocketExtensions[_NAME] = _Negotiate
+    server._negotiate = _Negotiate

@@ -26,36 +26,37 @@ except ImportError:
 # ==============================================================================
 # 1  HANDSHAKE
 # ==============================================================================
-# Field values in, a status or bytes out. The core has seen to GET, HTTP/1.1, Host, and `Connection: Upgrade`.
+# Fields of the request in (lower-case names), a status or bytes out. The core has seen to GET, HTTP/1.1, Host, and
+# `Connection: Upgrade`.
 
-_SWITCH = ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           "Sec-WebSocket-Accept: ")
-
-
-def _IsAllowed(origin, host, allowed):
-    """allowed: None (the page's own host only), an origin or several, or '*'. Only browsers send one (section 10.2)."""
-    if not origin or allowed in ("*", origin):
-        return True
-    if allowed is None:
-        return origin.partition("://")[2] == host       # neither carries the port that is its scheme's own
-    return not isinstance(allowed, str) and origin in allowed
+_SWITCH = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
-def _Refusal(version, key, origin, host, allowed):
-    """The status that refuses this opening handshake (sections 4.2.1 and 4.4), or 0."""
-    if version != "13":
+def _Refusal(fields, allowed):
+    """The status that refuses this opening handshake (sections 4.2.1 and 4.4), or 0. allowed: whose pages may connect,
+    None (this very host's), an origin or several, or '*'."""
+    if fields.get("sec-websocket-version") != "13":
         return 426
+    key = fields.get("sec-websocket-key") or ""
     try:                                                # 16 bytes in base64: a letter that is none makes them fewer
-        if len(key or "") != 24 or len(a2b_base64(key)) != 16:
+        if len(key) != 24 or len(a2b_base64(key)) != 16:
             return 400
     except ValueError:
         return 400
-    return 0 if _IsAllowed(origin, host, allowed) else 403
+    origin = fields.get("origin")                       # only browsers send one (section 10.2)
+    if origin and allowed != "*":
+        if allowed is None:                             # neither carries the port that is its scheme's own
+            allowed = ["http://" + fields["host"], "https://" + fields["host"]]
+        elif isinstance(allowed, str):
+            allowed = [allowed]
+        if origin not in allowed:
+            return 403
+    return 0
 
 
-def _Choose(protocol, protocols):
+def _Choose(fields, protocols):
     """The first of our subprotocols that is in the client's list, or None."""
-    offered = (protocol or "").replace(" ", "").split(",")
+    offered = (fields.get("sec-websocket-protocol") or "").replace(" ", "").split(",")
     for protocol in protocols:
         if protocol in offered:
             return protocol
@@ -65,12 +66,12 @@ def _Choose(protocol, protocols):
 def _SwitchHead(key, protocol, extension):
     """The 101 response (section 4.2.2, step 5)."""
     digest = sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
-    head = _SWITCH + b2a_base64(digest).decode().strip()
-    if protocol:
-        head += "\r\nSec-WebSocket-Protocol: " + protocol
-    if extension:
-        head += "\r\nSec-WebSocket-Extensions: " + extension
-    return (head + "\r\n\r\n").encode()
+    head = _SWITCH
+    for name, value in (("Accept", b2a_base64(digest).decode().strip()), ("Protocol", protocol),
+                        ("Extensions", extension)):
+        if value:
+            head += "Sec-WebSocket-%s: %s\r\n" % (name, value)
+    return (head + "\r\n").encode()
 
 
 # ==============================================================================
@@ -97,13 +98,16 @@ _TOO_BIG = const(1009)
 _CRASHED = const(1011)
 
 
-def _FrameHead(first, size):
+def _Frame(first, payload):
     """first: FIN, RSV and opcode. The length in its shortest form (section 5.2)."""
+    size = len(payload)
     if size < 126:
-        return bytes((first, size))
-    if size < 65536:
-        return bytes((first, 126, size >> 8, size & 255))
-    return bytes((first, 127)) + size.to_bytes(8, "big")
+        head = bytes((first, size))
+    elif size < 65536:
+        head = bytes((first, 126, size >> 8, size & 255))
+    else:
+        head = bytes((first, 127)) + size.to_bytes(8, "big")
+    return head + payload
 
 
 # A large message is unmasked in blocks: a board has to find a free place in its heap for every integer.
@@ -114,8 +118,8 @@ def _Unmask(data, key):
     """Section 5.3. A xor of long integers: the interpreter's loop over the bytes, not ours."""
     size = len(data)
     if size < _BLOCK:
-        return (int.from_bytes(data, "little")
-                ^ int.from_bytes((key * (size + 3 >> 2))[:size], "little")).to_bytes(size, "little")
+        mask = (key * (size + 3 >> 2))[:size]
+        return (int.from_bytes(data, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
     mask = int.from_bytes(key * (_BLOCK >> 2), "little")
     view = memoryview(data)
     parts = []
@@ -131,8 +135,7 @@ def _IsCloseCode(code):
 
 
 def _CloseFrame(code, reason):
-    payload = b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()
-    return bytes((_FIN | _CLOSE, len(payload))) + payload
+    return _Frame(_FIN | _CLOSE, b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode())
 
 
 # ==============================================================================
@@ -174,10 +177,10 @@ def _Unfinished(data):
 # ==============================================================================
 # 4  PROTOCOL
 # ==============================================================================
-# Received(bytes) -> _OnMessage, _SendFrame of a pong, _OnClose, in the order of the bytes; _Fail where a frame is none,
-# _Refuse where only its content is wrong: then _isDeaf, and frames are read on until the client's Close frame.
-# A message that comes whole in one frame is copied into no buffer; what comes in pieces is a _Message until it is
-# complete, its text checked with each piece. The limit counts before a byte is kept. While _held, bytes wait in _rest.
+# Received(bytes) -> _OnMessage, _SendFrame of a pong, _End at a Close frame, in the order of the bytes. _End also where
+# a frame is none; _SendClose where only its content is wrong, and frames are read on until the client's Close frame.
+# A message that comes in pieces is a _Message until it is complete, its text checked with each piece. The limit counts
+# before a byte is kept. While _held, bytes wait in _rest.
 
 _BY_QUEUE = const(1)            # the reasons in _held: callbacks are behind
 _BY_BACKLOG = const(2)          # the client does not take what we send
@@ -196,7 +199,7 @@ class _Message:
 
 
 class _Protocol:
-    """The receiving half of a WebSocket. A subclass has _OnMessage, _OnClose, _SendFrame, _Fail and _Refuse."""
+    """The receiving half of a WebSocket. A subclass has _OnMessage, _SendFrame, _SendClose and _End."""
 
     def __init__(self, maxLen, codec):
         self._maxLen = maxLen
@@ -204,15 +207,14 @@ class _Protocol:
         self._message = None
         self._rest = b""
         self._held = 0
-        self._isDeaf = False
-        self._Parse(b"")
+        self._isClosed = False
 
     def Received(self, data):
         """Bytes that arrived, cut anywhere."""
         self._silent = False
         size = len(data)
         # Nearly every read is one frame with one whole message. 122: the mask bit less the 6 bytes of head and key.
-        if 5 < size <= self._fast and 0x80 < data[0] < 0x83:
+        if size > 5 and 0x80 < data[0] < 0x83 and not (self._held or self._rest or self._message):
             if size == data[1] - 122 < 132:
                 return self._OnData(data[0], _Unmask(data[6:], data[2:6]))
             if data[1] == 254 and 133 < size == (data[2] << 8 | data[3]) + 8:
@@ -224,75 +226,73 @@ class _Protocol:
         self._rest = b""
         pos = 0
         while pos < len(data) and not self._held:
-            message = self._message
-            step = (self._Payload if message and message.left else self._Frame)(message, data, pos)
+            step = self._ReadFrame(data, pos)
             if not step:
                 break
             pos = step
         if self._held < _BY_END:
             self._rest = data[pos:]
-        # How long a read may be that is one frame and one message; 0 while anything is in progress.
-        self._fast = 0 if self._rest or self._message or self._held or self._isDeaf else self._maxLen + 6
 
-    def _Frame(self, message, data, pos):
+    def _ReadFrame(self, data, pos):
         """Read a frame's head (section 5.2) and what is there of its payload. -> where to go on, 0: give me more."""
+        message = self._message
+        if message and message.left:
+            return self._ReadPayload(data, pos)
         if len(data) < pos + 2:
             return 0
         first = data[pos]
         size = data[pos + 1] & 127
         start = pos + (6 if size < 126 else 8 if size == 126 else 14)
-        if not self._IsFrame(first, data[pos + 1], message):
-            return self._Fail(_PROTOCOL_ERROR)
+        if not self._IsFrame(first, data[pos + 1]):
+            return self._End(_PROTOCOL_ERROR)
         if len(data) < start:
             return 0
         if size > 125:
             shortest = 126 if size == 126 else 65536
             size = int.from_bytes(data[pos + 2:start - 4], "big")
             if size < shortest:
-                return self._Fail(_PROTOCOL_ERROR)
+                return self._End(_PROTOCOL_ERROR)
         key = data[start - 4:start]
-        end = start + size
         if first & 8:
-            if len(data) < end:
+            pos = start + size
+            if len(data) < pos:
                 return 0
-            self._OnControl(first & 15, _Unmask(data[start:end], key))
-            return end
+            self._OnControl(first, _Unmask(data[start:pos], key))
+            return pos
         if not message:
-            if first > _FIN and len(data) >= end and size <= self._maxLen and not self._isDeaf:
-                self._OnData(first, _Unmask(data[start:end], key))
-                return end
             message = self._message = _Message(first)
-        message.size += size
         message.fin = first & _FIN
-        message.left = size
         message.key = key
+        message.left = size
+        message.size += size
         # What can't be compressed grows by some bytes: a packed message may be longer than what is in it.
         if message.size > self._maxLen + (message.first & _PACKED and 16 + (self._maxLen >> 8)):
-            self._Refuse(_TOO_BIG)
-        return self._Payload(message, data, start)
+            self._SendClose(_TOO_BIG)
+        return self._ReadPayload(data, start)
 
-    def _IsFrame(self, first, second, message):
+    def _IsFrame(self, first, second):
         """The first two bytes obey sections 5.1, 5.2, 5.4 and 5.5."""
         opcode = first & 15
         if second < 128 or first & 0x70 and not (first & 0x70 == _PACKED and self._codec and 0 < opcode < 3):
             return False
         if opcode & 8:
             return first & _FIN and second < 254 and opcode <= _PONG
-        return opcode <= _BINARY and (not opcode) != (not message)
+        return opcode <= _BINARY and (not opcode) != (not self._message)
 
-    def _Payload(self, message, data, pos):
-        masked = data[pos:min(pos + message.left, len(data))]
-        size = len(masked)
+    def _ReadPayload(self, data, pos):
+        message = self._message
+        payload = data[pos:min(pos + message.left, len(data))]
+        size = len(payload)
         message.left -= size
-        isWhole = message.fin and not message.left
-        if isWhole:
+        isLast = message.fin and not message.left
+        if isLast:
             self._message = None
-        if not self._isDeaf:
-            self._AddPart(message, _Unmask(masked, message.key), isWhole)
+        if not self._isClosed:
+            self._OnPart(message, _Unmask(payload, message.key), isLast)
             message.key = (message.key * 2)[size & 3:][:4]
         return pos + size
 
-    def _AddPart(self, message, payload, isLast):
+    def _OnPart(self, message, payload, isLast):
         parts = message.parts
         if parts and len(parts[-1]) < _PART_MIN:
             parts[-1] += payload
@@ -301,34 +301,36 @@ class _Protocol:
         if message.first == _TEXT:
             message.tail = _Unfinished(message.tail + payload)
         if message.tail is None or isLast and message.tail:
-            self._Refuse(_BAD_TEXT)                     # section 8.1: at once, not at the message's end
+            self._SendClose(_BAD_TEXT)                  # section 8.1: at once, not at the message's end
         elif isLast:
             self._OnData(message.first, b"".join(parts))
 
     def _OnData(self, first, payload):
         """A whole message; first: its opcode, with _PACKED where it is compressed."""
+        if self._isClosed:
+            return
         if first & _PACKED:
             payload = self._codec.Inflate(payload, self._maxLen)
         if payload and len(payload) > self._maxLen:
-            return self._Refuse(_TOO_BIG)
+            return self._SendClose(_TOO_BIG)
         if first & _TEXT and payload is not None:
             payload = _Decode(payload)
         if payload is None:
-            return self._Refuse(_BAD_TEXT)
+            return self._SendClose(_BAD_TEXT)
         self._OnMessage(first & 15, payload)
 
-    def _OnControl(self, kind, payload):
-        if kind == _PING:
-            self._SendFrame(bytes((_FIN | _PONG, len(payload))), payload)
-        elif kind == _CLOSE:                          # section 5.5.1: nothing, or a code and a reason
+    def _OnControl(self, first, payload):
+        if first & 15 == _PING:
+            self._SendFrame(_Frame(_FIN | _PONG, payload))
+        elif first & 15 == _CLOSE:                      # section 5.5.1: nothing, or a code and a reason
             code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
             reason = _Decode(payload[2:])
             if payload and not _IsCloseCode(code):
-                self._Fail(_PROTOCOL_ERROR)
+                self._End(_PROTOCOL_ERROR)
             elif reason is None:
-                self._Fail(_BAD_TEXT)
+                self._End(_BAD_TEXT)
             else:
-                self._OnClose(code, reason)
+                self._End(code, reason)                 # it is answered with the same
 
 
 # ---- sans-I/O line -----------------------------------------------------------
@@ -337,7 +339,6 @@ import time
 
 try:
     import _thread
-    _LOCK = _thread.allocate_lock()
 except ImportError:
     _thread = None
 
@@ -345,42 +346,28 @@ except ImportError:
 # ==============================================================================
 # 5  WEBSOCKET
 # ==============================================================================
-# One object a socket: the endpoint of the link, the protocol, and what the program holds. Whatever touches the link or
-# the queue runs on the engine; the public methods may be called from any thread and cross over by server._CallSoon.
-# Callbacks run one after another: at once, or on the socket's own thread, or (async def) as a task. While one goes on,
-# what comes waits in _queue, and behind _QUEUE_MAX events the reading is held.
+# Its callbacks run one after another: at once, on the socket's own thread, or (async def) as a task. While one goes
+# on, what comes waits in _queue, and behind _QUEUE_MAX events the reading is held.
 
-_ACCEPT = const(0)              # a kind of event, beside _TEXT, _BINARY and _CLOSE
+_ACCEPT = const(0)              # a kind of event, beside _TEXT, _BINARY and _CLOSE; it brings its callback
 _QUEUE_MAX = const(4)
 _CLOSE_SEC = const(5)           # for the answer to our Close frame, and for the last bytes to leave; websockets: 10
-
-# Up to here a frame is one piece: one send, but a copy. A board spares the copy where a TCP segment is full anyway.
-_JOIN_MAX = 1400 if _MICROPYTHON else 65536
+_CROSSING_MAX = 16 if _MICROPYTHON else 256     # calls from other threads that wait for the engine
 
 
 def _AsBytes(data):
-    if isinstance(data, (bytes, bytearray)):
-        return data
-    return data.encode() if isinstance(data, str) else bytes(memoryview(data))
+    if isinstance(data, str):
+        return data.encode()
+    return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
 def _Cross(server, func, *args):
-    """func(*args) on the engine, whose last argument is bytes; who sends faster than the engine works has to wait."""
-    size = len(args[-1]) + 64
-    while server._crossing > server.MaxWebSocketSendQueueLen and server.IsStarted():
+    """func(*args) on the engine; another thread only hands it over, and waits while too much is on its way."""
+    if server._OnEngine():
+        return func(*args)
+    while len(server._engine._calls) > _CROSSING_MAX:
         time.sleep(0.001)
-    with _LOCK:                                         # MicroPython may have no GIL
-        server._crossing += size
-    if server._CallSoon(_Crossed, server, size, func, args):
-        return True
-    _Crossed(server, size, bool, ())                    # it does not run
-    return False
-
-
-def _Crossed(server, size, func, args):
-    with _LOCK:
-        server._crossing -= size
-    func(*args)
+    return server._CallSoon(func, *args)
 
 
 class MicroWebSocket(_Protocol):
@@ -398,10 +385,8 @@ class MicroWebSocket(_Protocol):
         self.CloseReason = ""
         self._server = server
         self._link = link
-        self._isClosed = False
         self._queue = []                                # None: nothing goes on, the next event's turn is now
         self._worker = None                             # of a threaded one: [lock it sleeps on, event]
-        self._silent = False                            # True: nothing was heard since our last ping
         self._SetDeadline()
 
     def SendText(self, msg):
@@ -422,85 +407,63 @@ class MicroWebSocket(_Protocol):
 
     def Close(self, code=1000, reason=""):
         """Begin to close, with a code of section 7.4 and up to 123 bytes of reason; ClosedCallback comes at the end."""
-        frame = _CloseFrame(code, reason)
-        if not _IsCloseCode(code) or len(frame) > 127:
+        if not _IsCloseCode(code) or len(reason.encode()) > 123:
             raise ValueError("close code or reason")
         if not self._isClosed:
             self._isClosed = True
             self.RecvTextCallback = self.RecvBinaryCallback = None
-            if self._server._OnEngine():
-                self._BeginClose(code, reason, frame)
-            else:
-                self._server._CallSoon(self._BeginClose, code, reason, frame)
+            _Cross(self._server, self._SendClose, code, reason)
 
-    # -- sending ---------------------------------------------------------------
+    # -- sending, on the engine -----------------------------------------------
 
     def _Send(self, first, payload):
         if self._isClosed:
             return False
         if self._server._OnEngine():
             return self._Transmit(first, payload)
-        return _Cross(self._server, self._Transmit, first, bytes(payload))
+        return _Cross(self._server, self._Transmit, first, payload)
 
     def _Transmit(self, first, payload):
         packed = self._codec and first & 15 < _CLOSE and self._codec.Deflate(payload)
         if packed:
-            return self._SendFrame(_FrameHead(first | _PACKED, len(packed)), packed)
-        return self._SendFrame(_FrameHead(first, len(payload)), payload)
+            first |= _PACKED
+            payload = packed
+        return self._SendFrame(_Frame(first, payload))
 
-    def _SendFrame(self, head, payload=b""):
-        """On the engine. False: the client does not get it."""
+    def _SendFrame(self, frame):
+        """False: the client does not get it."""
         link = self._link
-        server = self._server
+        most = self._server.MaxWebSocketSendQueueLen
         if self.CloseCode is not None:
             return False
-        if self._held & _BY_BACKLOG and link.Backlog() > server.MaxWebSocketSendQueueLen:
-            if server.WebSocketSlowPolicy != "drop":
-                self._Fail(_TOO_SLOW)
+        if self._held & _BY_BACKLOG and link.Backlog() > most:
+            if self._server.WebSocketSlowPolicy != "drop":
+                self._End(_TOO_SLOW)
             return False
-        if len(payload) > _JOIN_MAX:
-            link.Send(head)
-            link.Send(payload)
-        else:
-            link.Send(head + payload)
+        link.Send(frame)
         # At half of what may wait nothing is read any more: who does not take answers asks no questions.
-        if link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
+        if link.Backlog() * 2 > most:
             self._Hold(_BY_BACKLOG)
         return True
 
-    # -- closing ---------------------------------------------------------------
-
-    def _BeginClose(self, code, reason, frame):
+    def _SendClose(self, code, reason=""):
+        """Once: the first reason counts."""
         if self.CloseCode is None:
             self._isClosed = True
             self.CloseCode = code
             self.CloseReason = reason
             self.deadline = self._server.now + _CLOSE_SEC
-            self._isDeaf = True
-            self._fast = 0
-            self._link.Send(frame)
+            self._link.Send(_CloseFrame(code, reason))
             self._Release(_BY_QUEUE | _BY_BACKLOG)      # the answer has to be read
 
-    def _End(self):
-        """Both Close frames are out, or nothing the client says can be trusted: the server closes (section 7.1.1)."""
+    def _End(self, code, reason=""):
+        """Both Close frames are out, or nothing the client says can be trusted: the server closes (sections 7.1.1 and
+        7.1.7). -> 0: no more bytes are wanted."""
         self._held = _BY_END
-        self._fast = 0
+        self._SendClose(code, reason)
         self._message = None
         self._rest = b""
         self._link.Close()
-
-    def _OnClose(self, code, reason):
-        self._BeginClose(code, reason, _CloseFrame(code, ""))       # section 5.5.1: it typically echoes the code
-        self._End()
-
-    def _Refuse(self, code):
-        self._BeginClose(code, "", _CloseFrame(code, ""))
-
-    def _Fail(self, code):
-        """Section 7.1.7: say why, then close. -> 0: no more bytes are wanted."""
-        self._held = _BY_END
-        self._Refuse(code)
-        self._End()
         return 0
 
     # -- the calls of the link -------------------------------------------------
@@ -521,13 +484,13 @@ class MicroWebSocket(_Protocol):
         """Not even a pong was heard for a whole interval: the client is dead. Or it does not close."""
         if self.CloseCode is not None or self._silent and not self._held & _BY_QUEUE:
             return self._link.Abort()
-        self._silent = True
         self._SetDeadline()
-        self._SendFrame(b"\x89\x00")
+        self._silent = self._SendFrame(b"\x89\x00")
 
     def _SetDeadline(self):
         seconds = self._server.WebSocketPingSec
         self.deadline = self._server.now + seconds if seconds else None
+        self._silent = False                            # True: nothing was heard since our last ping
 
     def Lost(self):
         self._isClosed = True
@@ -537,10 +500,8 @@ class MicroWebSocket(_Protocol):
         self._server._webSockets.discard(self)
         if self._worker and self._queue is None and not self._server.IsStarted():
             # Stop() waits for no thread: what the program is told of the end, it is told now.
-            coro = self._Call(_CLOSE, None)
+            self._Returned(_CLOSE, self._Call(_CLOSE, None))
             self.ClosedCallback = None
-            if coro:
-                self._Await(_CLOSE, coro)
         self._OnMessage(_CLOSE, None)
 
     # -- holding the reading ---------------------------------------------------
@@ -549,7 +510,6 @@ class MicroWebSocket(_Protocol):
         if not self._held:
             self._link.Pause()
         self._held |= reason
-        self._fast = 0
 
     def _Release(self, reason):
         if self._held & reason:
@@ -565,15 +525,15 @@ class MicroWebSocket(_Protocol):
         server = self._server
         self._queue.insert(0, (_ACCEPT, accept))
         if server.WebSocketThreaded and _thread:
-            self._worker = [_thread.allocate_lock(), None]
-            self._worker[0].acquire()
-            if not server._StartThread(self._Work, (self._worker,), server.WebSocketStackSize):
+            worker = self._worker = [_thread.allocate_lock(), None]
+            worker[0].acquire()
+            if not server._StartThread(self._Work, (worker,), server.WebSocketStackSize):
                 self._worker = None
         self._Pump()
 
     def _OnMessage(self, kind, payload):
         if self._queue is None:
-            if not self._Begin(kind, payload):
+            if self._GoesOn(kind, payload):
                 self._queue = []
             return
         self._queue.append((kind, payload))
@@ -583,47 +543,43 @@ class MicroWebSocket(_Protocol):
     def _Pump(self):
         """Run what waits, until nothing does or a callback goes on."""
         while self._queue:
-            kind, payload = self._queue.pop(0)
-            if not self._Begin(kind, payload):
+            if self._GoesOn(*self._queue.pop(0)):
                 return
         self._queue = None
         self._Release(_BY_QUEUE)
 
-    def _Begin(self, kind, payload):
-        """Call the callback of an event. False: it goes on, and then comes _Pump."""
+    def _GoesOn(self, kind, payload):
+        """Call the callback of an event. True: it goes on, and at its end comes _Pump."""
         worker = self._worker
         if worker:
             worker[1] = kind, payload
             worker[0].release()
-            return False
+            return True
         coro = self._Call(kind, payload)
         if coro:
-            self._Await(kind, coro)
-        return not coro
+            self._Returned(kind, coro)
+        return coro
 
     def _Call(self, kind, payload):
-        """-> the coroutine of an async callback."""
+        """-> the coroutine of an async callback, or None."""
         try:
-            if kind == _TEXT:
-                result = self.RecvTextCallback and self.RecvTextCallback(self, payload)
-            elif kind == _BINARY:
-                result = self.RecvBinaryCallback and self.RecvBinaryCallback(self, payload)
+            if kind == _ACCEPT:
+                accept, *args = payload
+                result = accept(self, *args)
             elif kind == _CLOSE:
                 result = self.ClosedCallback and self.ClosedCallback(self)
             else:
-                accept, client, args = payload
-                result = accept(self, client, args) if args else accept(self, client)
-            return result if result is not None and hasattr(result, "throw") else None
+                callback = self.RecvTextCallback if kind == _TEXT else self.RecvBinaryCallback
+                result = callback and callback(self, payload)
+            return result if hasattr(result, "throw") else None
         except Exception as error:
             self._Crashed(error)
 
-    def _Crashed(self, error):
-        self._server._LogError("WebSocket callback", error)
-        self.Close(_CRASHED)
-
-    def _Await(self, kind, coro):
-        self._server._Spawn(self._Run(kind, coro))
-        if kind == _ACCEPT:                             # it may go on for ever; its first step has set the callbacks
+    def _Returned(self, kind, coro):
+        """A callback has returned, an async one with its coroutine."""
+        if coro:
+            self._server._Spawn(self._Run(kind, coro))
+        if not coro or kind == _ACCEPT:                 # that one may go on for ever; its first step sets the callbacks
             self._server._CallSoon(self._Pump)
 
     async def _Run(self, kind, coro):
@@ -635,6 +591,10 @@ class MicroWebSocket(_Protocol):
             if kind != _ACCEPT:
                 self._Pump()
 
+    def _Crashed(self, error):
+        self._server._LogError("WebSocket callback", error)
+        self.Close(_CRASHED)
+
     def _Work(self, worker):
         """The thread of one WebSocket."""
         kind = _ACCEPT
@@ -642,16 +602,9 @@ class MicroWebSocket(_Protocol):
             worker[0].acquire()
             kind, payload = worker[1]
             coro = self._Call(kind, payload)
-            if (coro or kind != _CLOSE) and not self._server._CallSoon(self._Worked, kind, coro):
+            if not self._server._CallSoon(self._Returned, kind, coro):
                 self._worker = None                     # the engine has gone: do the rest here
-                self._Pump()
-                return
-
-    def _Worked(self, kind, coro):
-        if coro:
-            self._Await(kind, coro)
-        else:
-            self._Pump()
+                return self._Pump()
 
 
 # ==============================================================================
@@ -659,7 +612,6 @@ class MicroWebSocket(_Protocol):
 # ==============================================================================
 # What a server gets from here: a row in Upgraders, Broadcast, and the settings that the seed did not have.
 
-_FIELDS = ("version", "key", "protocol", "extensions")
 _UPGRADE_TO = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
 
 
@@ -676,51 +628,42 @@ def _Upgrade(client, response):
     """The upgrader of the core: answer a request for a WebSocket."""
     server = client.GetServer()
     path = client.GetRequestPath()
-    get = client.GetRequestHeaders().get
-    version, key, protocol, extension = [get("sec-websocket-" + name) for name in _FIELDS]
+    fields = client.GetRequestHeaders()
     accept, args = _FindAccept(server, path, client._line.segments)
     if accept:
-        status = _Refusal(version, key, get("origin"), get("host"), server.AllowedWebSocketOrigins)
+        status = _Refusal(fields, server.AllowedWebSocketOrigins)
     else:
         status = 404 if server._webSocketRoutes else 501
     if status:
         return response.WriteResponse(status, _UPGRADE_TO if status == 426 else None, None, None, None)
-    protocol = _Choose(protocol, server.WebSocketProtocols)
-    codec = None
-    if extension:
-        for negotiate in server.WebSocketExtensions.values():
-            extension, codec = negotiate(extension, server)
+    protocol = _Choose(fields, server.WebSocketProtocols)
+    offers = fields.get("sec-websocket-extensions")
+    extension, codec = server._negotiate(offers, server) if offers and server._negotiate else (None, None)
     session = client._session
     webSocket = MicroWebSocket(server, session.link, path, protocol, codec)
     server._webSockets.add(webSocket)
-    session.Upgrade(_SwitchHead(key, protocol, codec and extension), webSocket)
-    webSocket._Open((accept, client, args))
+    session.Upgrade(_SwitchHead(fields.get("sec-websocket-key"), protocol, extension), webSocket)
+    webSocket._Open((accept, client, args) if args else (accept, client))
 
 
-def _BroadcastFrame(server, path, frame):
+def _SendToAll(server, path, frame):
     for webSocket in list(server._webSockets):          # a send can take its socket out of the set
         if path is None or webSocket.Path == path:
             webSocket._SendFrame(frame)
 
 
-def _Broadcast(server, data, path):
-    payload = _AsBytes(data)
-    frame = _FrameHead(_FIN | (_TEXT if isinstance(data, str) else _BINARY), len(payload)) + payload
-    if server._OnEngine():
-        _BroadcastFrame(server, path, frame)
-    else:
-        _Cross(server, _BroadcastFrame, server, path, frame)
-
-
 def Attach(server):
     """Called by a server when it is made: WebSockets are on."""
+    def Broadcast(data, path=None):
+        opcode = _TEXT if isinstance(data, str) else _BINARY
+        _Cross(server, _SendToAll, server, path, _Frame(_FIN | opcode, _AsBytes(data)))
+
+    server.Broadcast = Broadcast
     server.AllowedWebSocketOrigins = None
     server.WebSocketProtocols = ()
     server.WebSocketPingSec = 30
     server.MaxWebSocketSendQueueLen = 8192 if _MICROPYTHON else 1048576
     server.WebSocketSlowPolicy = "close"
-    server.WebSocketExtensions = {}
-    server.Broadcast = lambda data, path=None: _Broadcast(server, data, path)
+    server._negotiate = None                            # of microWebDeflate
     server._webSockets = set()
-    server._crossing = 0
     server.Upgraders["websocket"] = _Upgrade

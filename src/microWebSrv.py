@@ -130,10 +130,12 @@ _NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 def _ParseQuery(text):
     """'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; of a repeated name the last value counts."""
     params = {}
-    for pair in text.split("&"):
+    for pair in text.replace("+", " ").split("&"):
         if pair:
-            name, _, value = pair.replace("+", " ").partition("=")
-            params[_PercentDecode(name)] = _PercentDecode(value)
+            name, _, value = pair.partition("=")
+            if "%" in pair:
+                name, value = _PercentDecode(name), _PercentDecode(value)
+            params[name] = value
     return params
 
 
@@ -205,6 +207,7 @@ class _RequestLine:
 
     file = None             # the path as it is looked up among files; '' if no file can have it
     segments = None         # of a path that holds an encoded slash, which separates none (RFC 3986 section 2.2)
+    found = None            # the router's answer, until a route is added
 
     def __init__(self, method, target, rawPath, query, minor, authority):
         self.method = method
@@ -221,6 +224,7 @@ class _Fields(dict):
 
     contentLength = None
     chunked = close = keepAlive = expect = False
+    plain = False           # there is a Host, and nothing but a length that rules the framing
     upgrade = None
 
     def Add(self, name, value):
@@ -414,6 +418,7 @@ def _ReadFraming(fields):
         if _Options(expect) != ["100-continue"]:
             raise _HttpError(417, "unknown expectation")
         fields.expect = True
+    fields.plain = host is not None and codings is None and not fields.close and not expect and not fields.upgrade
 
 
 def _Options(text):
@@ -619,6 +624,7 @@ _ANSWER = const(2)              # the request is read, its answer is not finishe
 _CLOSED = const(3)
 
 _BODILESS = (204, 304)
+_NO_CONTENT = (204, 205, 304)
 _CLOSE_LINE = b"Connection: close\r\n"
 
 
@@ -685,10 +691,14 @@ class _Connection:
             fields = _ParseFields(raw)
             _Remember(memo, raw, fields, server._memoLen)
         self._pos = end + 4
-        self.line = line
-        self.fields = fields
-        self.reader = reader = _BodyReader(line, fields)
-        self.keepAlive = not fields.close and (line.minor > 0 or fields.keepAlive)      # RFC 9112 section 9.3
+        self.line, self.fields = line, fields
+        if fields.plain and line.minor:                 # as most are: what follows is known
+            reader = _LengthReader(fields.contentLength) if fields.contentLength else None
+            self.keepAlive = True
+        else:
+            reader = _BodyReader(line, fields)
+            self.keepAlive = not fields.close and (line.minor > 0 or fields.keepAlive)  # RFC 9112 section 9.3
+        self.reader = reader
         self._chunked = False
         self._state = _READ_BODY if reader else _ANSWER
         return _HEAD
@@ -830,6 +840,8 @@ def _IsAsync(handler):
 
 def _ArgValue(text):
     """An argument of (ASCII) digits only arrives as int."""
+    if not "0" <= text[0] <= "9":
+        return text
     try:
         return text if _NOT_DIGIT.search(text) else int(text)
     except ValueError:
@@ -872,6 +884,9 @@ class _Route:
         simple = not _REGEX_CHARS.search(literal)
         if names and simple and pattern.count("/([^/]+?)/") + pattern.endswith("/([^/]+?)") == len(names):
             self._names = self.path.split("/")
+            parts = list(enumerate(self._names))
+            self._literals = [part for part in parts[1:] if part[1][:1] != "<"]
+            self._slots = [(index, name[1:-1]) for index, name in parts if name[:1] == "<"]
         elif names or not simple:
             self._names = names
             pattern = "^" + (pattern.replace(".", "\\.") if simple else pattern)
@@ -892,14 +907,14 @@ class _Route:
         if len(segments) != len(self._names):
             return None
         args = {}
-        for index, name in enumerate(self._names):
-            if name[:1] != "<":
-                if name != segments[index]:
-                    return None
-            elif segments[index]:
-                args[name[1:-1]] = _ArgValue(segments[index])
-            else:
+        for index, literal in self._literals:
+            if segments[index] != literal:
                 return None
+        for index, name in self._slots:
+            segment = segments[index]
+            if not segment:
+                return None
+            args[name] = _ArgValue(segment)
         return args
 
     def _MatchRegex(self, path):
@@ -1174,9 +1189,18 @@ class HttpResponse:
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content = _Encode(content, contentCharset)
+        elif content:
+            content = _Bytes(content)
+        else:
+            content = b""
+        session = self._client._session
+        if content and contentType and not headers and self._code is None and session.plain \
+                and session.response is self and code >= 200 and code not in _NO_CONTENT:
+            return session.Quick(code, contentType, contentCharset, content)
         if content and not contentType:
             contentType = "application/octet-stream"
-        content = _Bytes(content or b"") if code != 205 else b""    # RFC 9110 section 15.3.6
+        if code == 205:                         # RFC 9110 section 15.3.6
+            content = b""
         return self._Answer(code, headers, contentType, contentCharset, content)
 
     def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
@@ -1290,6 +1314,8 @@ class _Session(_Connection):
     _task = None
     _event = None           # set when content arrived, the link drained or the client went
     _lock = None            # of a worker that waits for the link to drain
+    _paused = False
+    plain = False           # nothing is asked but an answer: it can leave by the short way
 
     def __init__(self, server, link):
         self.server = server
@@ -1384,8 +1410,9 @@ class _Session(_Connection):
         self._advancing = False
         if self._eof and self._state == _READ_HEAD:
             self.link.Close()
-        elif self.HeadBegun():
+        elif self._pos < len(self._data):
             if self._state == _ANSWER:
+                self._paused = True
                 self.link.Pause()
             elif self._state == _READ_HEAD and not self._timed:
                 self._timed = True
@@ -1401,7 +1428,9 @@ class _Session(_Connection):
         if upgrade and upgrade in server.Upgraders and self.line.minor and not self.reader:
             self._route = None
             return self._Call(server.Upgraders[upgrade])
-        self._route, self._args = server._Find(self.line)
+        self._route, self._args = route, _ = server._Find(self.line)
+        self.plain = self.fields.plain and self.line.minor and self.line.method != "HEAD" and not route.threaded \
+            and not server._defaults
         if self.reader:
             self._OnContent(self._route, client)
         else:
@@ -1428,6 +1457,12 @@ class _Session(_Connection):
         server = self.server
         client = self.client
         piece = self.piece
+        if event == _END and not client._content and not self._answered and not self._route.isAsync \
+                and len(piece) <= server.MaxRequestContentLen:
+            client._content = piece             # all of it at once, as most times
+            client._ended = True
+            self.deadline = None
+            return self._Call(self._route.handler)
         # A deadline that a steady sender of 1 KiB a second never meets (Apache: mod_reqtimeout's MinRate).
         self._credit += len(piece)
         if self.deadline is not None:
@@ -1453,6 +1488,7 @@ class _Session(_Connection):
                 self._Call(self._route.handler)
         elif isAsync and len(client._content) > server.BufferLen:
             self.deadline = None                # now it is the handler that takes its time
+            self._paused = True
             self.link.Pause()
         self._Wake()
 
@@ -1483,8 +1519,12 @@ class _Session(_Connection):
         args = (client, response)
         if route and self._args is not _NO_ARGS:
             args = (client, response, self._args)
-        if route and route.threaded and self.server._Work(self._CallOnThread, handler, args):
-            return
+        if route and route.threaded:
+            # As in _Run: the worker looks at both while the engine goes on.
+            self._source = self._task = self._event = self._lock = response._code = response._held = None
+            self.lost, self._eof, self._refused = self.lost, self._eof, self._refused
+            if self.server._Work(self._CallOnThread, handler, args):
+                return
         try:
             result = handler(*args)
             if result is None or not hasattr(result, "send"):
@@ -1545,6 +1585,18 @@ class _Session(_Connection):
         self.response._WriteError(error.status, None, error.rule)
 
     # -- calls to bytes ----------------------------------------------------------
+
+    def Quick(self, code, contentType, contentCharset, body):
+        """What Answer() does for most: the connection stays, and all of the content is here."""
+        server = self.server
+        if self._state != _ANSWER or not server._KeepsAlive() or self.lost or not self.keepAlive:
+            return self.Answer(code, contentType, contentCharset, b"", body, None, None)
+        prefix = server._prefixes.get((code, contentType, contentCharset)) \
+            or server._Prefix(code, contentType, contentCharset)
+        self.response._code = code
+        self.link.Send(prefix + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._Complete()
+        return True
 
     def Answer(self, code, contentType, contentCharset, lines, body, source, length):
         """Head and content leave in one send: two would wait for each other (Nagle, delayed ACK)."""
@@ -1680,14 +1732,17 @@ class _Session(_Connection):
             return
         if server.AccessCallback:
             server._LogAccess(self.client, self.response)
-        left = self.HeadBegun() or self._state != _ANSWER
+        left = self._pos < len(self._data) or self._state != _ANSWER
         self.client = self._route = self._args = None
         self.response = _DONE
-        self._Wake()                            # a handler that still waits for content gets an OSError
+        if self._event or self._lock:
+            self._Wake()                        # a handler that still waits for content gets an OSError
         if self.EndResponse():
             self._answered = False
             self.deadline = server.now + server.KeepAliveTimeoutSec
-            link.Resume()
+            if self._paused:
+                self._paused = False
+                link.Resume()
             if not self._advancing and (left or self._eof):
                 self._Advance()
         elif left:
@@ -2063,11 +2118,13 @@ class _Engine:
         self.users -= 1
         if self.users:
             return
-        if self._flag:
+        flag = self._flag
+        if flag:
             self._watch.cancel()
-            _Close(self._flag)
+        self._RunCalls(True)                # from here on nobody sets the flag
+        if flag:
             self._flag = None
-        self._RunCalls(True)
+            _Close(flag)
 
     def CallSoon(self, func, *args):
         """Thread-safe: func(*args) on the engine; False if it does not run any more."""
@@ -2075,9 +2132,9 @@ class _Engine:
             if self.ident is None:
                 return False
             self._calls.append((func, args))
-        if self._flag:
-            self._flag.set()
-        elif self.loop:
+            if self._flag:
+                self._flag.set()
+        if self.loop:
             try:
                 self.loop.call_soon_threadsafe(self._RunCalls)
             except RuntimeError:
@@ -2119,10 +2176,10 @@ _engine = _Engine()
 class _Run:
     """One time from Start to Stop of one server."""
 
-    stop = gone = None                      # events of the engine
-    stopping = served = False
-
     def __init__(self, engine, listener):
+        # All at once: without a GIL, an attribute that is added later moves the table that another thread is reading.
+        self.stop = self.gone = self.task = None        # events of the engine
+        self.stopping = self.served = False
         self.engine = engine
         self.listener = listener
         self.ended = _NewLock()             # held until it is over
@@ -2175,7 +2232,6 @@ class MicroWebSrv:
     ErrorCallback = None                                    # (text, exception or None)
     AccessCallback = None                                   # (httpClient, code)
 
-    now = 0
     _mimeTypes = {}
     _docoratedRouteHandlers = []
     _webSocketRoutes = []
@@ -2207,7 +2263,8 @@ class MicroWebSrv:
         self._jobs = []
         self._workers = 0
         self._engine = _engine
-        self._run = None
+        self._run = self._buffer = None
+        self.now = 0
         self._lock = _NewLock()
         for route in routeHandlers or ():
             self.AddRoute(*route)
@@ -2235,11 +2292,13 @@ class MicroWebSrv:
     def AddRoute(self, url, method, handler, threaded=False):
         """Registers one more route; ValueError or TypeError says what is wrong with it."""
         self._router.Add(_Route(url, method, handler, threaded))
+        self._lineMemo = {}                 # what its lines have found may be another one now
 
     def _AddDecorated(self):
         for route in MicroWebSrv._docoratedRouteHandlers[self._decorated:]:
             self._router.Add(route)
             self._decorated += 1
+            self._lineMemo = {}
 
     def GetRouteHandler(self, resUrl, method):
         """-> (handler, routeArgs or None), or (None, None)."""
@@ -2249,10 +2308,13 @@ class MicroWebSrv:
 
     def _Find(self, line):
         """Always a route and its arguments: the path's, or the one that serves files."""
-        found = self._router.Find(line.method, line.path, line.segments)
-        if found is None and line.method == "HEAD":
-            found = self._router.Find("GET", line.path, line.segments)
-        return found or self._static
+        found = line.found
+        if found is None:
+            found = self._router.Find(line.method, line.path, line.segments)
+            if found is None and line.method == "HEAD":
+                found = self._router.Find("GET", line.path, line.segments)
+            found = line.found = found or self._static
+        return found if found[1] is _NO_ARGS else (found[0], found[1].copy())
 
     def _Allowed(self, line, isFile=False):
         methods = self._router.Methods(line.path, line.segments)

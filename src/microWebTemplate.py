@@ -1,13 +1,11 @@
-# .pyhtml pages for MicroWebSrv: copy this file beside microWebSrv.py and they are on. It needs nothing of the server.
-# MIT license, see LICENSE.
+# .pyhtml pages for MicroWebSrv: copy this file beside microWebSrv.py and they are on. MIT license, see LICENSE.
 #
-#    1  TEXT         escaping, Markup, paths, and the one error that a page can raise
-#    2  SCANNER      a file and all that it includes, read as one text of literals and {{ tags }}
-#    3  COMPILER     tags -> the source of one generator function
-#    4  PAGE         that function, rendering to blocks
-#    5  CACHE        pages by path: precompiled modules, staleness, bounds
-#    6  TEMPLATE     MicroWebTemplate, what programs use
-#    7  SERVER       plugging in
+#    1  TEXT         files, names, Markup, and the one error that a page can raise
+#    2  COMPILER     a file and all that it includes -> the source of one generator function
+#    3  PAGE         that function, writing blocks
+#    4  PAGES        pages by path: precompiled modules, staleness, bounds
+#    5  TEMPLATE     MicroWebTemplate, what programs use
+#    6  SERVER       plugging in
 
 import builtins
 import io
@@ -19,20 +17,25 @@ try:
     from micropython import const
     from sys import print_exception as _Report
 
-    MaxPages, MaxBytes, _BLOCK, _NAMES = 16, 32768, 1024, 240
-except ImportError:
-    from traceback import print_exception
+    MaxPages, MaxBytes, _BLOCK, _NAMES, _INT = 16, 32768, 1024, 240, b"%d"
 
-    MaxPages, MaxBytes, _BLOCK, _NAMES = 512, 1 << 23, 16384, 65536
+    def _NewBuffer():                   # bytes: MicroPython looks for each new str among all names that it knows
+        return io.BytesIO(_BLOCK + 256)
+
+except ImportError:
+    from traceback import print_exc
+
+    MaxPages, MaxBytes, _BLOCK, _NAMES, _INT = 512, 1 << 23, 16384, 65536, "%d"
+    _NewBuffer = io.StringIO
 
     def const(value):
         return value
 
-    def _Report(error, file):
-        print_exception(type(error), error, error.__traceback__, file=file)
+    def _Report(_, file):
+        print_exc(file=file)
 
 # MaxPages, MaxBytes: pages kept, and what their sources have together. Jinja2 keeps 400 pages.
-# _BLOCK: characters that make a block; a chunk of HTTP each. A board pays for it with memory, a desk saves calls.
+# _BLOCK: what makes a block; a chunk of HTTP each. A board pays for it with memory, a desk saves calls.
 # _NAMES: of a page; MicroPython crashes when a function sees local number 256 of the one around it.
 _PIECE = const(1024)    # characters of a literal, so that a block is not much longer than it has to be
 _DEPTH = const(8)       # of {{ include expression }}; each of them takes C stack on MicroPython
@@ -41,80 +44,47 @@ _DEPTH = const(8)       # of {{ include expression }}; each of them takes C stac
 # ==============================================================================
 # 1  TEXT
 # ==============================================================================
-# A page's file has a name relative to a root, a folder that ends in a slash (or ""), and no name leads out of the root.
-# A place in a template is one number: the index of the file << 16 | the line.
+# A source is what webPath can be: an object with Stat(path) -> (isFolder, size, mtime) or None, and Open(path). The
+# path of a page is a prefix, which no include leads out of, and a name. A place in a template is one number: the index
+# of the file << 16 | the line.
 
-def _Escape(value):
-    """HTML text, as HTMLEscape makes it; what has __html__() is markup already."""
-    if type(value) is not str:
-        if type(value) is int:
-            return str(value)
-        html = getattr(value, "__html__", None)
-        if html:
-            return html()
-        value = str(value)
-    if "&" in value:                            # most values have none of the five, and a look is cheaper than a call
-        value = value.replace("&", "&amp;")
-    if '"' in value:
-        value = value.replace('"', "&quot;")
-    if "'" in value:
-        value = value.replace("'", "&apos;")
-    if ">" in value:
-        value = value.replace(">", "&gt;")
-    if "<" in value:
-        value = value.replace("<", "&lt;")
-    return value
+class _Files:
+    """The source of pages from elsewhere. Nobody makes one."""
+
+    root = ""
+
+    def Stat(path):
+        try:
+            stat = os.stat(path)
+            return False, stat[6], stat[8]
+        except OSError:
+            return None
+
+    def Open(path):
+        return open(path, "rb")
 
 
-class Markup:
+class Markup(str):
     """Text that is HTML already; an expression writes it as it is."""
 
-    def __init__(self, text):
-        self._text = str(text)
-
-    def __str__(self):
-        return self._text
-
-    __html__ = __str__
+    def __html__(self):
+        return str(self)
 
 
 class TemplateError(Exception):
     """A page that can't be compiled, or has failed: file, line of the template, what, and that line."""
 
 
-def _Failure(error, root, files, place, text):
-    path = root + files[place >> 16]
-    line = place & 0xFFFF
-    try:
-        if place >> 16 or not text:
-            text = _Read(path)
-        text = "\n    " + ("\n" + text).split("\n")[line].strip()[:160]
-    except (OSError, ValueError, IndexError):
-        text = ""
-    kind = "NameError" if isinstance(error, NameError) else type(error).__name__
-    return TemplateError("%s, line %d: %s: %s%s" % (path, line, kind, getattr(error, "msg", error), text))
-
-
-def _FailedLine(error, file=None):
-    """The newest line of a file in an exception's traceback, 1 if it isn't there; by default the file of page__."""
+def _FailedLine(error, file):
+    """The newest line of a file in the traceback of the exception that is being handled, 1 if it isn't there."""
     report = io.StringIO()
     _Report(error, report)
-    report = report.getvalue()
-    try:
-        file = file or report[:report.rfind(", in page__")].split('"')[-2]
-        return int(report.rpartition(file + '", line ')[2].split("\n")[0].split(",")[0])
-    except (ValueError, IndexError):
-        return 1
-
-
-def _Read(path):
-    with open(path, "rb") as file:
-        text = str(file.read(), "utf-8")
-    return text[1:] if text[:1] == "\ufeff" else text
+    mark = file + '", line '
+    return int((mark + "1\n" + report.getvalue()).rpartition(mark)[2].split("\n")[0].split(",")[0])
 
 
 def _Resolve(name, origin):
-    """Security: a name as a file sees it -> the name as the root sees it, never outside of it."""
+    """Security: a name as a file sees it -> the name below the prefix, never outside of it."""
     name = str(name).replace("\\", "/")
     if name[:1] != "/":
         name = origin.rpartition("/")[0] + "/" + name
@@ -130,117 +100,30 @@ def _Resolve(name, origin):
     return name if "." in name[name.rfind("/") + 1:] else name + ".pyhtml"
 
 
-# ==============================================================================
-# 2  SCANNER
-# ==============================================================================
-# The first }} ends a tag. The text that follows is a stack of chunks, cut at each {{, because MicroPython walks to an
-# index from the string's beginning. What a tag includes is pushed on it, above a mark that leads back to the place: so
-# nothing recurses, and a {{ for }} here may hold an {{ include }} there.
-
-class _Scanner:
-    line = 1                                    # the place of what follows
-    place = 0                                   # of the newest tag
-    isFirst = True                              # nothing but comments so far: {{ extends }} may come
-    isQuiet = False                             # in a page that extends another: only its blocks are shown
-
-    def __init__(self, root, name, text):
-        self.root = root
-        self.files = [name]
-        self.chain = [name]                     # what is read within what, now; "" above the base that is still to come
-        self.chunks = []
-        self._Push(text)
-
-    def _Push(self, text):
-        chunks = text.split("{{")
-        self.literal = chunks[0]
-        self.chunks.extend(reversed(chunks[1:]))
-
-    def _Pop(self, expected):
-        if not self.chunks or self.chunks[-1][:1] == "\0":
-            raise SyntaxError("expected " + expected)
-        return self.chunks.pop()
-
-    def Next(self):
-        """The literal up to the next tag, and the tag; None at the end."""
-        literal = self.literal
-        self.literal = ""
-        self.line += literal.count("\n")
-        self.place = self.line
-        if not self.chunks:
-            return literal, None
-        chunk = self.chunks.pop()
-        while "}}" not in chunk:
-            chunk += "{{" + self._Pop("}}")
-        tag, _, self.literal = chunk.partition("}}")
-        self.line += tag.count("\n")
-        if tag[:1] == "\0":
-            self.line = int(tag[1:])
-            if not self.chain.pop():            # now the base begins
-                self.isQuiet = False
-                self.isFirst = True
-            tag = "#"
-        return literal, tag.strip()
-
-    def Body(self):
-        """The text up to the {{ end }} of the newest tag."""
-        parts = [self.literal]
-        depth = 1
-        while depth:
-            chunk = self._Pop("{{ end }}")
-            while chunk.lstrip()[:1] == "#" and "}}" not in chunk:
-                chunk += "{{" + self._Pop("}}")
-            tag, closed, self.literal = chunk.partition("}}")
-            words = tag.split()
-            if closed and words == ["end"]:
-                depth -= 1
-            elif closed and words and words[0] in ("py", "if", "for", "block"):
-                depth += 1
-            parts.append(chunk)
-        self.line += "".join(parts).count("\n") - self.literal.count("\n")
-        return "{{".join(parts[:-1])
-
-    def Insert(self, link, text, line):
-        """Goes on with this text; link is what makes a cycle when it comes twice."""
-        if link in self.chain:
-            raise ValueError("a cycle: %s > %s" % (" > ".join(self.chain), link))
-        self.chain.append(link)
-        self.chunks.append("\0%d}}%s" % (self.line, self.literal))
-        self._Push(text)
-        self.line = line
-
-    def InsertFile(self, name):
-        name = _Resolve(name, self.files[self.line >> 16])
-        if name not in self.files:
-            self.files.append(name)
-        self.Insert(name, _Read(self.root + name), self.files.index(name) << 16 | 1)
-
-
 def _Words(code):
     """The words of Python that may be names: one too many costs little, one too few is an error."""
     words = []
-    code = code.replace("\\\\", "").replace("\\'", "").replace('\\"', "")
-    while code:
-        start = min([(code + mark).find(mark) for mark in "'\"#"])
+    word = quote = ""
+    for mark, char in (("\\\\", ""), ("\\'", ""), ('\\"', ""), ('"""', "\1"), ("'''", "\2")):
+        code = code.replace(mark, char)
+    for char in code + "\n":
+        if quote and char == quote:
+            quote = ""
+        elif not quote and char in "'\"#\1\2":
+            quote = "\n" if char == "#" else char
+            isFormat = "f" in word.lower()
+        elif (not quote or isFormat) and (char.isalpha() or char.isdigit() or char in "_." or char > "\x7f"):
+            word += char
+            continue
+        word = word.split(".")[0]
+        if word and not word[0].isdigit():
+            words.append(word)
         word = ""
-        for char in code[:start] + "\n":
-            if char.isalpha() or char == "_" or char > "\x7f" or word and char.isdigit():
-                word += char
-            else:
-                if word and word[0] != ".":
-                    words.append(word)
-                word = char if char == "." else ""
-        quote = code[start:start + 3]
-        if quote != quote[:1] * 3:
-            quote = quote[:1]
-        isFormat = "f" in code[:start][-2:].lower()
-        text, _, code = code[start + len(quote):].partition("\n" if quote[:1] in "#" else quote)
-        if isFormat:
-            words += _Words(text)
     return words
 
 
 # ==============================================================================
-# 3  COMPILER
+# 2  COMPILER
 # ==============================================================================
 # One pass writes one generator function. Every name of a page is a local of it: set at the start from the request's
 # variables or the builtins, deleted if neither has it. So functions and comprehensions are closures over the page, a
@@ -248,257 +131,277 @@ def _Words(code):
 # request won't do: MicroPython then changes the globals of every function that the same code has made before, those of
 # a half-sent page too.) The generated code's own names end in __.
 
-class _Compiler(_Scanner):
+class _Compiler:
+    line = 0                                    # the place of what follows
+    place = 0                                   # of the newest tag
     level = 1                                   # of indentation
-    size = 0                                    # of what the next yield gives
+    size = 0                                    # of what was written since the last chance to yield
+    base = None                                 # what this page extends: then only its blocks are shown
     isDynamic = False                           # there is an {{ include expression }}
 
-    def __init__(self, root, name, text):
-        super().__init__(root, name, text)
-        self.code = []
-        self.places = []                        # of each line of the code
-        self.items = []                         # (code, place) of what the next yield gives
-        self.open = []                          # (word, place, level, index of its code) of what waits for {{ end }}
+    def __init__(self, page):
+        self.page = page
+        self.isFirst = True                     # nothing but comments so far: {{ extends }} may come
+        self.chain = []                         # what is read within what, now
+        self.code = []                          # (level, or 0 for the rest of a long string; lines; place)
+        self.open = []                          # (word, place, level, more) of what waits for {{ end }}
         self.blocks = {}
         self.names = {}
-        try:
-            while self._Step():
-                pass
+
+    def Compile(self, name):
+        """The source of the page's function. A base is compiled behind the page that extends it."""
+        while name:
+            self.start = len(self.code)
+            self.InsertFile(name)
             if self.open:
                 self.place = self.open[-1][1]
                 raise SyntaxError("expected {{ end }}")
-            self._Flush()
-            self._AddHead()
-        except Exception as error:
-            place = min(self.place + _FailedLine(error, "{{") - 1, max(self.line, self.place))
-            raise _Failure(error, root, self.files, place, text)
+            name = self.base
+            if name:
+                name, self.place = name
+                self.base = None
+                self.isFirst = True
+        self.blocks = None                      # compiling needs the memory
+        code = self.code
+        names = self.Names()
+        head = "def page__(a__, l__, w__, s__, b__, e__, t__, p__, v__):"
+        if names:
+            head += "\n %s, = a__" % ", ".join(names)
+        for name in names:
+            head += "\n if %s is ...: del %s" % (name, name)
+        if self.isDynamic:
+            head += "\n r__ = [%s]" % "".join(["lambda: %s, " % name for name in names])
+        code.insert(0, (0, head, 0))
+        places = []
+        for i, (level, lines, place) in enumerate(code):
+            code[i] = " " * level + lines
+            places.extend(range(place, place + lines.count("\n") + 1))
+        code.append(" return\n yield")
+        self.page.names = names
+        self.page.places = places
+        self.code = None
+        return "\n".join(code)
 
-    def _AddHead(self):
+    def Names(self):
         names = []
-        head = ""
         for name in sorted(self.names):
             try:
                 compile(name + "=0", "", "exec")        # not a keyword
                 names.append(name)
-                head += "\n if %s is ...: del %s" % (name, name)
             except SyntaxError:
                 pass
         if len(names) > _NAMES:
             raise SyntaxError("expected at most %d names, found %d" % (_NAMES, len(names)))
-        if names:
-            head = "\n %s, = a__%s" % (", ".join(names), head)
-        if self.isDynamic:
-            head += "\n v__ = [%s]" % "".join(["lambda: %s, " % name for name in names])
-        self.names = names
-        self.code.insert(0, "def page__(a__, e__, t__, i__, w__, c__):" + head)
-        self.code.append(" return\n yield")
-        self.places = [0] * (head.count("\n") + 1) + self.places
+        return names
 
-    def _Step(self):
-        """Compiles up to the next tag; False at the end."""
-        isShown = not self.isQuiet
-        literal, tag = self.Next()
-        if isShown:
-            for i in range(0, len(literal), _PIECE):
-                self._Add(repr(literal[i:i + _PIECE]))
-        if literal.strip():
-            self.isFirst = False
-        if tag is not None and tag[:1] != "#":
-            self._Tag(tag)
-            self.isFirst = False
-        return tag is not None
+    def InsertFile(self, name):
+        """Compiles a file, here."""
+        page = self.page
+        self.Enter(name)
+        if name not in page.files:
+            page.files.append(name)
+        chunks = page.Read(name).split("{{")
+        chunks.reverse()
+        line = self.line
+        self.line = page.files.index(name) << 16 | 1
+        self.Literal(chunks.pop())
+        while chunks:
+            self.place = self.line
+            tag = chunks.pop()
+            while "}}" not in tag:
+                tag += "{{" + self.Next(chunks, "}}")
+            tag, _, literal = tag.partition("}}")
+            self.line += tag.count("\n")
+            tag = tag.strip()
+            if tag == "py":
+                literal = self.Python(chunks, literal)
+            elif tag[:1] != "#":
+                self.Tag(tag)
+            self.Literal(literal)
+        self.line = line
 
-    def _Tag(self, tag):
+    def Enter(self, link):
+        if link in self.chain:
+            raise ValueError("a cycle: %s > %s" % (" > ".join(self.chain), link))
+        self.chain.append(link)
+
+    def Next(self, chunks, expected):
+        if not chunks:
+            raise SyntaxError("expected " + expected)
+        return chunks.pop()
+
+    def Tag(self, tag):
         word = (tag.split(None, 1) or " ")[0]
         body = tag[len(word):].strip()
         handler = word.islower() and getattr(self, "_On" + word[0].upper() + word[1:], None)
         # Pages of the old server may have variables of the names that came later: {{ raw }}, {{ block + 1 }}.
-        if (not handler or body and word in ("py", "else", "end")
+        if (not handler or body and word in ("else", "end")
                 or (not body or body[0] in "=+-*%&|^<>!,") and word in ("raw", "block", "extends")):
-            handler = self._Value
+            handler = self.Value
             body = tag
-        if self.isQuiet and word not in ("py", "block", "include"):
+        if self.base and not self.open and word not in ("block", "include"):
             raise SyntaxError("expected only block, py and include, because the page extends another")
+        if word != "extends":
+            self.isFirst = False
         handler(body)
 
     # ---- writing code
 
-    def _Put(self, code, place):
-        self.code.append(code)
-        for _ in range(code.count("\n") + 1):
-            self.places.append(place)
-            place += 1
+    def Put(self, code):
+        self.code.append((self.level, code, self.place))
 
-    def _Add(self, code):
-        self.items.append((code, self.place))
+    def Write(self, code):
+        """A piece of the page; after some of them a block may be full."""
+        self.Put("w__(%s)" % code)
         self.size += len(code)
         if self.size > _PIECE:
-            self._Flush()
+            self.Pause()
 
-    def _Flush(self):
-        """Writes the yields of what was added; to join many pieces here is faster than to yield each."""
-        items = self.items
-        indent = " " * self.level
-        if len(items) < 6:
-            for code, place in items:
-                self._Put(indent + "yield " + code, place)
-        else:
-            self._Put(indent + "yield ''.join((", self.place)
-            for code, place in items:
-                self._Put(code + ",", place)
-            self._Put("))", place)
-        self.items = []
+    def Pause(self):
         self.size = 0
+        self.Put("if s__() >= b__: yield")
 
-    def _Statement(self, code):
-        self._Flush()
-        self._Put(" " * self.level + code, self.place)
+    def Literal(self, text):
+        self.line += text.count("\n")
+        if text.strip():
+            self.isFirst = False
+        if self.open or not self.base:
+            texts = self.page.texts             # not in the code: that is one string, for which there must be room
+            for i in range(0, len(text), _PIECE):
+                self.size += len(text) - i
+                self.Write("l__[%d]" % len(texts))
+                texts.append(text[i:i + _PIECE])
 
-    def _Suite(self, code):
-        self._Statement(code)
+    def Suite(self, word, head, first="pass", more=None):
+        self.open.append((word, self.place, self.level, more))
+        self.Put(head)
         self.level += 1
-        self._Statement("pass")
+        self.Put(first)
 
-    def _Python(self, code, mode="eval"):
+    def Close(self, words):
+        """Ends a branch -> more of it."""
+        if not self.open or self.open[-1][0] not in words:
+            raise SyntaxError("expected an open %s before this" % words)
+        word, _, level, more = self.open.pop()
+        if word == "for":
+            self.Pause()
+        self.level = level
+        return more
+
+    def Check(self, code, mode="eval"):
         compile(code, "{{", mode)
         for word in _Words(code):
             if word[-2:] != "__":
                 self.names[word] = 1
         return code
 
-    def _Expression(self, code):
+    def Expression(self, code):
         if not code:
             raise SyntaxError("expected an expression")
-        return self._Python("(%s\n)" % code if "#" in code else "(%s)" % code)
+        return self.Check("(%s\n)" % code if "#" in code else "(%s)" % code)
 
-    # ---- instructions
+    # ---- instructions: {{ word … }} is _OnWord
 
-    def _Value(self, body):
-        self._Add("e__(%s)" % self._Expression(body))
+    def Value(self, body):
+        self.Write("e__(%s)" % self.Expression(body))
 
     def _OnRaw(self, body):
-        self._Add("'%%s' %% (%s,)" % self._Expression(body))
+        self.Write("'%%s' %% (%s,)" % self.Expression(body))
 
-    def _OnPy(self, _):
+    def Python(self, chunks, code):
+        """{{ py }} to {{ end }} -> the literal behind it."""
+        self.isFirst = False
+        while True:
+            chunk = self.Next(chunks, "{{ end }}")
+            tag, closed, literal = chunk.partition("}}")
+            if closed and tag.strip() == "end":
+                break
+            code += "{{" + chunk
         self.place = self.line
-        code = self.Body()
+        self.line += (code + tag).count("\n")
         indent = code[:len(code) - len(code.lstrip())].split("\n")[-1]
-        code = ("\n" + code).replace("\n" + indent, "\n")[1:]
-        self._Python(code, "exec")
-        self._Flush()
+        code = self.Check(("\n" + code).replace("\n" + indent, "\n")[1:], "exec")
         isText = False                          # within """ or ''': such lines stay as they are
         for line in code.split("\n"):
-            if not isText:
-                if line.lstrip().startswith("global "):
-                    # What a page calls global is a local of its function, which those within see around them.
-                    line = line.replace("global", "nonlocal" if line[:1].isspace() else "pass #", 1)
-                line = " " * self.level + line
+            if not isText and line.lstrip().startswith("global "):
+                # What a page calls global is a local of its function, which those within see around them.
+                line = line.replace("global", "nonlocal" if line[:1].isspace() else "pass #", 1)
+            self.code.append((0 if isText else self.level, line, self.place))
+            self.place += 1
             if line.count('"""') + line.count("'''") & 1:
                 isText = not isText
-            self._Put(line, self.place)
-            self.place += 1
+        return literal
 
-    def _Begin(self, word):
-        self._Flush()
-        self.open.append((word, self.place, self.level, len(self.code)))
-
-    def _Resume(self, words):
-        """Ends a branch; where the code of its construct begins."""
-        if not self.open or self.open[-1][0] not in words:
-            raise SyntaxError("expected an open %s before this" % words)
-        self._Flush()
-        self.level = self.open[-1][2]
-        return self.open.pop()[3]
-
-    def _OnIf(self, body):
-        self._Begin("if")
-        self._Condition("if", body)
-
-    def _OnElif(self, body):
-        self._Resume("if")
-        self._Begin("if")
-        self._Condition("elif", body)
-
-    def _Condition(self, word, body):
-        code = self._Expression(body)
+    def _OnIf(self, body, word="if"):
+        code = self.Expression(body)
         if _Words(body) == [body]:
             code = "t__(lambda: %s)" % body         # a bare name that is unknown is false
-        self._Suite("%s %s:" % (word, code))
+        self.Suite("if", "%s %s:" % (word, code))
 
-    def _OnElse(self, body):
-        index = self._Resume("if or for")
-        self._Begin("else")
-        if self.code[index].endswith(":"):
-            self._Suite("else:")
-        else:
-            # The `pass` before the loop and the one in it become a note of whether it ran.
-            flag = "n%d__ = " % index
-            self.code[index] = " " * self.level + flag + "1"
-            self.code[index + 2] = " " * self.level + " " + flag + "0"
-            self._Suite("if n%d__:" % index)
+    def _OnElif(self, body):
+        self.Close("if")
+        self._OnIf(body, "elif")
+
+    def _OnElse(self, _):
+        flag = self.Close("if or for")
+        self.Suite("else", "if %s:" % flag if flag else "else:")
 
     def _OnFor(self, body):
         split = body.replace("\n", " ").find(" in ")
         if split < 0:
             raise SyntaxError("expected {{ for name in iterable }}")
-        self._Begin("for")
-        self._Statement("pass")
-        code = "for (%s) in (%s\n):" % (body[:split], body[split + 4:])
-        self._Python(code + " pass", "exec")
-        self._Suite(code)
+        head = "for (%s) in (%s\n):" % (body[:split], body[split + 4:])
+        self.Check(head + " pass", "exec")
+        flag = "n%d_%d__" % (self.place, self.level)    # whether it ran, for {{ else }}
+        self.Put(flag + " = 1")
+        self.Suite("for", head, flag + " = 0", flag)
 
-    def _OnEnd(self, body):
-        self._Resume("if, for, else or block")
+    def _OnEnd(self, _):
+        block = self.Close("if, for, else or block")
+        if type(block) is not tuple:
+            return
+        name, code = block
+        lines, level = self.blocks.get(name) or (self.code, self.level)
+        if self.base:
+            self.chain.pop()
+            self.blocks[name] = lines, level
+        self.code = code
+        if self.open or not self.base:
+            for line in lines:
+                code.append((line[0] and line[0] + self.level - level, line[1], line[2]))
 
     def _OnInclude(self, body):
-        if body[:1] in ("'", '"') and body.find(body[0], 1) == len(body) - 1:
-            self.InsertFile(body[1:-1])
-        elif ("." in body or "/" in body) and "(" not in body and "'" not in body and '"' not in body:
-            self.InsertFile(body)
-        elif self.isQuiet:
+        name = body.strip("\"'")
+        if (name != body or "." in name or "/" in name) and not ("(" in name or "'" in name or '"' in name):
+            self.InsertFile(_Resolve(name, self.page.files[self.line >> 16]))
+            self.chain.pop()
+        elif self.base and not self.open:
             raise SyntaxError("expected the name of a file")
         else:
             self.isDynamic = True
-            self._Statement("yield from i__(%r, %s, v__, w__, c__)" % (self.files[self.place >> 16],
-                                                                      self._Expression(body)))
+            self.Put("yield from p__.Include(%r, %s, r__, v__, w__, s__)" % (
+                self.page.files[self.line >> 16], self.Expression(body)))
 
     def _OnExtends(self, body):
         if not self.isFirst:
             raise SyntaxError("expected {{ extends }} at the beginning of a page")
-        self.items = []
-        line = self.line
-        literal = self.literal
-        rest = []
-        self.literal = ""
-        while self.chunks and self.chunks[-1][:1] != "\0":
-            rest.append(self.chunks.pop())
-        self.InsertFile(body.strip("\"'"))
-        # Below the rest of this page: the base, and a mark where it begins.
-        self.chunks.append("\0%d}}%s" % (self.line, self.literal))
-        self.chunks.extend(reversed(rest))
-        self.chain.append("")
-        self.line = line
-        self.literal = literal
-        self.isQuiet = True
+        self.code = self.code[:self.start]
+        self.base = _Resolve(body.strip("\"'"), self.page.files[self.line >> 16]), self.place
 
-    def _OnBlock(self, body):
-        if _Words(body) != [body]:
+    def _OnBlock(self, name):
+        if _Words(name) != [name]:
             raise SyntaxError("expected a name")
-        if self.isQuiet:
-            line = self.line
-            self.blocks.setdefault(body, ("block " + body, self.Body(), line))
-        elif body in self.blocks:
-            self.Body()
-            self.Insert(*self.blocks[body])
-        else:
-            self._Begin("block")
+        if self.base:
+            self.Enter("block " + name)
+        self.open.append(("block", self.place, self.level, (name, self.code)))
+        self.code = []
 
 
 # ==============================================================================
-# 4  PAGE
+# 3  PAGE
 # ==============================================================================
-# A page is a generator and the values that its names have where a request gives none. It is pulled, block by block, so
-# that a page of any length takes the memory of one block.
+# A page is a generator and the values that its names have where a request gives none. It writes to a buffer, and stops
+# when that holds a block: a page of any length takes the memory of one block.
 
 def _IsTrue(read):
     try:
@@ -507,68 +410,123 @@ def _IsTrue(read):
         return False
 
 
-def _Stamp(path):
-    try:
-        stat = os.stat(path)
-        return getattr(stat, "st_mtime_ns", stat[8]), stat[6]
-    except OSError:
-        return 0, 0
-
-
 class _Page:
-    used = 0
+    generator = None
+    file = "{{"                                 # that of its code in a traceback
 
-    def __init__(self, root, generator, names, places, files, text=None):
-        self.root = root
-        self.generator = generator
-        self.names = names
-        self.defaults = [getattr(builtins, name, ...) for name in names]
-        self.places = places
-        self.files = files
-        self.text = text                        # of the first file, if that is not to be read
-        self.stamps = self.Stamps()
-        self.size = sum([stamp[1] for stamp in self.stamps])
-        if 0 <= time.time() - max(self.stamps)[0] < 2:
-            self.stamps.append(None)            # whole seconds: this one may bring another change
+    def __init__(self, pages, source, prefix, name, text=None):
+        self.pages = pages
+        self.source = source
+        self.prefix = prefix
+        self.path = getattr(source, "root", "/www") + prefix
+        self.name = name
+        self.text = text                        # of this file, if it is not to be read
+
+    def Read(self, name):
+        if name == self.name and self.text is not None:
+            return self.text
+        with self.source.Open(self.prefix + name) as file:
+            text = str(file.read(), "utf-8")
+        return text[1:] if text[:1] == "\ufeff" else text
 
     def Stamps(self):
-        return [_Stamp(self.root + name) for name in self.files]
+        return [self.source.Stat(path) or (0, 0, 0) for path in self.paths]
 
-    def Render(self, values, cache):
-        """The blocks of the page, of which the first is made at once; a tuple if it is the only one."""
+    def Compile(self):
+        """OSError if there is no file."""
+        self.files = []
+        self.texts = []
+        self.places = None
+        compiler = _Compiler(self)
+        space = {"__name__": "page__"}
+        try:
+            exec(compile(compiler.Compile(self.name), "{{", "exec"), space)
+        except Exception as error:
+            if isinstance(error, MemoryError) or isinstance(error, OSError) and len(self.files) < 2:
+                raise
+            line = _FailedLine(error, "{{") - 1
+            place = compiler.place
+            raise self.Failure(error, self.places[line] if self.places else
+                               min(place + line, max(compiler.line, place)))
+        self.Set(space["page__"])
+
+    def Package(self):
+        return ("/" + self.path).split("/")[-2] + "_pyhtml"
+
+    def Import(self):
+        """The module www_pyhtml.index, which may be frozen; false if it is not there, or older than its sources."""
+        name = self.Package() + "." + self.name.rpartition(".")[0].replace("/", "__")
+        try:
+            __import__(name)
+        except ImportError:
+            return False
+        module = sys.modules.pop(name)
+        self.names = module.Names
+        self.places = module.Places
+        self.files = module.Files
+        self.texts = module.Texts
+        self.file = name.replace(".", "/") + ".py"
+        self.Set(module.page__)
+        stat = _Files.Stat(getattr(module, "__file__", ""))
+        return self.files[0] == self.name and not (stat and stat[2] < self.newest)
+
+    def Set(self, generator):
+        self.generator = generator
+        self.defaults = [getattr(builtins, name, ...) for name in self.names]
+        self.paths = [self.prefix + name for name in self.files]
+        self.stamps = self.Stamps()
+        self.size = sum([stamp[1] for stamp in self.stamps])
+        self.newest = max([stamp[2] for stamp in self.stamps])
+        if 0 <= time.time() - self.newest < 2:
+            self.stamps.append(None)            # whole seconds: this one may bring another change
+
+    def Failure(self, error, place):
+        name = self.files[place >> 16]
+        line = place & 0xFFFF
+        try:
+            text = "\n    " + ("\n" + self.Read(name)).split("\n")[line].strip()[:160]
+        except (OSError, ValueError, IndexError):
+            text = ""
+        kind = "NameError" if isinstance(error, NameError) else type(error).__name__
+        return TemplateError("%s%s, line %d: %s: %s%s" % (
+            self.path, name, line, kind, getattr(error, "msg", error), text))
+
+    def Run(self, values, write, tell):
+        """Writes the page; yields when there is a block."""
         args = self.defaults
         if values:
             args = [values.get(name, default) for name, default in zip(self.names, args)]
-        pieces = self.generator(args, cache.escape, _IsTrue, self._Include, values, cache)
-        block = self._Block(pieces)
-        return (block,) if len(block) < _BLOCK else self._Blocks(pieces, block)
-
-    def _Blocks(self, pieces, block):
-        yield block
-        while len(block) >= _BLOCK:
-            block = self._Block(pieces)
-            yield block
-
-    def _Block(self, pieces):
-        block = io.StringIO()
-        write = block.write
-        room = _BLOCK
         try:
-            for piece in pieces:
-                write(piece)
-                room -= len(piece)          # in characters; MicroPython's write counts bytes
-                if room <= 0:
-                    break
+            yield from self.generator(args, self.texts, write, tell, _BLOCK, self.pages._Escape, _IsTrue,
+                                      self, values)
         except (TemplateError, MemoryError):
             raise
         except Exception as error:
-            raise self.Failure(error)
-        return block.getvalue()
+            raise self.Failure(error, self.places[_FailedLine(error, self.file) - 1])
 
-    def Failure(self, error, file=None):
-        return _Failure(error, self.root, self.files, self.places[_FailedLine(error, file) - 1], self.text)
+    def Render(self, values):
+        """The blocks of the page, of which the first is made at once; a tuple if it is the only one."""
+        stream = _NewBuffer()
+        pieces = self.Run(values, stream.write, stream.tell)
+        block, isLast = self.Block(pieces, stream)
+        return (block,) if isLast else self.Blocks(block, pieces, stream)
 
-    def _Include(self, origin, name, readers, values, cache):
+    def Blocks(self, block, pieces, stream):
+        isLast = False
+        while not isLast:
+            yield block
+            block, isLast = self.Block(pieces, stream)
+        yield block
+
+    def Block(self, pieces, stream):
+        isLast = next(pieces, True)
+        size = stream.tell()
+        stream.seek(0)
+        block = stream.read(size)
+        stream.seek(0)
+        return block, isLast
+
+    def Include(self, origin, name, readers, values, write, tell):
         values = dict(values or ())
         values["depth__"] = depth = values.get("depth__", 0) + 1
         if depth > _DEPTH:
@@ -578,119 +536,122 @@ class _Page:
                 values[key] = read()
             except NameError:
                 pass
-        return cache.Get(self.root, _Resolve(name, origin)).Render(values, cache)
-
-
-def _Compile(root, name, text, isFile):
-    compiled = _Compiler(root, name, text)
-    page = _Page(root, None, compiled.names, compiled.places, compiled.files, not isFile and text)
-    space = {"__name__": "page__"}
-    try:
-        exec(compile("\n".join(compiled.code), root + name, "exec"), space)
-    except SyntaxError as error:
-        raise page.Failure(error, root + name)
-    page.generator = space["page__"]
-    return page
+        return self.pages._Get(None, self.source, self.prefix, _Resolve(name, origin)).Run(values, write, tell)
 
 
 # ==============================================================================
-# 5  CACHE
+# 4  PAGES
 # ==============================================================================
 # A page is kept until one of its files changes, or until there are too many and it was not asked for the longest. The
 # dict is replaced, never changed: a worker thread may look at the same time.
 
-def _Precompiled(root, name):
-    """The page of the module www_pyhtml.index, which may be frozen; not one that is older than its sources."""
-    module = "%s_pyhtml.%s" % (("/" + root).split("/")[-2], name.rpartition(".")[0].replace("/", "__"))
-    try:
-        __import__(module)
-    except ImportError:
-        return None
-    module = sys.modules.pop(module)
-    page = _Page(root, module.page__, module.Names, module.Places, module.Files)
-    if page.files[0] == name and not (0, 0) < _Stamp(getattr(module, "__file__", "")) < max(page.Stamps()):
-        return page
+def _Locate(source, path):
+    """The path of a file, as a program knows it -> source, prefix and name: below webPath, or from elsewhere."""
+    root = getattr(source, "root", "")
+    for start in ("", os.getcwd().rstrip("/") + "/" if root else "/"):
+        if (start + path).startswith(root + "/"):
+            return source, "/", (start + path)[len(root) + 1:]
+    return _Split(path)
 
 
-class _Cache:
-    clock = 0
+def _Split(path):
+    name = path.rpartition("/")[2]
+    return _Files, path[:len(path) - len(name)], name
+
+
+class _Pages:
+    _clock = 0
 
     def __init__(self, escape):
-        self.escape = escape
-        self.pages = {}
+        self._escape = escape
+        self._pages = {}
 
-    def Get(self, root, name):
-        """The page; OSError if there is neither a module nor a file."""
-        page = self.pages.get(root + name)
-        if not page or page.root != root or page.stamps != page.Stamps():
-            page = _Precompiled(root, name) or _Compile(root, name, _Read(root + name), True)
-            self._Keep(page)
-        self.clock += 1
-        page.used = self.clock
+    def _Escape(self, value):
+        """HTML text; what has __html__() is markup already."""
+        if type(value) is not str:
+            if type(value) is int:
+                return _INT % value
+            html = getattr(value, "__html__", None)
+            if html:
+                return html()
+            value = str(value)
+        # Most values have none of the five, and to look is cheaper than to call.
+        if "&" in value or '"' in value or "'" in value or ">" in value or "<" in value:
+            return self._escape(value)
+        return value
+
+    def _Render(self, server, path, values):
+        """The blocks of the page; OSError if there is neither a module nor a file."""
+        return self._Get(path, server._source).Render(values)
+
+    def _Get(self, path, source, prefix=None, name=None):
+        key = (source, prefix, name) if name else path
+        page = self._pages.get(key)
+        if not page or page.stamps != page.Stamps():
+            if not name:
+                source, prefix, name = _Locate(source, path)
+            page = _Page(self, source, prefix, name)
+            if not page.Import():
+                page.Compile()
+            self._Keep(key, page)
+        self._clock += 1
+        page.used = self._clock
         return page
 
-    def _Keep(self, page):
-        pages = dict(self.pages)
-        pages[page.root + page.files[0]] = page
-        page.used = self.clock + 1
+    def _Keep(self, key, page):
+        pages = dict(self._pages)
+        pages[key] = page
+        page.used = self._clock + 1
         while len(pages) > MaxPages or len(pages) > 1 and sum([page.size for page in pages.values()]) > MaxBytes:
-            _, name = min([(page.used, name) for name, page in pages.items()])
-            del pages[name]
-        self.pages = pages
-
-    def Render(self, server, filePath, values):
-        root = server._source.root + "/"
-        if not filePath.startswith(root):
-            folder, slash, _ = filePath.rpartition("/")
-            root = folder + slash
-        return self.Get(root, filePath[len(root):]).Render(values, self)
+            del pages[min([(page.used, key) for key, page in pages.items()])[1]]
+        self._pages = pages
 
 
 # ==============================================================================
-# 6  TEMPLATE
+# 5  TEMPLATE
 # ==============================================================================
 # The class of the old server: a template from a text. It escapes only if it is told how to.
 
-class MicroWebTemplate:
+class MicroWebTemplate(_Pages):
     Markup = Markup
-    _page = None
 
     def __init__(self, code, escapeStrFunc=None, filepath=""):
-        self._code = code
-        self._filepath = filepath or "template"
-        self._escapeStrFunc = escapeStrFunc
-
-    def _Compiled(self):
-        if not self._page:
-            folder, slash, name = self._filepath.rpartition("/")
-            self._page = _Compile(folder + slash, name, self._code, False)
-        return self._page
-
-    def Validate(self, pyGlobalVars=None, pyLocalVars=None):
-        """The text of the error, or None."""
-        try:
-            self._Compiled()
-        except TemplateError as error:
-            return str(error)
-
-    def Execute(self, pyGlobalVars=None, pyLocalVars=None):
-        """The page as str; raises TemplateError."""
-        values = dict(pyGlobalVars or ())
-        values.update(pyLocalVars or ())
-        return "".join(self._Compiled().Render(values, _Cache(self._Escape)))
+        super().__init__(escapeStrFunc)
+        self._page = _Page(self, *_Split(filepath or "template"), code)
 
     def _Escape(self, value):
         html = getattr(value, "__html__", None)
         if html:
             return html()
         value = str(value)
-        return self._escapeStrFunc(value) if self._escapeStrFunc else value
+        return self._escape(value) if self._escape else value
+
+    def Validate(self, pyGlobalVars=None, pyLocalVars=None):
+        """The text of the error, or None."""
+        try:
+            if not self._page.generator:
+                self._page.Compile()
+        except TemplateError as error:
+            return str(error)
+
+    def Execute(self, pyGlobalVars=None, pyLocalVars=None):
+        """The page as str; raises TemplateError."""
+        if not self._page.generator:
+            self._page.Compile()
+        values = dict(pyGlobalVars or ())
+        values.update(pyLocalVars or ())
+        return "".join([block if type(block) is str else str(block, "utf-8") for block in self._page.Render(values)])
 
 
 # ==============================================================================
-# 7  SERVER
+# 6  SERVER
 # ==============================================================================
-# render(server, filePath, vars) -> an iterable of blocks: a tuple if that is the whole page, for its length is known.
+# render(server, path, vars) -> an iterable of blocks: a tuple if that is the whole page, for its length is known. A
+# package of precompiled pages knows which there are: so a page needs no file.
 
 def Attach(server):
-    server.Renderers[".pyhtml"] = _Cache(_Escape).Render
+    server.Renderers[".pyhtml"] = _Pages(server.HTMLEscape)._Render
+    try:
+        server._pages = __import__(_Page(None, server._source, "/", "").Package()).Pages
+    except ImportError:
+        pass

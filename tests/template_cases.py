@@ -91,6 +91,8 @@ CASES = {
                              "{'d': {'k': 'v'}}", "ABC3vnone3"),
     "conditional": ("{{ 'a' if x else 'b' }}{{ not x }}{{ x and 'z' }}", "{'x': 0}", "bTrue0"),
     "f-strings": ("{{ f'{x}-{y + 1}' }}", "{'x': 1, 'y': 2}", "1-3"),
+    "f-strings with quotes": ("{{ raw f'<a href=\"{x}\">#{y}' }}{{ '\"' + z }}", "{'x': 1, 'y': 2, 'z': 'z'}",
+                              '<a href="1">#2&quot;z'),
     "names behind strings": ("{{ 'it\\'s' + a }}{{ \"a\\\\\" + b }}{{ '\\\\' 'b' + c }}{{ '' + d }}{{ \"'\" + e }}"
                              "{{ r'\\d' + f }}{{ '''q'' ''' + g }}{{ f\"{h}k\" + i }}",
                              "{c: c.upper() for c in 'abcdefghi'}", "it&apos;sAa\\B\\bCD&apos;E\\dFq&apos;&apos; GHkI"),

@@ -16,27 +16,39 @@ import os, sys
 import microWebTemplate as t
 
 class Source:
-    root = "www"
+    root = os.getcwd() + "/www"
+
+    def Stat(self, path):
+        return t._Files.Stat(self.root + path)
+
+    def Open(self, path):
+        return open(self.root + path, "rb")
 
 class Server:
     Renderers = {}
     _source = Source()
 
-count = 0
-compile_ = t._Compile
+    def HTMLEscape(text):
+        return text.replace("<", "&lt;")
 
-def Count(*args):
+count = 0
+compile_ = t._Page.Compile
+
+def Count(page):
     global count
     count += 1
-    return compile_(*args)
+    return compile_(page)
 
-t._Compile = Count
-t.Attach(Server)
-cache = t._Cache(t._Escape)
-Server.Renderers[".pyhtml"] = cache.Render
+t._Page.Compile = Count
+cache = t._Pages(Server.HTMLEscape)
+
+def Blocks(path, values):
+    blocks = cache._Render(Server, path, values)
+    texts = (block if isinstance(block, str) else block.decode() for block in blocks)
+    return tuple(texts) if isinstance(blocks, tuple) else texts
 
 def Render(page, **values):
-    return "".join(cache.Render(Server, "www/" + page, values))
+    return "".join(Blocks("www/" + page, values))
 
 def Compiled():
     global count
@@ -130,7 +142,7 @@ Age()
 for name in "abcabcaad":
     assert Render(name + ".pyhtml") == name
 assert Compiled() == 4
-assert len(cache.pages) == 3
+assert len(cache._pages) == 3
 Render("a.pyhtml"), Render("c.pyhtml"), Render("d.pyhtml")
 assert Compiled() == 0
 Render("b.pyhtml")
@@ -149,11 +161,11 @@ Write("big.pyhtml", "x" * 5000)
 Age()
 for name in "abab":
     Render(name + ".pyhtml")
-assert Compiled() == 2 and len(cache.pages) == 2
+assert Compiled() == 2 and len(cache._pages) == 2
 Render("c.pyhtml")
-assert len(cache.pages) == 2
+assert len(cache._pages) == 2
 assert Render("big.pyhtml") == "x" * 5000
-assert len(cache.pages) == 1
+assert len(cache._pages) == 1
 Compiled()
 Render("big.pyhtml")
 assert Compiled() == 0
@@ -172,8 +184,8 @@ Write("a.pyhtml", '''{{ py }}
     return len(seen)
   last = None
 {{ end }}{{ for i in range(300) }}{{ See(i) }}:{{ x }}:{{ last }} ''' + "." * 100 + '''{{ end }}''')
-first = cache.Render(Server, "www/a.pyhtml", {"x": "A"})
-second = cache.Render(Server, "www/a.pyhtml", {"x": "B"})
+first = Blocks("www/a.pyhtml", {"x": "A"})
+second = Blocks("www/a.pyhtml", {"x": "B"})
 assert type(first) is not tuple
 texts = ["", ""]
 streams = [iter(first), iter(second)]
@@ -209,8 +221,8 @@ for name, text in (("a", "{{ include 'su' + 'b/b' }}"), ("x", "outer"), ("sub/x"
         file.write(text)
 Age()
 for _ in range(2):
-    assert "".join(cache.Render(Server, "other/a.pyhtml", {})) == "outer"
-    assert "".join(cache.Render(Server, "other/sub/b.pyhtml", {})) == "inner"
+    assert "".join(Blocks("other/a.pyhtml", {})) == "outer"
+    assert "".join(Blocks("other/sub/b.pyhtml", {})) == "inner"
 """)
 
 
@@ -219,14 +231,14 @@ def test_what_a_renderer_gives(do):
     do("""
 Write("short.pyhtml", "{{ x }}")
 Write("long.pyhtml", "{{ for i in rows }}" + "." * 500 + "{{ end }}")
-assert cache.Render(Server, "www/short.pyhtml", {"x": 1}) == ("1",)
-assert cache.Render(Server, "www/short.pyhtml", {"x": ""}) == ("",)
+assert Blocks("www/short.pyhtml", {"x": 1}) == ("1",)
+assert Blocks("www/short.pyhtml", {"x": ""}) == ("",)
 pulled = []
 def Rows():
     for i in range(1000):
         pulled.append(i)
         yield i
-blocks = cache.Render(Server, "www/long.pyhtml", {"rows": Rows()})
+blocks = Blocks("www/long.pyhtml", {"rows": Rows()})
 assert 0 < len(pulled) < 300, len(pulled)
 assert sum([len(block) for block in blocks]) == 500 * 1000
 """)
@@ -245,7 +257,7 @@ def test_errors_before_the_first_block_come_from_the_call(do):
     do("""
 Write("a.pyhtml", "{{ nope }}")
 try:
-    cache.Render(Server, "www/a.pyhtml", {})
+    Blocks("www/a.pyhtml", {})
     raise AssertionError
 except t.TemplateError:
     pass
@@ -263,7 +275,8 @@ def test_precompiled(do):
     (do.folder / "www" / "sub" / "dyn.pyhtml").write_text("dyn")
     done = _CompileTool(do.folder, "www", *(["--mpy"] if do.runtime == "micropython" else []))
     assert done.returncode == 0, done.stderr
-    assert sorted(path.stem for path in (do.folder / "www_pyhtml").iterdir()) == ["index", "sub__dyn", "sub__part"]
+    assert sorted(path.stem for path in (do.folder / "www_pyhtml").iterdir()) == [
+        "__init__", "index", "sub__dyn", "sub__part"]
     program = """
 sys.path.insert(0, "")
 good = Render("index.pyhtml", x=2, name="dyn")
@@ -273,7 +286,7 @@ assert not [name for name in sys.modules if name.startswith("www_pyhtml.")]
 try:
     Render("index.pyhtml", x=0, name="dyn")
 except t.TemplateError as error:
-    assert str(error).startswith("www/index.pyhtml, line 2: ZeroDivisionError"), str(error)
+    assert "/www/index.pyhtml, line 2: ZeroDivisionError" in str(error), str(error)
 assert Compiled() == 0
 """
     do(program, (do.folder, harness.SRC))
@@ -344,11 +357,12 @@ def test_ten_thousand_rows_in_a_small_heap(tmp_path):
     out = harness.RunProgram("micropython", """
 import gc
 import microWebTemplate as t
-class Source:
-    root = "www"
 class Server:
     Renderers = {}
-    _source = Source()
+    class _source(t._Files):
+        root = "/nowhere"
+    def HTMLEscape(text):
+        return text.replace("<", "&lt;").replace(">", "&gt;")
 t.Attach(Server)
 def Rows(n):
     for i in range(n):

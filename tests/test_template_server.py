@@ -1,5 +1,8 @@
 """Pages through the whole server: index pages, handlers, FlashMessage, streaming, and errors that tell nothing."""
 
+import shutil
+import subprocess
+import sys
 import threading
 
 import h11
@@ -132,3 +135,78 @@ def test_an_error_in_the_middle_breaks_the_answer_off(server):
         with pytest.raises((AssertionError, h11.RemoteProtocolError, ConnectionError)):
             client.ReadResponse()
     assert harness.Fetch(server.port, "/sub/").body == b"partown"
+
+
+SITE = """
+import sys
+sys.path.insert(0, "")
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+class Site:
+    # A webPath without a root: what it has is in a dict.
+    def Stat(self, path):
+        return (False, len(FILES[path]), 0) if path in FILES else (True, 0, 0) if path == "/" else None
+
+    def Open(self, path):
+        import io
+        return io.BytesIO(FILES[path])
+
+FILES = {"/index.pyhtml": b"in{{ include sub/part }}", "/sub/part.pyhtml": b"part{{ 6 // n }}",
+         "/plain.pyhtml": b"plain {{ 6 * 7 }}"}
+
+@MicroWebSrv.route("/handler/<n>")
+def Handler(httpClient, httpResponse, routeArgs):
+    httpResponse.WriteResponsePyHTMLFile("%s", vars=routeArgs)
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=%s)
+mws.Debug = True
+mws.Start(threaded=False)
+"""
+
+
+def test_a_site_without_a_folder(serve):
+    """webPath may be any object with Stat and Open: pages, what they include, and their errors."""
+    server = serve(SITE % ("index.pyhtml", "Site()"))
+    assert harness.Fetch(server.port, "/plain.pyhtml").body == b"plain 42"
+    assert harness.Fetch(server.port, "/handler/3").body == b"inpart2"
+    assert harness.Fetch(server.port, "/nothing.pyhtml").status == 404
+    server.ExpectError(r"/sub/part\.pyhtml, line 1: NameError")
+    server.ExpectError("Error: ")
+    assert harness.Fetch(server.port, "/").status == 500
+
+
+def test_the_debug_flag_shows_the_excerpt(serve):
+    server = serve(SITE % ("index.pyhtml", "Site()"))
+    server.ExpectError("ZeroDivisionError")
+    answer = harness.Fetch(server.port, "/handler/0")
+    assert answer.status == 500
+    for part in (b"/sub/part.pyhtml, line 1: ZeroDivisionError", b"part{{ 6 // n }}"):
+        assert part in answer.body
+
+
+def test_pages_that_are_only_precompiled(serve, tmp_path):
+    """No file is there: the modules answer as a static path, as an index page and for a handler."""
+    for name, text in (("index", "in{{ include sub/part }}"), ("sub/part", "part"), ("sub/index", "sub {{ n }}")):
+        path = tmp_path / "www" / (name + ".pyhtml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    tool = harness.ROOT / "tools" / "compile_templates.py"
+    subprocess.run([sys.executable, tool, "www"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    shutil.rmtree(tmp_path / "www")
+    server = serve(SITE % ("www/sub/index.pyhtml", "'www'"))
+    for path in ("/", "/index.pyhtml"):
+        assert harness.Fetch(server.port, path).body == b"inpart"
+    assert harness.Fetch(server.port, "/sub/part.pyhtml").body == b"part"
+    assert harness.Fetch(server.port, "/handler/5").body == b"sub 5"
+    assert harness.Fetch(server.port, "/nothing.pyhtml").status == 404
+
+
+def test_a_handler_and_the_visitor_see_one_folder(serve, tmp_path):
+    """A page below webPath has webPath as its root, also where a handler knows it by a relative path."""
+    (tmp_path / "www" / "sub").mkdir(parents=True)
+    (tmp_path / "www" / "sub" / "page.pyhtml").write_text("{{ include ../part }}{{ include /part }}")
+    (tmp_path / "www" / "part.pyhtml").write_text("part")
+    server = serve(SITE % ("www/sub/page.pyhtml", "'www'"))
+    assert harness.Fetch(server.port, "/handler/1").body == b"partpart"
+    assert harness.Fetch(server.port, "/sub/page.pyhtml").body == b"partpart"

@@ -44,23 +44,20 @@ class Recorder(ws._Protocol):
     def _OnMessage(self, kind, payload):
         self.log.append((kind, payload))
 
-    def _SendFrame(self, head, payload):
-        Same(head, bytes((0x8a, len(payload))), "head of a pong")
-        self.log.append((9, payload))
+    def _SendFrame(self, frame):
+        Same(frame[:2], bytes((0x8a, len(frame) - 2)), "head of a pong")
+        self.log.append((9, frame[2:]))
 
-    def _OnClose(self, code, reason):
-        self.log.append((8, code, reason))
-        self._held = 4
+    def _SendClose(self, code, reason=None):
+        if not self._isClosed:                          # the first reason counts
+            self.log.append(("refuse", code))
+        self._isClosed = True
 
-    def _Fail(self, code):
-        self.log.append(("fail", code))
+    def _End(self, code, reason=None):
+        """A reason, though it be empty, is the client's."""
+        self.log.append(("fail", code) if reason is None else (8, code, reason))
         self._held = 4
         return 0
-
-    def _Refuse(self, code):
-        if not self._isDeaf:                            # the first reason counts
-            self.log.append(("refuse", code))
-        self._isDeaf = True
 
 
 class Codec:
@@ -279,7 +276,6 @@ def CheckHeld():
     protocol = Recorder()
     data = Text("a") + Text("b") + Frame(0x01, b"c")
     protocol._held = 1
-    protocol._fast = 0
     protocol.Received(data[:9])
     protocol.Received(data[9:])
     Same(protocol.log, [], "held")
@@ -366,8 +362,8 @@ def CheckMasks():
 
 def CheckOurFrames():
     for size, head in ((0, b"\x81\x00"), (125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff"),
-                       (65536, b"\x81\x7f\0\0\0\0\0\x01\0\0"), (1 << 33, b"\x81\x7f\0\0\0\x02\0\0\0\0")):
-        Same(ws._FrameHead(0x81, size), head, "head for %d" % size)
+                       (65536, b"\x81\x7f\0\0\0\0\0\x01\0\0")):
+        Same(ws._Frame(0x81, b"x" * size), head + b"x" * size, "frame of %d" % size)
     Same(ws._CloseFrame(1000, ""), b"\x88\x02\x03\xe8", "close")
     Same(ws._CloseFrame(1005, ""), b"\x88\x00", "close without a code")
     Same(ws._CloseFrame(4000, "\u00e9"), b"\x88\x04\x0f\xa0\xc3\xa9", "close with a reason")
@@ -414,8 +410,7 @@ def CheckHandshake():
     for name, changes, allowed, status in HANDSHAKES:
         fields = dict(REQUEST)
         fields.update(changes)
-        args = [fields.get(key) for key in ("sec-websocket-version", "sec-websocket-key", "origin", "host")]
-        Same(ws._Refusal(*args, allowed), status, name)
+        Same(ws._Refusal(fields, allowed), status, name)
 
 
 def CheckSwitchHead():
@@ -432,7 +427,7 @@ def CheckSubprotocols():
     for offered, spoken, chosen in ((None, ("a",), None), ("a", (), None), ("a, b", ("b",), "b"),
                                     ("a,b", ["b", "a"], "b"),
                                     ("ab", ("a",), None), ("A", ("a",), None), ("a , c", ("x", "c"), "c")):
-        Same(ws._Choose(offered, spoken), chosen, "%r of %r" % (offered, spoken))
+        Same(ws._Choose({"sec-websocket-protocol": offered}, spoken), chosen, "%r of %r" % (offered, spoken))
 
 
 # ----------------------------------------------------------------------------- the MicroWebSocket, with no socket below
@@ -482,18 +477,18 @@ class FakeServer:
     def __init__(self):
         self.Upgraders = {}
         self.isOnEngine = self.isRunning = True
-        self.calls = []
+        self._calls = []
         self.tasks = []
         self.errors = []
+        self._engine = self
         ws.Attach(self)
-        self.WebSocketExtensions = {}
 
     def _OnEngine(self):
         return self.isOnEngine
 
     def _CallSoon(self, func, *args):
         if self.isRunning:
-            self.calls.append((func, args))
+            self._calls.append((func, args))
         return self.isRunning
 
     def _Spawn(self, coro):
@@ -515,7 +510,7 @@ class FakeServer:
                 task.send(None)
             except StopIteration:
                 self.tasks.remove(task)
-        calls, self.calls = self.calls, []
+        calls, self._calls = self._calls, []
         for func, args in calls:
             func(*args)
 
@@ -553,7 +548,7 @@ def Open(accept=None, server=None, early=b"", path="/"):
     server._webSockets.add(webSocket)
     if early:
         webSocket.Received(early)
-    webSocket._Open((accept or Accept, "client", None))
+    webSocket._Open((accept or Accept, "client"))
     return server, link, webSocket, log
 
 
@@ -601,7 +596,7 @@ def CheckAcceptCallback():
 def CheckClosing():
     server, link, webSocket, log = Open()
     webSocket.Received(Frame(0x88, b"\x03\xe9away"))
-    Same((link.Take(), link.state, webSocket.IsClosed(), log), (b"\x88\x02\x03\xe9", "closed", True, []), "their close")
+    Same((link.Take(), link.state, webSocket.IsClosed(), log), (b"\x88\x06\x03\xe9away", "closed", True, []), "their close")
     Same(webSocket.SendText("late"), False, "send after close")
     webSocket.Received(Text("late"))
     webSocket.Lost()
@@ -834,14 +829,12 @@ def CheckOtherThreads():
     server.Broadcast("all")
     webSocket.Close(4000)
     Same((link.Take(), webSocket.IsClosed(), webSocket.SendText("b")), (b"", True, False), "before the engine ran")
-    assert server._crossing > 0
     server.isOnEngine = True
     server.Step()
     Same(link.Take(), b"\x81\x01a\x82\x03old\x81\x03all\x88\x02\x0f\xa0", "after it ran")
-    Same(server._crossing, 0, "nothing is on its way")
     server, link, webSocket, log = Open()
     server.isOnEngine = server.isRunning = False
-    Same((webSocket.SendText("a"), server.Broadcast("b"), server._crossing), (False, None, 0), "after its end")
+    Same((webSocket.SendText("a"), server.Broadcast("b")), (False, None), "after its end")
 
 
 def CheckBroadcast():
@@ -938,15 +931,14 @@ def CheckUpgrade():
 
 
 def CheckExtension():
-    """The table of extensions: what a codec packs has RSV1, what it leaves alone has not."""
+    """An extension: what a codec packs has RSV1, what it leaves alone has not."""
     class Reverse(Codec):
         def Deflate(self, data):
             return bytes(reversed(data)) if len(data) > 1 else None
 
     server = FakeServer()
     server.AcceptWebSocketCallback = lambda webSocket, client: None
-    table = server.WebSocketExtensions
-    table["reverse"] = lambda offer, server: ("reverse", Reverse()) if offer == "x" else (None, None)
+    server._negotiate = lambda offer, server: ("reverse", Reverse()) if offer == "x" else (None, None)
     assert b"Extensions" not in Upgrade(server, sec_websocket_extensions="y").head
     assert b"Extensions" not in Upgrade(server).head
     client = Upgrade(server, sec_websocket_extensions="x")
@@ -1015,15 +1007,11 @@ def CheckNegotiation():
     """The first offer that can be kept is taken."""
     server = FakeServer()
     wd.Attach(server)
-    Same(list(server.WebSocketExtensions), [P], "the table")
-    negotiate = server.WebSocketExtensions[P]
+    negotiate = server._negotiate
     Same(negotiate("foo, bar; x=1", server), (None, None), "nothing for us")
     Same(negotiate(P + "; unheard_of", server), (None, None), "nothing we know")
     answer, codec = negotiate(P + "; unheard_of, " + P + "; server_max_window_bits=9; client_max_window_bits", server)
     assert "server_max_window_bits=9" in answer and "client_max_window_bits=" in answer, answer
-    server = FakeServer()
-    del server.WebSocketExtensions
-    wd.Attach(server)                                   # no microWebSocket beside it: nothing to do
 
 
 SENSORS = b"temperature: 21.5, humidity: 40; " * 30

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
@@ -32,16 +32,24 @@ MODULE = """\
 Names = {names!r}
 Places = {places!r}
 Files = {files!r}
+Texts = {texts!r}
 """
 
 
-def AddHead(compiler: Any) -> None:
-    """MicroPython has names of ASCII only, and each word that may be a name becomes one: those of strings too."""
-    compiler.names = [name for name in compiler.names if name.isascii()]
-    microWebTemplate._Compiler._AddHead(compiler)
+class Compiler(microWebTemplate._Compiler):  # type: ignore[misc]
+    names: dict[str, int]
+
+    def Compile(self, name: str) -> str:
+        self.page.code = super().Compile(name)
+        return self.page.code  # type: ignore[no-any-return]
+
+    def Names(self) -> list[str]:
+        """MicroPython has names of ASCII only, and each word that may be a name becomes one: those of strings too."""
+        self.names = {name: 1 for name in self.names if name.isascii()}
+        return super().Names()  # type: ignore[no-any-return]
 
 
-Compiler: Any = type("Compiler", (microWebTemplate._Compiler,), {"_AddHead": AddHead})
+microWebTemplate._Compiler = Compiler
 
 
 def ModuleName(name: str) -> str:
@@ -51,10 +59,10 @@ def ModuleName(name: str) -> str:
 
 def ModuleSource(root: Path, name: str) -> str:
     """The module of the page `name` below root; raises microWebTemplate.TemplateError."""
-    folder = root.as_posix() + "/"
-    compiled = Compiler(folder, name, microWebTemplate._Read(folder + name))
-    return MODULE.format(name=name, code="\n".join(compiled.code), names=tuple(compiled.names),
-                         places=(0, 0, *compiled.places), files=tuple(compiled.files))
+    page = microWebTemplate._Page(None, microWebTemplate._Files, root.as_posix() + "/", name)
+    page.Compile()
+    return MODULE.format(name=name, code=page.code, names=tuple(page.names), places=(0, 0, *page.places),
+                         files=tuple(page.files), texts=tuple(page.texts))
 
 
 def Modules(root: Path) -> dict[str, str]:
@@ -69,6 +77,14 @@ def Modules(root: Path) -> dict[str, str]:
             raise ValueError("%s and %s would both be the module %s" % (modules[module], name, module))
         modules[module] = name
     return modules
+
+
+def PackageSource(names: Iterable[str]) -> str:
+    """The package's own module: which paths are pages, for a site whose files stay on the desk."""
+    pages = {"/" + name: "/" + name for name in names}
+    pages.update({page[:-len("index.pyhtml")]: page for page in pages.values() if page.endswith("/index.pyhtml")})
+    return "# Made by tools/compile_templates.py.\n\nPages = {\n%s}\n" % "".join(
+        "    %r: %r,\n" % pair for pair in sorted(pages.items()))
 
 
 def Precompile(path: Path) -> None:
@@ -90,6 +106,7 @@ def Main(args: list[str] | None = None) -> int:
     try:
         modules = Modules(root)
         sources = {module: ModuleSource(root, name) for module, name in modules.items()}
+        sources["__init__"] = PackageSource(modules.values())
         package.mkdir(parents=True, exist_ok=True)
         for old in [*package.glob("*.py"), *package.glob("*.mpy")]:
             old.unlink()

@@ -1,4 +1,5 @@
-# The floor of an interpreter: an asyncio responder that parses nothing and always says the same: floor.py PORT
+# The floor of an interpreter, an asyncio responder that parses nothing and always says the same:
+# floor.py PORT FOLDER [asyncio]
 import asyncio
 import sys
 
@@ -53,7 +54,7 @@ else:
         print("READY", port, flush=True)
         await server.serve_forever()
 
-if sys.implementation.name != "micropython":
+if sys.implementation.name != "micropython" and sys.argv[-1] != "asyncio":
     try:
         import uvloop
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

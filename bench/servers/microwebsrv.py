@@ -1,7 +1,9 @@
-# The programs of bench_http.py on MicroWebSrv: microwebsrv.py PORT WWW
+# MicroWebSrv, on both runtimes: microwebsrv.py PORT FOLDER
 import sys
 
 from microWebSrv import MicroWebSrv
+
+PORT, WWW = int(sys.argv[1]), sys.argv[2] + "/www"
 
 
 @MicroWebSrv.route("/hello")
@@ -14,9 +16,10 @@ def Edit(httpClient, httpResponse, routeArgs):
     httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "%d %s" % (routeArgs["id"], routeArgs["path"]))
 
 
-@MicroWebSrv.route("/json")
+@MicroWebSrv.route("/json", "POST")
 def Json(httpClient, httpResponse):
-    httpResponse.WriteResponseJSONOk({"message": "Hello, World!", "values": [1, 2, 3], "ok": True})
+    obj = httpClient.ReadRequestContentAsJSON()
+    httpResponse.WriteResponseJSONOk({"hello": obj["name"], "sum": sum(obj["values"])})
 
 
 @MicroWebSrv.route("/form", "POST")
@@ -26,6 +29,19 @@ def Form(httpClient, httpResponse):
                                  "%s %s %s" % (form["firstname"], form["lastname"], form["note"]))
 
 
-mws = MicroWebSrv(port=int(sys.argv[1]), bindIP="127.0.0.1", webPath=sys.argv[2])
-print("READY", sys.argv[1], **({} if sys.implementation.name == "micropython" else {"flush": True}))
+@MicroWebSrv.route("/template")
+def Template(httpClient, httpResponse):
+    httpResponse.WriteResponsePyHTMLFile(WWW + "/template.pyhtml")
+
+
+def OnAccept(webSocket, httpClient):
+    webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg)
+    webSocket.RecvBinaryCallback = lambda webSocket, data: webSocket.SendBinary(data)
+
+
+mws = MicroWebSrv(port=PORT, bindIP="127.0.0.1", webPath=WWW)
+mws.MaxWebSocketRecvLen = 1 << 16
+mws.WebSocketThreaded = False
+mws.AcceptWebSocketCallback = OnAccept
+print("READY", PORT, **({} if sys.implementation.name == "micropython" else {"flush": True}))
 mws.Start(threaded=False)

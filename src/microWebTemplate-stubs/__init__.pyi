@@ -14,10 +14,9 @@ class TemplateError(Exception):
     `str()` is "file, line N: Kind: what", and on a second line that line of the template.
     """
 
-class Markup:
+class Markup(str):
     """Text that is HTML already: `{{ Markup("<b>") }}` writes it as it is."""
 
-    def __init__(self, text: object) -> None: ...
     def __html__(self) -> str: ...
 
 class MicroWebTemplate:
@@ -51,9 +50,10 @@ class MicroWebTemplate:
         """The rendered text; the variables of pyLocalVars hide those of pyGlobalVars. Raises TemplateError."""
 
 def Attach(server: Any) -> None:
-    """Plug into a server: `server.Renderers[".pyhtml"]` is then a render(server, filePath, vars).
+    """Plug into a server: `server.Renderers[".pyhtml"]` is then a render(server, path, vars).
 
-    It returns the blocks of the page: a tuple if that is all of it, else an iterator.
+    It returns the blocks of the page, str or bytes: a tuple if that is all of it, else an iterator. OSError if there is
+    no such page. And `server._pages` is what the package of precompiled pages says that there is: {path: page}.
     """
 
 def const(value: int) -> int: ...

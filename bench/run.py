@@ -1,0 +1,341 @@
+#!/usr/bin/env python3
+"""Every peer and us, interleaved in one run: CPU time of the server for each request, and what else one asks.
+
+    python3 bench/run.py                      a try: both runtimes, 32 connections (WebSocket 50)
+    python3 bench/run.py --full               what the README shows: 1, 32 and 200 connections, longer, more rounds
+    python3 bench/run.py --runtime cpython --peers floor,microwebsrv,falcon --works hello,json --connections 32
+
+Each round asks each server in turn; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so
+that what disturbs one round disturbs both sides of it. CPU time is that of the process and its children, from /proc (so
+Linux only). The client, client.c, is compiled first; it checks each answer to its last byte. The peers of
+bench/requirements.txt are installed into .venv-bench when they are asked for. The figures are written to
+bench/results/DATE-RUNTIME.json, of which bench/report.py makes the table and the plot.
+"""
+import argparse
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import urllib.request
+
+sys.dont_write_bytecode = True
+from peers import FLOOR, HERE, OURS, PEERS, RUNTIMES, SRC, VENV, FindMicroPython, Server  # noqa: E402
+from works import WORKS, MakeFolder  # noqa: E402
+
+RESULTS = HERE / "results"
+CLIENT_SEC = 60             # nothing is worth waiting longer for
+WS_CONNECTIONS = 50
+WARM_SEC = 0.15
+LATE_SEC = 3                # a server whose clients wait so long beyond their time gets no more rounds of that cell
+# Its archive is made for MicroPython's own installer: pip finds it and says where it is, but can't install it.
+UTEMPLATE = "utemplate==1.4.1"
+
+
+# -- what must be there ----------------------------------------------------------------------------------------------
+
+def SitePackages():
+    return next(VENV.glob("lib/python*/site-packages"))
+
+
+def MakeVenv():
+    """.venv-bench with the peers, made again when the requirements change."""
+    requirements = HERE / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes() + UTEMPLATE.encode()).hexdigest()
+    stamp = VENV / "requirements.sha256"
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    print("making %s" % VENV.name, flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+    (VENV / ".gitignore").write_text("*\n")
+    python = str(VENV / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "-qq", "-r", str(requirements)], check=True)
+    FetchUtemplate(python)
+    target = VENV / "micropython"
+    for module in {module for peer in PEERS.values() for module in peer.modules} - {"utemplate"}:
+        shutil.copytree(SitePackages() / module, target / module, ignore=shutil.ignore_patterns("__pycache__", "*.pyi"))
+    stamp.write_text(digest)
+
+
+def FetchUtemplate(python):
+    with tempfile.TemporaryDirectory() as folder:
+        said = subprocess.run([python, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "-d", folder,
+                               UTEMPLATE], capture_output=True, text=True)
+        found = re.search(r"(?:https?|file)://\S+/utemplate-[\d.]+\.tar\.gz", said.stdout + said.stderr)
+        if not found:
+            sys.exit("pip does not find %s\n%s" % (UTEMPLATE, said.stderr))
+        archive = pathlib.Path(folder) / "utemplate.tar.gz"
+        with urllib.request.urlopen(found[0], timeout=60) as answer:
+            archive.write_bytes(answer.read())
+        with tarfile.open(archive) as tar:
+            for member in tar.getmembers():
+                name = re.search(r"utemplate/\w+\.py$", member.name)
+                if name and member.isfile():
+                    path = VENV / "micropython" / name[0]
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(tar.extractfile(member).read())
+
+
+def MakeClient(folder):
+    path = pathlib.Path(folder) / "client"
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", str(path), str(HERE / "client.c")], check=True)
+    return path
+
+
+# -- one measurement -------------------------------------------------------------------------------------------------
+
+class Client:
+    """client.c as Python sees it: one server, one work."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, pathlib.Path(folder)
+
+    def Arguments(self, work):
+        """The request and the bodies, as files."""
+        files = {"%s.request" % work.name: work.request}
+        files.update(("%s.%d" % (work.name, n), body) for n, body in enumerate(work.answers))
+        for name, content in files.items():
+            (self.folder / name).write_bytes(content)
+        return [work.mode + (",squash" if work.squash else ""), *(str(self.folder / name) for name in files)]
+
+    def Run(self, port, work, connections, seconds, clock):
+        """-> the client's figures, with the server's CPU time by clock()."""
+        command = [str(self.program), str(port), str(connections), str(seconds), *self.Arguments(work)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            watchdog = threading.Timer(CLIENT_SEC, process.kill)
+            watchdog.start()
+            try:
+                if process.stdout.readline() != b"READY\n":
+                    raise RuntimeError("the client did not start")
+                before = clock()
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+                if not line:
+                    raise RuntimeError("the client ended without figures")
+                return {**json.loads(line), "cpuSec": clock() - before}
+            finally:
+                process.stdin.close()
+                process.wait()
+                watchdog.cancel()
+
+
+# -- the rounds ------------------------------------------------------------------------------------------------------
+
+class Bench:
+    """All servers of a runtime, and the cells of the table as they come."""
+
+    def __init__(self, runtime, options, folder):
+        self.runtime, self.options, self.folder = runtime, options, pathlib.Path(folder)
+        self.client = Client(MakeClient(folder), folder)
+        self.servers = []
+        self.cells = []
+        self.missing = {}
+
+    def Run(self):
+        try:
+            self.Start()
+            for name in self.options.works:
+                work = WORKS[name]
+                self.missing[name] = {s.peer.name: s.peer.Cannot(work) for s in self.servers if s.peer.Cannot(work)}
+                for connections in [WS_CONNECTIONS] if work.isWebSocket else self.options.connections:
+                    self.Cell(work, connections)
+        finally:
+            for server in self.servers:
+                server.Stop()
+
+    def Start(self):
+        for name in self.options.peers:
+            if self.runtime in PEERS[name].runtimes:
+                self.servers.append(Server(PEERS[name], self.runtime, self.options, self.folder))
+                self.servers[-1].Pause()
+
+    def Cell(self, work, connections):
+        """One work with one number of connections, for all servers in turns."""
+        servers = [server for server in self.servers if not server.peer.Cannot(work)]
+        for server in servers:
+            self.Measure(server, work, connections, WARM_SEC)
+        rounds = self.options.rounds if connections in (32, WS_CONNECTIONS) else min(3, self.options.rounds)
+        rows = {server.peer.name: [] for server in servers}
+        for n in range(rounds):
+            for server in servers[n % len(servers):] + servers[:n % len(servers)]:
+                row = rows[server.peer.name]
+                late = sum(run["tookSec"] - self.options.seconds for run in row if run)
+                row.append(self.Measure(server, work, connections, self.options.seconds) if late < LATE_SEC else None)
+        cells = [Summary(work, connections, name, rows) for name in rows]
+        self.cells += cells
+        PrintCells(self.runtime, work, connections, cells, self.missing[work.name])
+
+    def Measure(self, server, work, connections, seconds):
+        asked = work
+        if server.peer.name.startswith(FLOOR) and work.name != "close":
+            asked = WORKS["hello"]      # it has one answer for everything
+        begin = time.monotonic()
+        server.Resume()
+        try:
+            figures = self.client.Run(server.port, asked, connections, seconds, server.Cpu)
+        finally:
+            server.Pause()
+        figures["tookSec"] = time.monotonic() - begin
+        figures["cpuUs"] = figures["cpuSec"] / figures["requests"] * 1e6 if figures["requests"] else None
+        return figures
+
+
+def Median(values):
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def Ratio(rows, name, to):
+    """The median of the ratios within each round."""
+    pairs = [(a["cpuUs"], b["cpuUs"]) for a, b in zip(rows[name], rows.get(to, ())) if a and b]
+    return Median(a / b if a and b else None for a, b in pairs)
+
+
+def Summary(work, connections, name, rows):
+    runs = [run for run in rows[name] if run]
+    return {
+        "work": work.name, "connections": connections, "server": name,
+        "cpuUs": Median(run["cpuUs"] for run in runs), "floor": Ratio(rows, name, FLOOR),
+        "ours": Ratio(rows, name, OURS), "perSec": Median(run["requests"] / run["seconds"] for run in runs),
+        "p50Ms": Median(run["p50Us"] / 1e3 for run in runs), "p99Ms": Median(run["p99Us"] / 1e3 for run in runs),
+        "maxMs": max(run["maxUs"] for run in runs) / 1e3, "requests": sum(run["requests"] for run in runs),
+        "errors": sum(run["errors"] for run in runs), "stuck": sum(run["stuck"] for run in runs),
+        "reconnects": sum(run["reconnects"] for run in runs),
+        "kinds": {kind: sum(run["kinds"][kind] for run in runs) for kind in runs[0]["kinds"]},
+        "rounds": [run["cpuUs"] for run in runs],
+    }
+
+
+# -- what is shown ---------------------------------------------------------------------------------------------------
+
+def Number(value, digits=1):
+    return "-" if value is None else "%.*f" % (digits, value)
+
+
+def PrintCells(runtime, work, connections, cells, missing):
+    print("\n%s, %s, %d connection%s" % (runtime, work.title, connections, "s"[:connections > 1]))
+    print("  %-15s %9s %8s %8s %9s %9s %9s %7s %6s  %s" % (
+        "", "CPU us", "x floor", "x ours", "per s", "p50 ms", "p99 ms", "errors", "stuck", ""))
+    for cell in sorted(cells, key=lambda cell: cell["cpuUs"] or float("inf")):
+        note = "closes" if cell["reconnects"] > cell["requests"] // 2 else ""
+        print("  %-15s %9s %8s %8s %9s %9s %9s %7d %6d  %s" % (
+            cell["server"], Number(cell["cpuUs"]), Number(cell["floor"], 2), Number(cell["ours"], 2),
+            Number(cell["perSec"], 0), Number(cell["p50Ms"], 2), Number(cell["p99Ms"], 2), cell["errors"],
+            cell["stuck"], note))
+    for name, why in missing.items():
+        print("  %-15s %s" % (name, why))
+    sys.stdout.flush()
+
+
+def RuntimeVersion(runtime, options):
+    code = "import sys; print(sys.version)"
+    command = options.python if runtime == "cpython" else options.micropython
+    return subprocess.check_output([command, "-c", code], text=True).strip()
+
+
+def Versions(runtime, peers):
+    """-> {package: version} of what ran."""
+    path = [str(SitePackages())] if VENV.exists() else None
+    found = {"microwebsrv": re.search(r'__version__ = "(.*?)"', (SRC / "microWebSrv.py").read_text())[1]}
+    for name in peers:
+        for package in PEERS[name].packages if runtime in PEERS[name].runtimes else ():
+            if package == "utemplate":
+                found[package] = UTEMPLATE.split("==")[1]
+                continue
+            known = next(iter(importlib.metadata.distributions(name=package, **({"path": path} if path else {}))), None)
+            found[package] = known.version if known else "?"
+    return found
+
+
+def Machine():
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return {"cpu": model[1] if model else platform.machine(), "cores": os.cpu_count(),
+            "system": "%s %s" % (platform.system(), ".".join(platform.release().split(".")[:2]))}
+
+
+def Save(bench, options, took):
+    date = datetime.date.today().isoformat()
+    options.results.mkdir(parents=True, exist_ok=True)
+    path = options.results / ("%s-%s.json" % (date, bench.runtime))
+    figures = {
+        "date": date, "runtime": bench.runtime, "version": RuntimeVersion(bench.runtime, options),
+        "machine": Machine(), "versions": Versions(bench.runtime, options.peers), "tookSec": round(took),
+        "options": {"seconds": options.seconds, "rounds": options.rounds, "connections": options.connections},
+        "missing": bench.missing,
+    }
+    cells = ",\n  ".join(json.dumps(Rounded(cell)) for cell in bench.cells)
+    text = json.dumps(figures, indent=1)
+    path.write_text('%s,\n "cells": [\n  %s\n ]\n}\n' % (text[:-2], cells))
+    print("\n%s" % os.path.relpath(path))
+
+
+def Rounded(value):
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: Rounded(item) for key, item in value.items()}
+    return [Rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def Names(known):
+    def Read(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError("no %s; there are: %s" % (name, ", ".join(known)))
+        return names
+    return Read
+
+
+def Options(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runtime", type=Names(RUNTIMES), default=list(RUNTIMES))
+    parser.add_argument("--peers", type=Names(PEERS), default=list(PEERS))
+    parser.add_argument("--works", type=Names(WORKS), default=list(WORKS))
+    parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=None)
+    parser.add_argument("--seconds", type=float, help="of each measurement")
+    parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 3 elsewhere")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--python", help="instead of .venv-bench's")
+    parser.add_argument("--micropython", help="instead of .venv-bench's")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    options.seconds = options.seconds or (0.3 if options.full else 0.2)
+    options.rounds = options.rounds or (5 if options.full else 3)
+    options.connections = options.connections or ([1, 32, 200] if options.full else [32])
+    return options
+
+
+def Main(arguments=None):
+    options = Options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # by way of `finally`: the servers are stopped
+    if not options.python and any(PEERS[name].packages for name in options.peers):
+        MakeVenv()
+    beside = VENV / "bin" / "python"
+    options.python = options.python or (str(beside) if beside.exists() else sys.executable)
+    for runtime in options.runtime:
+        if runtime == "micropython":
+            options.micropython = options.micropython or FindMicroPython()
+        begin = datetime.datetime.now()
+        with tempfile.TemporaryDirectory() as folder:
+            MakeFolder(pathlib.Path(folder))
+            bench = Bench(runtime, options, folder)
+            bench.Run()
+        Save(bench, options, (datetime.datetime.now() - begin).total_seconds())
+
+
+if __name__ == "__main__":
+    Main()

@@ -1,0 +1,194 @@
+"""The benchmark's client finds what is wrong, and a small run makes figures and a table on both runtimes."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import harness
+
+BENCH = harness.ROOT / "bench"
+SECONDS = "0.1"
+REQUEST = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+BODY = b"Hello, World!"
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
+UPGRADED = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+
+
+class Says:
+    """A server that answers whatever it is asked with the same bytes; a connection's first answer can be another."""
+
+    def __init__(self, answer, closes=False, first=None):
+        self.answer, self.closes, self.first = answer, closes, first
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.sockets, self.threads = [], []
+        self.Thread(self.Accept)
+
+    def Thread(self, target, *args):
+        self.threads.append(threading.Thread(target=target, args=args))
+        self.threads[-1].start()
+
+    def Accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:             # the test has ended
+                return
+            self.sockets.append(sock)
+            self.Thread(self.Answer, sock)
+
+    def Answer(self, sock):
+        answers = [self.first] if self.first else []
+        try:
+            while sock.recv(65536):
+                sock.sendall(answers.pop() if answers else self.answer)
+                if self.closes:
+                    break
+        except OSError:
+            pass                        # the client left
+        sock.close()
+
+    def Close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.threads[0].join()
+        for sock in self.sockets:
+            if sock.fileno() >= 0:
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
+        self.listener.close()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Run the client on a server that is there -> its figures."""
+    folder = tmp_path_factory.mktemp("client")
+    program = folder / "client"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    subprocess.run([harness.FindTool("gcc"), "-O1", *warnings, "-o", program, BENCH / "client.c"], check=True)
+
+    def Run(port, mode="keep", request=REQUEST, bodies=(BODY,), connections=2):
+        (folder / "request").write_bytes(request)
+        files = []
+        for n, body in enumerate(bodies):
+            files.append(folder / str(n))
+            files[-1].write_bytes(body)
+        command = [program, port, connections, SECONDS, mode, folder / "request", *files]
+        said = subprocess.run([str(part) for part in command], input="\n", capture_output=True, text=True,
+                              timeout=harness.DEADLINE_SEC * 2)
+        assert said.returncode == 0, said
+        ready, figures = said.stdout.splitlines()
+        assert ready == "READY"
+        return json.loads(figures)
+    return Run
+
+
+@pytest.fixture
+def says():
+    servers = []
+
+    def Make(*args, **kwargs):
+        servers.append(Says(*args, **kwargs))
+        return servers[-1].port
+
+    yield Make
+    for server in servers:
+        server.Close()
+
+
+@pytest.mark.parametrize("answer, closes", [
+    (GOOD, False),
+    (b"HTTP/1.1 200 OK\r\ncontent-length:13\r\nConnection: close\r\n\r\n" + BODY, True),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n8\r\n, World!\r\n0\r\n\r\n", False),
+    (b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + BODY, True),
+])
+def test_good_answers(client, says, answer, closes):
+    figures = client(says(answer, closes))
+    assert figures["errors"] == 0 and figures["requests"] > 0, figures
+    assert (figures["reconnects"] > 0) == closes
+    assert figures["p50Us"] <= figures["p99Us"] <= figures["maxUs"]
+
+
+@pytest.mark.parametrize("answer, closes, kind", [
+    (GOOD.replace(b"200 OK", b"404 Not Found"), False, "status"),
+    (b"HTTP/2 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY, False, "status"),
+    (GOOD.replace(b"World", b"Wold!"), False, "body"),
+    (GOOD.replace(b"13", b"12"), False, "body"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHello", False, "body"),
+    (GOOD + GOOD, False, "body"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n", False, "body"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nD\r\n" + BODY + b"??0\r\n\r\n", False, "body"),
+    (GOOD[:-1], True, "closed"),
+    (b"HTTP/1.0 200 OK\r\n\r\n" + BODY[:-1], True, "body"),
+])
+def test_wrong_answers(client, says, answer, closes, kind):
+    figures = client(says(answer, closes))
+    assert figures["requests"] == 0 and figures["kinds"][kind] > 0, figures
+    assert figures["errors"] == sum(figures["kinds"].values()) == figures["kinds"][kind], figures
+
+
+def test_an_answer_that_never_comes(client, says):
+    """The client asks for it before it measures, and again: it waits five seconds each time, and says so."""
+    figures = client(says(GOOD[:-1], first=GOOD), connections=1)
+    assert figures["requests"] == 0 and figures["stuck"] >= 1 and figures["kinds"]["timeout"] >= 1, figures
+
+
+def test_answers_may_differ_where_that_is_said(client, says):
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"b": 2, "a":  1}'
+    bodies = (b'{"a":1,"b":2}', b'{"b":2,"a":1}')
+    assert client(says(answer), "keep,squash", bodies=bodies)["errors"] == 0
+    assert client(says(answer), "keep", bodies=bodies)["kinds"]["body"] > 0
+    assert client(says(answer), "keep,squash", bodies=bodies[:1])["kinds"]["body"] > 0
+
+
+@pytest.mark.parametrize("frame, errors", [
+    (b"\x81\x05Hello", None),
+    (b"\x82\x05Hello", "body"),
+    (b"\x81\x05Hallo", "body"),
+    (b"\x81\x06Hello!", "body"),
+])
+def test_echoes(client, says, frame, errors):
+    figures = client(says(frame, first=UPGRADED), "websocket", b"Hello", ())
+    assert (figures["requests"] > 0) == (errors is None), figures
+    assert errors is None and not figures["errors"] or figures["kinds"][errors] > 0, figures
+
+
+def test_no_upgrade(client, says):
+    wrong = UPGRADED.replace(b"s3p", b"S3p")
+    assert client(says(b"\x81\x05Hello", first=wrong), "websocket", b"Hello", ())["kinds"]["body"] > 0
+    assert client(says(GOOD), "websocket", b"Hello", ())["kinds"]["status"] > 0
+
+
+def test_a_run_on_both_runtimes(tmp_path):
+    """Ours and the floor, every kind of work: figures, the table, and no answer that is wrong."""
+    works = ("hello", "close", "args", "json", "form", "115kb", "template", "ws4k")
+    command = [sys.executable, BENCH / "run.py", "--peers", "floor,microwebsrv", "--works", ",".join(works),
+               "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", sys.executable,
+               "--micropython", harness.FindMicroPython(), "--results", tmp_path]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC * 3)
+    assert said.returncode == 0, said.stdout + said.stderr
+    stuck = 0
+    for runtime in ("micropython", "cpython"):
+        assert "%s, hello, 2 connections" % runtime in said.stdout
+        figures = json.loads(next(tmp_path.glob("*-%s.json" % runtime)).read_text())
+        cells = {(cell["work"], cell["server"]): cell for cell in figures["cells"]}
+        assert sorted(work for work, server in cells if server == "microwebsrv") == sorted(works)
+        for (work, server), cell in cells.items():
+            assert cell["errors"] == 0 and cell["requests"] > 0, cell
+            stuck += cell["stuck"]              # a busy machine may take more than a second; then the table says so
+            assert cell["cpuUs"] > 0 and (cell["floor"] is None) == work.startswith("ws"), cell
+            assert server != "floor" or cell["floor"] == 1, cell
+    report = subprocess.run([sys.executable, str(BENCH / "report.py"), "--no-plot", "--results", str(tmp_path)],
+                            capture_output=True, text=True, timeout=harness.DEADLINE_SEC)
+    assert report.returncode == 0, report.stderr
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "## MicroPython" in text and "## CPython" in text
+    for title in ("hello, closing", "route with two args", "template page", "WebSocket, 4 KB"):
+        assert "| %s | " % title in text
+    assert (text.count("No errors, and nobody waited longer than a second.") == 2) == (stuck == 0)

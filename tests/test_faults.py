@@ -1,0 +1,525 @@
+"""What fails underneath: the server goes on, the client can see that its answer is not whole, and the log says it.
+
+docs/reliability.md has the table of faults; each of its rows names a test, here or in another file.
+"""
+
+import errno
+import re
+import select
+import socket
+import time
+
+import h11
+import pytest
+
+import harness
+from harness import Fetch, RawClient
+from http_tools import MP, Chunked, Get, Post
+
+RELIABILITY = harness.ROOT / "docs" / "reliability.md"
+
+PROGRAM = """
+import sys
+if sys.implementation.name != "micropython":
+    sys.modules["uvloop"] = None            # its calls are made in C, where no fault can be put in
+import fault_sockets
+import microWebSrv as core
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+fault_sockets.Install(core)
+
+def Hello(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "hello")
+
+def Echo(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, httpClient.ReadRequestContent())
+
+async def AsyncEcho(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, await httpClient.ReadRequestContent())
+
+def Stream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(("%05d," % number * 200 for number in range(100)), "text/plain")
+
+def Accept(webSocket, httpClient):
+    webSocket.RecvTextCallback = lambda webSocket, text: webSocket.SendText(text)
+
+class File:
+    # A file of which the reading fails at some place, or which closes with an error.
+    def __init__(self, fails):
+        self.left, self.at = fails, 0
+
+    def read(self, size):
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(5, "injected")
+        self.at += size
+        return b"f" * size
+
+    def readinto(self, buffer):
+        piece = self.read(len(buffer))
+        buffer[:] = piece
+        return len(piece)
+
+    def seek(self, at):
+        pass
+
+    def close(self):
+        print("CLOSED FILE")
+
+class Www:
+    root = "/nowhere"
+
+    def Stat(self, path):
+        if path in ("/first.bin", "/second.bin", "/vanishes.bin"):
+            return False, 1 << 20, 1
+        return (False, 200000, 1) if path == "/fine.bin" else None
+
+    def Open(self, path):
+        if path == "/vanishes.bin":
+            raise OSError(2, "gone between stat() and open()")
+        return File({"/first.bin": 0, "/second.bin": 1, "/fine.bin": 1000}[path])
+
+mws = MicroWebSrv([("/hello", "GET", Hello), ("/echo", "POST", Echo), ("/async", "POST", AsyncEcho), ("/stream", "GET", Stream)],
+                  Port(), "127.0.0.1", Www())
+mws.AddRoute("/thread", "GET", Hello, threaded=True)
+mws.AcceptWebSocketCallback = Accept
+mws.ErrorCallback = lambda text, error: print("LOG %s|%r" % (text, error))
+# SETTINGS
+mws.Start()
+for line in sys.stdin:
+    exec(line)
+mws.Stop()
+"""
+
+
+@pytest.fixture
+def faulty(serve, modulePath):
+    def Serve(settings=""):
+        return serve(PROGRAM.replace("# SETTINGS", settings), modulePath=(*modulePath, MP))
+    return Serve
+
+
+def Plan(server, *args):
+    server.Tell("fault_sockets.Fail(*%r); print('PLANNED')" % (args,))
+    server.WaitLine("PLANNED")
+
+
+def Left(server):
+    """How many of the planned failures have not happened."""
+    server.Tell("print('LEFT', fault_sockets.plan.left)")
+    return int(server.WaitLine(r"LEFT (\d+)").group(1))
+
+
+def Seen(server, pattern):
+    """Wait until it has printed this, before or behind what was waited for already."""
+    server._mark = 0
+    return server.WaitLine(pattern)
+
+
+# -- send and recv, at every call
+
+CONTENT = bytes(range(256)) * 20
+STREAM = b"".join(b"%05d," % number * 200 for number in range(100))
+EXCHANGES = [(Post("/echo", CONTENT), CONTENT), (Get("/hello"), b"hello"), (Chunked("/async", [CONTENT] * 3), CONTENT * 3),
+             (Get("/fine.bin"), b"f" * 200000), (Get("/stream"), STREAM), (Get("/hello"), b"hello")]
+FAULTS = (errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.EIO, errno.ENOBUFS, errno.EHOSTUNREACH)
+
+
+def _Converse(port):
+    """All exchanges in turn on one connection; -> how many answers came whole, each of them right."""
+    whole = 0
+    with RawClient(port) as client:
+        try:
+            for request, content in EXCHANGES:
+                half = len(request) // 2
+                client.Send(request[:half])
+                client.Send(request[half:])
+                response = client.ReadResponse()
+                assert (response.status, response.body) == (200, content)
+                whole += 1
+        except (h11.RemoteProtocolError, ConnectionError):      # cut, and seen to be
+            pass
+        except AssertionError as error:
+            assert "no complete response: ConnectionClosed" in str(error), error
+    return whole
+
+
+@pytest.mark.parametrize("kind", ("send", "recv"))
+def test_every_send_and_recv_may_fail(faulty, kind):
+    server = faulty()
+    at = 0
+    while True:
+        at += 1
+        Plan(server, kind, at, FAULTS[at % len(FAULTS)])
+        whole = _Converse(server.port)
+        left = Left(server)
+        Plan(server, None, 0, 0)
+        if left:
+            break
+        # A recv behind the last request reads the client's goodbye: nobody misses anything.
+        assert whole < len(EXCHANGES) or kind == "recv", "send %d failed and the client has not seen it" % at
+        assert Fetch(server.port, "/hello").text == "hello"
+        assert at < 300
+    assert whole == len(EXCHANGES) and at > len(EXCHANGES)
+    server.Tell("print('LINKS', len(mws._links))")
+    assert int(server.WaitLine(r"LINKS (\d+)").group(1)) <= 1
+
+
+HANDSHAKE = harness.RequestBytes("GET", "/ws", (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+                                                ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")))
+
+
+@pytest.mark.parametrize("kind", ("send", "recv"))
+def test_every_send_and_recv_of_a_websocket_may_fail(faulty, kind):
+    server = faulty()
+    for at in range(1, 6):
+        Plan(server, kind, at, FAULTS[at % len(FAULTS)])
+        with RawClient(server.port) as client:
+            client.Send(HANDSHAKE)
+            for _ in range(4):
+                try:
+                    client.Send(b"\x81\x85\0\0\0\0hello")
+                    if not client.Receive(1):
+                        break
+                except ConnectionError:
+                    break
+        Plan(server, None, 0, 0)
+        assert Fetch(server.port, "/hello").text == "hello"
+    server.Tell("print('LEFT', len(mws._webSockets))")
+    assert int(server.WaitLine(r"LEFT (\d+)").group(1)) <= 1
+
+
+# -- accept
+
+@pytest.mark.parametrize("code", (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ECONNABORTED), ids=errno.errorcode.get)
+def test_accept_may_fail(faulty, runtime, code):
+    server = faulty()
+    with RawClient(server.port) as idle:
+        idle.Send(Get("/hello"))
+        assert idle.ReadResponse().text == "hello"
+        Plan(server, "accept", 1, code, 2)
+        assert Fetch(server.port, "/hello").text == "hello"
+    if runtime != "cpython-fast":
+        server.WaitLine(r"LOG accept\|.*%d" % code)
+        assert server.stdout.count("LOG accept") == 1, "once for a row of failures"
+    elif code != errno.ECONNABORTED:            # asyncio has its own log
+        server.ExpectError("injected")
+        assert "system resource" in server.stderr
+    assert Left(server) == 0
+
+
+def test_the_listening_socket_dies(serve, modulePath):
+    """The network has gone and come back: it listens again, on the same port."""
+    server = serve(PROGRAM.replace('sys.modules["uvloop"] = None', "pass"), modulePath=(*modulePath, MP))
+    assert Fetch(server.port, "/hello").text == "hello"
+    server.Tell("fault_sockets.KillListeners(); print('KILLED')")
+    server.WaitLine("KILLED")
+    answer = b""
+    until = time.monotonic() + harness.DEADLINE_SEC
+    while time.monotonic() < until:             # refused, or reset in the old one's queue: it comes again
+        try:
+            with RawClient(server.port) as client:
+                client.Send(Get("/hello", "Connection: close"))
+                answer = client.ReadToEnd()
+        except ConnectionError:
+            time.sleep(0.05)                    # the pace of the client, not a time of the server
+        if answer:
+            break
+    assert answer.endswith(b"hello")
+    Seen(server, r"LOG accept\|")
+
+
+# -- files
+
+def test_a_file_vanishes_before_it_is_opened(faulty):
+    assert Fetch(faulty().port, "/vanishes.bin").status == 404
+
+
+def test_the_first_read_of_a_file_fails(faulty):
+    server = faulty()
+    assert Fetch(server.port, "/first.bin").status == 500
+    server.WaitLine(r"LOG GET /first.bin\|OSError")
+    Seen(server, "CLOSED FILE")
+
+
+def test_a_later_read_of_a_file_fails(faulty):
+    server = faulty()
+    data = harness.RawExchange(server.port, Get("/second.bin"))
+    assert b"\r\nContent-Length: 1048576\r\n" in data and len(data) < 1048576
+    server.WaitLine(r"LOG the answer broke off\|OSError")
+    Seen(server, "CLOSED FILE")
+    assert Fetch(server.port, "/hello").text == "hello"
+
+
+# -- threads
+
+NO_THREADS = """
+def Refuse(*args, **kwargs):
+    raise RuntimeError("can't start new thread") if core.sys.implementation.name != "micropython" else OSError(11)
+
+def Refusing():
+    if core.sys.implementation.name == "micropython":
+        class Threads:
+            start_new_thread = staticmethod(Refuse)
+            def __getattr__(self, name):
+                return getattr(sys.modules["_thread"] if "_thread" in sys.modules else __import__("_thread"), name)
+        core._thread = Threads()
+    else:
+        import threading
+        threading.Thread.start = Refuse
+"""
+
+
+def test_no_thread_for_a_handler_or_a_websocket(faulty):
+    """They run on the engine instead."""
+    server = faulty(NO_THREADS)
+    server.Tell("Refusing(); print('REFUSING')")
+    server.WaitLine("REFUSING")
+    assert Fetch(server.port, "/thread").text == "hello"
+    server.WaitLine(r"LOG no thread could be started\|(RuntimeError|OSError)")
+    with RawClient(server.port) as client:
+        client.Send(HANDSHAKE)
+        client.ReadUntil(b"\r\n\r\n")
+        client.Send(b"\x81\x85\0\0\0\0hello")
+        assert client.ReadExactly(7) == b"\x81\x05hello"
+    Seen(server, "LOG no thread could be started")
+
+
+def test_no_thread_for_the_server(serve, modulePath):
+    """Start() serves in the thread that called it."""
+    program = PROGRAM.replace("# SETTINGS", NO_THREADS + "\nRefusing()")
+    server = serve(program, modulePath=(*modulePath, MP))
+    assert Fetch(server.port, "/hello").text == "hello"
+    Seen(server, "LOG no thread could be started")
+
+
+# -- memory
+
+SQUEEZE = """
+import asyncio
+import gc
+import socket
+import sys
+import microWebSrv as core
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+ballast = [None]             # a chain: a list would need a larger place to grow
+bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+bell.setblocking(False)
+bellPort = int(sys.argv[2])
+bell.bind(socket.getaddrinfo("127.0.0.1", bellPort)[0][-1])
+
+def Squeeze(httpClient, httpResponse, args):
+    # The answer leaves when the handler has returned; until the bell rings there is no more room than this.
+    httpResponse.WriteResponseOk(None, "text/plain", None, "squeezed")
+    gc.collect()
+    for size in (4096, 512, 64, 32):
+        while gc.mem_free() > args["free"] + size:
+            try:
+                ballast[0] = ballast[0], bytearray(size)
+            except MemoryError:
+                break
+
+def Rung():
+    while True:
+        yield asyncio.core._io_queue.queue_read(bell)
+        try:
+            bell.recv(8)
+        except MemoryError:
+            pass
+        ballast[0] = None
+        gc.collect()
+
+def Hello(httpClient, httpResponse):
+    httpResponse.WriteResponseOk({"X-Some": "header"}, "text/plain", None, "hello")
+
+def Echo(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, httpClient.ReadRequestContent())
+
+async def AsyncEcho(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, await httpClient.ReadRequestContent())
+
+def Stream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(("%05d," % number * 20 for number in range(20)), "text/plain")
+
+def Accept(webSocket, httpClient):
+    webSocket.RecvTextCallback = lambda webSocket, text: webSocket.SendText(text)
+
+def OnError(text, error):
+    print("LOG", text, type(error))
+
+async def Main():
+    asyncio.create_task(Rung())
+    await mws.Serve()
+
+mws = MicroWebSrv([("/squeeze/<free>", "GET", Squeeze), ("/hello", "GET", Hello), ("/echo", "POST", Echo), ("/async", "POST", AsyncEcho),
+                   ("/stream", "GET", Stream)], Port(), "127.0.0.1", "www")
+mws.AcceptWebSocketCallback = Accept
+mws.WebSocketThreaded = False
+mws.ErrorCallback = OnError
+mws.BufferLen = 2048
+mws.HeadTimeoutSec = mws.BodyTimeoutSec = mws.SendTimeoutSec = mws.KeepAliveTimeoutSec = 2
+asyncio.run(Main())
+"""
+
+
+def _Ring(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
+        bell.sendto(b"!", ("127.0.0.1", port))
+
+
+def _Squeeze(server, bellPort, free):
+    """Requests of all kinds while so many bytes are free; -> the first bytes of each answer."""
+    requests = [Get("/hello"), Post("/echo", b"x" * 1000), Chunked("/async", [b"y" * 300] * 3), Get("/stream"), HANDSHAKE]
+    kept = [RawClient(server.port) for _ in requests]
+    fresh = []
+    try:
+        for client in kept:
+            client.Send(Get("/hello"))
+            assert client.ReadResponse().text == "hello"
+        assert Fetch(server.port, "/squeeze/%d" % free).text == "squeezed"
+        fresh = [RawClient(server.port) for _ in requests]
+        for clients in (kept, fresh):
+            for client, request in zip(clients, requests):
+                client.Send(request)
+        waiting = [client.socket for client in kept + fresh]
+        while waiting:                          # who has no answer when nothing comes any more waits for the bell
+            answered = select.select(waiting, [], [], 0.1)[0]
+            if not answered:
+                break
+            waiting = [sock for sock in waiting if sock not in answered]
+        _Ring(bellPort)
+        answers = []
+        for client in kept + fresh:
+            answers.append(client.Receive()[9:12])
+        return answers
+    finally:
+        for client in kept + fresh:
+            client.Close()
+
+
+@pytest.mark.parametrize("runtime", ("micropython",))
+def test_no_memory_at_any_point_of_a_request(serve, runtime):
+    """What is free falls to nothing in small steps: each request is answered or cut, and when there is room again, the
+    server serves as before, with its clock and its acceptor alive."""
+    bellPort, = harness.FreePorts(1)
+    server = serve(SQUEEZE, args=(bellPort,), options=("-X", "heapsize=1M"))
+    seen = {}
+    for free in (*range(0, 6000, 200), *range(6000, 30000, 1500)):
+        for answer in _Squeeze(server, bellPort, free):
+            assert answer in (b"", b"101", b"200", b"204", b"408", b"500", b"503"), answer
+            seen[answer] = seen.get(answer, 0) + 1
+        assert Fetch(server.port, "/hello").text == "hello", "at %d bytes" % free
+    print("answers", seen)
+    assert seen[b"200"] > 30 and seen[b"500"] > 10, "the room was never too small"
+    with RawClient(server.port) as client:
+        client.Send(b"GET /hel")
+        assert client.ReadResponse().status == 408, "the clock has stopped"
+    for text in re.findall("LOG .*", server.stdout):
+        assert "MemoryError" in text or "OSError" in text, text
+
+
+NO_ROOM = """
+mws.HeadTimeoutSec = 1
+
+def NoRoom(*args):
+    raise MemoryError("injected")
+"""
+
+
+def test_no_memory_for_the_clock(faulty):
+    """The task that looks at the deadlines goes on: who sends half a head still gets his 408."""
+    server = faulty(NO_ROOM + """
+left = [2]
+
+def Once(*args):
+    if left[0]:
+        left[0] -= 1
+        if not left[0]:
+            print("BACK")
+        raise MemoryError("injected")
+    return list(*args)
+
+core.list = Once
+""")
+    server.WaitLine("BACK")
+    with RawClient(server.port) as client:
+        client.Send(b"GET /hel")
+        assert client.ReadResponse().status == 408
+
+
+def test_no_memory_for_the_log(faulty, runtime):
+    """Neither ErrorCallback nor the console has room for what happened: it is not said, but the server goes on."""
+    server = faulty(NO_ROOM + """
+mws.ErrorCallback = core._PrintError = NoRoom
+mws.AddRoute("/raises", "GET", NoRoom)
+""")
+    assert Fetch(server.port, "/raises").status == 500
+    for at in range(3):
+        Plan(server, "accept", 1, errno.ENOBUFS, 2)
+        if runtime == "cpython-fast" and not at:        # asyncio has its own log
+            server.ExpectError("injected")
+        assert Fetch(server.port, "/hello").text == "hello"
+        assert Left(server) == 0
+
+
+# -- the tables of SECURITY.md and docs/reliability.md
+
+def Rows(path, columns):
+    """The rows of all tables with so many columns, without their heads."""
+    rows = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in path.read_text("utf-8").splitlines()
+            if line.startswith("| ")]
+    return [row for row in rows if len(row) == columns and not set(row[0]) <= set("-: ")][0:]
+
+
+class _Platform:
+    platform = "esp8266"
+
+
+RUNTIMES = {1: {"_BOARD": False, "_MICROPYTHON": False, "sys": _Platform}, 2: {"_BOARD": False, "_MICROPYTHON": True, "sys": _Platform},
+            3: {"_BOARD": True, "_MICROPYTHON": True, "sys": _Platform}}
+
+
+def Limits():
+    """name -> the expression of its default, as the sources have it."""
+    found = {}
+    for name in ("microWebSrv.py", "microWebSocket.py"):
+        for line in (harness.SRC / name).read_text("utf-8").splitlines():
+            match = re.match(r" +(?:server\.)?((?:Max|Buffer|Stop|WebSocketPing)\w+|\w+Sec) = (.*?)(?: +#.*)?$", line)
+            if match and match.group(1) not in found:
+                found[match.group(1)] = match.group(2)
+    return found
+
+
+def test_the_limits_of_security_md_are_those_of_the_sources():
+    limits = Limits()
+    rows = {row[0].strip("`"): row for row in Rows(harness.ROOT / "SECURITY.md", 5) if row[0] != "limit"}
+    assert set(rows) == set(limits)
+    for name, row in rows.items():
+        for column, names in RUNTIMES.items():
+            if (name, column) in (("MaxConnections", 1), ("MaxConnections", 2)):
+                names = {**names, "sys": type("sys", (), {"platform": "linux"})}
+            value = str(eval(limits[name], dict(names)))
+            if (name, column) == ("MaxConnections", 3):
+                assert row[column] == "4 to 8" and value == "4"
+            else:
+                assert row[column] == value, (name, column)
+
+
+def test_each_row_of_the_table_of_faults_names_a_test():
+    rows = [row for row in Rows(RELIABILITY, 4) if row[0] != "fault"]
+    assert len(rows) > 30
+    for row in rows:
+        for file, test in re.findall(r"`(test_\w+)::(test_\w+)`", row[3]):
+            text = (harness.ROOT / "tests" / (file + ".py")).read_text("utf-8")
+            assert "\ndef %s(" % test in text, (file, test)
+        assert "`test_" in row[3], row
+
+
+def test_each_mutation_of_the_table_is_one_of_the_tool():
+    text = RELIABILITY.read_text("utf-8")
+    tool = (harness.ROOT / "tools" / "mutate.py").read_text("utf-8")
+    names = re.findall(r'^    \("((?:parser|frames|router|files): [^"]+)"', tool, re.M)
+    assert len(names) == 12 and all("| %s |" % name in text for name in names)
