@@ -418,7 +418,7 @@ def _ReadFraming(fields):
         if _Options(expect) != ["100-continue"]:
             raise _HttpError(417, "unknown expectation")
         fields.expect = True
-    fields.plain = host is not None and codings is None and not fields.close and not expect and not fields.upgrade
+    fields.plain = host is not None and codings is None and not expect and not fields.upgrade
 
 
 def _Options(text):
@@ -694,7 +694,7 @@ class _Connection:
         self.line, self.fields = line, fields
         if fields.plain and line.minor:                 # as most are: what follows is known
             reader = _LengthReader(fields.contentLength) if fields.contentLength else None
-            self.keepAlive = True
+            self.keepAlive = not fields.close
         else:
             reader = _BodyReader(line, fields)
             self.keepAlive = not fields.close and (line.minor > 0 or fields.keepAlive)  # RFC 9112 section 9.3
@@ -1344,8 +1344,10 @@ class _Session(_Connection):
     def Lost(self):
         self.lost = True
         self._state = _CLOSED
-        self._DropSource()
-        self._Wake()
+        if self._source is not None:
+            self._DropSource()
+        if self._event or self._lock:
+            self._Wake()
 
     def IsOnThread(self):
         """A worker thread is calling: what it writes goes to the engine."""
@@ -1587,14 +1589,18 @@ class _Session(_Connection):
     # -- calls to bytes ----------------------------------------------------------
 
     def Quick(self, code, contentType, contentCharset, body):
-        """What Answer() does for most: the connection stays, and all of the content is here."""
+        """What Answer() does for most: there are no conditions, and all of the content is here."""
         server = self.server
-        if self._state != _ANSWER or not server._KeepsAlive() or self.lost or not self.keepAlive:
+        if self._state != _ANSWER or self.lost:
             return self.Answer(code, contentType, contentCharset, b"", body, None, None)
         prefix = server._prefixes.get((code, contentType, contentCharset)) \
             or server._Prefix(code, contentType, contentCharset)
         self.response._code = code
-        self.link.Send(prefix + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        if self.keepAlive and server._KeepsAlive():
+            self.link.Send(prefix + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        else:
+            self.keepAlive = False
+            self.link.Send(prefix + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         self._Complete()
         return True
 

@@ -468,7 +468,7 @@ class _Page:
         self.file = name.replace(".", "/") + ".py"
         self.Set(module.page__)
         stat = _Files.Stat(getattr(module, "__file__", ""))
-        return self.files[0] == self.name and not (stat and stat[2] < self.newest)
+        return self.files[0] == self.name and not (stat and 0 < stat[2] < self.newest)      # in a ROM it is 0
 
     def Set(self, generator):
         self.generator = generator

@@ -108,7 +108,7 @@ def test_site_and_main_go_in(tmp_path):
     (tmp_path / "main.py").write_text("")
     three = Names()
     pages = {"www_pyhtml/" + path.name for path in (frozen / "www_pyhtml").glob("*.py")}
-    assert len(pages) == len(list(DEMO.rglob("*.pyhtml")))
+    assert len(pages) == len(list(DEMO.rglob("*.pyhtml"))) + 1, "and the list of them, __init__"
     assert Names(www=str(frozen)) == three | {"www_site.py"} | pages
     assert Names(www=str(frozen), template=False) == three - {"microWebTemplate.py"} | {"www_site.py"}
     assert Names(main=str(tmp_path)) == three | {"main.py"}

@@ -63,6 +63,9 @@ def Home(httpClient: HttpClient, httpResponse: HttpResponse) -> None:
 
 
 def _Do(*command, **options):
+    """The output of a command that sees what is installed, and not the sources that the tests see."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    options.setdefault("env", env)
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
