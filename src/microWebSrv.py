@@ -625,7 +625,6 @@ _CLOSED = const(3)
 
 _BODILESS = (204, 304)
 _NO_CONTENT = (204, 205, 304)
-_CLOSE_LINE = b"Connection: close\r\n"
 
 
 class _Connection:

@@ -14,7 +14,7 @@ import harness
 # WebAssembly build, 64 the unix port. A connection is one that waits: just opened, kept alive after an answer, or a
 # WebSocket after an echo. heap: serves 200 requests, a file of 10 KB, a template page and WebSocket echoes.
 BUDGET = {
-    "size microWebSrv": 34500,
+    "size microWebSrv": 34550,
     "size microWebSocket": 6350,
     "size microWebTemplate": 8050,
     "size microWebEvents": 2280,
