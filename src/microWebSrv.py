@@ -955,7 +955,7 @@ class _Router:
 
     def Find(self, method, path, segments=None):
         """(route, args), or None. segments: the path's, where it held percent-encoded slashes."""
-        if len(path) > 1 and path[-1] == "/":
+        if len(path) > 1 and path[-1] == "/" and not (segments and segments[-1]):      # an encoded one is no end
             path = path[:-1]
             segments = segments and segments[:-1]
         routes = self._exact.get(path)

@@ -128,14 +128,14 @@ def _CheckRoutes(line):
     for route in routes:
         router.Add(route)
     path, segments = line.path, line.segments
-    if len(path) > 1 and path[-1] == "/":
+    if len(path) > 1 and line.rawPath[-1] == "/":
         path, segments = path[:-1], segments and segments[:-1]
     matching = [route for route in routes if route.Match(path, segments) is not None]
     found = router.Find("GET", line.path, line.segments)
     _Must((found and found[0]) == (matching[0] if matching else None), "the first route", line.path, found)
     if found and found[1] and "x<" not in found[0].url:
         args = found[1]
-        slashes = line.rawPath.count("/") - (line.path[-1] == "/")
+        slashes = line.rawPath.count("/") - (line.rawPath[-1] == "/")
         _Must(len(args) == slashes, "segments", line.rawPath, args)
         _Must(all(args[name] or args[name] == 0 for name in args), "an empty argument", args)
 
