@@ -602,7 +602,13 @@ class MicroWebSocket(_Protocol):
             worker[0].acquire()
             kind, payload = worker[1]
             coro = self._Call(kind, payload)
-            if not self._server._CallSoon(self._Returned, kind, coro):
+            told = None
+            while told is None:
+                try:
+                    told = self._server._CallSoon(self._Returned, kind, coro)
+                except MemoryError:
+                    time.sleep(0.1)
+            if not told:
                 self._worker = None                     # the engine has gone: do the rest here
                 return self._Pump()
 

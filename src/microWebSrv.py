@@ -484,12 +484,13 @@ class _ChunkedReader:
         self._trailerLen = 0
 
     def Read(self, data, pos):
-        parts = []                                      # of many small chunks each would cost an event
+        content = bytearray()                           # of many small chunks: each would cost an event,
         while not self.done:
             if self._state == _CHUNK_DATA:
-                parts.append(data[pos:pos + self.left])
-                pos += len(parts[-1])
-                self.left -= len(parts[-1])
+                piece = data[pos:pos + self.left]
+                pos += len(piece)
+                self.left -= len(piece)
+                content += piece                        # and kept apart 64 bytes of heap
                 if self.left:
                     break
                 self._state = _CHUNK_END
@@ -502,7 +503,7 @@ class _ChunkedReader:
                 break
             self._Line(data[pos:end])
             pos = end + 2
-        return parts[0] if len(parts) == 1 else b"".join(parts), pos
+        return bytes(content), pos
 
     def _Line(self, line):
         if _NOT_VALUE.search(line):
@@ -1172,7 +1173,7 @@ class HttpResponse:
         else:
             lock = _NewLock()
             lock.acquire()
-            if session.server._CallSoon(session.Piece, bytes(data), lock):
+            if session.Do(session.Piece, bytes(data), lock):
                 lock.acquire()
         if session.lost:
             raise OSError(104, "the client is gone")    # programs that write for ever end by this
@@ -1356,14 +1357,14 @@ class _Session(_Connection):
         """func(*args) on the engine; a worker thread waits for what it returns or raises."""
         if not self.IsOnThread():
             return func(*args)
-        result = []
+        result = [None]
         lock = _NewLock()
 
         def Call():
             try:
-                result.append(func(*args))
+                result[0] = func(*args)
             except Exception as error:
-                result.append(error)
+                result[0] = error
             lock.release()
         lock.acquire()
         if not self.server._CallSoon(Call):
@@ -1541,7 +1542,11 @@ class _Session(_Connection):
             handler(*args)
             args[1]._Finish()
         except Exception as error:
-            self.server._CallSoon(self._Failed, args[1], error)
+            while True:
+                try:
+                    return self.server._CallSoon(self._Failed, args[1], error)
+                except MemoryError:
+                    time.sleep(0.1)             # the engine has to hear of it
 
     async def _Await(self, coroutine, response):
         try:
@@ -2148,15 +2153,19 @@ class _Engine:
 
     async def _Watch(self):
         while True:
-            self._RunCalls()                # what was called before there was a flag has set none
-            await self._flag.wait()
+            try:
+                self._RunCalls()            # what was called before there was a flag has set none
+                await self._flag.wait()
+            except Exception:               # no memory, or the socket behind the flag failed
+                await asyncio.sleep(1)
 
     def _RunCalls(self, last=False):
-        with self._lock:
-            calls, self._calls = self._calls, []
-            if last:
+        if last:
+            with self._lock:
                 self.ident = None
-        for func, args in calls:
+        for _ in range(len(self._calls)):
+            with self._lock:
+                func, args = self._calls.pop(0)
             try:
                 func(*args)
             except Exception as error:
@@ -2165,14 +2174,17 @@ class _Engine:
 
 def _PrintError(text, error=None):
     """The default log: one line and the traceback, on stderr or the REPL."""
-    print("MicroWebSrv:", text, file=sys.stderr)
-    if error is None:
-        return
-    if _MICROPYTHON:
-        sys.print_exception(error, sys.stderr)
-    else:
-        import traceback
-        traceback.print_exception(type(error), error, error.__traceback__)
+    try:
+        print("MicroWebSrv:", text, file=sys.stderr)
+        if error is None:
+            return
+        if _MICROPYTHON:
+            sys.print_exception(error, sys.stderr)
+        else:
+            import traceback
+            traceback.print_exception(type(error), error, error.__traceback__)
+    except Exception:
+        pass                                # no memory, no console: there is nobody left to tell
 
 
 _engine = _Engine()
@@ -2364,8 +2376,7 @@ class MicroWebSrv:
     def _PlugIn(self):
         """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
         for name in _OPTIONAL:
-            package = __name__.rpartition(".")[0]
-            full = package + "." + name if package else name
+            full = (__name__.rpartition(".")[0] + "." + name).lstrip(".")
             try:
                 __import__(full)
             except ImportError as error:
@@ -2560,8 +2571,8 @@ class MicroWebSrv:
             if link.endpoint.IsIdle() and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
                 oldest = link
         if oldest:
-            self._Gone(oldest)
             oldest.Abort()
+            self._Gone(oldest)
         return oldest is not None
 
     def _Gone(self, link):
@@ -2579,10 +2590,7 @@ class MicroWebSrv:
         try:
             (self.ErrorCallback or _PrintError)(text, error)
         except Exception as failure:
-            try:
-                _PrintError("ErrorCallback", failure)
-            except Exception:
-                pass                            # no memory, no console: there is nobody left to tell
+            _PrintError("ErrorCallback", failure)
 
     def _LogAccess(self, client, response):
         try:
@@ -2597,19 +2605,13 @@ class MicroWebSrv:
         return self._engine.CallSoon(func, *args)
 
     def _Spawn(self, coroutine):
-        return self._Keep(asyncio.create_task(self._Guard(coroutine)))
+        return self._Keep(asyncio.create_task(coroutine))
 
     def _Keep(self, task):
         if not _MICROPYTHON:                    # asyncio alone would let it be collected
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _Guard(self, coroutine):
-        try:
-            await coroutine
-        except Exception as error:
-            self._LogError("a task failed", error)
 
     def _StartThread(self, func, args, stackSize):
         """False where no thread can be started."""
@@ -2785,9 +2787,7 @@ class _Link:
 
     endpoint = None
     _out = None             # what the socket did not take yet
-    _begun = False
     _closing = False
-    _dead = False
     _drains = None          # the task that does
     _resumed = None         # an Event while reading is paused
 
@@ -2795,6 +2795,7 @@ class _Link:
         self._server = server
         self._sock = sock
         self._address = address
+        self._dead = None       # None before the task's first step, then False; later there may be no memory for a new name
 
     def GetAddr(self):
         address = self._address
@@ -2850,8 +2851,11 @@ class _Link:
                     self._Flush()
                 if not self._out and not self._dead:
                     self.endpoint.Drained()
-        except OSError:
-            self.Abort()
+        except Exception as error:
+            self._drains = None
+            if not isinstance(error, OSError):
+                self._server._LogError("a connection failed", error)
+            return self.Abort()
         self._drains = None
         if self._closing:
             self.Abort()
@@ -2872,11 +2876,11 @@ class _Link:
 
     def Abort(self):
         if not self._dead:
-            self._dead = True
             if self._task is not _CurrentTask():
-                self._task.cancel()
-                if not self._begun:             # a task that is cancelled before its first step takes none
-                    self.Kill()
+                self._task.cancel()             # without memory it raises, and the clock comes back
+                if self._dead is None:          # a task that is cancelled before its first step takes none
+                    return self.Kill()
+            self._dead = True
 
     def Kill(self):
         """Without the loop, which does not run any more."""
@@ -2888,7 +2892,8 @@ class _Link:
         self._task = asyncio.create_task(self._Run())
 
     async def _Run(self):
-        self._begun = isNew = True
+        self._dead = False
+        isNew = True
         server = self._server
         try:
             while not self._dead:
@@ -2946,6 +2951,11 @@ class _Transport:
         failures = 0
         while True:
             try:
+                if failures:
+                    server._Evict()             # too many open files: fewer connections
+                if failures > 5:                # the network has gone and the listener with it
+                    self._listener.close()
+                    self._listener = _Listen(server._port, server._bindIP)
                 await _Knock(self._listener)
                 if len(server._links) >= server.MaxConnections:
                     await self._Room()          # only now: nobody has to go before somebody comes
@@ -2956,18 +2966,7 @@ class _Transport:
                 failures += 1
                 if failures == 1:
                     server._LogError("accept", error)
-                server._Evict()                 # too many open files: fewer connections
-                if failures > 5:
-                    self._Reopen()
-                await asyncio.sleep(0.2)
-
-    def _Reopen(self):
-        """The network has gone and the listener with it."""
-        try:
-            self._listener.close()
-            self._listener = _Listen(self._server._port, self._server._bindIP)
-        except OSError:
-            pass
+                await asyncio.sleep(failures > 1)       # whole seconds take no memory
 
     async def _Room(self):
         """Clients wait in the backlog while every slot is busy with something that ends soon."""
@@ -2985,11 +2984,14 @@ class _Transport:
         except (OSError, AttributeError):
             pass
         link = _Link(self._server, sock, address)
-        if self._server._Admit(link):
-            link.Open()
-        else:
+        try:
+            if self._server._Admit(link):
+                return link.Open()
             _TrySend(sock, _BUSY)
-            sock.close()
+        except MemoryError:
+            link.Kill()
+            raise
+        sock.close()
 
 
 MicroWebSrv._transport = _Transport

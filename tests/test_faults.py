@@ -407,7 +407,7 @@ def test_no_memory_at_any_point_of_a_request(serve, runtime):
     bellPort, = harness.FreePorts(1)
     server = serve(SQUEEZE, args=(bellPort,), options=("-X", "heapsize=1M"))
     seen = {}
-    for free in (*range(0, 6000, 200), *range(6000, 30000, 1500)):
+    for free in (*range(0, 6000, 100), *range(6000, 30000, 1500)):
         for answer in _Squeeze(server, bellPort, free):
             assert answer in (b"", b"101", b"200", b"204", b"408", b"500", b"503"), answer
             seen[answer] = seen.get(answer, 0) + 1
@@ -453,7 +453,7 @@ core.list = Once
 def test_no_memory_for_the_log(faulty, runtime):
     """Neither ErrorCallback nor the console has room for what happened: it is not said, but the server goes on."""
     server = faulty(NO_ROOM + """
-mws.ErrorCallback = core._PrintError = NoRoom
+mws.ErrorCallback = core.print = NoRoom
 mws.AddRoute("/raises", "GET", NoRoom)
 """)
     assert Fetch(server.port, "/raises").status == 500
@@ -463,6 +463,144 @@ mws.AddRoute("/raises", "GET", NoRoom)
             server.ExpectError("injected")
         assert Fetch(server.port, "/hello").text == "hello"
         assert Left(server) == 0
+
+
+PORTABLE = pytest.mark.parametrize("runtime", ("cpython-portable", "micropython"))
+
+FAIL_ONCE = """
+mws.HeadTimeoutSec = mws.KeepAliveTimeoutSec = 1
+left = [0]
+
+def Failing(func, when=lambda *args: True):
+    def Fails(*args):
+        if left[0] and when(*args):
+            left[0] -= 1
+            print("FAILED")
+            raise MemoryError("injected")
+        return func(*args)
+    return Fails
+"""
+
+
+def FailNext(server, times=1):
+    server.Tell("left[0] = %d; print('SET')" % times)
+    server.WaitLine("SET")
+
+
+@PORTABLE
+@pytest.mark.parametrize("place", ("_Link.GetAddr", "_Link.Open", "MicroWebSrv._Admit", "_Session.__init__"))
+def test_no_memory_for_a_connection(faulty, place):
+    """Whoever came is cut, not kept waiting, and takes no place."""
+    owner, name = place.split(".")
+    settings = FAIL_ONCE + "core.%s = Failing(core.%s)\n" % (place, place)
+    if name == "GetAddr":                               # a handler's failure, for comparison: it is answered
+        settings += "mws.AddRoute('/addr', 'GET', lambda client, response: response.WriteResponseOk(content=str(client.GetAddr())))\n"
+    server = faulty(settings)
+    FailNext(server)
+    with RawClient(server.port) as client:
+        client.Send(Get("/addr"))
+        if name == "GetAddr":
+            assert client.ReadResponse().status == 500
+        else:
+            assert client.ReadToEnd() == b""
+    Seen(server, "LOG (accept|GET /addr)\\|.*injected")
+    assert Fetch(server.port, "/hello").text == "hello"
+    server.Tell("print('LINKS', len(mws._links))")
+    assert int(server.WaitLine(r"LINKS (\d+)").group(1)) <= 1
+
+
+@PORTABLE
+@pytest.mark.parametrize("place", ("MicroWebSrv._Evict", "_Listen"))
+def test_no_memory_to_recover_the_listener(faulty, place):
+    """accept() fails, and so does what is done about it: the next try comes all the same."""
+    server = faulty(FAIL_ONCE + "core.%s = Failing(core.%s)\n" % (place, place))
+    FailNext(server)
+    Plan(server, "accept", 1, errno.ENOBUFS, 7 if place == "_Listen" else 2)
+    until = time.monotonic() + harness.DEADLINE_SEC
+    answer = b""
+    while not answer and time.monotonic() < until:      # refused while nobody listens
+        try:
+            answer = harness.RawExchange(server.port, Get("/hello", "Connection: close"))
+        except ConnectionError:
+            time.sleep(0.05)                            # the pace of the client, not a time of the server
+    assert answer.endswith(b"hello")
+    Seen(server, "FAILED")
+
+
+@PORTABLE
+def test_no_memory_to_cut_a_connection(faulty):
+    """The clock tries again a second later."""
+    server = faulty(FAIL_ONCE + "core._CurrentTask = Failing(core._CurrentTask)\n")
+    with RawClient(server.port) as client:
+        client.Send(Get("/hello"))
+        assert client.ReadResponse().text == "hello"
+        FailNext(server)
+        assert client.ReadToEnd() == b""
+    Seen(server, r"LOG Expired\|.*injected")
+    assert Fetch(server.port, "/hello").text == "hello"
+
+
+@PORTABLE
+def test_no_memory_to_drain(faulty):
+    """What waits for a slow client can't be cut shorter: he is cut."""
+    server = faulty(FAIL_ONCE + """
+core._Link._Flush = Failing(core._Link._Flush)
+writable = core._Writable
+
+def Writable(sock):
+    print("WAITS")
+    return writable(sock)
+
+core._Writable = Writable
+""")
+    FailNext(server)
+    with RawClient(server.port, receiveBuffer=4096) as client:
+        client.Send(Get("/fine.bin") * 100)
+        server.WaitLine("WAITS")
+        with pytest.raises((AssertionError, h11.RemoteProtocolError, ConnectionError)):
+            for _ in range(100):
+                assert client.ReadResponse().status == 200
+    Seen(server, "FAILED")
+    Seen(server, r"LOG a connection failed\|.*injected")
+    assert Fetch(server.port, "/hello").text == "hello"
+
+
+@PORTABLE
+def test_no_memory_to_tell_the_engine(faulty):
+    """A worker thread tries until the engine has heard that its handler failed; a WebSocket's thread does the same."""
+    server = faulty(FAIL_ONCE + """
+core._Engine.CallSoon = Failing(core._Engine.CallSoon, lambda self, func, *args: func.__name__ in ("_Failed", "_Returned"))
+mws.WebSocketThreaded = True
+
+def Raises(httpClient, httpResponse):
+    left[0] = 3
+    raise ValueError("the handler")
+
+mws.AddRoute("/raises", "GET", Raises, threaded=True)
+""")
+    assert Fetch(server.port, "/raises").status == 500
+    Seen(server, r"LOG GET /raises\|.*the handler")
+    with RawClient(server.port) as client:
+        client.Send(HANDSHAKE)
+        client.ReadUntil(b"\r\n\r\n")
+        FailNext(server)
+        client.Send(b"\x81\x85\0\0\0\0hello" * 2)
+        client.ReadUntil(b"\x81\x05hello")
+        FailNext(server)
+        client.Send(b"\x81\x85\0\0\0\0again")
+        client.ReadUntil(b"\x81\x05again")
+    assert Fetch(server.port, "/hello").text == "hello"
+
+
+@pytest.mark.parametrize("runtime", ("micropython",))
+def test_no_memory_for_what_a_thread_asked(faulty):
+    """The call is made when there is some."""
+    server = faulty(FAIL_ONCE + "core._Engine._RunCalls = Failing(core._Engine._RunCalls, lambda *args: core._engine._calls)\n")
+    assert Fetch(server.port, "/hello").text == "hello"     # from now on the engine runs
+    FailNext(server)
+    server.Tell("core._engine.CallSoon(print, 'CALLED')")
+    server.WaitLine("FAILED")
+    server.WaitLine("CALLED")
 
 
 # -- the tables of SECURITY.md and docs/reliability.md
