@@ -2795,7 +2795,7 @@ class _Link:
         self._server = server
         self._sock = sock
         self._address = address
-        self._dead = None       # None before the task's first step, then False; later there may be no memory for a new name
+        self._dead = None       # before the task's first step; set here, as a new name later may find no memory
 
     def GetAddr(self):
         address = self._address
