@@ -110,8 +110,8 @@ def _Frame(first, payload):
     return head + payload
 
 
-# A large message is unmasked in blocks: a board has to find a free place in its heap for every integer.
-_BLOCK = 512 if _MICROPYTHON else 65536
+# A large message is unmasked in blocks: a free place for an integer is looked for in the heap, and a small one is near.
+_BLOCK = 256 if _MICROPYTHON else 65536
 
 
 def _Unmask(data, key):
@@ -218,7 +218,7 @@ class _Protocol:
             if size == data[1] - 122 < 132:
                 return self._OnData(data[0], _Unmask(data[6:], data[2:6]))
             if data[1] == 254 and 133 < size == (data[2] << 8 | data[3]) + 8:
-                return self._OnData(data[0], _Unmask(data[8:], data[4:8]))
+                return self._OnData(data[0], _Unmask(memoryview(data)[8:], data[4:8]))
         self._Parse(data)
 
     def _Parse(self, data):
@@ -281,7 +281,7 @@ class _Protocol:
 
     def _ReadPayload(self, data, pos):
         message = self._message
-        payload = data[pos:min(pos + message.left, len(data))]
+        payload = memoryview(data)[pos:min(pos + message.left, len(data))]
         size = len(payload)
         message.left -= size
         isLast = message.fin and not message.left

@@ -70,72 +70,53 @@ def _HTMLEscape(text):
             .replace(">", "&gt;").replace("<", "&lt;"))
 
 
-def _Decode(data):
-    """bytes -> str, UnicodeError unless they are UTF-8 (RFC 3629). MicroPython's own decoder takes much that is not."""
-    text = data.decode()
-    if _MICROPYTHON and len(text) != len(data) and not _IsUtf8(data):
-        raise UnicodeError("not UTF-8")
-    return text
-
-
-def _IsUtf8(data):
-    left = low = high = 0
-    for byte in data:
-        if left:
-            if not low <= byte <= high:
-                return False
-            left -= 1
-            low, high = 0x80, 0xBF
-        elif byte >= 0x80:
-            if not 0xC2 <= byte <= 0xF4:
-                return False
-            left = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
-            low = 0xA0 if byte == 0xE0 else 0x90 if byte == 0xF0 else 0x80      # overlong forms
-            high = 0x9F if byte == 0xED else 0x8F if byte == 0xF4 else 0xBF     # surrogates, above U+10FFFF
-    return not left
+# MicroPython's decoder knows the shape of a character, but not these: overlong, a surrogate, above U+10FFFF.
+_NOT_UTF8 = re.compile(b"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]")
 
 
 def _Utf8(data, strict=False):
-    """bytes -> str; an invalid byte is U+FFFD, or a ValueError if strict."""
+    """bytes -> str; an invalid byte is U+FFFD, or a ValueError if strict (RFC 3629)."""
     try:
-        return _Decode(data)
+        text = data.decode()
+        if not _MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
+            return text
     except UnicodeError:
-        if strict:
-            raise ValueError("not UTF-8")
-        return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
+        pass
+    if strict:
+        raise ValueError("not UTF-8")
+    return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
 
 
-def _PercentDecode(text, strict=False):
-    """Text with its %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
-    if "%" not in text:
-        return text
-    parts = text.encode().split(b"%")
-    data = bytearray(parts[0])
-    for part in parts[1:]:
-        pair = part[:2]
-        if len(pair) == 2 and not _NOT_HEX.search(pair):
-            data.append(int(pair, 16))
-            part = part[2:]
-        elif strict:
-            raise ValueError("a % without two hexadecimal digits")
-        else:
-            data.append(37)
-        data.extend(part)
-    return _Utf8(bytes(data), strict)
+def _PercentDecode(data, strict=False):
+    """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
+    if b"%" in data:
+        parts = data.split(b"%")
+        data = bytearray(parts[0])
+        for part in parts[1:]:
+            pair = part[:2]
+            if len(pair) == 2 and not _NOT_HEX.search(pair):
+                data.append(int(pair, 16))
+                part = part[2:]
+            elif strict:
+                raise ValueError("a % without two hexadecimal digits")
+            else:
+                data.append(37)
+            data.extend(part)
+        data = bytes(data)
+    return _Utf8(data, strict)
 
 
 _NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
-def _ParseQuery(text):
-    """'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; of a repeated name the last value counts."""
-    params = {}
-    for pair in text.replace("+", " ").split("&"):
+def _ParseQuery(data):
+    """b'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; of a repeated name the last value counts."""
+    params = {}                                 # bytes: each new str MicroPython compares with all names it knows
+    for pair in data.replace(b"+", b" ").split(b"&"):
         if pair:
-            name, _, value = pair.partition("=")
-            if "%" in pair:
-                name, value = _PercentDecode(name), _PercentDecode(value)
-            params[name] = value
+            name, _, value = pair.partition(b"=")
+            decode = _PercentDecode if b"%" in pair else _Utf8
+            params[decode(name)] = decode(value)
     return params
 
 
@@ -234,7 +215,7 @@ class _Fields(dict):
         super().__setitem__(name, value)
 
     def get(self, name, default=None):
-        return super().get(name.lower(), default)
+        return super().get(name if name.islower() else name.lower(), default)
 
     def __getitem__(self, name):
         return super().__getitem__(name.lower())
@@ -333,9 +314,10 @@ def _ParseRequestLine(line):
     request = _RequestLine(method, target, path, query, minor, authority)
     if "%" in path:
         try:
+            path = path.encode()
             request.path = _PercentDecode(path, True)
-            if "%2f" in path.lower():
-                request.segments = [_PercentDecode(text) for text in path.split("/")]
+            if b"%2f" in path.lower():
+                request.segments = [_PercentDecode(part) for part in path.split(b"/")]
         except ValueError:
             raise _HttpError(400, "malformed percent-encoding in the path")
     return request
@@ -344,8 +326,8 @@ def _ParseRequestLine(line):
 def _FieldText(value):
     """UTF-8 where it is, else one character a byte (RFC 9110 section 5.5: obs-text is opaque)."""
     try:
-        return _Decode(value)
-    except UnicodeError:
+        return _Utf8(value, True)
+    except ValueError:
         return "".join([chr(byte) for byte in value])
 
 
@@ -577,7 +559,7 @@ def _ContentTypeLine(contentType, contentCharset):
 
 def _Encode(text, charset):
     """Text -> bytes in the charset that is announced; UTF-8 unless it is Latin-1 (MicroPython encodes no other)."""
-    if charset and charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
+    if charset and charset != "UTF-8" and charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
         return bytes([ord(char) if ord(char) < 256 else 63 for char in text])
     return text.encode()
 
@@ -1024,7 +1006,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return _ParseQuery(self._line.query)
+        return _ParseQuery(self._line.query.encode())
 
     def GetRequestHeaders(self):
         """A dict-like: names in lower case, looked up in any case."""
@@ -1062,9 +1044,10 @@ class HttpClient:
         return self._Read(None, _FromJSON)
 
     def _ToForm(self, content):
-        if (self.GetRequestContentType() or "").lower().startswith("multipart/"):
+        mediaType = self.GetRequestContentType()
+        if mediaType and "=" in mediaType and mediaType.lower().startswith("multipart/"):   # it has a boundary=
             return {}
-        return _ParseQuery(_Utf8(content))
+        return _ParseQuery(bytes(content))
 
     def _Read(self, size, convert):
         return self._ReadLater(size, convert) if self._isAsync else convert(self._Take(size))
@@ -2172,6 +2155,17 @@ class _Engine:
                 _PrintError("a call to the engine", error)
 
 
+def _Widen(table):
+    """MicroPython's dicts grow when they are full. Until then what a module has not, as each builtin, is looked for in
+    nearly all of its places: that was a tenth of a request. A small heap has no room for more places."""
+    if _MICROPYTHON and gc.mem_free() > 65536:
+        spare = range(len(table) // 8)
+        for key in spare:
+            table[key] = None
+        for key in spare:
+            del table[key]
+
+
 def _PrintError(text, error=None):
     """The default log: one line and the traceback, on stderr or the REPL."""
     try:
@@ -2384,6 +2378,8 @@ class MicroWebSrv:
                     continue
                 raise
             sys.modules[full].Attach(self)
+            _Widen(sys.modules[full].__dict__)
+        _Widen(globals())
 
     # -- Start and Stop ----------------------------------------------------------
 

@@ -75,6 +75,8 @@ QUERY = [
     (("a+b=1",), {"a b": "1"}),
     (("a%3Db=%26%3D",), {"a=b": "&="}),
     (("a=%C3%A9",), {"a": "\u00e9"}),
+    ((b"a=\xc3\xa9&b=\xe9&\xff=%C3%A9",), {"a": "\u00e9", "b": "\ufffd", "\ufffd": "\u00e9"}),
+    ((b"a=\xc3%A9&b=\xc3%41",), {"a": "\u00e9", "b": "\ufffdA"}),
     (("\u00e9=\u00e8",), {"\u00e9": "\u00e8"}),
     (("a=%",), {"a": "%"}),
     (("a=100%&b=%zz",), {"a": "100%", "b": "%zz"}),
@@ -155,10 +157,19 @@ MEDIA = [((name,), media) for name, media in (
     ("main.py", None), ("main.mpy", None), ("a", None), ("", None), ("a.", None), ("a.html.py", None),
     (".html/a", None), ("a.text/html", None), ("a.htm text", None), ("a. ", None), ("a.application", None))]
 
+
+def PercentDecode(text, strict):
+    return core._PercentDecode(text.encode() if isinstance(text, str) else text, strict)
+
+
+def ParseQuery(text):
+    return core._ParseQuery(text.encode() if isinstance(text, str) else text)
+
+
 TABLES = [
-    ("PercentDecode", core._PercentDecode, DECODE),
+    ("PercentDecode", PercentDecode, DECODE),
     ("Utf8", core._Utf8, UTF8),
-    ("ParseQuery", core._ParseQuery, QUERY),
+    ("ParseQuery", ParseQuery, QUERY),
     ("HTMLEscape", core._HTMLEscape, ESCAPE),
     ("HttpDate", core._HttpDate, DATE),
     ("ParseHttpDate", core._ParseHttpDate, PARSE_DATE),
