@@ -98,6 +98,41 @@ def test_smallest_heap(folders, build):
     assert not tool.Serves(folders["set-" + build], BUDGET["heap " + build] // 2), "the budget is no budget"
 
 
+TABLES = """
+import gc
+import sys
+from microWebSrv import MicroWebSrv
+mws = MicroWebSrv()
+
+def Free(table):
+    # How many names it takes before it grows.
+    names = 0
+    grown = 0
+    while grown < 256:
+        gc.collect()
+        before = gc.mem_alloc()
+        table[names] = None
+        grown = gc.mem_alloc() - before
+        names += 1
+    return names - 1
+
+for name in ("microWebSrv", "microWebSocket", "microWebTemplate"):
+    table = sys.modules[name].__dict__
+    used = len(table)
+    print(name, used, Free(table))
+"""
+
+
+@pytest.mark.parametrize("heap", ["1M", "160k"])
+def test_tables_of_names_have_room(folders, tmp_path, heap):
+    """In a full one each builtin is looked for at every place; a small heap has no room for more places."""
+    output = harness.RunProgram("micropython", TABLES, tmp_path, modulePath=(folders["mpy"],), options=("-X", "heapsize=" + heap))
+    found = re.findall(r"^(\w+) (\d+) (\d+)$", output, re.M)
+    assert [name for name, _, _ in found] == list(THREE)
+    isRoomy = [int(free) * 9 >= int(used) for _, used, free in found]
+    assert all(isRoomy) if heap == "1M" else not all(isRoomy)
+
+
 def test_page_shows_the_sizes_of_today(folders):
     """The tables of docs/memory.md are of the modules as they are, give or take what another mpy-cross makes of them."""
     page = (harness.ROOT / "docs" / "memory.md").read_text(encoding="utf-8")
