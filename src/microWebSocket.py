@@ -352,7 +352,8 @@ except ImportError:
 _ACCEPT = const(0)              # a kind of event, beside _TEXT, _BINARY and _CLOSE; it brings its callback
 _QUEUE_MAX = const(4)
 _CLOSE_SEC = const(5)           # for the answer to our Close frame, and for the last bytes to leave; websockets: 10
-_CROSSING_MAX = 16 if _MICROPYTHON else 256     # calls from other threads that wait for the engine
+_PATIENCE_MS = const(2000)      # of a thread that sends, when the engine or its client is behind
+_CALL_SIZE = const(512)         # an empty message on its way from another thread counts for so much
 
 
 def _AsBytes(data):
@@ -361,12 +362,22 @@ def _AsBytes(data):
     return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
-def _Cross(server, func, *args):
-    """func(*args) on the engine; another thread only hands it over, and waits while too much is on its way."""
+def _Cross(server, webSocket, func, *args):
+    """func(*args) on the engine; the last argument is what is to be sent. Another thread hands it over, and waits while
+    too much is on its way: what the engine does in one turn may not look like a client that takes nothing. For the
+    client of one WebSocket it waits too. But not for ever: it may have others, or a lock that the engine waits for."""
     if server._OnEngine():
         return func(*args)
-    while len(server._engine._calls) > _CROSSING_MAX:
+    most = server.MaxWebSocketSendQueueLen // (4 * len(args[-1]) + _CALL_SIZE)
+    patience = _PATIENCE_MS
+    while patience and len(server._engine._calls) > most:
         time.sleep(0.001)
+        patience -= 1
+    while patience and webSocket and webSocket._held & _BY_BACKLOG:
+        if server.WebSocketSlowPolicy == "drop":
+            return False
+        time.sleep(0.001)
+        patience -= 1
     return server._CallSoon(func, *args)
 
 
@@ -412,7 +423,7 @@ class MicroWebSocket(_Protocol):
         if not self._isClosed:
             self._isClosed = True
             self.RecvTextCallback = self.RecvBinaryCallback = None
-            _Cross(self._server, self._SendClose, code, reason)
+            _Cross(self._server, None, self._SendClose, code, reason)
 
     # -- sending, on the engine -----------------------------------------------
 
@@ -421,7 +432,7 @@ class MicroWebSocket(_Protocol):
             return False
         if self._server._OnEngine():
             return self._Transmit(first, payload)
-        return _Cross(self._server, self._Transmit, first, payload)
+        return _Cross(self._server, self, self._Transmit, first, payload)
 
     def _Transmit(self, first, payload):
         packed = self._codec and first & 15 < _CLOSE and self._codec.Deflate(payload)
@@ -471,11 +482,10 @@ class MicroWebSocket(_Protocol):
     def Drained(self):
         self._Release(_BY_BACKLOG)
 
-    def Ended(self):
-        return False                                    # a client that sends no more gets no more
-
     def IsIdle(self):
         return False
+
+    Ended = IsIdle                                      # nor goes on: a client that sends no more gets no more
 
     def Stopping(self):
         self.Close(_GOING_AWAY)
@@ -602,10 +612,10 @@ class MicroWebSocket(_Protocol):
             worker[0].acquire()
             kind, payload = worker[1]
             coro = self._Call(kind, payload)
-            told = None
-            while told is None:
+            while True:
                 try:
                     told = self._server._CallSoon(self._Returned, kind, coro)
+                    break
                 except MemoryError:
                     time.sleep(0.1)
             if not told:
@@ -632,7 +642,8 @@ def _FindAccept(server, path, segments):
 
 def _Upgrade(client, response):
     """The upgrader of the core: answer a request for a WebSocket."""
-    server = client.GetServer()
+    session = client._session
+    server = session.server
     path = client.GetRequestPath()
     fields = client.GetRequestHeaders()
     accept, args = _FindAccept(server, path, client._line.segments)
@@ -645,7 +656,6 @@ def _Upgrade(client, response):
     protocol = _Choose(fields, server.WebSocketProtocols)
     offers = fields.get("sec-websocket-extensions")
     extension, codec = server._negotiate(offers, server) if offers and server._negotiate else (None, None)
-    session = client._session
     webSocket = MicroWebSocket(server, session.link, path, protocol, codec)
     server._webSockets.add(webSocket)
     session.Upgrade(_SwitchHead(fields.get("sec-websocket-key"), protocol, extension), webSocket)
@@ -662,7 +672,7 @@ def Attach(server):
     """Called by a server when it is made: WebSockets are on."""
     def Broadcast(data, path=None):
         opcode = _TEXT if isinstance(data, str) else _BINARY
-        _Cross(server, _SendToAll, server, path, _Frame(_FIN | opcode, _AsBytes(data)))
+        _Cross(server, None, _SendToAll, server, path, _Frame(_FIN | opcode, _AsBytes(data)))
 
     server.Broadcast = Broadcast
     server.AllowedWebSocketOrigins = None

@@ -2148,11 +2148,14 @@ class _Engine:
                 self.ident = None
         for _ in range(len(self._calls)):
             with self._lock:
-                func, args = self._calls.pop(0)
+                func, args = self._calls[0]
             try:
                 func(*args)
             except Exception as error:
                 _PrintError("a call to the engine", error)
+            finally:
+                with self._lock:
+                    self._calls.pop(0)      # only now: who looks from another thread sees what has not been done
 
 
 def _Widen(table):

@@ -1,10 +1,36 @@
 """Fixtures: each end-to-end test that asks for `runtime` or `serve` runs once on every runtime."""
 
+import gc
 import os
+import warnings
 
 import pytest
 
 import harness
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that failed in the middle leaves its sockets open in its frames, and Python keeps the last traceback: closed here,
+    when the report has been made, they are not one more failure at the end of a run in which the second try passed."""
+    report = yield
+    error = call.excinfo and call.excinfo.value
+    if not error:
+        return report
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        while error:
+            step = error.__traceback__
+            while step:
+                try:
+                    step.tb_frame.clear()
+                    _ = step.tb_frame.f_locals  # before Python 3.13 this is a copy, made anew each time it is read
+                except RuntimeError:            # it is running: pytest's own
+                    pass
+                step = step.tb_next
+            error = error.__cause__ or error.__context__
+        gc.collect()
+    return report
 
 
 @pytest.fixture(params=harness.RUNTIMES)

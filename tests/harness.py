@@ -203,6 +203,11 @@ class Server:
         self._mark = found.end()
         return found
 
+    def Seen(self, pattern):
+        """Wait until it has printed this, before or behind what was waited for already."""
+        self._mark = 0
+        return self.WaitLine(pattern)
+
     def Tell(self, line):
         """Write a line to the program's stdin."""
         self.process.stdin.write(line + "\n")

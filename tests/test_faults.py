@@ -111,12 +111,6 @@ def Left(server):
     return int(server.WaitLine(r"LEFT (\d+)").group(1))
 
 
-def Seen(server, pattern):
-    """Wait until it has printed this, before or behind what was waited for already."""
-    server._mark = 0
-    return server.WaitLine(pattern)
-
-
 # -- send and recv, at every call
 
 CONTENT = bytes(range(256)) * 20
@@ -227,7 +221,7 @@ def test_the_listening_socket_dies(serve, modulePath):
         if answer:
             break
     assert answer.endswith(b"hello")
-    Seen(server, r"LOG accept\|")
+    server.Seen(r"LOG accept\|")
 
 
 # -- files
@@ -240,7 +234,7 @@ def test_the_first_read_of_a_file_fails(faulty):
     server = faulty()
     assert Fetch(server.port, "/first.bin").status == 500
     server.WaitLine(r"LOG GET /first.bin\|OSError")
-    Seen(server, "CLOSED FILE")
+    server.Seen("CLOSED FILE")
 
 
 def test_a_later_read_of_a_file_fails(faulty):
@@ -248,7 +242,7 @@ def test_a_later_read_of_a_file_fails(faulty):
     data = harness.RawExchange(server.port, Get("/second.bin"))
     assert b"\r\nContent-Length: 1048576\r\n" in data and len(data) < 1048576
     server.WaitLine(r"LOG the answer broke off\|OSError")
-    Seen(server, "CLOSED FILE")
+    server.Seen("CLOSED FILE")
     assert Fetch(server.port, "/hello").text == "hello"
 
 
@@ -283,7 +277,7 @@ def test_no_thread_for_a_handler_or_a_websocket(faulty):
         client.ReadUntil(b"\r\n\r\n")
         client.Send(b"\x81\x85\0\0\0\0hello")
         assert client.ReadExactly(7) == b"\x81\x05hello"
-    Seen(server, "LOG no thread could be started")
+    server.Seen("LOG no thread could be started")
 
 
 def test_no_thread_for_the_server(serve, modulePath):
@@ -291,7 +285,7 @@ def test_no_thread_for_the_server(serve, modulePath):
     program = PROGRAM.replace("# SETTINGS", NO_THREADS + "\nRefusing()")
     server = serve(program, modulePath=(*modulePath, MP))
     assert Fetch(server.port, "/hello").text == "hello"
-    Seen(server, "LOG no thread could be started")
+    server.Seen("LOG no thread could be started")
 
 
 # -- memory
@@ -503,7 +497,7 @@ def test_no_memory_for_a_connection(faulty, place):
             assert client.ReadResponse().status == 500
         else:
             assert client.ReadToEnd() == b""
-    Seen(server, "LOG (accept|GET /addr)\\|.*injected")
+    server.Seen("LOG (accept|GET /addr)\\|.*injected")
     assert Fetch(server.port, "/hello").text == "hello"
     server.Tell("print('LINKS', len(mws._links))")
     assert int(server.WaitLine(r"LINKS (\d+)").group(1)) <= 1
@@ -524,7 +518,7 @@ def test_no_memory_to_recover_the_listener(faulty, place):
         except ConnectionError:
             time.sleep(0.05)                            # the pace of the client, not a time of the server
     assert answer.endswith(b"hello")
-    Seen(server, "FAILED")
+    server.Seen("FAILED")
 
 
 @PORTABLE
@@ -536,7 +530,7 @@ def test_no_memory_to_cut_a_connection(faulty):
         assert client.ReadResponse().text == "hello"
         FailNext(server)
         assert client.ReadToEnd() == b""
-    Seen(server, r"LOG Expired\|.*injected")
+    server.Seen(r"LOG Expired\|.*injected")
     assert Fetch(server.port, "/hello").text == "hello"
 
 
@@ -560,8 +554,8 @@ core._Writable = Writable
         with pytest.raises((AssertionError, h11.RemoteProtocolError, ConnectionError)):
             for _ in range(100):
                 assert client.ReadResponse().status == 200
-    Seen(server, "FAILED")
-    Seen(server, r"LOG a connection failed\|.*injected")
+    server.Seen("FAILED")
+    server.Seen(r"LOG a connection failed\|.*injected")
     assert Fetch(server.port, "/hello").text == "hello"
 
 
@@ -579,7 +573,7 @@ def Raises(httpClient, httpResponse):
 mws.AddRoute("/raises", "GET", Raises, threaded=True)
 """)
     assert Fetch(server.port, "/raises").status == 500
-    Seen(server, r"LOG GET /raises\|.*the handler")
+    server.Seen(r"LOG GET /raises\|.*the handler")
     with RawClient(server.port) as client:
         client.Send(HANDSHAKE)
         client.ReadUntil(b"\r\n\r\n")

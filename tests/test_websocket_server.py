@@ -1,5 +1,6 @@
 """WebSockets of a whole server, on every runtime, with real sockets: raw ones, the `websockets` client and Chromium."""
 
+import contextlib
 import os
 import statistics
 import time
@@ -525,6 +526,7 @@ def Memory():
 """
 
 
+@contextlib.contextmanager
 def BroadcastToStuckClient(open_, policy):
     """10,000 KB for a client that reads all, one that reads nothing. -> (server, the reading client, the stuck one)"""
     server = open_(MEMORY + """
@@ -542,16 +544,15 @@ def Measured(webSocket):
     Flood(webSocket)
     Say("GREW", Memory() - before)
 """ % policy, options=("-X", "heapsize=2M") if open_.isMicroPython else ())
-    reads = Client(server)
-    stuck = Client(server, receiveBuffer=4096)
-    server.WaitLine("OPENED")
-    server.WaitLine("OPENED")
-    server.Tell("Measured(opened[0])")
-    for number in range(10000):
-        assert reads.ReadText() == "%08d" % number * 128
-    grew = int(server.WaitLine(r"GREW (-?\d+)").group(1))
-    assert grew < 1000000, "the server grew by %d bytes" % grew
-    return server, reads, stuck
+    with Client(server) as reads, Client(server, receiveBuffer=4096) as stuck:
+        server.WaitLine("OPENED")
+        server.WaitLine("OPENED")
+        server.Tell("Measured(opened[0])")
+        for number in range(10000):
+            assert reads.ReadText() == "%08d" % number * 128
+        grew = int(server.WaitLine(r"GREW (-?\d+)").group(1))
+        assert grew < 1000000, "the server grew by %d bytes" % grew
+        yield server, reads, stuck
 
 
 @pytest.fixture
@@ -561,9 +562,8 @@ def openLarge(open_, runtime):
 
 
 def test_a_stuck_client_is_closed(openLarge):
-    server, reads, stuck = BroadcastToStuckClient(openLarge, "close")
-    with reads, stuck:
-        server.WaitLine("CLOSED 1008")
+    with BroadcastToStuckClient(openLarge, "close") as (server, reads, stuck):
+        server.Seen("CLOSED 1008")      # it may have come before all was sent
         reads.Text("alive")
         assert reads.ReadText() == "alive"
         data = stuck.ReadToEnd()
@@ -571,8 +571,7 @@ def test_a_stuck_client_is_closed(openLarge):
 
 
 def test_a_stuck_client_loses_messages(openLarge):
-    server, reads, stuck = BroadcastToStuckClient(openLarge, "drop")
-    with reads, stuck:
+    with BroadcastToStuckClient(openLarge, "drop") as (server, reads, stuck):
         stuck.Text("last")
         numbers = []
         while True:
@@ -584,6 +583,88 @@ def test_a_stuck_client_loses_messages(openLarge):
         assert numbers == sorted(numbers) and numbers[0] == 0 and 10 < len(numbers) < 10000
         stuck.Text("alive")
         assert stuck.ReadText() == "alive"
+
+
+CAMERA = """
+def Camera(webSocket, text):
+    for number in range(%d):
+        if not webSocket.SendBinary(bytes([number & 255]) * (5000 if number %% 2 else 50)):
+            Say("REFUSED", number)
+            return
+    Say("SENT")
+
+def HeldUp():
+    while not opened or not opened[0]._held:
+        time.sleep(0.001)
+    Say("HELD")
+
+def OnAccept(webSocket, httpClient):
+    opened.append(webSocket)
+    webSocket.RecvTextCallback = Camera
+    webSocket.ClosedCallback = lambda webSocket: Say("CLOSED", webSocket.CloseCode)
+
+mws.WebSocketThreaded = True
+mws.MaxWebSocketSendQueueLen = 2000
+mws.WebSocketSlowPolicy = %r
+"""
+
+
+@pytest.mark.parametrize("policy", ("close", "drop"))
+def test_a_thread_waits_for_its_client(open_, policy):
+    """What it sends is larger than what may wait, and never too much for a client that reads."""
+    server = open_(CAMERA % (4000, policy))
+    with Client(server, receiveBuffer=4096) as client:
+        client.Text("go")
+        server.Tell("HeldUp()")
+        server.WaitLine("HELD")                             # by all that a kernel takes
+        if policy == "drop":                                # then it waits for nobody
+            server.Seen(r"REFUSED \d+")
+            return
+        for number in range(4000):
+            assert client.ReadFrame() == (0x82, bytes([number & 255]) * (5000 if number % 2 else 50))
+        server.WaitLine("SENT")
+
+
+def test_the_engine_waits_for_a_lock_of_a_thread_that_sends(open_):
+    """They do not wait for each other: the thread goes on, whatever is on its way."""
+    server = open_("""
+lock = _thread.allocate_lock()
+mws.MaxWebSocketSendQueueLen = 2000
+
+def Locked():
+    with lock:
+        while not waits:
+            time.sleep(0.001)
+        for _ in range(3):
+            opened[0].SendBinary(b"x" * 1000)
+
+def Wait(webSocket, text):
+    waits.append(1)
+    with lock:
+        webSocket.SendText("through")
+
+def OnAccept(webSocket, httpClient):
+    opened.append(webSocket)
+    webSocket.RecvTextCallback = Wait
+
+waits = []
+mws.WebSocketSlowPolicy = "drop"
+""")
+    with Client(server) as client:
+        server.Tell("Locked()")
+        client.Text("go")
+        frames = [client.ReadFrame() for _ in range(4)]
+        assert sorted(frames) == [(0x81, b"through")] + [(0x82, b"x" * 1000)] * 3
+
+
+def test_a_thread_does_not_wait_for_ever(open_):
+    server = open_(CAMERA % (100000, "close"))
+    with Client(server, receiveBuffer=4096) as client:
+        client.Text("go")
+        server.WaitLine(r"REFUSED \d+")
+        while client.Receive(65536):
+            pass
+        server.Seen("CLOSED 1008")
 
 
 def test_dead_clients_are_found(open_):
