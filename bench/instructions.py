@@ -5,9 +5,9 @@
     python3 bench/instructions.py --works json --source dist/mpy --top 40
 
 It needs valgrind. The kernel's part is not counted. A server answers 100 requests, one after the other on one
-connection, and another one 100 + --requests of them; the figures are the difference, so that neither the start nor the
-imports are in them. They hardly differ from run to run, unlike times. A file that an interpreter without symbols
-brings is one line, its name; the sum counts either way.
+connection (of "close", each on its own), and another one 100 + --requests of them; the figures are the difference, so
+that neither the start nor the imports are in them. They hardly differ from run to run, unlike times. A file that an
+interpreter without symbols brings is one line, its name; the sum counts either way.
 """
 import argparse
 import os
@@ -66,13 +66,15 @@ def Counts(peer, work, requests, options, folder):
     path = folder / "counts"
     server = Counted(peer, options, folder, path)
     try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=peers.START_SEC) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if work.isWebSocket:
-                connection.sendall(UPGRADE)
-                connection.recv(4096)
-            for _ in range(requests):
-                Exchange(connection, work)
+        times = requests if work.mode == "close" else 1
+        for _ in range(times):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=peers.START_SEC) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if work.isWebSocket:
+                    connection.sendall(UPGRADE)
+                    connection.recv(4096)
+                for _ in range(requests // times):
+                    Exchange(connection, work)
         server.process.terminate()
         server.process.wait(peers.START_SEC)
     finally:

@@ -2160,8 +2160,9 @@ class _Engine:
 
 def _Widen(table):
     """MicroPython's dicts grow when they are full. Until then what a module has not, as each builtin, is looked for in
-    nearly all of its places: that was a tenth of a request. A small heap has no room for more places."""
+    nearly all of its places, then in a long list: an eighth of a request. A small heap has no room for more."""
     if _MICROPYTHON and gc.mem_free() > 65536:
+        table["len"], table["isinstance"] = len, isinstance
         spare = range(len(table) // 8)
         for key in spare:
             table[key] = None
