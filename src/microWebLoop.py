@@ -1,13 +1,19 @@
-# MicroWebSrv's fast transport for CPython: asyncio.Protocol instead of sockets on tasks, uvloop where it is installed.
+# MicroWebSrv's fast transport for CPython: asyncio.Protocol instead of sockets on tasks. Where they are installed, the
+# loop is uvloop's, and large WebSocket messages are unmasked by the compiled function of the package websockets.
 # Copy it beside microWebSrv.py to use it; without it the portable transport serves.
 
 import asyncio
 import socket
+import sys
 
 try:
     import uvloop                   # here: when its thread starts, the program may have reached its last line
 except ImportError:
     uvloop = None
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    apply_mask = None
 
 _BUSY = (b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
 
@@ -130,3 +136,6 @@ def Attach(server):
     """Plugs the transport into the server."""
     server._transport = _FastTransport
     server._runLoop = _RunLoop
+    webSocket = sys.modules.get(__name__.replace("Loop", "Socket"))
+    if webSocket and apply_mask:
+        webSocket._Unmask = apply_mask
