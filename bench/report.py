@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The newest figures of each runtime as tables and plots: python3 bench/report.py [--results DIR]
+"""The newest figures of each runtime as tables and plots: python3 bench/report.py [--results DIR] [--readme FILE]
 
-Reads DIR/DATE-RUNTIME.json, which bench/run.py wrote, and writes DIR/README.md, DIR/RUNTIME.svg and DIR/RUNTIME.png.
+Reads DIR/DATE-RUNTIME.json, which bench/run.py wrote, and writes DIR/README.md, DIR/RUNTIME.svg and DIR/RUNTIME.png,
+and between its two marks the small table in FILE (the project's README; - for none).
 The plots need matplotlib; where this Python has none, that of .venv-bench is asked.
 """
 import argparse
@@ -29,6 +30,9 @@ with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Lin
 
 Single times differ from machine to machine and with what else it does; the ratios are what can be compared.
 """
+
+
+BEGIN, END = "<!-- measured: python3 bench/report.py -->", "<!-- end -->"
 
 
 class Figures:
@@ -95,6 +99,31 @@ def Summary(figures):
         rows.append([WORKS[work].title, Micros(ours["cpuUs"]), Times(ours["floor"]),
                      "%s, %s" % (PEERS[best["server"]].title, Micros(best["cpuUs"])) if best else "", Times(share)])
     return Table(["", "MicroWebSrv, µs", "x floor", "best of the others, µs", "ours / theirs"], rows)
+
+
+def Small(found):
+    """Ours and the best of the others, on each runtime that was measured."""
+    head = ["CPU of the server for one request, µs"]
+    for runtime in found:
+        head += [TITLES[runtime], "best of the others"]
+    rows = []
+    for work in WORKS:
+        row = []
+        for figures in found.values():
+            ours = figures.Cell(work, figures.Usual(work), OURS) if work in figures.works else None
+            best = figures.Best(work) if ours else None
+            row += [Cpu(ours) if ours else "",
+                    "%s, %s" % (Micros(best["cpuUs"]), PEERS[best["server"]].title) if best else ""]
+        if any(row):
+            rows.append([WORKS[work].title, *row])
+    return Table(head, rows)
+
+
+def WriteSmall(page, found):
+    """Between the marks of that page."""
+    text = page.read_text(encoding="utf-8")
+    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END, text.index(BEGIN))
+    page.write_text(text[:begin] + "\n" + Small(found) + text[end:], encoding="utf-8")
 
 
 def Everybody(figures, works, value):
@@ -237,6 +266,7 @@ def Pyplot():
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
+    parser.add_argument("--readme", default=str(HERE.parent / "README.md"))
     parser.add_argument("--no-plot", action="store_true")
     options = parser.parse_args()
     pyplot = None if options.no_plot else Pyplot()
@@ -245,6 +275,8 @@ def Main():
         sys.exit("no figures in %s: python3 bench/run.py" % options.results)
     text = "\n".join([HEAD, *(Section(runtime, figures) for runtime, figures in found.items())])
     (options.results / "README.md").write_text(text, encoding="utf-8")
+    if options.readme != "-":
+        WriteSmall(pathlib.Path(options.readme), found)
     if pyplot:
         for runtime, figures in found.items():
             Plot(runtime, figures, options.results, pyplot)

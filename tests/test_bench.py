@@ -1,6 +1,7 @@
 """The benchmark's client finds what is wrong, and a small run makes figures and a table on both runtimes."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -184,9 +185,14 @@ def test_a_run_on_both_runtimes(tmp_path):
             stuck += cell["stuck"]              # a busy machine may take more than a second; then the table says so
             assert cell["cpuUs"] > 0 and (cell["floor"] is None) == work.startswith("ws"), cell
             assert server != "floor" or cell["floor"] == 1, cell
-    report = subprocess.run([sys.executable, str(BENCH / "report.py"), "--no-plot", "--results", str(tmp_path)],
-                            capture_output=True, text=True, timeout=harness.DEADLINE_SEC)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- measured: python3 bench/report.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
+    report = subprocess.run([sys.executable, str(BENCH / "report.py"), "--no-plot", "--results", str(tmp_path),
+                             "--readme", str(page)], capture_output=True, text=True, timeout=harness.DEADLINE_SEC)
     assert report.returncode == 0, report.stderr
+    small = page.read_text(encoding="utf-8")
+    assert small.startswith("before\n<!--") and small.endswith("<!-- end -->\nbehind\n") and "old" not in small
+    assert len(re.findall(r"^\| [^|]+ \| \*\*[\d.]+\*\* \| [^|]* \| \*\*[\d.]+\*\* \|", small, re.M)) == len(works)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "## MicroPython" in text and "## CPython" in text
     for title in ("hello, closing", "route with two args", "template page", "WebSocket, 4 KB"):
