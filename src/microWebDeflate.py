@@ -12,10 +12,13 @@ import sys
 
 _MICROPYTHON = sys.implementation.name == "micropython"
 
-if _MICROPYTHON:
-    import deflate
-else:
-    import zlib
+try:
+    if _MICROPYTHON:
+        import deflate
+    else:
+        import zlib
+except ImportError:
+    deflate = zlib = None           # firmware before 1.21: nothing is compressed
 
 
 # ==============================================================================
@@ -182,6 +185,8 @@ def _Negotiate(offers, server):
 
 def Attach(server):
     """Called by a server when it is made, after microWebSocket."""
+    if not (deflate if _MICROPYTHON else zlib):
+        return
     server.WebSocketContextTakeover = not _MICROPYTHON
     server.WebSocketWindowBits = 9 if _MICROPYTHON else 12
     server._negotiate = _Negotiate

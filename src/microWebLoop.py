@@ -3,6 +3,7 @@
 # Copy it beside microWebSrv.py to use it; without it the portable transport serves.
 
 import asyncio
+import signal
 import socket
 import sys
 
@@ -25,6 +26,7 @@ class _FastLink(asyncio.Protocol):
     def __init__(self, server):
         self._server = server
         self._endpoint = None
+        self._direct = None
 
     @property
     def endpoint(self):
@@ -53,6 +55,14 @@ class _FastLink(asyncio.Protocol):
         return self._endpoint is not None and self._endpoint.Ended()
 
     def connection_lost(self, exc):
+        direct = self._direct
+        if direct:
+            direct._dead = True
+            if direct._drains:                      # it lets go of the socket before that is closed
+                direct._drains.add_done_callback(lambda task: direct._sock.close())
+                direct._drains.cancel()
+            else:
+                direct._sock.close()
         self._server._Gone(self)
 
     def pause_writing(self):
@@ -68,7 +78,39 @@ class _FastLink(asyncio.Protocol):
         return self._transport.get_extra_info("peername")[:2]
 
     def Settle(self, most, timeoutSec):
+        """Blocks until at most so many bytes wait; False where the client does not drain. asyncio sends nothing while
+        it is blocked: from the first call on, what is sent goes past it."""
+        if not self._direct and not self.Backlog() and not self._transport.is_closing():
+            self._GoDirect()
+        if self._direct:
+            return self._direct.Settle(most, timeoutSec)
         return self.Backlog() <= most and not self._transport.is_closing()
+
+    def _GoDirect(self):
+        """A link of the portable transport, with a second socket of the connection, sends; asyncio goes on reading."""
+        if sys.platform == "win32":
+            return                                  # its loop waits for no socket of others
+        shared = self._transport.get_extra_info("socket")
+        try:
+            sock = socket.fromfd(shared.fileno(), shared.family, socket.SOCK_STREAM)
+        except OSError:
+            return                                  # no file left: what asyncio takes has to do
+        sock.setblocking(False)
+        direct = self._direct = sys.modules[__name__.replace("Loop", "Srv")]._Link(self._server, sock, None)
+        direct._dead = False
+        direct.Abort = self._Abort
+        direct.endpoint = self
+        self.Send = direct.Send
+        self.Backlog = direct.Backlog
+        self.Close = direct.Close
+        self.Abort = self._Abort
+
+    def _Abort(self):
+        self._direct._dead = True
+        self._transport.abort()
+
+    def Drained(self):
+        self._endpoint.Drained()
 
     def Pause(self):
         if not self._transport.is_closing():
@@ -79,6 +121,8 @@ class _FastLink(asyncio.Protocol):
             self._transport.resume_reading()
 
     def Kill(self):
+        if self._direct:
+            self._direct._sock.close()
         self._server._Gone(self)
 
     def Finish(self):
@@ -89,17 +133,38 @@ class _FastLink(asyncio.Protocol):
 class _FastTransport:
     """asyncio's own listening server; it survives what accept() raises, but not the death of its socket."""
 
+    _failed = False             # accept(), and was told
+
     def __init__(self, server):
         self._server = server
 
     async def Open(self, listener):
         loop = asyncio.get_running_loop()
-        self._asyncServer = await loop.create_server(lambda: _FastLink(self._server), sock=listener, backlog=511)
+        if not loop.get_exception_handler():
+            loop.set_exception_handler(self._Said)
+        self._asyncServer = await loop.create_server(self._Link, sock=listener, backlog=511)
         self._task = loop.create_task(self._Watch(listener))
+
+    def _Link(self):
+        self._failed = False
+        return _FastLink(self._server)
+
+    def _Said(self, loop, context):
+        """What asyncio says of accept(), once for a row of failures; all else is said by asyncio."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or "accept" not in context["message"]:
+            return loop.default_exception_handler(context)
+        self._server._Evict()               # too many open files: fewer connections
+        if not self._failed:
+            self._failed = True
+            self._server._LogError("accept", error)
 
     async def Close(self):
         self._task.cancel()
         self._asyncServer.close()
+        loop = asyncio.get_running_loop()
+        if loop.get_exception_handler() == self._Said:
+            loop.set_exception_handler(None)
 
     async def _Watch(self, listener):
         """A socket that listens no more is ready for ever, and asyncio would try to accept for ever."""
@@ -121,7 +186,9 @@ def _RunLoop(coroutine):
     loop = uvloop.new_event_loop() if uvloop else asyncio.new_event_loop()
     try:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(coroutine)
+        main = loop.create_task(coroutine)
+        with _CtrlC(loop, main):
+            loop.run_until_complete(main)
     finally:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
@@ -130,6 +197,36 @@ def _RunLoop(coroutine):
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
+
+
+class _CtrlC:
+    """While it is entered, Ctrl-C cancels the task: a KeyboardInterrupt inside a callback would be swallowed by uvloop.
+    The second one raises: a handler may have blocked the loop."""
+
+    def __init__(self, loop, task):
+        self._loop = loop
+        self._task = task
+        self._old = None
+        self._isOver = False
+
+    def __enter__(self):
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            try:
+                self._old = signal.signal(signal.SIGINT, self._Came)
+            except ValueError:
+                pass                # not in the main thread: Ctrl-C is somebody else's
+
+    def _Came(self, number, frame):
+        if self._isOver:
+            raise KeyboardInterrupt
+        self._isOver = True
+        self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def __exit__(self, excType, exc, traceback):
+        if self._old:
+            signal.signal(signal.SIGINT, self._old)
+        if self._isOver and excType in (None, asyncio.CancelledError):
+            raise KeyboardInterrupt from None
 
 
 def Attach(server):

@@ -364,20 +364,22 @@ def _AsBytes(data):
 
 def _Cross(server, webSocket, func, *args):
     """func(*args) on the engine; the last argument is what is to be sent. Another thread hands it over, and waits while
-    too much is on its way: what the engine does in one turn may not look like a client that takes nothing. For the
-    client of one WebSocket it waits too. But not for ever: it may have others, or a lock that the engine waits for."""
+    too much is on its way and, of one WebSocket, while its client is behind; func is told what is left of its patience.
+    That has an end: the thread may have other clients, or a lock that the engine waits for."""
     if server._OnEngine():
         return func(*args)
     most = server.MaxWebSocketSendQueueLen // (4 * len(args[-1]) + _CALL_SIZE)
     patience = _PATIENCE_MS
-    while patience and len(server._engine._calls) > most:
+    while patience:
+        if webSocket and webSocket._held & _BY_BACKLOG:
+            if server.WebSocketSlowPolicy == "drop":
+                return False
+        elif len(server._engine._calls) <= most:
+            break
         time.sleep(0.001)
         patience -= 1
-    while patience and webSocket and webSocket._held & _BY_BACKLOG:
-        if server.WebSocketSlowPolicy == "drop":
-            return False
-        time.sleep(0.001)
-        patience -= 1
+    if webSocket:
+        args += patience,
     return server._CallSoon(func, *args)
 
 
@@ -431,23 +433,24 @@ class MicroWebSocket(_Protocol):
         if self._isClosed:
             return False
         if self._server._OnEngine():
-            return self._Transmit(first, payload)
+            return self._Transmit(first, payload, False)
         return _Cross(self._server, self, self._Transmit, first, payload)
 
-    def _Transmit(self, first, payload):
+    def _Transmit(self, first, payload, isAwaited):
         packed = self._codec and first & 15 < _CLOSE and self._codec.Deflate(payload)
         if packed:
             first |= _PACKED
             payload = packed
-        return self._SendFrame(_Frame(first, payload))
+        return self._SendFrame(_Frame(first, payload), isAwaited)
 
-    def _SendFrame(self, frame):
+    def _SendFrame(self, frame, isAwaited=False):
         """False: the client does not get it."""
         link = self._link
         most = self._server.MaxWebSocketSendQueueLen
         if self.CloseCode is not None:
             return False
-        if self._held & _BY_BACKLOG and link.Backlog() > most:
+        # What a thread has waited for is no sign of a slow client: more of it may come in one turn.
+        if self._held & _BY_BACKLOG and link.Backlog() > most and not isAwaited:
             if self._server.WebSocketSlowPolicy != "drop":
                 self._End(_TOO_SLOW)
             return False

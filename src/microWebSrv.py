@@ -444,7 +444,7 @@ class _LengthReader:
         self.done = False
 
     def Read(self, data, pos):
-        piece = data[pos:pos + self.left]
+        piece = data[pos:pos + min(self.left, len(data))]
         self.left -= len(piece)
         self.done = not self.left
         return piece, pos + len(piece)
@@ -469,7 +469,7 @@ class _ChunkedReader:
         content = bytearray()                           # of many small chunks: each would cost an event,
         while not self.done:
             if self._state == _CHUNK_DATA:
-                piece = data[pos:pos + self.left]
+                piece = data[pos:pos + min(self.left, len(data))]
                 pos += len(piece)
                 self.left -= len(piece)
                 content += piece                        # and kept apart 64 bytes of heap
@@ -564,11 +564,6 @@ def _Encode(text, charset):
     return text.encode()
 
 
-def _UrlEscape(url):
-    """A Location in ASCII: what may not stand in a URL is percent-encoded as UTF-8; CR and LF stay, to be refused."""
-    return "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte for byte in url.encode()])
-
-
 def _PathEscape(path, keep="/"):
     """What is no unreserved character (RFC 3986 section 2.3) is percent-encoded as UTF-8."""
     keep += _UNRESERVED
@@ -640,9 +635,13 @@ class _Connection:
             return _NEED
         if self._state == _READ_HEAD:
             return self._NextHead()
-        if self._state == _READ_BODY:
-            return self._NextBody()
-        return _NEED
+        if self._state != _READ_BODY:
+            return _NEED
+        self.piece, self._pos = self.reader.Read(self._data, self._pos)
+        if self.reader.done:
+            self._state = _ANSWER
+            return _END
+        return _BODY if self.piece else _NEED
 
     def _NextHead(self):
         data = self._data
@@ -702,13 +701,6 @@ class _Connection:
             raise _HttpError(400, "CR or LF alone")
         self._searched = len(data) - 3
         return _NEED
-
-    def _NextBody(self):
-        self.piece, self._pos = self.reader.Read(self._data, self._pos)
-        if self.reader.done:
-            self._state = _ANSWER
-            return _END
-        return _BODY if self.piece else _NEED
 
     def HeadBegun(self):
         return self._pos < len(self._data)
@@ -1148,18 +1140,18 @@ class HttpResponse:
         held = self._held
         if not held:
             return False
-        self._held = True
         if held is not True:
             session.Do(session.Answer, *(held[:4] + (b"", _PUSHED, None)))
-        if not session.IsOnThread():
+            self._held = session._source is _PUSHED     # or HEAD has had its answer
+        if self._held and not session.IsOnThread():
             session.Piece(data)
-        else:
+        elif self._held:
             lock = _NewLock()
             lock.acquire()
             if session.Do(session.Piece, bytes(data), lock):
                 lock.acquire()
-        if session.lost:
-            raise OSError(104, "the client is gone")    # programs that write for ever end by this
+        if session.lost or not self._held:
+            raise OSError(104, "nobody takes it")       # programs that write for ever end by this
         return True
 
     def WriteSwitchProto(self, upgrade, headers=None):
@@ -1238,7 +1230,9 @@ class HttpResponse:
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        return self.WriteResponse(302, {"Location": _UrlEscape(location)}, None, None, None)
+        location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
+                            for byte in location.encode()])         # CR and LF stay, to be refused
+        return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteResponseError(self, code):
         """A small HTML page that names the status and nothing else."""
@@ -1624,24 +1618,25 @@ class _Session(_Connection):
         if source is None:
             self._Complete()
         elif source is not _PUSHED:
-            self._task = server._Keep(asyncio.create_task(self._Stream(source)))
+            self._task = server._Spawn(self._Stream(source))
         return True
 
     def _Pull(self, source):
         """-> (the next bytes, framed, whether that was all). Small pieces are joined: each has the price of a send."""
-        piece = next(source, None)
-        if not self._chunked:
-            if hasattr(source, "left"):                 # a file: a view of the one buffer, not a copy
-                return piece or b"", source.left == 0
-            return (b"", True) if piece is None else (_Bytes(piece), False)
+        if not self._chunked and hasattr(source, "left"):
+            return next(source) or b"", source.left == 0        # a file: a view of the one buffer, not a copy
         parts = []
-        size = 0
-        while piece is not None and size < 1024:
-            parts.append(_Bytes(piece))
-            size += len(parts[-1])
-            piece = next(source, None) if size < 1024 else b""
-        data = _Chunk(b"".join(parts)) if size else b""
-        return (data + b"0\r\n\r\n", True) if piece is None else (data, False)
+        size, ended = 0, False
+        try:                                            # MicroPython before 1.25 has no next(source, None)
+            while not parts or self._chunked and size < 1024 and parts[-1]:     # an empty one: wait for better
+                parts.append(_Bytes(next(source)))
+                size += len(parts[-1])
+        except StopIteration:
+            ended = True
+        data = b"".join(parts)
+        if self._chunked:
+            data = (_Chunk(data) if data else b"") + (b"0\r\n\r\n" if ended else b"")
+        return data, ended
 
     async def _Stream(self, source):
         """Pulls as the client drains; a source that is always ready lets the others have their turn."""
@@ -1693,6 +1688,9 @@ class _Session(_Connection):
         drained; a plain handler blocks the engine as long. False when the client is gone."""
         link = self.link
         server = self.server
+        if not lock and not link.Settle(server.MaxSendQueueLen, 5):
+            link.Abort()
+            self.lost = True
         if data and not self.lost:
             link.Send(_Chunk(data) if self._chunked else data)
         if lock and link.Backlog() and not self.lost:
@@ -1700,9 +1698,6 @@ class _Session(_Connection):
             self.deadline = server.now + server.SendTimeoutSec
         elif lock:
             lock.release()
-        elif not link.Settle(server.MaxSendQueueLen, 5):
-            link.Abort()
-            self.lost = True
         return not self.lost
 
     def End(self):
@@ -1724,7 +1719,10 @@ class _Session(_Connection):
             self.deadline = server.now + (server.BodyTimeoutSec if self.keepAlive else 2)
             return
         if server.AccessCallback:
-            server._LogAccess(self.client, self.response)
+            try:
+                server.AccessCallback(self.client, self.response._code)
+            except Exception as error:
+                server._LogError("AccessCallback", error)
         left = self._pos < len(self._data) or self._state != _ANSWER
         self.client = self._route = self._args = None
         self.response = _DONE
@@ -1948,7 +1946,9 @@ def _SendFile(response, source, path, contentType, headers, stat=None):
         body = _FileBody(source.Open(path), start, length, server)
     except OSError:
         return response.WriteResponseNotFound()
-    return response._Answer(code, headers, contentType, _CharsetOf(contentType), b"", body, length, lines)
+    # HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule.
+    charset = "UTF-8" if contentType in ("text/plain", "text/csv", "text/markdown") else None
+    return response._Answer(code, headers, contentType, charset, b"", body, length, lines)
 
 
 def _Validators(server, path, stat, coding):
@@ -1969,11 +1969,6 @@ def _Validators(server, path, stat, coding):
         server._validators.clear()
     server._validators[path] = (stat, level, coding, (etag, modified, date, lines.encode()))
     return server._validators[path][3]
-
-
-def _CharsetOf(contentType):
-    """HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule."""
-    return "UTF-8" if contentType in ("text/plain", "text/csv", "text/markdown") else None
 
 
 def _Matches(tags, etag, weak=""):
@@ -2049,7 +2044,7 @@ class _FileBody:
             size = len(piece)
             piece = head + piece if head else piece
         if not size:
-            raise OSError("the file became shorter while it was sent")
+            raise OSError("the file has shrunk")
         self.left -= size
         return piece
 
@@ -2201,7 +2196,8 @@ class _Run:
         self.ended.acquire()
 
     def BeginStop(self):
-        self.stop.set()
+        if self.stop:                       # else it has not begun, and sees `stopping`
+            self.stop.set()
 
     def Join(self):
         while not self.served:              # a lock would not let a KeyboardInterrupt through
@@ -2212,12 +2208,14 @@ class _Run:
         try:
             server._runLoop(server._ServeAll(self))
         finally:
-            if not self.served:             # KeyboardInterrupt left MicroPython's loop as it stood
+            for link in list(server._links):    # a KeyboardInterrupt ended its task, or
+                link.Kill()
+            if not self.served:                 # left MicroPython's loop as it stood
                 self.listener.close()
-                for link in list(server._links):
-                    link.Kill()
                 self.engine.Leave()
                 asyncio.new_event_loop()
+            if _MICROPYTHON:
+                asyncio.core.cur_task = None    # Ctrl-C leaves it as it was, and so did every end before 1.23
             self.engine.claimed = False
             server._Finished(self)
 
@@ -2236,7 +2234,7 @@ class MicroWebSrv:
     MaxRequestContentLen = 16384 if _BOARD else 1 << 20     # bytes for a plain handler, else 413
     MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if _BOARD else 1000)
     MaxWorkers = 2 if _BOARD else 32                        # threads of routes with threaded=True
-    MaxSendQueueLen = 4096 if _BOARD else 1 << 20           # bytes a raw _write may leave waiting
+    MaxSendQueueLen = 4096 if _BOARD else 65536 if _MICROPYTHON else 1 << 20    # bytes a raw _write may leave waiting
     HeadTimeoutSec = 10
     BodyTimeoutSec = 20                                     # and a second for each KiB that came
     KeepAliveTimeoutSec = 5 if _BOARD else 75
@@ -2389,8 +2387,11 @@ class MicroWebSrv:
 
     def Start(self, threaded=True, stackSize=8192):
         """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
-        if self._run:
+        if self.IsStarted():
             return
+        self.Stop()                         # what still stops ends first
+        if self._run:                       # but not in the middle of its own handler or task
+            return self._StartThread(self.Start, (False,), stackSize)
         run = self._Open()
         if _InLoop() and not (threaded and _thread and not _MICROPYTHON):
             self._Adopt(run)
@@ -2405,6 +2406,8 @@ class MicroWebSrv:
 
     async def Serve(self):
         """Serves in the caller's asyncio loop until Stop()."""
+        while self._run and self._run.stopping:
+            await asyncio.sleep(0.05)
         if not self._run:
             await self._Joined(self._Open())
 
@@ -2416,7 +2419,7 @@ class MicroWebSrv:
         run.stopping = True
         engine = run.engine
         if engine.IsHere():
-            run.stop.set()
+            run.BeginStop()
         elif engine.CallSoon(run.BeginStop) or not _InLoop():
             run.ended.acquire()
             run.ended.release()
@@ -2592,12 +2595,6 @@ class MicroWebSrv:
         except Exception as failure:
             _PrintError("ErrorCallback", failure)
 
-    def _LogAccess(self, client, response):
-        try:
-            self.AccessCallback(client, response._code)
-        except Exception as error:
-            self._LogError("AccessCallback", error)
-
     def _OnEngine(self):
         return self._engine.IsHere()
 
@@ -2605,9 +2602,7 @@ class MicroWebSrv:
         return self._engine.CallSoon(func, *args)
 
     def _Spawn(self, coroutine):
-        return self._Keep(asyncio.create_task(coroutine))
-
-    def _Keep(self, task):
+        task = asyncio.create_task(coroutine)
         if not _MICROPYTHON:                    # asyncio alone would let it be collected
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -2669,7 +2664,7 @@ _OPTIONAL = ("microWebSocket", "microWebDeflate", "microWebTemplate", "microWebE
 def _InLoop():
     """True inside a running asyncio loop."""
     if _MICROPYTHON:
-        return asyncio.core.cur_task is not None and _engine.ident in (None, _thread and _thread.get_ident() or 1)
+        return getattr(asyncio.core, "cur_task", None) and _engine.ident in (None, _thread and _thread.get_ident() or 1)
     try:
         asyncio.get_running_loop()
         return True
@@ -2700,6 +2695,14 @@ def _Listen(port, bindIP):
     return listener
 
 
+def _IsWritable(sock, timeoutSec):
+    if not hasattr(select, "poll"):             # Windows; elsewhere select() knows no socket above number 1023
+        return bool(select.select((), (sock,), (), timeoutSec)[1])
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(timeoutSec * 1000))
+
+
 if _MICROPYTHON:
     def _Knock(listener):
         yield asyncio.core._io_queue.queue_read(listener)
@@ -2715,11 +2718,6 @@ if _MICROPYTHON:
 
     def _Writable(sock):
         yield asyncio.core._io_queue.queue_write(sock)
-
-    def _IsWritable(sock, timeoutSec):
-        poll = select.poll()
-        poll.register(sock, select.POLLOUT)
-        return bool(poll.poll(timeoutSec * 1000))
 
     def _TrySend(sock, data):
         return sock.write(data) or 0
@@ -2759,9 +2757,6 @@ else:
 
     def _Recv(sock, buffer, isNew):
         return asyncio.get_running_loop().sock_recv(sock, len(buffer))
-
-    def _IsWritable(sock, timeoutSec):
-        return bool(select.select((), (sock,), (), timeoutSec)[1])
 
     async def _Writable(sock):
         loop = asyncio.get_running_loop()
@@ -2815,12 +2810,14 @@ class _Link:
             return
         try:
             size = _TrySend(self._sock, data)
-        except OSError:
-            return self.Abort()
-        if size < len(data):
-            self._out = bytearray(data[size:])
-            if not self._drains:
-                self._drains = asyncio.create_task(self._Drain())
+            if size < len(data):
+                self._out = bytearray(data[size:])
+                if not self._drains:
+                    self._drains = asyncio.create_task(self._Drain())
+        except Exception as error:
+            self.Abort()
+            if isinstance(error, MemoryError):  # half of it went: nothing may follow
+                raise
 
     def Settle(self, most, timeoutSec):
         """Blocks until at most so many bytes wait; False where the client does not drain."""
@@ -2832,10 +2829,12 @@ class _Link:
 
     def _Flush(self):
         try:
-            size = _TrySend(self._sock, self._out)
-            self._out = self._out[size:] if size < len(self._out) else None
-        except OSError:
+            self._out[:_TrySend(self._sock, self._out)] = b""   # in place: a copy may find no memory
+            self._out = self._out or None
+        except Exception as error:
             self.Abort()
+            if isinstance(error, MemoryError):  # perhaps it has gone: it must not go twice
+                raise
 
     def Close(self):
         self._closing = True

@@ -519,7 +519,11 @@ class _Page:
         yield block
 
     def Block(self, pieces, stream):
-        isLast = next(pieces, True)
+        isLast = False
+        try:                                            # MicroPython before 1.25 has no next(pieces, True)
+            next(pieces)
+        except StopIteration:
+            isLast = True
         size = stream.tell()
         stream.seek(0)
         block = stream.read(size)

@@ -2,11 +2,16 @@
 
 import gc
 import os
+import signal
 import warnings
 
 import pytest
 
 import harness
+
+# Who starts the tests in a shell's background has them ignore Ctrl-C, and whatever they start would too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

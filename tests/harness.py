@@ -5,6 +5,7 @@ when it can be connected to; everything here waits for such events with a deadli
 printed is shown when a test fails.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -77,6 +78,14 @@ def Command(runtime, program, modulePath, options=(), args=()):
     return [*head, *options, str(program), *map(str, args)], env
 
 
+def LoadTool(name):
+    """The module of a file in tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / (name + ".py"))
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 def RunProgram(runtime, program, workDir, modulePath=(SRC,), options=(), args=(), stdin="", timeoutSec=DEADLINE_SEC):
     """Run a program (text, or a Path) to its end; -> its stdout. Any other exit code than 0 fails with its output."""
     path = WriteProgram(program, workDir)
@@ -88,9 +97,17 @@ def RunProgram(runtime, program, workDir, modulePath=(SRC,), options=(), args=()
 
 
 def FreePorts(count=4):
-    """Ports that nobody uses now. (MicroPython's sockets can't say which port they were given for 0.)"""
-    holders = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [holder.getsockname()[1] for holder in holders]
+    """Ports that nobody uses now. (MicroPython's sockets can't say which port they were given for 0.) No two processes
+    of pytest-xdist get the same.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    holders, ports = [], []
+    while len(ports) < count:
+        holders.append(socket.create_server(("127.0.0.1", 0)))
+        port = holders[-1].getsockname()[1]
+        if port // 2 % workers == worker:           # half of all: the system gives odd or even ones only
+            ports.append(port)
     for holder in holders:
         holder.close()
     return ports
@@ -203,10 +220,18 @@ class Server:
         self._mark = found.end()
         return found
 
+    def HasLine(self, pattern, timeoutSec):
+        """Whether such a line of stdout is there, or comes within this time."""
+        return bool(self._out.Wait(pattern, self._mark, timeoutSec))
+
     def Seen(self, pattern):
         """Wait until it has printed this, before or behind what was waited for already."""
         self._mark = 0
         return self.WaitLine(pattern)
+
+    def SeenError(self, pattern, timeoutSec=DEADLINE_SEC):
+        """Wait until stderr has this."""
+        assert self._err.Wait(pattern, 0, timeoutSec), "no %r on stderr within %s s\n%s" % (pattern, timeoutSec, self.Report())
 
     def Tell(self, line):
         """Write a line to the program's stdin."""

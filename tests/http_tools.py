@@ -58,9 +58,20 @@ def _OnMicroPython(room):
     done = subprocess.run(command, env={"MICROPYPATH": path}, capture_output=True, text=True, encoding="utf-8",
                           timeout=harness.DEADLINE_SEC * 2)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    lines = [line.split("\t", 2) for line in done.stdout.splitlines()]
-    assert lines and lines[-1] == ["ROWS", str(len(lines) - 1)], "cut off: %r" % done.stdout[-300:]
+    return Observed(done.stdout)
+
+
+def Observed(output):
+    """What mp/run.py has printed -> {(table, index): what was observed}."""
+    lines = [line.split("\t", 2) for line in output.splitlines()]
+    assert lines and lines[-1] == ["ROWS", str(len(lines) - 1)], "cut off: %r" % output[-300:]
     return {(table, int(index)): observed for table, index, observed in lines[:-1]}
+
+
+def Expected(room):
+    """The same of what the tables say."""
+    return {(table, index): rooms.Plain(row[1]) for table, _, tableRows in _Tables(room)
+            for index, row in enumerate(tableRows)}
 
 
 def SharedSite(program, prepare=None):

@@ -40,7 +40,7 @@ CPYTHON_IMPORTS = {"itertools", "threading", "traceback"}       # behind a branc
 ALLOWED_IMPORTS = CPYTHON_IMPORTS | {
     "array", "asyncio", "binascii", "builtins", "deflate", "errno", "gc", "hashlib", "io", "json", "micropython", "os",
     "random", "re", "select", "socket", "struct", "sys", "time", "uasyncio", "zlib", "_thread"}
-DESK_IMPORTS = ALLOWED_IMPORTS | {"uvloop", "websockets"}
+DESK_IMPORTS = ALLOWED_IMPORTS | {"signal", "uvloop", "websockets"}
 
 # asyncio calls these on a protocol or a coroutine policy: somebody else's contract, so somebody else's spelling.
 FOREIGN_NAMES = {"connection_made", "connection_lost", "data_received", "eof_received", "pause_writing",

@@ -2,9 +2,7 @@
 smaller, write the new ones here and run `python3 tools/measure_memory.py --write`.
 """
 
-import importlib.util
 import re
-import sys
 
 import pytest
 
@@ -34,17 +32,7 @@ BUDGET = {
 }
 THREE = ("microWebSrv", "microWebSocket", "microWebTemplate")
 
-
-def _Tool():
-    path = harness.ROOT / "tools" / "measure_memory.py"
-    spec = importlib.util.spec_from_file_location("measure_memory", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["measure_memory"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = _Tool()
+tool = harness.LoadTool("measure_memory")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Start, Stop, Serve and restart; several servers in one process: end to end, on every runtime."""
 
 import re
+import signal
 import threading
 import time
 
@@ -259,6 +260,87 @@ def test_restart_in_the_foreground(serve):
     server.WaitExit()
 
 
+WHILE_IT_STOPS = HEAD + """
+def Again(httpClient, httpResponse):
+    mws.Stop()
+    mws.Start()
+    httpResponse.WriteResponseOk(None, "text/plain", None, "again")
+
+async def AgainAsync(httpClient, httpResponse):
+    Again(httpClient, httpResponse)
+
+mws = Site(Port())
+mws.StopGraceSec = 1
+mws.AddRoute("/again", "GET", Again)
+mws.AddRoute("/again-async", "GET", AgainAsync)
+mws.AddRoute("/again-thread", "GET", Again, threaded=True)
+mws.Start()
+while sys.stdin.readline() == "start\\n":
+    mws.Start()
+    print("AGAIN %s" % mws.IsStarted())
+mws.Stop()
+print("STOPPED %s" % mws.IsStarted())
+"""
+
+
+def test_start_while_it_stops(serve):
+    """Start() waits until what is in flight has been answered or cut off."""
+    server = serve(WHILE_IT_STOPS)
+    for _ in range(2):
+        with RawClient(server.port) as half:
+            half.Send(b"GET /hello HT")
+            assert Fetch(server.port, "/stop").text == "stopping"
+            server.Tell("start")
+            server.WaitLine("AGAIN True")
+            half.ReadToEnd()
+        assert Fetch(server.port, "/hello").text == "hello"
+    server.Tell("stop")
+    server.WaitLine("STOPPED False")
+    server.WaitExit()
+
+
+@pytest.mark.parametrize("path", ["/again", "/again-async", "/again-thread"])
+def test_restart_from_a_handler(serve, path):
+    server = serve(WHILE_IT_STOPS)
+    for _ in range(3):
+        with RawClient(server.port) as client:
+            client.Send(Get(path))
+            if path == "/again-thread":         # its Stop() waits, as in any thread, and cuts off who waits for it
+                assert client.ReadToEnd() == b""
+            else:
+                response = client.ReadResponse()
+                assert (response.text, response.isClosing) == ("again", True)
+        server.WaitReady()
+        assert Fetch(server.port, "/hello").text == "hello"
+    server.Tell("stop")
+    server.WaitLine("STOPPED False")
+    server.WaitExit()
+
+
+SERVE_WHILE_IT_STOPS = HEAD + """
+async def Main():
+    first = asyncio.create_task(mws.Serve())
+    while not mws.IsStarted():
+        await asyncio.sleep(0)
+    mws.Stop()
+    await mws.Serve()
+    await first
+    print("RETURNED %s" % mws.IsStarted())
+
+mws = Site(Port())
+asyncio.run(Main())
+"""
+
+
+def test_serve_while_it_stops(serve):
+    server = serve(SERVE_WHILE_IT_STOPS)
+    server.WaitReady()
+    assert Fetch(server.port, "/hello").text == "hello"
+    assert Fetch(server.port, "/stop").text == "stopping"
+    server.WaitLine("RETURNED False")
+    server.WaitExit()
+
+
 TWICE = HEAD + """
 mws = Site(Port())
 mws.Start()
@@ -271,6 +353,57 @@ except OSError as error:
 sys.stdin.readline()
 mws.Stop()
 """
+
+
+def test_restart_after_ctrl_c(serve):
+    """As at the REPL: it cuts what goes on, and the next Start() serves on the same port."""
+    server = serve(HEAD + """
+mws = MicroWebSrv([("/", "GET", Hello)], Port(), "127.0.0.1", "www")
+for _ in range(3):
+    try:
+        mws.Start(threaded=False)
+    except KeyboardInterrupt:
+        print("CTRL-C", mws.IsStarted())
+""")
+    for number in range(3):
+        if number:
+            server.WaitReady()
+        with RawClient(server.port) as client:
+            client.Send(Get("/"))
+            assert client.ReadResponse().text == "hello"
+            server.process.send_signal(signal.SIGINT)
+            assert client.ReadToEnd() == b""
+        assert server.WaitLine(r"CTRL-C (\w+)").group(1) == "False"
+
+
+def test_ctrl_c_while_a_handler_blocks(serve):
+    """The first one asks, and a second one takes the handler away."""
+    server = serve(HEAD + """
+def Blocks(httpClient, httpResponse):
+    print("CALLED")
+    while True:
+        time.sleep(0.01)
+
+mws = MicroWebSrv([("/", "GET", Hello), ("/blocks", "GET", Blocks)], Port(), "127.0.0.1", "www")
+for _ in range(2):
+    try:
+        mws.StopGraceSec = 0
+        mws.Start(threaded=False)
+    except KeyboardInterrupt:
+        print("CTRL-C", mws.IsStarted())
+""")
+    with RawClient(server.port) as client:
+        client.Send(Get("/blocks"))
+        server.WaitLine("CALLED")
+        if server.runtime == "cpython-fast":
+            server.ExpectError("KeyboardInterrupt")         # uvloop says what it has caught
+        for _ in range(DEADLINE_SEC):                       # signals that come too fast are one
+            server.process.send_signal(signal.SIGINT)
+            if server.HasLine("CTRL-C False", 1):
+                break
+        assert client.ReadToEnd() == b""
+    server.WaitReady()
+    assert Fetch(server.port, "/").text == "hello"
 
 
 def test_start_twice_and_on_a_port_that_is_taken(serve):
@@ -418,6 +551,43 @@ def test_start_inside_a_running_loop(serve):
     server.WaitLine("LEFT False")
     WaitRefused(first)
     server.WaitLine("END")
+    server.WaitExit()
+
+
+NOT_BEGUN = HEAD + """
+def Open(httpClient, httpResponse):
+    other.Start(threaded=False)     # a task of this loop, which has not had its first step
+    other.Stop()
+    other.Stop()
+    print("STOPPED %s" % other.IsStarted())
+    if httpClient.GetRequestQueryString():
+        other.Start()
+    httpResponse.WriteResponseOk(None, "text/plain", None, "opened")
+
+mws = Site(Port())
+other = Site(Port())
+mws.AddRoute("/open", "GET", Open)
+mws.Start()
+sys.stdin.readline()
+other.Stop()
+mws.Stop()
+print("END %s" % other.IsStarted())
+"""
+
+
+def test_stop_before_it_has_begun(serve):
+    server = serve(NOT_BEGUN)
+    first = server.port
+    for path in ("/open", "/open?again"):
+        assert Fetch(first, path).text == "opened"
+        server.WaitReady()
+        server.WaitLine("STOPPED False")
+        if path == "/open":
+            WaitRefused(server.port)
+    server.WaitReady()
+    assert Fetch(server.port, "/hello").text == "hello"
+    server.Tell("stop")
+    server.WaitLine("END False")
     server.WaitExit()
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 import harness
-from harness import Fetch, RawClient
+from harness import Fetch, RawClient, RequestBytes
 from http_tools import Answers, Get, Post, SendEnd, SharedSite
 
 SITE = """
@@ -300,6 +300,127 @@ def test_raw_writes(site):
         client.Close(reset=True)
     assert int(site.WaitLine(r"RAW ended after (\d+)").group(1)) < 100000
     assert Fetch(site.port, "/hello").text == "hello"
+
+
+RAW = """
+import os
+import sys
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Raw(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, None)
+    try:
+        for number in range(int(httpClient.GetRequestQueryParams()["n"])):
+            httpResponse._write(b"%07d," % number * 375)
+    except OSError:
+        print("GONE")
+
+def Hello(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "hello")
+
+def Accept(webSocket, httpClient):
+    webSocket.RecvTextCallback = lambda webSocket, text: webSocket.SendText(text)
+
+if sys.implementation.name != "micropython":
+    import resource
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    kept = [os.dup(0) for _ in range(1100)]     # select() knows no file beyond number 1023
+async def RawAsync(httpClient, httpResponse):
+    Raw(httpClient, httpResponse)
+
+mws = MicroWebSrv([("/raw", "GET", Raw), ("/raw-async", "GET", RawAsync), ("/hello", "GET", Hello)], Port(), "127.0.0.1", "www")
+mws.AddRoute("/raw-thread", "GET", Raw, threaded=True)
+mws.AcceptWebSocketCallback = Accept
+mws.WebSocketThreaded = False
+mws.Start(threaded=False)
+"""
+
+
+@pytest.mark.parametrize("receiveBuffer", (4096, None))
+def test_a_long_raw_answer_of_a_plain_handler(serve, tmp_path, receiveBuffer):
+    """It holds the engine, and nothing is sent by any loop meanwhile: the client gets all of it as fast as it reads. On
+    the same connection everything else goes on."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "file.bin").write_bytes(bytes(range(256)) * 1000)
+    server = serve(RAW)
+    content = b"".join([b"%07d," % number * 375 for number in range(2000)])
+    with RawClient(server.port, receiveBuffer=receiveBuffer) as client:
+        for _ in range(2):
+            client.Send(Get("/raw?n=2000"))
+            assert client.ReadResponse().body == content
+            client.Send(Get("/hello") + Get("/file.bin") + Get("/raw?n=1"))
+            assert client.ReadResponse().body == b"hello"
+            assert client.ReadResponse().body == bytes(range(256)) * 1000
+            assert client.ReadResponse().body == content[:3000]
+        client.Send(Get("/file.bin", "Connection: close"))
+        assert client.ReadResponse().body == bytes(range(256)) * 1000
+        assert client.ReadToEnd() == b""
+    with RawClient(server.port, receiveBuffer=receiveBuffer) as client:
+        client.Send(b"GET /raw?n=2000 HTTP/1.0\r\n\r\n")
+        assert client.ReadToEnd().partition(b"\r\n\r\n")[2] == content
+    with RawClient(server.port, receiveBuffer=4096) as client:
+        client.Send(Get("/raw?n=10000"))
+        client.ReadExactly(10000)
+        client.Close(reset=True)
+    server.WaitLine("GONE")
+    with RawClient(server.port) as client:
+        client.Send(Get("/raw?n=1"))
+        client.ReadResponse()
+        client.Send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        assert client.ReadUntil(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        client.Send(b"\x81\x85\0\0\0\0hello\x88\x80\0\0\0\0")
+        assert client.ReadToEnd() == b"\x81\x05hello\x88\x00"
+
+
+def test_a_generator_of_empty_pieces(serve):
+    """It has nothing to say yet: others are served until it has."""
+    server = serve("""
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+said = []
+
+def Wait():
+    while not said:
+        yield ""
+    yield said[0]
+
+def Stream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(Wait(), "text/plain")
+
+def Say(httpClient, httpResponse):
+    said.append("at last")
+    httpResponse.WriteResponseOk(None, "text/plain", None, "said")
+
+MicroWebSrv([("/stream", "GET", Stream), ("/say", "GET", Say)], Port(), "127.0.0.1", "www").Start(threaded=False)
+""")
+    with RawClient(server.port) as client:
+        client.Send(Get("/stream"))
+        client.ReadUntil(b"\r\n\r\n")
+        assert Fetch(server.port, "/say").text == "said"
+        assert client.ReadUntil(b"0\r\n\r\n") == b"7\r\nat last\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", ("/raw?n=3", "/raw-thread?n=3", "/raw-async?n=3", "/raw?n=1000000000"))
+def test_head_of_a_raw_answer(serve, path):
+    """The same field lines and no content, be it endless; the next request on the connection has its own answer."""
+    server = serve(RAW)
+    with RawClient(server.port) as client:
+        if "n=3" in path:
+            client.Send(Get(path))
+            fields = [field for field in client.ReadResponse().headers if field[0].lower() != "date"]
+        client.Send(RequestBytes("HEAD", path) + Get("/hello") + RequestBytes("HEAD", path))
+        head = client.ReadResponse("HEAD")
+        assert (head.status, head.body) == (200, b"")
+        assert client.ReadResponse().body == b"hello"
+        assert client.ReadResponse("HEAD").body == b""
+        if "n=3" in path:
+            assert [field for field in head.headers if field[0].lower() != "date"] == fields
+        client.Send(Get("/hello", "Connection: close"))
+        assert client.ReadToEnd().count(b"HTTP/1.1 ") == 1
 
 
 def test_httpx_streams(site):

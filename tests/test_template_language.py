@@ -20,9 +20,29 @@ def RunJobs(runtime, jobs, workDir, options=()):
 @pytest.fixture(scope="module", params=("cpython-fast", "micropython"))
 def answers(request, tmp_path_factory):
     """Each case, rendered by one process of the runtime."""
-    table = {**CASES, **{"error: " + name: case for name, case in ERRORS.items()}}
-    jobs = [{"code": case[0], "vars": case[1]} for case in table.values()]
-    return dict(zip(table, RunJobs(request.param, jobs, tmp_path_factory.mktemp("cases"))))
+    return Answers(RunJobs(request.param, TableJobs(), tmp_path_factory.mktemp("cases")))
+
+
+def TableJobs():
+    """All cases and errors as jobs."""
+    return [{"code": case[0], "vars": case[1]} for case in (*CASES.values(), *ERRORS.values())]
+
+
+def Answers(texts):
+    """{name: the answer to its job}"""
+    return dict(zip((*CASES, *("error: " + name for name in ERRORS)), texts))
+
+
+def CheckError(answer, name):
+    """file, line N: what, and the line itself; Validate says the same of what can be seen without running."""
+    template, _, line, what = ERRORS[name]
+    assert "text" not in answer
+    message = answer["error"]
+    assert message.startswith("TemplateError: template, line %d: " % line), message
+    assert what in message
+    shown = template.split("\n")[line - 1].strip()[:160]
+    assert message.endswith("\n    " + shown) or not shown
+    assert answer["validate"] is None or "TemplateError: " + answer["validate"] == message
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -32,16 +52,7 @@ def test_case(answers, name):
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_error(answers, name):
-    """file, line N: what, and the line itself; Validate says the same of what can be seen without running."""
-    template, _, line, what = ERRORS[name]
-    answer = answers["error: " + name]
-    assert "text" not in answer
-    message = answer["error"]
-    assert message.startswith("TemplateError: template, line %d: " % line), message
-    assert what in message
-    shown = template.split("\n")[line - 1].strip()[:160]
-    assert message.endswith("\n    " + shown) or not shown
-    assert answer["validate"] is None or "TemplateError: " + answer["validate"] == message
+    CheckError(answers["error: " + name], name)
 
 
 @pytest.mark.parametrize("name", list(ERRORS)[:list(ERRORS).index("unknown name")])

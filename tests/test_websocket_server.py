@@ -613,7 +613,7 @@ mws.WebSocketSlowPolicy = %r
 def test_a_thread_waits_for_its_client(open_, policy):
     """What it sends is larger than what may wait, and never too much for a client that reads."""
     server = open_(CAMERA % (4000, policy))
-    with Client(server, receiveBuffer=4096) as client:
+    with Client(server, receiveBuffer=65536) as client:
         client.Text("go")
         server.Tell("HeldUp()")
         server.WaitLine("HELD")                             # by all that a kernel takes

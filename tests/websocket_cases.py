@@ -1014,6 +1014,19 @@ def CheckNegotiation():
     assert "server_max_window_bits=9" in answer and "client_max_window_bits=" in answer, answer
 
 
+def CheckNothingToPackWith():
+    """A firmware without the module deflate: clients are told that nothing is compressed."""
+    server = FakeServer()
+    name = "deflate" if ws._MICROPYTHON else "zlib"
+    module = getattr(wd, name)
+    setattr(wd, name, None)
+    try:
+        wd.Attach(server)
+    finally:
+        setattr(wd, name, module)
+    Same(getattr(server, "_negotiate", None), None, "no codec")
+
+
 SENSORS = b"temperature: 21.5, humidity: 40; " * 30
 
 
@@ -1094,7 +1107,10 @@ CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMes
           CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing, CheckCloseArguments,
           CheckRefusals, CheckCrash, CheckAsyncCallbacks, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash,
           CheckSlowClient, CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade,
-          CheckExtension, CheckNoThread, CheckOffers, CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
+          CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
+OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
+if wd.deflate if ws._MICROPYTHON else wd.zlib:
+    CHECKS += OF_DEFLATE
 
 
 def Main():

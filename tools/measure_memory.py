@@ -35,6 +35,7 @@ WASM_VERSION = "1.29.0-6"
 BUILDS = ("py", "mpy")
 BEGIN, END = "<!-- measured: python3 tools/measure_memory.py --write -->", "<!-- end -->"
 CONNECTIONS = 40
+HERE = ".:.frozen"                  # relative: a longer path to the files would cost the heap a few hundred bytes
 TIMEOUT_SEC = 10
 
 # What a board's firmware holds, and so is not counted: the modules that the server imports.
@@ -318,9 +319,8 @@ def Serving(folder: Path, kilobytes: int, connections: int = 4) -> Iterator[tupl
     """The whole set with a heap of so many KB: (port, bytes taken after the start). AssertionError if it fails."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-    command = [Tool("micropython"), "-X", "heapsize=%dk" % kilobytes, "main.py", str(port),
-               str(connections)]
-    env = dict(os.environ, MICROPYPATH="%s:.frozen" % folder)
+    command = [Tool("micropython"), "-X", "heapsize=%dk" % kilobytes, "-m", "main", str(port), str(connections)]
+    env = dict(os.environ, MICROPYPATH=HERE)
     with subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL) as process:
         try:
@@ -401,7 +401,7 @@ def _Numbers(text: str) -> dict[str, int]:
 
 def Resident64(modules: Path, build: str) -> dict[str, int]:
     """The bytes that each import keeps, on the unix port."""
-    env = dict(os.environ, MICROPYPATH="%s:.frozen" % modules)
+    env = dict(os.environ, MICROPYPATH=HERE)
     with tempfile.TemporaryDirectory() as name:
         program = Path(name) / "imports.py"
         program.write_text(ROM + IMPORTS if build == "rom" else IMPORTS)
@@ -410,14 +410,21 @@ def Resident64(modules: Path, build: str) -> dict[str, int]:
                                        capture_output=True).stdout)
 
 
-def Wasm() -> Path:
+def Wasm(version: str = WASM_VERSION) -> Path:
     """The folder of MicroPython's WebAssembly build."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "microwebsrv" / ("wasm-" + WASM_VERSION)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "microwebsrv" / ("wasm-" + version)
     folder = cache / "node_modules" / WASM
     if not (folder / "micropython.mjs").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run([Tool("npm"), "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(cache),
-                        "%s@%s" % (WASM, WASM_VERSION)], check=True, cwd=cache, stdin=subprocess.DEVNULL)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=cache.name + ".", dir=cache.parent))
+        try:
+            subprocess.run([Tool("npm"), "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(part),
+                            "%s@%s" % (WASM, version)], check=True, cwd=part, stdin=subprocess.DEVNULL)
+            if not (folder / "micropython.mjs").exists():       # else somebody was quicker
+                shutil.rmtree(cache, ignore_errors=True)
+                part.rename(cache)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

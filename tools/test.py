@@ -21,6 +21,8 @@ SRC = ROOT / "src"
 VENV = ROOT / ".venv"
 STAMP = VENV / "requirements.sha256"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+# Most of a test is waiting. A file's tests stay together, for what they share is made once.
+TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -112,7 +114,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
         "mypy tools": (*python, "mypy", "tools", "src/microwebsrv"),
         "mypy stubs": (*python, "mypy", *packages),
         "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml", *stubs),
-        "pytest": (*python, "pytest", *pytestArgs),
+        "pytest": (*python, "pytest", *TWO_AT_ONCE, *pytestArgs),
     }
 
 

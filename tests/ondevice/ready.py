@@ -3,9 +3,20 @@
 #     from ready import Port
 #     mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
 
+import builtins
 import sys
 
 _ports = [int(text) for text in sys.argv[1].split(",")]
+
+
+def _Print(*values, **options):
+    """One write for a line: those of two threads must not be mixed."""
+    if options:
+        return _print(*values, **options)
+    sys.stdout.write(" ".join([str(value) for value in values]) + "\n")
+
+
+_print, builtins.print = builtins.print, _Print
 
 
 def Port():
