@@ -2044,7 +2044,7 @@ class _FileBody:
             size = len(piece)
             piece = head + piece if head else piece
         if not size:
-            raise OSError("the file has shrunk")
+            raise OSError("the file became shorter")
         self.left -= size
         return piece
 
