@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long a client waits for its answer while others hold connections and do nothing good with them.
 
-    python3 bench/bench_waiting.py [--requests 300] [--runtime micropython,cpython-fast,cpython-portable]
+    python3 bench/bench_waiting.py [--requests 300] [--runtime micropython,cpython]
 
 Each row is one kind of company. Asked is on a connection of its own each time and on one that is kept; an answer that
 is wrong or does not come raises. The times are milliseconds on the client's clock, from connect or send to the last
@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,9 +19,8 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from peers import HERE, SRC, FindMicroPython, FreePort  # noqa: E402
+from peers import HERE, RUNTIMES, SRC, FindMicroPython, FreePort  # noqa: E402
 
-RUNTIMES = ("micropython", "cpython-fast", "cpython-portable")
 DEADLINE_SEC = 15
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
@@ -162,10 +160,9 @@ def Measure(port, company, requests, pauseSec=0.0):
 # -- the table -------------------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def Server(runtime, www, portable):
-    source = portable if runtime == "cpython-portable" else SRC
+def Server(runtime, www):
     command = [FindMicroPython()] if runtime == "micropython" else [sys.executable]
-    environment = {**os.environ, "PYTHONPATH": str(source), "MICROPYPATH": "%s:.frozen" % source}
+    environment = {**os.environ, "PYTHONPATH": str(SRC), "MICROPYPATH": "%s:.frozen" % SRC}
     port = FreePort()
     process = subprocess.Popen([*command, str(HERE / "servers" / "microwebsrv.py"), str(port), str(www.parent)],
                                env=environment, stdout=subprocess.PIPE)
@@ -192,8 +189,7 @@ def Main():
     parser.add_argument("--runtime", default=",".join(RUNTIMES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        portable, www = pathlib.Path(folder) / "src", pathlib.Path(folder) / "www"
-        shutil.copytree(SRC, portable, ignore=shutil.ignore_patterns("microWebLoop.py", "__pycache__", "*-stubs"))
+        www = pathlib.Path(folder) / "www"
         www.mkdir()
         with open(www / "big.bin", "wb") as file:
             file.truncate(BIG_SIZE)
@@ -201,7 +197,7 @@ def Main():
         print("%-17s %-23s" % ("runtime", "beside") + "%10s %8s %8s  " % ("median", "p99", "max") * 2)
         for runtime in options.runtime.split(","):
             for name, company in COMPANY:
-                with Server(runtime, www, portable) as port:
+                with Server(runtime, www) as port:
                     pauseSec = 0.01 if company is Trickle else 0.0
                     columns = Measure(port, company, options.requests, pauseSec)
                 row = ["%10.2f %8.2f %8.2f  " % tuple(times[at] * 1e3 for at in (

@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
-"""Where a request's time goes on MicroPython: the instructions that the interpreter needs for it, function by function.
+"""The instructions that a server needs for each request: version 1 and this one in one run, and their ratio.
 
-    python3 bench/instructions.py                           hello, form and the WebSocket of 4 KB, ours and the floor
-    python3 bench/instructions.py --works json --source dist/mpy --top 40
+    python3 bench/instructions.py                                   MicroPython, all kinds of work
+    python3 bench/instructions.py --runtime cpython --works hello,close,ws4k
+    python3 bench/instructions.py --works json --top 40             function by function, too
+    python3 bench/instructions.py --source dist/mpy                 another build of this version
 
-It needs valgrind. The kernel's part is not counted. A server answers 100 requests, one after the other on one
-connection (of "close", each on its own), and another one 100 + --requests of them; the figures are the difference, so
-that neither the start nor the imports are in them. They hardly differ from run to run, unlike times. A file that an
-interpreter without symbols brings is one line, its name; the sum counts either way.
+It needs valgrind. The kernel's part is not counted. A server answers --warm requests, one after the other on one
+connection (of "close", each on its own; with --connections, on so many at a time), and another one answers
+--requests more; the figures are the difference, so that neither the start nor the imports are in them. They hardly
+differ from run to run, unlike times, and a machine that others use does not change them. On MicroPython it takes some
+thousand requests: what an allocation costs depends on how long ago the last collection was.
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import re
+import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 
@@ -22,22 +26,36 @@ sys.dont_write_bytecode = True
 import peers  # noqa: E402
 from works import WORKS, MakeFolder  # noqa: E402
 
-WARM = 100
+SMALL = ("hello", "close", "args", "json", "form", "1kb", "10kb", "115kb", "template", "ws64", "ws4k")
+PEERS = (peers.BEFORE, peers.OURS)
+PATIENCE_SEC = 300
 KEY = b"\x12\x34\x56\x78"
 UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 
 
-class Counted(peers.Server):
-    """A server under valgrind."""
+class Failed(Exception):
+    """A server that does not do this work: an empty cell."""
 
-    def __init__(self, peer, options, folder, counts):
+
+class Counted(peers.Server):
+    """A server under valgrind, which is 20 to 50 times slower."""
+
+    startSec = PATIENCE_SEC
+
+    def __init__(self, peer, runtime, options, folder, counts):
         self._counts = counts
-        super().__init__(peer, "micropython", options, folder)
+        super().__init__(peer, runtime, options, folder)
 
     def _Command(self, runtime, options):
-        return (["valgrind", "--tool=callgrind", "--callgrind-out-file=%s" % self._counts,
-                 options.micropython, "-X", "heapsize=" + peers.HEAP], {"MICROPYPATH": "%s:.frozen" % options.source})
+        command, environment = super()._Command(runtime, options)
+        if self.peer.name == peers.OURS:
+            environment = {name: value.replace(str(peers.SRC), str(options.source))
+                           for name, value in environment.items()}
+        if runtime == "cpython":
+            environment["PYTHONHASHSEED"] = "0"
+        return ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=%s" % self._counts,
+                *command], environment
 
 
 def Frame(content):
@@ -46,72 +64,149 @@ def Frame(content):
     return head + KEY + bytes(byte ^ KEY[at & 3] for at, byte in enumerate(content))
 
 
-def Exchange(connection, work):
-    """One request and its whole answer."""
-    connection.sendall(Frame(work.request) if work.isWebSocket else work.request)
+def IsWhole(data, work):
+    """Is this one answer to its last byte?"""
+    if work.isWebSocket:
+        return len(data) >= len(work.request) + (2 if len(work.request) < 126 else 4)
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end:
+        return False
+    length = re.search(rb"content-length: *(\d+)", head.lower())
+    return len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")
+
+
+def Receive(connection, work):
     data = b""
-    wanted = len(work.request) + (2 if len(work.request) < 126 else 4) if work.isWebSocket else None
-    while wanted is None or len(data) < wanted:
+    while not IsWhole(data, work):
         more = connection.recv(1 << 18)
         if not more:
-            raise SystemExit("%s: the answer is not whole" % work.name)
+            raise Failed("%s: the answer is not whole" % work.name)
         data += more
-        head, end, _ = data.partition(b"\r\n\r\n")
-        if wanted is None and end:
-            wanted = len(head) + 4 + int(re.search(rb"Content-Length: (\d+)", head)[1])
+    if not work.isWebSocket and not data.startswith(b"HTTP/1.1 200 "):
+        raise Failed("%s: %s" % (work.name, data.partition(b"\r\n")[0].decode("latin-1")))
 
 
-def Counts(peer, work, requests, options, folder):
+def Connect(port, work):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SEC)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if work.isWebSocket:
+        connection.sendall(UPGRADE)
+        if b" 101 " not in connection.recv(4096):
+            connection.close()
+            raise Failed("%s: no 101" % work.name)
+    return connection
+
+
+def Ask(port, work, requests, connections):
+    """So many requests on each connection; all are sent before the first answer is read."""
+    asked = Frame(work.request) if work.isWebSocket else work.request
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(Connect(port, work)) for _ in range(connections)]
+        for _ in range(requests):
+            for connection in opened:
+                connection.sendall(asked)
+            for connection in opened:
+                Receive(connection, work)
+
+
+def Counts(peer, runtime, work, requests, options, folder):
     """{function: instructions} of a server's whole life."""
     path = folder / "counts"
-    server = Counted(peer, options, folder, path)
+    path.unlink(missing_ok=True)
+    server = Counted(peer, runtime, options, folder, path)
     try:
-        times = requests if work.mode == "close" else 1
-        for _ in range(times):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=peers.START_SEC) as connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if work.isWebSocket:
-                    connection.sendall(UPGRADE)
-                    connection.recv(4096)
-                for _ in range(requests // times):
-                    Exchange(connection, work)
+        each = options.connections
+        if work.mode == "close":
+            for _ in range(requests // each):
+                Ask(server.port, work, 1, each)
+        else:
+            Ask(server.port, work, requests // each, each)
         server.process.terminate()
-        server.process.wait(peers.START_SEC)
+        server.process.wait(PATIENCE_SEC)
+    except OSError as error:
+        raise Failed("%s: %s" % (work.name, error)) from error
     finally:
         server.Stop()
-    listing = subprocess.run(["callgrind_annotate", "--threshold=100", str(path)], check=True, capture_output=True,
-                             text=True)
     counts = {}
-    for line in listing.stdout.splitlines():
-        found = re.match(r"\s*([\d,]+) \([^)]*\)\s+\S*?:([^\s:'@]+)", line)
-        if found:
-            counts[found[2]] = counts.get(found[2], 0) + int(found[1].replace(",", ""))
+    name = ""
+    for line in path.read_text(errors="replace").splitlines():
+        if line.startswith("fn="):
+            name = line[3:].partition("'")[0]
+        elif line[:1].isdigit():
+            counts[name] = counts.get(name, 0) + int(line.split()[1])
     return counts
+
+
+def Each(peer, runtime, work, options, folder):
+    """{function: instructions for each request}; None where the server does not do it."""
+    requests = options.requests or (3000 if runtime == "micropython" else 500)
+    try:
+        few, many = (Counts(peer, runtime, work, options.warm + more, options, folder) for more in (0, requests))
+    except (Failed, RuntimeError) as failure:
+        print("%s: %s" % (peer.name, failure), file=sys.stderr)
+        return None
+    return {name: (many[name] - few.get(name, 0)) / requests for name in many}
+
+
+def IsEmpty(peer, work):
+    """A floor has one answer for everything."""
+    return peer.Cannot(work) or peer.name.startswith(peers.FLOOR) and work.name not in ("hello", "close")
+
+
+def PrintHead(runtime, names):
+    print("\nInstructions for each request, %s" % runtime)
+    print("%-20s" % "" + "".join("%15s" % name for name in names) + "%10s" % "ratio", flush=True)
+
+
+def PrintRow(work, cells):
+    """cells: {peer: {function: instructions} or None}"""
+    sums = {name: sum(counts.values()) if counts else None for name, counts in cells.items()}
+    line = "%-20s" % work.title + "".join("%15s" % ("-" if each is None else "{:,.0f}".format(each))
+                                          for each in sums.values())
+    before, now = (sums.get(name) for name in PEERS)
+    print(line + "%10s" % ("%.2f" % (now / before) if before and now else "-"), flush=True)
+
+
+def PrintFunctions(work, cells, top):
+    for name, counts in cells.items():
+        total = sum(counts.values()) if counts else 0
+        print("\n%s, %s: %d instructions for each" % (work.title, name, total))
+        for function, count in sorted((counts or {}).items(), key=lambda pair: -pair[1])[:top]:
+            print("%9d  %4.1f %%  %s" % (count, 100 * count / total, function))
 
 
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--works", default="hello,form,ws4k")
-    parser.add_argument("--source", default=str(peers.SRC), help="the folder of the server's files")
-    parser.add_argument("--requests", type=int, default=400)
-    parser.add_argument("--top", type=int, default=16)
-    parser.add_argument("--micropython", default=peers.FindMicroPython())
+    parser.add_argument("--runtime", default="micropython", help="micropython, cpython, or both with a comma")
+    parser.add_argument("--works", default=",".join(SMALL))
+    parser.add_argument("--peers", default=",".join(PEERS), help="also floor, or any other peer of bench/peers.py")
+    parser.add_argument("--source", type=pathlib.Path, default=peers.SRC, help="the folder of this version's files")
+    parser.add_argument("--requests", type=int, default=None, help="3000 on MicroPython, 500 on CPython")
+    parser.add_argument("--warm", type=int, default=200)
+    parser.add_argument("--connections", type=int, default=1, help="that ask at the same time")
+    parser.add_argument("--top", type=int, default=0, help="so many functions, too")
+    parser.add_argument("--micropython", default=None)
+    parser.add_argument("--python", default=sys.executable)
     options = parser.parse_args()
-    options.source = os.path.abspath(options.source)
+    options.micropython = options.micropython or peers.FindMicroPython()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         MakeFolder(folder)
-        for work in [WORKS[name] for name in options.works.split(",")]:
-            for peer in (peers.PEERS[peers.OURS], peers.PEERS[peers.FLOOR]):
-                if peer.name == peers.FLOOR and work.isWebSocket:
-                    continue
-                few, many = (Counts(peer, work, WARM + more, options, folder) for more in (0, options.requests))
-                each = sorted(((many[name] - few.get(name, 0)) / options.requests, name) for name in many)[::-1]
-                total = sum(count for count, _ in each)
-                print("\n%s, %s: %d instructions for each" % (work.title, peer.name, total))
-                for count, function in each[:options.top]:
-                    print("%9d  %4.1f %%  %s" % (count, 100 * count / total, function))
+        # A copy: somebody may be writing these files while this runs.
+        shutil.copytree(options.source, folder / "source", ignore=shutil.ignore_patterns("*-stubs", "__pycache__"))
+        options.source = folder / "source"
+        for runtime in options.runtime.split(","):
+            asked = [peers.PEERS[name] for name in options.peers.split(",")]
+            asked = [peer for peer in asked if runtime in peer.runtimes]
+            PrintHead(runtime, [peer.name for peer in asked])
+            for work in [WORKS[name] for name in options.works.split(",")]:
+                cells = {peer.name: None if IsEmpty(peer, work) else Each(peer, runtime, work, options, folder)
+                         for peer in asked}
+                PrintRow(work, cells)
+                if options.top:
+                    PrintFunctions(work, cells, options.top)
 
 
 if __name__ == "__main__":
+    os.environ.pop("PYTHONPATH", None)
     Main()

@@ -1,6 +1,7 @@
 """Who is measured, and how each is run: its program, what must be installed for it, and what it can't do."""
 import dataclasses
 import glob
+import io
 import os
 import pathlib
 import shutil
@@ -8,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
+from collections.abc import Callable
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -20,6 +24,8 @@ HEAP = "4M"                 # of every MicroPython server
 WS_ONLY = "speaks WebSocket only"
 FLOOR = "floor"
 OURS = "microwebsrv"
+BEFORE = "microwebsrv1"
+VERSION_1 = "fbecb6c80e0ce94c0bbffcf9a805c017ff347748"    # the commit with the last sources of version 1
 
 
 @dataclasses.dataclass
@@ -32,10 +38,32 @@ class Peer:
     packages: tuple = ()        # whose versions are noted; what MicroPython needs is copied beside it
     modules: tuple = ()         # what MicroPython needs of them
     cannot: dict = dataclasses.field(default_factory=dict)     # work, or "http", "websocket" for all of them: why not
+    source: Callable[[], pathlib.Path] = lambda: SRC           # the folder of our own files that it is run with
 
     def Cannot(self, work):
         """Why this peer leaves this work's cell empty, or None."""
         return self.cannot.get(work.name) or self.cannot.get("websocket" if work.isWebSocket else "http")
+
+
+def Version1():
+    """The folder with the sources of version 1, out of git: made once, in the user's cache."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "microwebsrv"
+    folder = cache / ("version1-" + VERSION_1[:7])
+    if not folder.exists():
+        archive = subprocess.run(["git", "archive", "--format=tar", VERSION_1, "src", "tools"], cwd=ROOT, check=True,
+                                 capture_output=True).stdout
+        cache.mkdir(parents=True, exist_ok=True)
+        part = pathlib.Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=cache))
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                tar.extractall(part)
+            try:
+                part.rename(folder)
+            except OSError:             # somebody was quicker
+                pass
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return folder / "src"
 
 
 _NO_TEMPLATES = {"template": "has no templates"}
@@ -44,7 +72,10 @@ PEERS = {peer.name: peer for peer in (
     Peer(FLOOR, "the floor", "floor.py", RUNTIMES, cannot={"websocket": "parses nothing"}),
     Peer("floor-asyncio", "the floor without uvloop", "floor.py", args=("asyncio",),
          cannot={"websocket": "parses nothing"}),
+    Peer("floor-poll", "the floor of a poll loop", "floor.py", RUNTIMES, args=("poll",),
+         cannot={"websocket": "parses nothing"}),
     Peer(OURS, "MicroWebSrv", "microwebsrv.py", RUNTIMES),
+    Peer(BEFORE, "MicroWebSrv 1", "microwebsrv.py", RUNTIMES, source=Version1),
     Peer("microdot", "Microdot", "microdot_.py", RUNTIMES, packages=("microdot", "utemplate"),
          modules=("microdot", "utemplate")),
     Peer("uhttp", "uhttp-server", "uhttp_.py", RUNTIMES, packages=("uhttp-server",), modules=("uhttp",),
@@ -85,6 +116,8 @@ def FindMicroPython():
 class Server:
     """A server process with all its children: started, paused while others are measured, its CPU clock."""
 
+    startSec = START_SEC        # how long it may take until it listens
+
     def __init__(self, peer, runtime, options, folder):
         self.peer = peer
         self.clocks = {}
@@ -103,13 +136,14 @@ class Server:
             raise
 
     def _Command(self, runtime, options):
+        source = self.peer.source()
         if runtime == "cpython":
-            return [options.python], {"PYTHONPATH": str(SRC)}
-        path = "%s:%s:.frozen" % (SRC, VENV / "micropython")
+            return [options.python], {"PYTHONPATH": str(source)}
+        path = "%s:%s:.frozen" % (source, VENV / "micropython")
         return [options.micropython, "-X", "heapsize=" + HEAP], {"MICROPYPATH": path}
 
     def _Await(self):
-        until = time.monotonic() + START_SEC
+        until = time.monotonic() + self.startSec
         while True:
             try:
                 return socket.create_connection(("127.0.0.1", self.port), timeout=START_SEC).close()

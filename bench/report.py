@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
-from peers import FLOOR, OURS, PEERS, RUNTIMES, VENV  # noqa: E402
+from peers import BEFORE, FLOOR, OURS, PEERS, RUNTIMES, VENV  # noqa: E402
 from works import WORKS  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -25,8 +25,9 @@ HEAD = """\
 CPU time that the server spends on one request, in microseconds: smaller is better. Every server answers the same
 requests on the same machine in the same run, in turns; each figure is the median of the rounds, and a ratio that of the
 rounds' ratios. The client checks every answer to its last byte. *The floor* is an asyncio program of the same
-interpreter that parses nothing and always says the same: nobody who uses asyncio can be below it. Make this page anew
-with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Linux and gcc.
+interpreter that parses nothing and always says the same: nobody who uses asyncio can be below it. The floor of a poll
+loop does the same without asyncio. *MicroWebSrv 1* is the version before the core had its own poll loop. Make this page
+anew with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Linux and gcc.
 
 Single times differ from machine to machine and with what else it does; the ratios are what can be compared.
 """
@@ -42,7 +43,7 @@ class Figures:
         self.data = json.loads(path.read_text())
         self.cells = {(cell["work"], cell["connections"], cell["server"]): cell for cell in self.data["cells"]}
         self.servers = [name for name in PEERS if any(cell["server"] == name for cell in self.data["cells"])]
-        self.peers = [name for name in self.servers if name != OURS and not name.startswith(FLOOR)]
+        self.peers = [name for name in self.servers if name not in (OURS, BEFORE) and not name.startswith(FLOOR)]
         self.works = [name for name in WORKS if any(cell["work"] == name for cell in self.data["cells"])]
 
     def Connections(self, work):
@@ -96,9 +97,9 @@ def Summary(figures):
         if not ours or ours["cpuUs"] is None:
             continue
         share = 1 / best["ours"] if best and best["ours"] else None
-        rows.append([WORKS[work].title, Micros(ours["cpuUs"]), Times(ours["floor"]),
+        rows.append([WORKS[work].title, Micros(ours["cpuUs"]), Times(ours["floor"]), Times(ours.get("before")),
                      "%s, %s" % (PEERS[best["server"]].title, Micros(best["cpuUs"])) if best else "", Times(share)])
-    return Table(["", "MicroWebSrv, µs", "x floor", "best of the others, µs", "ours / theirs"], rows)
+    return Table(["", "MicroWebSrv, µs", "x floor", "x version 1", "best of the others, µs", "ours / theirs"], rows)
 
 
 def Small(found):
@@ -245,7 +246,8 @@ def Bars(axis, figures, work):
 
 
 def Short(name):
-    return {OURS: "MicroWebSrv", FLOOR: "the floor", "floor-asyncio": "floor, no uvloop"}.get(name, name)
+    return {OURS: "MicroWebSrv", FLOOR: "the floor", BEFORE: "MicroWebSrv 1", "floor-asyncio": "floor, no uvloop",
+            "floor-poll": "floor, poll loop"}.get(name, name)
 
 
 def Pyplot():

@@ -32,7 +32,7 @@ import time
 import urllib.request
 
 sys.dont_write_bytecode = True
-from peers import FLOOR, HERE, OURS, PEERS, RUNTIMES, SRC, VENV, FindMicroPython, Server  # noqa: E402
+from peers import BEFORE, FLOOR, HERE, OURS, PEERS, RUNTIMES, VENV, FindMicroPython, Server  # noqa: E402
 from works import WORKS, MakeFolder  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -209,7 +209,8 @@ def Summary(work, connections, name, rows):
     return {
         "work": work.name, "connections": connections, "server": name,
         "cpuUs": Median(run["cpuUs"] for run in runs), "floor": Ratio(rows, name, FLOOR),
-        "ours": Ratio(rows, name, OURS), "perSec": Median(run["requests"] / run["seconds"] for run in runs),
+        "ours": Ratio(rows, name, OURS), "before": Ratio(rows, name, BEFORE),
+        "perSec": Median(run["requests"] / run["seconds"] for run in runs),
         "p50Ms": Median(run["p50Us"] / 1e3 for run in runs), "p99Ms": Median(run["p99Us"] / 1e3 for run in runs),
         "maxMs": max(run["maxUs"] for run in runs) / 1e3, "requests": sum(run["requests"] for run in runs),
         "errors": sum(run["errors"] for run in runs), "stuck": sum(run["stuck"] for run in runs),
@@ -249,7 +250,8 @@ def RuntimeVersion(runtime, options):
 def Versions(runtime, peers):
     """-> {package: version} of what ran."""
     path = [str(SitePackages())] if VENV.exists() else None
-    found = {"microwebsrv": re.search(r'__version__ = "(.*?)"', (SRC / "microWebSrv.py").read_text())[1]}
+    found = {name: re.search(r'__version__ = "(.*?)"', (PEERS[name].source() / "microWebSrv.py").read_text())[1]
+             for name in (OURS, BEFORE) if name in peers or name == OURS}
     for name in peers:
         for package in PEERS[name].packages if runtime in PEERS[name].runtimes else ():
             if package == "utemplate":

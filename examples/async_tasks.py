@@ -1,4 +1,5 @@
 """The server beside a program's own tasks, in one asyncio loop: nothing blocks, nothing needs a thread or a lock.
+It needs microWebAsync.py.
 
     /         what the sampling task has measured
     /next     waits for the next sample, while everybody else is served
@@ -57,4 +58,7 @@ async def Main():
     print("Stopped.")
 
 
-asyncio.run(Main())
+try:
+    asyncio.run(Main())
+except KeyboardInterrupt:
+    print("Stopped.")

@@ -1,18 +1,19 @@
-"""A captive portal: whoever joins the Wi-Fi of the board is shown its page, whatever address he asks for.
+"""A captive portal: a phone that joins the Wi-Fi of the board is shown its page, whatever address it asks for.
 
 Two things make one. Each name must lead to us: the DNS server below answers every question with our address. And each
 path must lead to the page: SetNotFoundPageUrl answers 302 to it. The phone asks its own test page when it joins, gets
 the redirect instead of what it expects, and opens our page.
 
-On a board this file is main.py. On a desk it shows the second half; port 80 and port 53 are not ours to take there.
+On a board this file is main.py, and needs microWebSrv alone. The server has a thread, and the DNS server has that of
+the program. On a desk it shows the second half; port 80 and port 53 are not ours to take there.
 """
 
 import sys
 
 sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
-import asyncio
 import socket
+import time
 
 from microWebSrv import MicroWebSrv
 
@@ -42,18 +43,20 @@ def AnswerName(question, ip):
             + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + address)
 
 
-async def ServeNames(ip):
+def ServeNames(ip, mws):
+    """Until the server stops."""
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    names.setblocking(False)
+    names.settimeout(1)
     names.bind(socket.getaddrinfo("0.0.0.0", 53)[0][-1])
-    while True:
+    while mws.IsStarted():
         try:
             question, client = names.recvfrom(512)
             reply = AnswerName(question, ip)
             if reply:
                 names.sendto(reply, client)
         except OSError:
-            await asyncio.sleep(0.05)                   # nothing there
+            pass                                        # no question in this second
+    names.close()
 
 
 @MicroWebSrv.route("/")
@@ -61,15 +64,15 @@ def Welcome(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
 
 
-async def Main():
-    ip, port = (OpenWiFi(), 80) if network else ("127.0.0.1", 8080)
-    mws = MicroWebSrv(port=port)
-    mws.SetNotFoundPageUrl("http://%s:%d/" % (ip, port))
-    tasks = [asyncio.create_task(ServeNames(ip))] if network else []    # kept, or the collector takes them
-    print("Open http://%s:%d/any/path - Ctrl-C ends it" % (ip, port))
-    await mws.Serve()
-    for task in tasks:
-        task.cancel()
-
-
-asyncio.run(Main())
+ip, port = (OpenWiFi(), 80) if network else ("127.0.0.1", 8080)
+mws = MicroWebSrv(port=port)
+mws.SetNotFoundPageUrl("http://%s:%d/" % (ip, port))
+print("Open http://%s:%d/any/path - Ctrl-C ends it" % (ip, port))
+try:
+    mws.Start()
+    if network:
+        ServeNames(ip, mws)
+    while mws.IsStarted():
+        time.sleep(0.1)
+except KeyboardInterrupt:
+    mws.Stop()

@@ -1,5 +1,5 @@
 """A file manager: list files, upload them piece by piece, download them (with ranges, so that a download can go on),
-delete them. From a page, or with curl:
+delete them. It needs microWebAsync.py, and microWebFiles.py for the ranges. From a page, or with curl:
 
     curl -T photo.jpg http://127.0.0.1:8080/files/photo.jpg
     curl http://127.0.0.1:8080/files
@@ -18,6 +18,7 @@ import os
 from microWebSrv import MicroWebSrv
 
 FOLDER = "files"
+uploads = 0
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Files</title></head>
@@ -58,7 +59,7 @@ def PathOf(name):
     for char in "/\\:\0":
         if char in name:
             return None
-    return None if name[:1] == "." else FOLDER + "/" + name
+    return None if name[:1] in ("", ".") else FOLDER + "/" + name
 
 
 @MicroWebSrv.route("/")
@@ -68,7 +69,7 @@ def Home(httpClient, httpResponse):
 
 @MicroWebSrv.route("/files")
 def List(httpClient, httpResponse):
-    names = sorted(os.listdir(FOLDER))
+    names = sorted([name for name in os.listdir(FOLDER) if name[0] != "."])
     httpResponse.WriteResponseJSONOk({name: os.stat(FOLDER + "/" + name)[6] for name in names})
 
 
@@ -82,15 +83,21 @@ def Download(httpClient, httpResponse, routeArgs):
 
 @MicroWebSrv.route("/files/<name>", "PUT")
 async def Upload(httpClient, httpResponse, routeArgs):
+    global uploads
     path = PathOf(routeArgs["name"])
     if not path:
         return httpResponse.WriteResponseForbidden()
-    part = path + ".part"               # a broken upload leaves the old file as it was
-    with open(part, "wb") as file:
-        piece = await httpClient.ReadRequestContent(2048)
-        while piece:
-            file.write(piece)
+    uploads += 1
+    part = "%s/.upload%d" % (FOLDER, uploads)       # each its own: two may send a file of one name at the same time
+    try:
+        with open(part, "wb") as file:
             piece = await httpClient.ReadRequestContent(2048)
+            while piece:
+                file.write(piece)
+                piece = await httpClient.ReadRequestContent(2048)
+    except BaseException:
+        os.remove(part)                             # a broken upload leaves the old file as it was
+        raise
     os.rename(part, path)
     httpResponse.WriteResponse(201, {"Location": "/files/%s" % routeArgs["name"]}, None, None, None)
 

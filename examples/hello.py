@@ -1,4 +1,4 @@
-"""The smallest site: one page and one route with an argument.
+"""The smallest site: one page and one route with an argument. It needs microWebSrv.py alone.
 
     python3 examples/hello.py        or        micropython examples/hello.py
 """

@@ -1,4 +1,4 @@
-"""A live chart: the server measures and tells, the browser listens and draws. Needs microWebEvents.py.
+"""A live chart: the server measures and tells, the browser listens and draws. It needs microWebEvents.py.
 
     python3 examples/live_chart.py       or        micropython examples/live_chart.py
 """
@@ -7,7 +7,7 @@ import sys
 
 sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
-import asyncio
+import time
 
 from microWebEvents import MicroWebEvents
 from microWebSrv import MicroWebSrv
@@ -54,19 +54,12 @@ def Readings(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(events)
 
 
-async def Measure():
-    """Twice a second, one event for however many browsers there are."""
-    while True:
-        events.Send(round(sensor.read_u16() / 655.35, 1), event="reading")
-        await asyncio.sleep(0.5)
-
-
-async def Main():
-    mws = MicroWebSrv(port=8080)
-    measuring = asyncio.create_task(Measure())
-    print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
-    await mws.Serve()
-    measuring.cancel()
-
-
-asyncio.run(Main())
+mws = MicroWebSrv(port=8080)
+print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
+try:
+    mws.Start()                                 # in a thread: this one measures
+    while mws.IsStarted():
+        events.Send(round(sensor.read_u16() / 655.35, 1), event="reading")      # to all browsers that listen
+        time.sleep(0.5)
+except KeyboardInterrupt:
+    mws.Stop()

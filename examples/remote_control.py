@@ -1,4 +1,4 @@
-"""A remote control: buttons that switch pins, over a WebSocket. All browsers show the same, at once. Needs
+"""A remote control: buttons that switch pins, over a WebSocket. All browsers show the same, at once. It needs
 microWebSocket.py.
 
     python3 examples/remote_control.py       or        micropython examples/remote_control.py

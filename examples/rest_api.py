@@ -1,4 +1,5 @@
-"""A REST API: a list of tasks, kept in memory. Every answer is JSON and says with its status what happened.
+"""A REST API: a list of tasks, kept in memory. Every answer is JSON and says with its status what happened. It
+needs microWebSrv.py alone.
 
     curl -d '{"title": "water the plants"}' http://127.0.0.1:8080/tasks
     curl http://127.0.0.1:8080/tasks

@@ -1,4 +1,4 @@
-"""A page that shows a sensor, and the readings as JSON for whoever else wants them.
+"""A page that shows a sensor, and the readings as JSON for other programs. It needs microWebSrv.py alone.
 
     python3 examples/sensor_page.py        or        micropython examples/sensor_page.py
     curl http://127.0.0.1:8080/reading

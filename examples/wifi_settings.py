@@ -1,7 +1,8 @@
 """The settings of the Wi-Fi, as a form. The first program on a board: it needs no password written into it.
 
 On a board this file is main.py. While it knows no network, or can't join the one it knows, it opens one of its own,
-"MicroWebSrv": join it with a phone and open http://192.168.4.1/. What you choose there is kept in wifi.json.
+"MicroWebSrv": join it with a phone and open http://192.168.4.1/. What you choose there is kept in wifi.json. It needs
+microWebSrv alone.
 
     python3 examples/wifi_settings.py        or        micropython examples/wifi_settings.py
 """
@@ -10,8 +11,8 @@ import sys
 
 sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
-import asyncio
 import json
+import time
 
 from microWebSrv import MicroWebSrv
 
@@ -24,7 +25,7 @@ except ImportError:
     import pretend as network
     PORT = 8080
 
-FILE = "wifi.json"          # not below webPath: nobody can fetch it
+FILE = "wifi.json"          # not below webPath: no request can reach it
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Wi-Fi</title></head>
@@ -42,7 +43,6 @@ PAGE = """<!DOCTYPE html>
 
 station = network.WLAN(network.STA_IF)
 state = "Not connected."
-networks = []
 isSaved = False
 
 
@@ -67,13 +67,13 @@ def Networks():
     return sorted(names - {""})
 
 
-async def Join(settings):
+def Join(settings):
     """-> our address in the network, or None: it is not there, or the password is wrong."""
     station.connect(settings["name"], settings["password"])
     for _ in range(15):
         if station.isconnected():
             return station.ifconfig()[0]
-        await asyncio.sleep(1)
+        time.sleep(1)
     station.disconnect()
     return None
 
@@ -109,19 +109,14 @@ def Save(httpClient, httpResponse):
     httpClient.GetServer().Stop()               # the answer leaves first
 
 
-async def Main():
-    global networks, state
-    networks = Networks()
-    settings = Load()
-    address = settings and await Join(settings)
-    if address:
-        state = "Connected to %s as %s." % (settings["name"], address)
-    else:
-        address = OpenOwn()
-    print("%s Open http://%s:%d/" % (state, address, PORT))
-    await MicroWebSrv(port=PORT).Serve()
-    if isSaved:
-        machine.reset()
-
-
-asyncio.run(Main())
+networks = Networks()
+settings = Load()
+address = settings and Join(settings)
+if address:
+    state = "Connected to %s as %s." % (settings["name"], address)
+else:
+    address = OpenOwn()
+print("%s Open http://%s:%d/" % (state, address, PORT))
+MicroWebSrv(port=PORT).Start(threaded=False)
+if isSaved:
+    machine.reset()

@@ -30,27 +30,27 @@ _NAME = "permessage-deflate"
 
 
 def _ParseOffer(text):
-    """'permessage-deflate; a; b=1' -> {'a': '', 'b': '1'}; None if it is another extension or says a thing twice."""
+    """'permessage-deflate; a; b=1' -> {'a': True, 'b': '1'}; None if it is another extension or says a thing twice."""
     name, *params = [part.strip() for part in text.split(";")]
     if name != _NAME:
         return None
     offer = {}
     for param in params:
-        name, _, value = param.partition("=")
+        name, hasValue, value = param.partition("=")
         name = name.strip()
         value = value.strip()
         if len(value) > 1 and value[0] == value[-1] == '"':
             value = value[1:-1]
         if name in offer:
             return None
-        offer[name] = value
+        offer[name] = value if hasValue else True       # an empty value is one
     return offer
 
 
 def _Bits(offer, name, most, isValueNeeded):
     """The window that this parameter of the offer leaves us; 0 if it is malformed (sections 7.1.2.1 and 7.1.2.2)."""
     value = offer.pop(name, None)
-    if value is None or value == "" and not isValueNeeded:
+    if value is None or value is True and not isValueNeeded:
         return most
     return min(int(value), most) if value in ("8", "9", "10", "11", "12", "13", "14", "15") else 0
 
@@ -66,10 +66,10 @@ def _Answer(text, most, least, keepsContext):
         param = side + "_no_context_takeover"
         asked = offer.pop(param, None)
         contexts.append(asked is None and keepsContext)
-        if asked or not contexts[-1]:
-            answer += "; " + param
-        if asked:                                       # it has no value
+        if asked not in (None, True):                   # it has no value
             return None
+        if not contexts[-1]:
+            answer += "; " + param
     mayShrink = "client_max_window_bits" in offer
     inBits = _Bits(offer, "client_max_window_bits", most, False)
     outBits = _Bits(offer, "server_max_window_bits", most, True)
@@ -91,6 +91,7 @@ def _Answer(text, most, least, keepsContext):
 # Deflate -> bytes, or None where it is not worth it.
 
 _TAIL = b"\x00\x00\xff\xff"     # section 7.2.1: every message ends with it, and it is not sent
+_BLOCKS_MAX = 32                # that say they are the last, in one message: each costs a new decompressor
 _WORTHWHILE = 32                # bytes of a message that is compressed; a shorter one hardly shrinks
 
 
@@ -103,21 +104,36 @@ class _ZlibCodec:
         self._keepsIn = keepsIn
         self._keepsOut = keepsOut
         self._inflater = None
+        self._window = b""          # what was expanded last: zlib does not give its own away
         self._deflater = None
 
     def Inflate(self, data, maxLen):
         inflater = self._inflater or zlib.decompressobj(-self._inBits)
+        window = self._window
+        parts = []
+        size = 0
+        data += _TAIL
         try:
-            data = inflater.decompress(data + _TAIL, maxLen + 1)
+            # Section 7.2.3.4: a block may say that it is the last. What follows it may point back across it.
+            for _ in range(_BLOCKS_MAX):
+                part = inflater.decompress(data, maxLen + 1 - size)
+                parts.append(part)
+                size += len(part)
+                window = (window + part)[-1 << self._inBits:]
+                if not inflater.eof or size > maxLen:
+                    break
+                data = inflater.unused_data
+                if not data:
+                    return None                         # behind the last block comes an empty one, always
+                inflater = zlib.decompressobj(-self._inBits, zdict=window)
+            else:
+                return None
         except zlib.error:
             return None
-        if inflater.eof:                                # section 7.2.3.4: its last block may say that it is the last
-            if inflater.unused_data != b"\x00" + _TAIL:
-                return None
-            inflater = zlib.decompressobj(-self._inBits, data[-32768:])
         if self._keepsIn:
             self._inflater = inflater
-        return data
+            self._window = window
+        return b"".join(parts)
 
     def Deflate(self, data):
         if len(data) < _WORTHWHILE:
@@ -187,6 +203,9 @@ def Attach(server):
     """Called by a server when it is made, after microWebSocket."""
     if not (deflate if _MICROPYTHON else zlib):
         return
-    server.WebSocketContextTakeover = not _MICROPYTHON
-    server.WebSocketWindowBits = 9 if _MICROPYTHON else 12
-    server._negotiate = _Negotiate
+    kind = type(server)
+    if not hasattr(server, "WebSocketContextTakeover"):
+        kind.WebSocketContextTakeover = not _MICROPYTHON
+    if not hasattr(server, "WebSocketWindowBits"):
+        kind.WebSocketWindowBits = 9 if _MICROPYTHON else 12
+    server.WebSocketExtension = _Negotiate

@@ -3,7 +3,7 @@
 #
 #    1  ENCODING     an event as the bytes of text/event-stream (HTML standard, section 9.2)
 #    ---------- sans-I/O line
-#    2  HUB          MicroWebEvents: whoever has something to tell, and a bounded queue for each client
+#    2  HUB          MicroWebEvents: what any thread has to tell, and a bounded queue for each client
 #    3  SERVER       plugging in: HttpResponse.WriteResponseEventStream
 
 import json
@@ -64,6 +64,10 @@ class _EncodedAsync:
     def close(self):
         _Close(self._events)
 
+    async def aclose(self):
+        if hasattr(self._events, "aclose"):
+            await self._events.aclose()
+
 
 def _Close(source):
     if hasattr(source, "close"):
@@ -71,11 +75,6 @@ def _Close(source):
 
 
 # ---- sans-I/O line -----------------------------------------------------------
-
-try:
-    import asyncio
-except ImportError:
-    import uasyncio as asyncio      # MicroPython before 1.21
 
 try:
     from _thread import allocate_lock as _NewLock
@@ -93,10 +92,8 @@ except ImportError:
 # ==============================================================================
 # 2  HUB
 # ==============================================================================
-# Send may be called from any thread, and where there is no GIL the queues are only touched with the lock held.
-# Whoever waits does so on the engine of his server, and is woken there. A full queue loses its oldest event: one
-# client that is slow costs himself something, and nobody else. The eldest client's wait has a timeout, and its end is
-# the ping of all: a timer for each of them would cost 300 bytes and an allocation for each event.
+# Send may be called from any thread, and where there is no GIL the queues are only touched with the lock held. A full
+# queue loses its oldest event: a client that is slow costs itself something, and nobody else.
 
 class MicroWebEvents:
     """Events for every client that subscribed. maxQueueLen: how many may wait for a slow client; pingSec: seconds of
@@ -112,7 +109,13 @@ class MicroWebEvents:
 
     def Send(self, data, event=None, id=None, retry=None):
         """From any thread, to every client: data is a str or becomes JSON; retry in ms. -> the number of clients."""
-        return self._Put(_EventBytes(data, event, id, retry))
+        piece = _EventBytes(data, event, id, retry)
+        with self._lock:
+            queues = self._queues
+            for queue in queues:
+                queue._Push(piece, self._maxQueueLen)
+        _Call(queues)
+        return len(queues)
 
     def Count(self):
         """How many clients are subscribed."""
@@ -123,63 +126,37 @@ class MicroWebEvents:
         with self._lock:
             queues = self._queues
             self._queues = []
-            servers = [queue._End() for queue in queues]
-        self._WakeAll(queues, servers)
-
-    def _Put(self, piece):
-        with self._lock:
-            queues = self._queues
-            servers = [queue._Push(piece, self._maxQueueLen) for queue in queues]
-        self._WakeAll(queues, servers)
-        return len(queues)
-
-    def _Subscribe(self, server):
-        queue = _Queue(self, server)
-        with self._lock:
-            self._queues = self._queues + [queue]       # never changed in place: Send walks over it
-        return queue
-
-    def _Drop(self, queue):
-        with self._lock:
-            self._queues = queues = [other for other in self._queues if other is not queue]
-            servers = [other._Called() for other in queues[:1]]     # the eldest now, who waits without a timeout
-        self._WakeAll(queues, servers)
-
-    def _IsEldest(self, queue):
-        queues = self._queues
-        return bool(queues) and queues[0] is queue
-
-    def _WakeAll(self, queues, servers):
-        """One call to each engine that has somebody to wake; none where the last one has not run yet."""
-        while servers:
-            server = servers.pop()
-            if server and server not in servers:
-                if server._OnEngine():
-                    self._Wake(server, queues)
-                else:
-                    server._CallSoon(self._Wake, server, queues)
-
-    def _Wake(self, server, queues):
-        with self._lock:
             for queue in queues:
-                if queue._server is server:
-                    queue._Wake()
+                queue._isEnded = True
+        _Call(queues)
+
+
+def _Call(queues):
+    """One call to each engine that serves them."""
+    called = None
+    for queue in queues:
+        if queue._streams is not called:
+            called = queue._streams
+            called._Call()
 
 
 class _Queue:
-    """One client: the events that he has not been sent yet, pulled by the session of his connection."""
+    """One client: the events that it has not been sent yet. A source of its connection."""
 
-    def __init__(self, hub, server):
+    isEndless = True
+
+    def __init__(self, hub, streams):
         self._hub = hub
-        self._server = server
+        self._streams = streams
         self._pieces = []
-        self._news = None
-        self._isWoken = self._isEnded = False
+        self._isEnded = self._isDue = False     # the end; a ping
+        self._since = 0                         # of the silence
+        self._connection = None
+        with hub._lock:
+            hub._queues = hub._queues + [self]  # never changed in place: Send walks over it
 
     def _Push(self, piece, most):
-        """With the lock held; -> the server to call, or None where it has been called already."""
-        if piece is _PING and self._pieces:
-            return None
+        """With the lock held."""
         pieces = self._pieces
         if len(pieces) >= most:
             pieces.pop(0)
@@ -188,70 +165,84 @@ class _Queue:
         except MemoryError:             # it can't grow: the oldest event goes, as if it were full
             pieces.pop(0)
             pieces.append(piece)
-        return self._Called()
 
-    def _End(self):
-        self._isEnded = True
-        return self._Called()
+    def Start(self, connection):
+        self._connection = connection
+        self._since = self._streams._server.now
+        self._streams._queues.append(self)
 
-    def _Called(self):
-        wasWoken, self._isWoken = self._isWoken, True
-        return None if wasWoken else self._server
-
-    def _Wake(self):
-        self._isWoken = False           # what is pushed from now on calls again
-        if self._news:
-            self._news.set()
-
-    def __aiter__(self):
-        self._news = asyncio.Event()    # not earlier: CPython 3.9 wants the loop to run in this thread
-        return self
-
-    async def __anext__(self):
-        hub = self._hub
-        while not self._pieces and not self._isEnded:
-            self._news.clear()          # set on this thread only, and after what it tells of
-            if not hub._IsEldest(self):
-                await self._news.wait()
-                continue
-            try:
-                await asyncio.wait_for(self._news.wait(), hub._pingSec)
-            except asyncio.TimeoutError:
-                hub._Put(_PING)
-        with hub._lock:
-            if self._pieces:
-                return self._pieces.pop(0)
-        raise StopAsyncIteration
+    def __next__(self):
+        with self._hub._lock:
+            piece = self._pieces.pop(0) if self._pieces else None
+        if piece is None:
+            if self._isEnded:
+                raise StopIteration
+            if not self._isDue:
+                return None
+            piece = _PING
+        self._isDue = False
+        self._since = self._streams._server.now
+        return piece
 
     def close(self):
-        """The client has gone, or the server stops."""
-        self._hub._Drop(self)
+        """The client has gone, or the server stops; or nobody has accepted it."""
+        hub = self._hub
+        with hub._lock:
+            hub._queues = [queue for queue in hub._queues if queue is not self]
+        if self._connection:
+            self._streams._queues.remove(self)
+            self._connection = None
+
+
+class _Streams:
+    """The queues of one server; the list belongs to its engine."""
+
+    def __init__(self, server):
+        self._server = server
+        self._queues = []
+        self._isCalled = False          # and the call has not come yet
+        self._lock = _NewLock()
+
+    def _Call(self):
+        with self._lock:
+            if not self._isCalled:
+                self._isCalled = self._server.CallSoon(self._Wake)
+
+    def _Wake(self):
+        with self._lock:
+            self._isCalled = False
+        for queue in list(self._queues):
+            if queue._connection and (queue._pieces or queue._isEnded or queue._isDue):
+                queue._connection.Resume()
+
+    def _Tick(self):
+        """Once a second."""
+        for queue in self._queues:
+            queue._isDue = self._server.now - queue._since >= queue._hub._pingSec
+        self._Wake()                    # whom a call has missed, for want of memory
 
 
 # ==============================================================================
 # 3  SERVER
 # ==============================================================================
-# The table that the core looks into; the hub needs to know on whose engine each of its clients is served.
 
-def _WriteEvents(response, events, headers):
-    """The body of HttpResponse.WriteResponseEventStream."""
+def _WriteResponseEventStream(response, events, headers=None):
+    """events: a MicroWebEvents, or an iterable of events; async ones need microWebAsync.py."""
     headers = list(headers.items() if hasattr(headers, "items") else headers or ())
     headers.append(("Cache-Control", "no-store"))
+    server = response.connection.server
     if isinstance(events, MicroWebEvents):
-        source = events._Subscribe(response._client.GetServer())
+        source = _Queue(events, server.eventStreams)
     elif hasattr(events, "__aiter__"):
-        source = _EncodedAsync(events)
+        source = server.AsyncSource(_EncodedAsync(events))
+        source.isEndless = True
     else:
         source = _Encoded(iter(events))
-    accepted = False
-    try:
-        accepted = response.WriteResponseStream(source, "text/event-stream", None, headers)
-    finally:
-        if not accepted:
-            _Close(source)
-    return accepted
+    return response.Answer(200, headers, "text/event-stream", None, b"", source)
 
 
 def Attach(server):
     """Called by a server when it is made: event streams are on."""
-    server._writeEvents = _WriteEvents
+    server.eventStreams = _Streams(server)
+    server.Ticks.append(server.eventStreams._Tick)
+    server.Response.WriteResponseEventStream = _WriteResponseEventStream

@@ -2,83 +2,81 @@
 # Copy this one file; microWebSocket.py and microWebTemplate.py beside it add WebSockets and .pyhtml pages.
 # MIT license, see LICENSE.
 #
-# The rooms of this house. Each names only rooms above it; nothing above the sans-I/O line knows of a socket.
-#    1  TEXT         percent-decoding, query strings, HTML escape, dates, media types
-#    2  ERRORS       one value: who is guilty and which status answers
-#    3  MESSAGES     the request head as plain data
-#    4  READERS      pure functions and small machines: bytes -> request line, fields, body
-#    5  WRITERS      pure functions: status, fields, chunks -> bytes
-#    6  CONNECTION   the state machine of one connection: bytes in, events out
-#    7  ROUTER       the route table
-#    8  EXCHANGE     HttpClient, HttpResponse and the session that joins them to a connection
-#    9  FILES        path resolution, validators, ranges
-#   10  SERVER       MicroWebSrv
-#   11  TRANSPORT    sockets, asyncio and threads, on both runtimes
+# Made from the rooms in core/ by tools/amalgamate.py: change those, not this file.
 
+import gc
 import json
+import os
 import re
+import select
+import socket
 import sys
+import time
 
-try:
+
+# ==============================================================================
+# TEXT (core/text.py)
+# ==============================================================================
+# Text to text, bytes to text. Nothing here knows what a request is.
+# Broken input is an error (strict), or it is kept as it came: nothing is lost silently.
+
+__version__ = "2.0.0"
+
+MICROPYTHON = sys.implementation.name == "micropython"
+BOARD = MICROPYTHON and sys.platform not in ("linux", "darwin", "win32", "webassembly")
+
+if MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
-
-__version__ = "1.0.0"
-
-_MICROPYTHON = sys.implementation.name == "micropython"
-
-
-# ==============================================================================
-# 1  TEXT
-# ==============================================================================
-# Text to text and bytes to text. Nothing here knows what a request is.
-# Broken input is either an error (strict) or kept as it came; nothing is lost silently.
 
 _DAYS = "MonTueWedThuFriSatSun"
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds.
+# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `.css text/`: text/css.
 _MIME_TYPES = (
-    " .txt text/plain .htm text/html .html text/html .css text/css .csv text/csv .js application/javascript"
-    " .mjs application/javascript .xml application/xml .xhtml application/xhtml+xml .json application/json"
-    " .map application/json .webmanifest application/manifest+json .zip application/zip .gz application/gzip"
-    " .pdf application/pdf .wasm application/wasm .bin application/octet-stream .jpg image/jpeg .jpeg image/jpeg"
-    " .png image/png .gif image/gif .svg image/svg+xml .ico image/x-icon .webp image/webp .avif image/avif"
-    " .bmp image/bmp .woff font/woff .woff2 font/woff2 .ttf font/ttf .otf font/otf .mp3 audio/mpeg .wav audio/wav"
-    " .ogg audio/ogg .m4a audio/mp4 .mp4 video/mp4 .webm video/webm .ts video/mp2t .m3u8 application/vnd.apple.mpegurl"
-    " .md text/markdown .log text/plain ")
+    " .txt text/plain .htm text/html .html text/ .css text/ .csv text/ .js application/javascript"
+    " .mjs application/javascript .xml application/ .xhtml application/xhtml+xml .json application/"
+    " .webmanifest application/manifest+json .zip application/ .gz application/gzip"
+    " .pdf application/ .bin application/octet-stream .jpg image/jpeg .jpeg image/"
+    " .png image/ .gif image/ .svg image/svg+xml .ico image/x-icon .webp image/"
+    " .woff font/ .woff2 font/ .ttf font/ .otf font/ .mp3 audio/mpeg .wav audio/"
+    " .mp4 video/ .ts video/mp2t .md text/markdown .log text/plain ")
+if not BOARD:
+    _MIME_TYPES += (
+        ".map application/json .wasm application/ .avif image/ .bmp image/ .ogg audio/ .m4a audio/mp4 .webm video/"
+        " .m3u8 application/vnd.apple.mpegurl ")
 
 
-def _FileExt(name):
-    """The extension in lower case with its dot, or ''."""
-    dot = name.rfind(".")
-    return name[dot:].lower() if dot > name.rfind("/") else ""
-
-
-def _MimeType(ext):
-    start = _MIME_TYPES.find(" " + ext + " ")
-    if not ext or start < 0:
+def MimeType(filename):
+    """The media type that an extension stands for, in any case; None for one that is unknown."""
+    ext = filename[filename.rfind(".") + 1:].lower()
+    start = _MIME_TYPES.find(" ." + ext + " ")
+    if "." not in filename or start < 0:
         return None
-    start += len(ext) + 2
-    return _MIME_TYPES[start:_MIME_TYPES.find(" ", start)]
+    start += len(ext) + 3
+    mediaType = _MIME_TYPES[start:_MIME_TYPES.find(" ", start)]
+    return mediaType + ext if mediaType[-1] == "/" else mediaType
 
 
-def _HTMLEscape(text):
-    return (text.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&apos;")
+def HTMLEscape(s):
+    """& " ' > < as entities."""
+    return (s.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&apos;")
             .replace(">", "&gt;").replace("<", "&lt;"))
 
 
-# MicroPython's decoder knows the shape of a character, but not these: overlong, a surrogate, above U+10FFFF.
+# MicroPython's decoder knows the shape of a character, but lets these pass: overlong, a surrogate, above U+10FFFF.
+# (Not raw strings: MicroPython's re knows no \x escape.)
 _NOT_UTF8 = re.compile(b"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]")
+NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
-def _Utf8(data, strict=False):
-    """bytes -> str; an invalid byte is U+FFFD, or a ValueError if strict (RFC 3629)."""
+def Utf8(data, strict=False):
+    """bytes -> str; an invalid byte becomes U+FFFD, or is a ValueError if strict (RFC 3629)."""
     try:
         text = data.decode()
-        if not _MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
+        if not MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
             return text
     except UnicodeError:
         pass
@@ -87,14 +85,14 @@ def _Utf8(data, strict=False):
     return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
 
 
-def _PercentDecode(data, strict=False):
+def PercentDecode(data, strict=False):
     """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
     if b"%" in data:
         parts = data.split(b"%")
         data = bytearray(parts[0])
         for part in parts[1:]:
             pair = part[:2]
-            if len(pair) == 2 and not _NOT_HEX.search(pair):
+            if len(pair) == 2 and not NOT_HEX.search(pair):
                 data.append(int(pair, 16))
                 part = part[2:]
             elif strict:
@@ -103,24 +101,25 @@ def _PercentDecode(data, strict=False):
                 data.append(37)
             data.extend(part)
         data = bytes(data)
-    return _Utf8(data, strict)
+    return Utf8(data, strict)
 
 
-_NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
+_PAIRS_MAX = const(1000)            # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
 
 
-def _ParseQuery(data):
-    """b'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; of a repeated name the last value counts."""
-    params = {}                                 # bytes: each new str MicroPython compares with all names it knows
+def ParseQuery(data):
+    """b'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; the last value of a name counts. ValueError: over 1,000 pairs."""
+    if data.count(b"&") >= _PAIRS_MAX:
+        raise ValueError("more than 1000 pairs")
+    params = {}                                 # bytes: MicroPython compares each new str with all names it knows
     for pair in data.replace(b"+", b" ").split(b"&"):
         if pair:
             name, _, value = pair.partition(b"=")
-            decode = _PercentDecode if b"%" in pair else _Utf8
-            params[decode(name)] = decode(value)
+            params[PercentDecode(name)] = PercentDecode(value)
     return params
 
 
-def _HttpDate(when):
+def HttpDate(when):
     """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]
     month = 3 * when[1]
@@ -128,47 +127,35 @@ def _HttpDate(when):
         _DAYS[day:day + 3], when[2], _MONTHS[month - 3:month], when[0], when[3], when[4], when[5])
 
 
-def _ParseHttpDate(text):
-    """Any of the three formats of RFC 9110 section 5.6.7 -> (year, month, day, hour, minute, second) or None."""
-    words = text.replace("-", " ").split()
-    if len(words) == 5:                         # asctime: Sun Nov  6 08:49:37 1994
-        words = (words[0], words[2], words[1], words[4], words[3])
-    try:
-        day, month, year, clock = words[1], _MONTHS.find(words[2]), int(words[3]), words[4].split(":")
-        if month % 3 or len(words[2]) != 3 or len(text.encode()) != len(text):
-            return None
-        if year < 100:                          # RFC 850: two digits
-            year += 2000 if year < 70 else 1900
-        return (year, month // 3 + 1, int(day), int(clock[0]), int(clock[1]), int(clock[2]))
-    except (ValueError, IndexError):
-        return None
-
-
 # ==============================================================================
-# 2  ERRORS
+# MESSAGES (core/messages.py)
 # ==============================================================================
-# A message that breaks a rule is one exception: the status that answers it and the rule it broke.
-# It is raised where the rule stands and translated once, by the session.
+# What the head of a request is (RFC 9112 section 3), and the one error: who breaks a rule of HTTP raises HttpError
+# where the rule stands, and the connection alone turns it into an answer.
 
 _REASONS = (
-    "\n100 Continue\n101 Switching Protocols\n200 OK\n201 Created\n202 Accepted\n203 Non-Authoritative Information"
-    "\n204 No Content\n205 Reset Content\n206 Partial Content\n300 Multiple Choices\n301 Moved Permanently\n302 Found"
-    "\n303 See Other\n304 Not Modified\n307 Temporary Redirect\n308 Permanent Redirect\n400 Bad Request"
-    "\n401 Unauthorized\n402 Payment Required\n403 Forbidden\n404 Not Found\n405 Method Not Allowed"
-    "\n406 Not Acceptable\n408 Request Timeout\n409 Conflict\n410 Gone\n411 Length Required\n412 Precondition Failed"
-    "\n413 Content Too Large\n414 URI Too Long\n415 Unsupported Media Type\n416 Range Not Satisfiable"
-    "\n417 Expectation Failed\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n426 Upgrade Required"
-    "\n428 Precondition Required\n429 Too Many Requests\n431 Request Header Fields Too Large"
-    "\n500 Internal Server Error\n501 Not Implemented\n502 Bad Gateway\n503 Service Unavailable\n504 Gateway Timeout"
-    "\n505 HTTP Version Not Supported\n507 Insufficient Storage\n")
+    "\n101 Switching Protocols\n200 OK\n201 Created\n202 Accepted\n204 No Content\n206 Partial Content"
+    "\n301 Moved Permanently\n302 Found\n303 See Other\n304 Not Modified\n307 Temporary Redirect"
+    "\n400 Bad Request\n401 Unauthorized\n403 Forbidden\n404 Not Found\n405 Method Not Allowed\n406 Not Acceptable"
+    "\n408 Request Timeout\n409 Conflict\n412 Precondition Failed\n413 Content Too Large\n414 URI Too Long"
+    "\n416 Range Not Satisfiable\n417 Expectation Failed\n426 Upgrade Required\n429 Too Many Requests"
+    "\n431 Request Header Fields Too Large\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable"
+    "\n505 HTTP Version Not Supported\n")
+if not BOARD:                   # the rest of them: a program on a board that answers one says `Status`
+    _REASONS += (
+        "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
+        "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
+        "\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
+        "\n504 Gateway Timeout\n507 Insufficient Storage\n")
 
 
-def _Reason(code):
+def Reason(code):
+    """The reason phrase of a status code (RFC 9110 section 15)."""
     start = _REASONS.find("\n%d " % code)
     return _REASONS[start + 5:_REASONS.find("\n", start + 5)] if start >= 0 else "Status"
 
 
-class _HttpError(Exception):
+class HttpError(Exception):
     """The client's message is at fault: answer with `status`, then close."""
 
     def __init__(self, status, rule):
@@ -177,45 +164,29 @@ class _HttpError(Exception):
         self.rule = rule
 
 
-# ==============================================================================
-# 3  MESSAGES
-# ==============================================================================
-# The two halves of a request head (RFC 9112 sections 3 and 5), read once and never changed:
-# the same client sends the same field section again and again, so both halves are shared between requests.
+class Head:
+    """One request head. Equal requests share it, so nobody changes it; `found` alone is the router's to fill.
 
-class _RequestLine:
-    """method and target as they came; path decoded, rawPath and query not; authority of an absolute-form, or None."""
+    path: percent-decoded, slashes merged. key: the same with NUL in the place of an encoded slash, which separates
+    nothing (RFC 3986 section 2.2): the one form that routes, hooks and files compare."""
 
-    file = None             # the path as it is looked up among files; '' if no file can have it
-    segments = None         # of a path that holds an encoded slash, which separates none (RFC 3986 section 2.2)
-    found = None            # the router's answer, until a route is added
-
-    def __init__(self, method, target, rawPath, query, minor, authority):
-        self.method = method
-        self.target = target
-        self.rawPath = rawPath
-        self.path = rawPath
-        self.query = query
-        self.minor = minor
-        self.authority = authority
-
-
-class _Fields(dict):
-    """The field section: a dict of lower-case names, looked up in any case; and what in it rules the framing."""
-
+    method = "GET"
+    target = path = key = rawPath = query = ""
+    minor = 1                   # of HTTP/1.x
+    authority = ""              # of an absolute-form target, else the Host
     contentLength = None
-    chunked = close = keepAlive = expect = False
-    plain = False           # there is a Host, and nothing but a length that rules the framing
-    upgrade = None
+    isChunked = expect = False
+    keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
+    upgrade = ()                # protocols, in lower case
+    found = None                # (route, args) until a route is added
+    fields = {}                 # lower-case names
 
-    def Add(self, name, value):
-        before = self.get(name)
-        if before is not None:              # RFC 9110 section 5.3; cookies are joined with ; (RFC 6265 section 5.4)
-            value = before + ("; " if name == "cookie" else ", ") + value
-        super().__setitem__(name, value)
+
+class Fields(dict):
+    """A copy of the field section for a program: lower-case names, looked up in any case."""
 
     def get(self, name, default=None):
-        return super().get(name if name.islower() else name.lower(), default)
+        return super().get(name.lower(), default)
 
     def __getitem__(self, name):
         return super().__getitem__(name.lower())
@@ -223,321 +194,302 @@ class _Fields(dict):
     def __contains__(self, name):
         return self.get(name) is not None
 
-    def __setitem__(self, name, value):
-        raise TypeError("the request's header fields can't be changed")     # other requests share them
-
-    def _Refuse(self, *args):
-        self["changed"] = None
-
-    pop = popitem = update = clear = setdefault = __delitem__ = _Refuse
-
 
 # ==============================================================================
-# 4  READERS
+# READERS (core/readers.py)
 # ==============================================================================
-# bytes -> plain data, or _HttpError. Every rule of RFC 9112 about a malformed or ambiguous message answers 400:
-# one request must never be read as two. Body readers have Read(data, pos) -> (piece, pos) and `done`;
-# an empty piece with no progress means that more bytes are needed.
+# Bytes to a Head or to content, or an HttpError; no connection is known here. Every rule of RFC 9112 about a malformed
+# or ambiguous message answers 400: one request must never be read as two.
 
-# Searches for the first forbidden byte: C speed, no recursion, no allocation. (Not raw strings: MicroPython's re
-# knows no \x escape.)
-_NOT_VISIBLE = re.compile(b"[^!-\"$-~]")
+# Searches for the first forbidden byte: C speed, no recursion, no allocation.
+_NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
 _NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
-_NOT_FIELD_TEXT = re.compile(b"[^\t\r\n -~\x80-\xff]")
 _NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
-_NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%:\\[\\]\\-]")
+_NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%\\-]")
 _NOT_DIGIT = re.compile("[^0-9]")
 
-_METHODS = {b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT", b"DELETE": "DELETE", b"PATCH": "PATCH",
-            b"OPTIONS": "OPTIONS"}
-_CHUNK_LINE_MAX = const(256)      # of a chunk's size and extensions; Apache's is 8190, h11's 16 KB, we drop them all
+_FIELDS_MAX = const(100)          # Apache: LimitRequestFields 100
+_LINE_MAX = const(4096)           # of a chunk's size and extensions, or of all trailers; Apache: 8190
 
 
-def _Token(data, what):
-    if not data or _NOT_TOKEN.search(data):
-        raise _HttpError(400, what)
-    return data.decode()
+def IsToken(name):
+    """RFC 9110 section 5.6.2; bytes."""
+    return bool(name) and not _NOT_TOKEN.search(name)
 
 
-def _Minor(version):
-    """The minor version of HTTP/1; a higher one than we know is spoken to as 1.1 (RFC 9110 section 2.5)."""
-    if version == b"HTTP/1.1":
-        return 1
-    if len(version) != 8 or version[:5] != b"HTTP/" or version[6] != 46 or not version[5:6].isdigit() \
-            or not version[7:].isdigit():
-        raise _HttpError(400, "malformed HTTP version")
-    if version[5] != 49:
-        raise _HttpError(505, "only HTTP/1.x is spoken here")
-    return 1 if version[7] > 48 else 0
+def IsDigits(text):
+    """ASCII digits, one at least."""
+    return bool(text) and not _NOT_DIGIT.search(text)
 
 
-def _SplitTarget(method, target):
-    """-> (authority or None, path, query) of any form of RFC 9112 section 3.2."""
-    authority = None
-    if target[0] != "/" and target != "*":
-        scheme, colon, rest = target.partition("://")
-        if method == "CONNECT" and not colon:
-            return target, "", ""
-        if scheme.lower() not in ("http", "https"):
-            raise _HttpError(400, "malformed request target")
-        cut = len(rest)
-        for mark in "/?":
-            at = rest.find(mark)
-            if 0 <= at < cut:
-                cut = at
-        authority, target = rest[:cut], rest[cut:]
-        if target[:1] != "/":
-            target = "/" + target
-    elif target == "*" and method != "OPTIONS":
-        raise _HttpError(400, "only OPTIONS may ask for *")
-    path, _, query = target.partition("?")
-    return authority, path, query
-
-
-def _ParseRequestLine(line):
-    """bytes without CRLF -> _RequestLine (RFC 9112 section 3)."""
-    parts = line.split(b" ")
-    if len(parts) != 3 or not parts[1] or _NOT_VISIBLE.search(parts[1]):
-        raise _HttpError(400, "malformed request line")
-    method = _METHODS.get(parts[0]) or _Token(parts[0], "malformed method")
-    minor = _Minor(parts[2])
-    target = parts[1].decode()
-    if target[0] == "/":
-        authority = None
-        path, _, query = target.partition("?")
-    else:
-        authority, path, query = _SplitTarget(method, target)
-        if authority is not None:
-            _CheckHost(authority)
-            if authority[:1] in ("", ":"):              # RFC 9110 section 4.2.1
-                raise _HttpError(400, "a URI without a host")
-    request = _RequestLine(method, target, path, query, minor, authority)
-    if "%" in path:
-        try:
-            path = path.encode()
-            request.path = _PercentDecode(path, True)
-            if b"%2f" in path.lower():
-                request.segments = [_PercentDecode(part) for part in path.split(b"/")]
-        except ValueError:
-            raise _HttpError(400, "malformed percent-encoding in the path")
-    return request
-
-
-def _FieldText(value):
-    """UTF-8 where it is, else one character a byte (RFC 9110 section 5.5: obs-text is opaque)."""
-    try:
-        return _Utf8(value, True)
-    except ValueError:
-        return "".join([chr(byte) for byte in value])
-
-
-_fieldNames = {}
-
-
-def _FieldName(name):
-    """Field name bytes -> lower-case str. The names seen are kept: their check costs more than their memory."""
-    lower = _fieldNames.get(name)
-    if lower is None:
-        lower = _Token(name, "malformed field name").lower()
-        if len(_fieldNames) < 32 and len(name) < 32:
-            _fieldNames[name] = lower
-    return lower
-
-
-def _CheckHost(host):
-    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
-    if _NOT_HOST.search(host):
-        raise _HttpError(400, "malformed Host")
-    tail = host[host.find("]") + 1:] if host[:1] == "[" and "]" in host else host
-    name, _, port = tail.partition(":")
-    if _NOT_DIGIT.search(port) or "[" in tail or "]" in tail or (tail is not host and name):
-        raise _HttpError(400, "malformed Host")
-
-
-def _ParseFields(block):
-    """The lines between the request line and the empty line, without the last CRLF -> _Fields (RFC 9112 section 5)."""
-    fields = _Fields()
-    if not block:
-        return fields
-    lines = block.split(b"\r\n")
-    breaks = len(lines) - 1
-    # A CR or LF alone ends no line here, but might for somebody behind or before us (RFC 9112 section 2.2).
-    if block.count(b"\r") != breaks or block.count(b"\n") != breaks or _NOT_FIELD_TEXT.search(block):
-        raise _HttpError(400, "control byte in the header section")
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
-            raise _HttpError(400, "header field without a colon")
-        # obs-fold and a space before the colon are no token (RFC 9112 sections 5.1 and 5.2)
-        fields.Add(_FieldName(name), _FieldText(value.strip(b" \t")))
-    _ReadFraming(fields)
-    return fields
-
-
-def _ReadFraming(fields):
-    """What the fields say about the message itself, read once."""
-    host = fields.get("host")
-    if host:
-        _CheckHost(host)                    # a repeated Host was joined with ", ": no host has a space
-    length = fields.get("content-length")
-    if length is not None:
-        if not length or _NOT_DIGIT.search(length):
-            raise _HttpError(400, "malformed or repeated Content-Length")
-        if len(length) > 18:
-            raise _HttpError(413, "Content-Length beyond all bounds")
-        fields.contentLength = int(length)
-    codings = fields.get("transfer-encoding")
-    if codings is not None:
-        _CheckCodings(_Options(codings), length)
-        fields.chunked = True
-    options = _Options(fields.get("connection", ""))
-    fields.close = "close" in options
-    fields.keepAlive = "keep-alive" in options
-    if "upgrade" in options:
-        fields.upgrade = _Options(fields.get("upgrade", ""))[0]
-    expect = fields.get("expect")
-    if expect:
-        if _Options(expect) != ["100-continue"]:
-            raise _HttpError(417, "unknown expectation")
-        fields.expect = True
-    fields.plain = host is not None and codings is None and not expect and not fields.upgrade
-
-
-def _Options(text):
-    """'Close, TE' -> ['close', 'te']. Beyond ASCII is no option: lower() and strip() would make one of it."""
+def Options(text):
+    """'Close, TE' -> ['close', 'te'], a hundred at most. Beyond ASCII is no option: lower() would make one of it."""
     if len(text.encode()) != len(text):
         return ["?"]
-    return [option.strip(" \t") for option in text.lower().split(",")]
+    return [option.strip(" \t") for option in text.lower().split(",", 100)]
 
 
-def _CheckCodings(names, length):
-    """RFC 9112 sections 6.1 and 6.3: chunked, last, once, and never beside a Content-Length."""
+def ParseHead(raw, lineMax=8192):
+    """The bytes of a head without its last two CRLFs -> Head (RFC 9112 sections 2 to 6)."""
+    lines = raw.split(b"\r\n")
+    if len(lines[0]) > lineMax:
+        raise HttpError(414, "request line too long")
+    if len(lines) > _FIELDS_MAX + 1:
+        raise HttpError(431, "too many header fields")
+    head = Head()
+    _ReadLine(head, lines[0])
+    fields = head.fields = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        # A line break that is not CRLF, obs-fold and a space before the colon end here (sections 2.2, 5.1 and 5.2).
+        if not colon or not IsToken(name) or _NOT_VALUE.search(value):
+            raise HttpError(400, "malformed header field")
+        name = name.decode().lower()
+        value = value.strip(b" \t")
+        try:
+            value = Utf8(value, True)
+        except ValueError:                      # RFC 9110 section 5.5: obs-text is opaque
+            value = "".join([chr(byte) for byte in value])
+        if name in fields:                      # RFC 9110 section 5.3; cookies: RFC 6265 section 5.4
+            value = fields[name] + ("; " if name == "cookie" else ", ") + value
+        fields[name] = value
+    _ReadFraming(head)
+    return head
+
+
+def _ReadLine(head, line):
+    """RFC 9112 section 3."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or not parts[1] or _NOT_TARGET.search(parts[1]) or not IsToken(parts[0]):
+        raise HttpError(400, "malformed request line")
+    method, target, version = parts
+    head.method = method.decode()
+    if version != b"HTTP/1.1":
+        if len(version) != 8 or version[:5] != b"HTTP/" or version[6] != 46 \
+                or not (version[5:6] + version[7:]).isdigit():
+            raise HttpError(400, "malformed HTTP version")
+        if version[5] != 49:
+            raise HttpError(505, "only HTTP/1.x is spoken here")
+        head.minor = int(version[7:] > b"0")    # a higher one is spoken to as 1.1 (RFC 9110 section 2.5)
+    head.target = Utf8(target)
+    if target[:1] != b"/":
+        target = _ReadForm(head, target)
+    path, _, query = target.partition(b"?")
+    head.rawPath = Utf8(path)
+    head.query = Utf8(query)
+    _ReadPath(head, path)
+
+
+def _ReadForm(head, target):
+    """The other forms of a target than a path (RFC 9112 section 3.2) -> its path and query."""
+    if target == b"*":
+        if head.method != "OPTIONS":
+            raise HttpError(400, "only OPTIONS may ask for *")
+        return target
+    scheme, colon, rest = target.partition(b"://")
+    if head.method == "CONNECT" and not colon:
+        authority = target
+        target = b""
+    else:
+        if scheme.lower() not in (b"http", b"https"):
+            raise HttpError(400, "malformed request target")
+        cut = len(rest)
+        for mark in b"/?":
+            at = rest.find(bytes((mark,)))
+            if 0 <= at < cut:
+                cut = at
+        authority = rest[:cut]
+        target = rest[cut:]
+        if target[:1] != b"/":
+            target = b"/" + target
+        if not authority:                       # RFC 9110 section 4.2.1
+            raise HttpError(400, "a URI without a host")
+    head.authority = Utf8(authority)
+    CheckHost(head.authority)
+    return target
+
+
+def _ReadPath(head, path):
+    """The one normal form of a path: decoded, an encoded slash kept apart, slashes merged."""
+    try:
+        if b"%" in path or b"//" in path or max(path or b" ") > 127:
+            while b"//" in path:
+                path = path.replace(b"//", b"/")
+            if b"%00" in path:                  # it would end a file name; nginx: 400
+                raise ValueError
+            path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
+            head.key = PercentDecode(path, True)
+            head.path = head.key.replace("\x00", "/")
+        else:
+            head.key = head.path = path.decode()
+    except ValueError:
+        raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
+
+
+def CheckHost(host):
+    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
+    name, colon, port = host.rpartition(":")
+    if not colon or "]" in port:
+        name = host
+        port = ""
+    if name[:1] == "[" and ":" in name and name[-1] == "]":     # an IPv6 address
+        bad = NOT_HEX.search(name[1:-1].replace(":", "").replace(".", "").encode())
+    else:
+        bad = _NOT_HOST.search(name)
+    if not name or bad or _NOT_DIGIT.search(port):
+        raise HttpError(400, "malformed Host")
+
+
+def _ReadFraming(head):
+    """What the fields say about the message itself (RFC 9112 sections 3.2, 6 and 9)."""
+    fields = head.fields
+    host = fields.get("host")
+    if host:
+        CheckHost(host)                         # a repeated Host was joined with ", ": no host has a space
+    elif host is None and head.minor:
+        raise HttpError(400, "missing Host")
+    if not head.authority:                      # section 3.2.2: the target's authority is the one that counts
+        head.authority = host or ""
+    length = fields.get("content-length")
     if length is not None:
-        raise _HttpError(400, "Content-Length with Transfer-Encoding")
-    if "chunked" in names[:-1]:
-        raise _HttpError(400, "chunked is not the last transfer coding")
-    for name in names:
-        if name and name != "chunked":
-            raise _HttpError(501, "unknown transfer coding")
-    if names != ["chunked"]:
-        raise _HttpError(400, "malformed Transfer-Encoding")
+        if not IsDigits(length):
+            raise HttpError(400, "malformed or repeated Content-Length")
+        if len(length) > 18:
+            raise HttpError(413, "Content-Length beyond all bounds")
+        head.contentLength = int(length)
+    codings = fields.get("transfer-encoding")
+    if codings is not None:
+        # Sections 6.1 and 6.3: chunked, last, once, and never beside a Content-Length or in HTTP/1.0.
+        names = Options(codings)
+        if names != ["chunked"] or length is not None or not head.minor:
+            isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
+                and [name for name in names if name not in ("", "chunked")]
+            raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
+        head.isChunked = True
+    options = Options(fields.get("connection", ""))
+    head.keepAlive = "close" not in options and (head.minor > 0 or "keep-alive" in options)
+    if "upgrade" in options and head.minor:
+        head.upgrade = Options(fields.get("upgrade", ""))
+    expect = fields.get("expect")
+    if expect and head.minor:
+        if Options(expect) != ["100-continue"]:
+            raise HttpError(417, "unknown expectation")
+        head.expect = True
 
 
-def _BodyReader(line, fields):
-    """RFC 9112 section 6.3, the steps for a request, in its order; None: there is no body."""
-    if line.minor and "host" not in fields:
-        raise _HttpError(400, "missing Host")
-    if fields.chunked:
-        if not line.minor:                              # section 6.1: its framing is faulty
-            raise _HttpError(400, "Transfer-Encoding in HTTP/1.0")
-        return _ChunkedReader()                         # step 4
-    if fields.contentLength:
-        return _LengthReader(fields.contentLength)      # step 6
-    return None                                         # step 7
-
-
-class _LengthReader:
-    """A body of known length."""
-
-    def __init__(self, length):
-        self.left = length
-        self.done = False
-
-    def Read(self, data, pos):
-        piece = data[pos:pos + min(self.left, len(data))]
-        self.left -= len(piece)
-        self.done = not self.left
-        return piece, pos + len(piece)
-
-
-_CHUNK_SIZE = const(0)
-_CHUNK_DATA = const(1)
+_SIZE = const(0)
+_DATA = const(1)
 _CHUNK_END = const(2)
 _TRAILER = const(3)
+_DONE = const(4)
 
 
-class _ChunkedReader:
-    """RFC 9112 section 7.1; extensions and trailers are checked for their bytes and dropped."""
+class ContentReader:
+    """The content of a request: of a known length (RFC 9112 section 6.2), or chunked if that is None (section 7.1).
 
-    def __init__(self):
-        self.left = 0
-        self.done = False
-        self._state = _CHUNK_SIZE
+    Extensions and trailers are checked for their bytes and dropped."""
+
+    def __init__(self, length):
+        self.left = length or 0                 # bytes to come: of the content, or of the chunk
+        self._isChunked = length is None
+        self._phase = _SIZE if length is None else _DATA
         self._trailerLen = 0
 
-    def Read(self, data, pos):
-        content = bytearray()                           # of many small chunks: each would cost an event,
-        while not self.done:
-            if self._state == _CHUNK_DATA:
-                piece = data[pos:pos + min(self.left, len(data))]
-                pos += len(piece)
-                self.left -= len(piece)
-                content += piece                        # and kept apart 64 bytes of heap
+    def IsDone(self):
+        return self._phase == _DONE
+
+    def IsShort(self, most):
+        """What is to come is known, and not much."""
+        return not self._isChunked and self.left <= most
+
+    def Read(self, data):
+        """Bytes that arrived -> (content, bytes that were not read)."""
+        if not self._isChunked:
+            piece = data[:min(self.left, len(data))]
+            self.left -= len(piece)
+            if not self.left:
+                self._phase = _DONE
+            return piece, data[len(piece):]
+        content = bytearray()                   # of many small chunks: kept apart each would cost 64 bytes of heap
+        pos = 0
+        while self._phase != _DONE:
+            if self._phase == _DATA:
+                size = min(self.left, len(data) - pos)
+                content += data[pos:pos + size]
+                pos += size
+                self.left -= size
                 if self.left:
                     break
-                self._state = _CHUNK_END
+                self._phase = _CHUNK_END
             end = data.find(b"\r\n", pos)
-            if end < 0 or end - pos > _CHUNK_LINE_MAX:
-                if len(data) - pos > _CHUNK_LINE_MAX:
-                    raise _HttpError(400, "chunk or trailer line too long")
-                if self._state == _CHUNK_END and len(data) - pos >= 2:
-                    raise _HttpError(400, "a chunk does not end where it said")
+            if end < 0:
+                if len(data) - pos > _LINE_MAX:
+                    raise HttpError(400, "chunk or trailer line too long")
+                if self._phase == _CHUNK_END and len(data) - pos > 1:
+                    raise HttpError(400, "a chunk does not end where it said")
                 break
             self._Line(data[pos:end])
             pos = end + 2
-        return bytes(content), pos
+        return bytes(content), data[pos:]
 
     def _Line(self, line):
-        if _NOT_VALUE.search(line):
-            raise _HttpError(400, "control byte in a chunk")
-        if self._state == _CHUNK_SIZE:
-            size = line.partition(b";")[0]
-            if line is not size and b";" in line:
-                size = size.strip(b" \t")               # BWS before an extension only
-            if not 0 < len(size) < 16 or _NOT_HEX.search(size):
-                raise _HttpError(400, "malformed chunk size")
+        if len(line) > _LINE_MAX or _NOT_VALUE.search(line):
+            raise HttpError(400, "malformed chunk or trailer")
+        if self._phase == _SIZE:
+            size, semicolon, _ = line.partition(b";")
+            if semicolon:
+                size = size.rstrip(b" \t")      # section 7.1.1: BWS before an extension
+            if not size or len(size.lstrip(b"0")) > 15 or NOT_HEX.search(size):
+                raise HttpError(400, "malformed chunk size")
             self.left = int(size, 16)
-            self._state = _CHUNK_DATA if self.left else _TRAILER
-        elif self._state == _CHUNK_END:
+            self._phase = _DATA if self.left else _TRAILER
+        elif self._phase == _CHUNK_END:
             if line:
-                raise _HttpError(400, "a chunk does not end where it said")
-            self._state = _CHUNK_SIZE
+                raise HttpError(400, "a chunk does not end where it said")
+            self._phase = _SIZE
         elif line:
-            _Token(line.partition(b":")[0], "malformed trailer")
+            name, colon, _ = line.partition(b":")
             self._trailerLen += len(line)
-            if b":" not in line or self._trailerLen > 4096:
-                raise _HttpError(400, "malformed or endless trailers")
+            if not colon or not IsToken(name) or self._trailerLen > _LINE_MAX:
+                raise HttpError(400, "malformed or endless trailers")
         else:
-            self.done = True
+            self._phase = _DONE
 
 
 # ==============================================================================
-# 5  WRITERS
+# WRITERS (core/writers.py)
 # ==============================================================================
-# The mirror of room 4: plain data -> bytes. What a program passes is checked here, so that no value
-# can end a line and begin another (response splitting): ValueError.
+# Data to bytes: the mirror of the readers. What a program passes is checked here, so that no value can end a line and
+# begin another (response splitting): ValueError.
 
-def _CheckValue(value):
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
+def CheckValue(value):
+    """A field value as str; ValueError where it would end its line."""
+    value = value if isinstance(value, str) else str(value)
     if "\r" in value or "\n" in value or "\x00" in value:
         raise ValueError("CR, LF or NUL in a header value: %r" % value)
     return value
 
 
-def _Pairs(headers):
-    """A dict, a list of pairs or None -> a list of pairs of its own."""
-    return list(headers.items() if hasattr(headers, "items") else headers or ())
+def Pairs(headers):
+    """A dict, a list of pairs or None -> a list of pairs of its own; ValueError for anything else."""
+    try:
+        return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers or ())]
+    except (TypeError, ValueError):
+        raise ValueError("headers must be a dict or a list of pairs, not %r" % (headers,))
 
 
-def _FieldLines(headers):
-    """A dict or a list of pairs -> (bytes of the field lines, their lower-case names). The framing is ours alone:
-    Content-Length and Transfer-Encoding are left out, Connection is reported by its value."""
+def FieldLines(headers):
+    """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
+    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value."""
     lines = []
     names = {}
-    for name, value in _Pairs(headers):
-        value = _CheckValue(value if isinstance(value, str) else str(value))
-        data = name.encode()
-        if not data or _NOT_TOKEN.search(data):
-            raise ValueError("not a header name: %r" % name)
+    for name, value in Pairs(headers):
+        value = CheckValue(value)
+        if not isinstance(name, str) or not IsToken(name.encode()):
+            raise ValueError("not a header name: %r" % (name,))
         lower = name.lower()
         names[lower] = value
         if lower not in ("content-length", "transfer-encoding", "connection", "date"):
@@ -545,265 +497,81 @@ def _FieldLines(headers):
     return "".join(lines).encode(), names
 
 
-def _WithDefaults(lines, defaults):
+def WithDefaults(lines, defaults):
     """Field lines and those of the defaults, a list of pairs (lower-case name, line), whose names they don't have."""
     present = b"\n" + lines.lower()
     return lines + b"".join([line for name, line in defaults if b"\n" + name + b":" not in present])
 
 
-def _ContentTypeLine(contentType, contentCharset):
-    if contentCharset:
-        contentType = "%s; charset=%s" % (contentType, contentCharset)
-    return "Content-Type: %s\r\n" % _CheckValue(contentType)
+def HeadStart(code, contentType, contentCharset, when):
+    """The first lines of a response head; when: gmtime now."""
+    head = "HTTP/1.1 %d %s\r\n" % (code, Reason(code))
+    if when[0] > 2023:                          # a board without a clock says nothing (RFC 9110 section 6.6.1)
+        head += "Date: %s\r\n" % HttpDate(when)
+    if contentType:
+        if contentCharset:
+            contentType = "%s; charset=%s" % (contentType, contentCharset)
+        head += "Content-Type: %s\r\n" % CheckValue(contentType)
+    return head.encode()
 
 
-def _Encode(text, charset):
-    """Text -> bytes in the charset that is announced; UTF-8 unless it is Latin-1 (MicroPython encodes no other)."""
-    if charset and charset != "UTF-8" and charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
-        return bytes([ord(char) if ord(char) < 256 else 63 for char in text])
-    return text.encode()
+def Encode(text, charset):
+    """Text -> (bytes, the charset that they are in). MicroPython has UTF-8 and, here, Latin-1."""
+    if charset and charset != "UTF-8":
+        if not MICROPYTHON:
+            try:
+                return text.encode(charset, "replace"), charset
+            except LookupError:
+                charset = "UTF-8"
+        elif charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
+            return bytes([ord(char) if ord(char) < 256 else 63 for char in text]), charset
+        elif charset.lower() != "utf-8":
+            charset = "UTF-8"
+    return text.encode(), charset
 
 
-def _PathEscape(path, keep="/"):
+def Bytes(piece):
+    """A piece of content as bytes."""
+    if isinstance(piece, str):
+        return piece.encode()
+    if not isinstance(piece, (bytes, bytearray, memoryview)):
+        raise ValueError("content must be str or bytes, not %r" % type(piece))
+    return bytes(piece)
+
+
+def PathEscape(path, keep="/"):
     """What is no unreserved character (RFC 3986 section 2.3) is percent-encoded as UTF-8."""
     keep += _UNRESERVED
     return "".join([chr(byte) if byte < 128 and chr(byte) in keep else "%%%02X" % byte for byte in path.encode()])
 
 
-def _Attachment(name):
+def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
     plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
     value = 'attachment; filename="%s"' % plain
-    return value if plain == name else value + "; filename*=UTF-8''" + _PathEscape(name, "")
+    return value if plain == name else value + "; filename*=UTF-8''" + PathEscape(name, "")
 
 
-_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-
-
-def _Chunk(data):
+def Chunk(data):
+    """RFC 9112 section 7.1."""
     return b"%x\r\n" % len(data) + data + b"\r\n"
 
 
 # ==============================================================================
-# 6  CONNECTION
+# ROUTER (core/router.py)
 # ==============================================================================
-# THE state machine: Receive(bytes), then Next() until it says NEED. It reads one request at a time and reads the
-# next one only when EndResponse() was called: answers leave in order, and a client that pipelines waits in its own
-# socket. Of the server it needs MaxRequestLineLen, MaxRequestHeadLen and the two memos.
+# Path and method to handler and arguments. The first route that was registered and matches wins. Pure: no file, no
+# time.
+# Paths are in the normal form of Head.key, where NUL stands for an encoded slash.
 
-_NEED = const(0)                # more bytes, or first the answer
-_HEAD = const(1)                # line, fields and reader are set; reader None: there is no body
-_BODY = const(2)                # piece holds bytes of the body
-_END = const(3)                 # the body is complete; piece may hold its last bytes
+NO_ARGS = ()
 
-_READ_HEAD = const(0)
-_READ_BODY = const(1)
-_ANSWER = const(2)              # the request is read, its answer is not finished
-_CLOSED = const(3)
-
-_BODILESS = (204, 304)
-_NO_CONTENT = (204, 205, 304)
+_REGEX_CHARS = re.compile("[\\^$*+?|(){}\\[\\]\\\\]")
 
 
-class _Connection:
-    """One connection of HTTP/1.1 (RFC 9112): bytes in, events out, response heads out."""
-
-    # On the class until they change: a connection that has said nothing holds next to nothing.
-    _data = b""
-    _pos = 0
-    _searched = 0
-    _state = _READ_HEAD
-    keepAlive = True
-
-    def __init__(self, server):
-        self.server = server
-
-    def Receive(self, data):
-        """Bytes that arrived; Next() says what they were."""
-        if self._pos < len(self._data):
-            self._searched -= self._pos
-            self._data = self._data[self._pos:] + data
-        else:
-            self._data = data
-            if self._searched:
-                self._searched = 0
-        self._pos = 0
-
-    def Next(self):
-        """_NEED, _HEAD, _BODY or _END; _HttpError where the message breaks a rule."""
-        if self._pos >= len(self._data):
-            return _NEED
-        if self._state == _READ_HEAD:
-            return self._NextHead()
-        if self._state != _READ_BODY:
-            return _NEED
-        self.piece, self._pos = self.reader.Read(self._data, self._pos)
-        if self.reader.done:
-            self._state = _ANSWER
-            return _END
-        return _BODY if self.piece else _NEED
-
-    def _NextHead(self):
-        data = self._data
-        pos = self._pos
-        while data[pos] == 13 and data[pos:pos + 2] == b"\r\n":     # RFC 9112 section 2.2: empty lines before it
-            self._pos = pos = pos + 2
-            if pos == len(data):
-                return _NEED
-        end = data.find(b"\r\n\r\n", self._searched if self._searched > pos else pos)
-        if end < 0:
-            return self._HeadNotYet(data, pos)
-        server = self.server
-        eol = data.find(b"\r\n", pos)
-        if eol - pos > server.MaxRequestLineLen:
-            raise _HttpError(414, "request line too long")
-        if end - pos > server.MaxRequestHeadLen:
-            raise _HttpError(431, "request head too long")
-        raw = data[pos:eol]
-        memo = server._lineMemo
-        line = memo.get(raw)
-        if line is None:
-            line = _ParseRequestLine(raw)
-            _Remember(memo, raw, line, server._memoLen)
-        raw = data[eol + 2:end]
-        memo = server._fieldMemo
-        fields = memo.get(raw)
-        if fields is None:
-            fields = _ParseFields(raw)
-            _Remember(memo, raw, fields, server._memoLen)
-        self._pos = end + 4
-        self.line, self.fields = line, fields
-        if fields.plain and line.minor:                 # as most are: what follows is known
-            reader = _LengthReader(fields.contentLength) if fields.contentLength else None
-            self.keepAlive = not fields.close
-        else:
-            reader = _BodyReader(line, fields)
-            self.keepAlive = not fields.close and (line.minor > 0 or fields.keepAlive)  # RFC 9112 section 9.3
-        self.reader = reader
-        self._chunked = False
-        self._state = _READ_BODY if reader else _ANSWER
-        return _HEAD
-
-    def _HeadNotYet(self, data, pos):
-        size = len(data) - pos
-        for end in (b"\r\n\r", b"\r\n", b"\r"):        # what may belong to the end of the line or of the head
-            if data.endswith(end):
-                size -= len(end)
-                break
-        eol = data.find(b"\r\n", pos)
-        if (size if eol < 0 else eol - pos) > self.server.MaxRequestLineLen:
-            raise _HttpError(414, "request line too long")
-        if size > self.server.MaxRequestHeadLen:
-            raise _HttpError(431, "request head too long")
-        # Whoever ends lines with LF alone would wait for us for ever: say it now.
-        pairs = data.count(b"\r\n", pos)
-        if data.count(b"\n", pos) != pairs or data.count(b"\r", pos) - (data[-1] == 13) != pairs:
-            raise _HttpError(400, "CR or LF alone")
-        self._searched = len(data) - 3
-        return _NEED
-
-    def HeadBegun(self):
-        return self._pos < len(self._data)
-
-    def BodyLeft(self):
-        """An upper bound of the body's bytes that were not read yet."""
-        if self._state != _READ_BODY:
-            return 0
-        return self.reader.left if self.fields.contentLength else 1 << 30
-
-    def Framing(self, code, length):
-        """The last field lines of a response head and the empty line. length None: not known (RFC 9112 section 6)."""
-        if length is not None and self.keepAlive and self.line.minor and code not in _BODILESS and code >= 200:
-            return b"Content-Length: %d\r\n\r\n" % length
-        keep = b"\r\n"
-        if length is None and not self.line.minor:
-            self.keepAlive = False                      # section 6.3, step 8: the end of the connection is the end
-        if not self.keepAlive:
-            keep = b"Connection: close\r\n\r\n"
-        elif not self.line.minor:
-            keep = b"Connection: keep-alive\r\n\r\n"
-        if code < 200 or code in _BODILESS:
-            return keep
-        if length is None:
-            if not self.line.minor:
-                return keep
-            self._chunked = True
-            return b"Transfer-Encoding: chunked\r\n" + keep
-        return b"Content-Length: %d\r\n" % length + keep
-
-    def SendsBody(self, code):
-        return self.line.method != "HEAD" and code not in _BODILESS
-
-    def EndResponse(self):
-        """The answer is complete: the next request may be read. False: the connection has had its last."""
-        if not self.keepAlive:
-            self._state = _CLOSED
-            return False
-        self._state = _READ_HEAD
-        self.line = self.fields = self.reader = None
-        if self._pos >= len(self._data):
-            self._data = b""                            # an idle connection keeps no bytes
-            self._pos = 0
-        return True
-
-
-def _Remember(memo, raw, value, most):
-    """Bounded in number and in bytes: a stranger can fill it, not grow it."""
-    if len(raw) <= 512 and most:
-        if len(memo) >= most:
-            memo.clear()
-        memo[raw] = value
-
-
-# ---- sans-I/O line -----------------------------------------------------------
-# Everything above is tested with plain bytes. Below, bytes come from sockets and files.
-
-try:
-    import asyncio
-except ImportError:                     # MicroPython 1.20
-    import uasyncio as asyncio
-import gc
-import os
-import select
-import socket
-import time
-
-try:
-    import _thread
-except ImportError:
-    _thread = None
-
-
-class _NoLock:
-    """Where there are no threads there is nothing to lock."""
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *args):
-        pass
-
-    def acquire(self):
-        pass
-
-    release = acquire
-
-
-_NewLock = _thread.allocate_lock if _thread else _NoLock
-
-
-# ==============================================================================
-# 7  ROUTER
-# ==============================================================================
-# Method and path -> handler and arguments. The first route that was registered and matches wins; a dictionary
-# answers for the routes without arguments that no earlier pattern shadows.
-
-_NO_ARGS = ()
-
-
-def _IsAsync(handler):
+def IsAsync(handler):
     """True for async def. MicroPython shows it in the type, for bound methods and closures in their words only."""
-    if _MICROPYTHON:
+    if MICROPYTHON:
         return "<generator>" in str(handler)[-60:] or str(handler).startswith("<closure <generator>")
     for function in (getattr(handler, "__func__", handler), getattr(type(handler), "__call__", None)):  # noqa: B004
         code = getattr(function, "__code__", None)
@@ -812,168 +580,639 @@ def _IsAsync(handler):
     return bool(code and code.co_flags & 0x80)
 
 
-def _ArgValue(text):
-    """An argument of (ASCII) digits only arrives as int."""
-    if not "0" <= text[0] <= "9":
-        return text
-    try:
-        return text if _NOT_DIGIT.search(text) else int(text)
-    except ValueError:
-        return text
+class Route:
+    """One registered handler. A path is cut at the literals between the <arguments>; what has the characters of a
+    regular expression outside of them is one."""
 
-
-class _Route:
-    """One registered handler. A segment that is one <arg> or a literal is compared; anything else is a regex."""
+    isFile = False          # of the route that serves files: it has no use for content
 
     def __init__(self, url, method, handler, threaded=False):
         if not isinstance(url, str) or url[:1] != "/":
             raise ValueError("a route must begin with a slash: %r" % (url,))
-        if not isinstance(method, str) or not method or _NOT_TOKEN.search(method.encode()):
+        if not isinstance(method, str) or not IsToken(method.encode()):
             raise ValueError("not a method: %r" % (method,))
         if not callable(handler):
             raise TypeError("the handler of %s can't be called: %r" % (url, handler))
-        self.isAsync = _IsAsync(handler)
+        self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
             raise ValueError("an async handler needs no thread: %s" % url)
         self.url = url
-        self.path = url[:-1] if len(url) > 1 and url[-1] == "/" else url
         self.method = method.upper()
         self.handler = handler
         self.threaded = threaded
         self._regex = None
-        self._names = None
-        self._Compile()
-
-    def _Compile(self):
-        pattern, *rest = self.path.split("<")
-        literal = pattern
-        names = []
+        self._names = names = []
+        first, *rest = (url[:-1] if len(url) > 1 and url[-1] == "/" else url).split("<")
+        self._literals = literals = [first]
         for part in rest:
-            name, closed, tail = part.partition(">")
+            name, closed, literal = part.partition(">")
             if not closed or not name or "/" in name or name in names:
-                raise ValueError("malformed <argument> in the route %s" % self.url)
+                raise ValueError("malformed <argument> in the route %s" % url)
             names.append(name)
-            pattern += "([^/]+?)" + tail
-            literal += tail
-        simple = not _REGEX_CHARS.search(literal)
-        if names and simple and pattern.count("/([^/]+?)/") + pattern.endswith("/([^/]+?)") == len(names):
-            self._names = self.path.split("/")
-            parts = list(enumerate(self._names))
-            self._literals = [part for part in parts[1:] if part[1][:1] != "<"]
-            self._slots = [(index, name[1:-1]) for index, name in parts if name[:1] == "<"]
-        elif names or not simple:
-            self._names = names
-            pattern = "^" + (pattern.replace(".", "\\.") if simple else pattern)
-            # MicroPython's re recurses for each character of a .*, and here there is nothing left to match.
-            rest = pattern.endswith(".*") and pattern[-3] != "\\"
-            self._regex = re.compile(pattern[:-2] if rest else pattern + "$")
+            literals.append(literal)
+        if _REGEX_CHARS.search("".join(literals)):
+            pattern = "^" + "([^/]+?)".join(literals)
+            # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
+            isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
+            self._regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
-    def Match(self, path, segments=None):
-        """The arguments as a dict, () where the route has none, None where it does not match."""
-        if path == self.path and not self._names:
-            return _NO_ARGS
+    def Match(self, path):
+        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match."""
         if self._regex:
-            return self._MatchRegex(path)
-        if self._names is None:
-            return None
-        if segments is None:
-            segments = path.split("/")
-        if len(segments) != len(self._names):
-            return None
-        args = {}
-        for index, literal in self._literals:
-            if segments[index] != literal:
+            try:
+                found = self._regex.match(path) or self._regex.match(path + "/")
+            except RuntimeError:                # MicroPython's re recurses: the path is too long for the stack
                 return None
-        for index, name in self._slots:
-            segment = segments[index]
-            if not segment:
-                return None
-            args[name] = _ArgValue(segment)
-        return args
-
-    def _MatchRegex(self, path):
-        try:
-            found = self._regex.match(path) or self._regex.match(path + "/")
-        except RuntimeError:                # MicroPython's re recurses: a path too long for the stack is nobody's
-            return None
-        if not found:
-            return None
-        return {name: _ArgValue(found.group(i + 1)) for i, name in enumerate(self._names)} or _NO_ARGS
-
-
-_REGEX_CHARS = re.compile("[\\^$*+?|(){}\\[\\]\\\\]")
-
-
-class _Router:
-    """The routes in their order."""
-
-    def __init__(self):
-        self._exact = {}                    # path -> {method: route}
-        self._patterns = []
-        self._all = []
-
-    def Add(self, route):
-        self._all.append(route)
-        if route._names is None:
-            if not self._First(self._patterns, route.method, route.path):
-                self._exact.setdefault(route.path, {}).setdefault(route.method, (route, _NO_ARGS))
+            values = found and [found.group(i + 1) for i in range(len(self._names))]
         else:
-            self._patterns.append(route)
+            values = self._Cut(path)
+        if values is None:
+            return None
+        return {name: _ArgValue(value) for name, value in zip(self._names, values)} or NO_ARGS
 
-    def _First(self, routes, method, path, segments=None):
-        for route in routes:
-            if route.method == method:
-                args = route.Match(path, segments)
-                if args is not None:
-                    return route, args
-        return None
+    def _Cut(self, path):
+        """The values between the literals, or None. Each literal is taken where it first fits: what a later one needs
+        is never taken before it."""
+        literals = self._literals
+        if len(literals) == 1:
+            return () if path == literals[0] else None
+        if not path.startswith(literals[0]):
+            return None
+        values = []
+        start = len(literals[0])
+        for literal in literals[1:-1]:
+            end = path.find(literal, start + 1)
+            if end < 0 or "/" in path[start:end]:
+                return None
+            values.append(path[start:end])
+            start = end + len(literal)
+        end = len(path) - len(literals[-1])
+        if end <= start or path[end:] != literals[-1] or "/" in path[start:end]:
+            return None
+        values.append(path[start:end])
+        return values
 
-    def Find(self, method, path, segments=None):
-        """(route, args), or None. segments: the path's, where it held percent-encoded slashes."""
-        if len(path) > 1 and path[-1] == "/" and not (segments and segments[-1]):      # an encoded one is no end
-            path = path[:-1]
-            segments = segments and segments[:-1]
-        routes = self._exact.get(path)
-        if routes and method in routes and not segments:
-            return routes[method]
-        return self._First(self._patterns, method, path, segments or (path.split("/") if self._patterns else None))
 
-    def Knows(self, method):
-        return method in [route.method for route in self._all]
+def _ArgValue(text):
+    """An argument of digits arrives as int if nothing is lost by it: '007' stays text."""
+    if IsDigits(text) and (text[0] != "0" or text == "0") and len(text) < 1000:
+        return int(text)
+    return text.replace("\x00", "/")
 
-    def Methods(self, path, segments=None):
-        """The methods that have a route for this path."""
-        return [m for m in sorted({route.method for route in self._all}) if self.Find(m, path, segments)]
+
+def Find(routes, method, path):
+    """(route, args) of the first route that matches, or None. A slash at the end of the path is ignored."""
+    if len(path) > 1 and path[-1] == "/":
+        path = path[:-1]
+    for route in routes:
+        if route.method == method:
+            args = route.Match(path)
+            if args is not None:
+                return route, args
+    return None
+
+
+def Methods(routes, path):
+    """The methods that have a route for this path."""
+    return [method for method in sorted({route.method for route in routes}) if Find(routes, method, path)]
 
 
 # ==============================================================================
-# 8  EXCHANGE
+# CONNECTION (core/connection.py)
 # ==============================================================================
-# HttpClient is the request as a handler sees it, HttpResponse its answer; the session is the endpoint of a link that
-# turns events into calls and calls into bytes. All of it runs on the engine; a worker thread hands its writes over.
+# THE state of one HTTP/1.1 connection (RFC 9112): bytes in, calls of handlers, bytes out. All that changes it is here.
+# It reads one request at a time, and the next one when the answer is queued: answers leave in order, and a client that
+# pipelines waits in its own socket. It knows no socket and no clock but server.now, and of the link only its methods.
 
-_HTML_ERROR = ("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
-               "<body><h1>%d %s</h1><p>%s</p></body></html>")
+WANT_NOTHING = const(0)
+WANT_BYTES = const(1)
+WANT_TURN = const(4)
+
+# What a connection waits for, in the order in which it happens:
+_HEAD = const(0)            # the head of a request: idle, as long as no byte of it has come
+_CONTENT = const(1)         # the content of a request whose handler waits for it; without a response it is dropped
+_ANSWER = const(2)          # the handler's answer; an async handler may still be sent content
+_LINGER = const(3)          # the client's end, behind the last answer: what comes is dropped
+_CLOSED = const(4)          # nothing; or the link has another endpoint
+
+_SHARE = const(8)           # requests, or pieces of an answer, until others have their turn
+_MEMO_MAX = const(1024)     # bytes of a head that is remembered
+_LINGER_SEC = const(2)
+_JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
+
+
+class Connection:
+    """The HTTP endpoint of a link."""
+
+    # On the class until they change: a connection that has said nothing holds next to nothing.
+    state = _HEAD
+    keepAlive = True
+    isChunked = False       # the answer is sent in chunks
+    data = b""              # bytes that were not read
+    searched = 0            # so many of them hold no end of a head
+    head = reader = client = response = source = None
+    wake = None             # called when an async handler may go on: content came, the link drained or the client went
+    credit = 0              # bytes of content that have not bought a second yet
+
+    def __init__(self, server, link):
+        self.server = server
+        self.link = link
+        self.deadline = server.now + server.HeadTimeoutSec
+
+    # -- what the link calls -----------------------------------------------------
+
+    def OnReceived(self, data):
+        """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+            return
+        if self.data:
+            data = self.data + data
+        self.data = data
+        link = self.link
+        share = _SHARE
+        try:
+            while self.data and self.state < _LINGER:
+                if self.reader:
+                    if not self._ReadContent():
+                        return
+                    if self.reader:             # what is left is half a line of it
+                        break
+                elif self.state != _HEAD:       # the next request waits for the answer, and a stream for its turn
+                    return link.want == WANT_TURN or link.Want(WANT_NOTHING)
+                elif link.out:                  # and for the client to take it
+                    return
+                elif not share:
+                    return link.Want(WANT_TURN)
+                elif not self._ReadHead():
+                    break
+                share -= 1
+            if link.want != WANT_BYTES and self.state < _ANSWER:
+                link.Want(WANT_BYTES)
+        except HttpError as error:
+            self._Refuse(error)
+
+    def OnDrained(self):
+        """What was queued has left, or this connection's turn has come again."""
+        if self.wake:
+            self.wake()
+        if self.source is not None:
+            self._Pull()
+        elif self.state == _LINGER:
+            self.link.Finish(not self.reader)
+        else:
+            if self.state == _HEAD:
+                self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
+            self.OnReceived(b"")
+
+    Resume = OnDrained      # a source that had nothing has something again
+
+    def OnEnd(self):
+        """The client closed its half. True: it still waits for an answer."""
+        waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
+        if waits:
+            self.keepAlive = False
+            self.link.Want(WANT_NOTHING)
+        return waits
+
+    def OnLost(self):
+        self.state = _CLOSED
+        self.client = self.response = None      # nobody gets what is still written
+        self._DropSource()
+        if self.wake:
+            self.wake()
+
+    def OnExpired(self):
+        """The deadline has passed: whose fault it is depends on what we waited for."""
+        if self.state == _CONTENT and self.response or self.state == _ANSWER and self.reader \
+                or self.state == _HEAD and self.data:
+            self._Refuse(HttpError(408, "the request took too long"))
+        else:
+            self.link.Abort()
+
+    def OnStop(self):
+        self.keepAlive = False
+        if self.state == _HEAD and not self.data:
+            self.link.Close()
+        elif hasattr(self.source, "Start"):     # it waits for something that may never come
+            self.End(self.response)
+
+    def IsIdle(self):
+        """Between two requests, or lingering behind the last; a client that is slow to begin has a second."""
+        return self.state >= _LINGER or self.state == _HEAD and (
+            self.head is not None and not self.data or self.deadline < self.server.now + self.server.HeadTimeoutSec)
+
+    # -- bytes to calls -----------------------------------------------------------
+
+    def _ReadHead(self):
+        """False: there is no whole head."""
+        data = self.data
+        server = self.server
+        if data[0] == 13:                       # section 2.2: empty lines before it
+            data = self._SkipLines(data)
+        end = data.find(b"\r\n\r\n", self.searched)
+        if end < 0:
+            self._CheckPart(data, server)
+            return False
+        raw = data[:end]
+        memo = server.heads
+        head = memo.get(raw)
+        if head is None:
+            if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
+                raise HttpError(431, "request head too long")
+            head = ParseHead(raw, server.MaxRequestLineLen)
+            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
+                if len(memo) >= server.memoLen:
+                    memo.clear()
+                memo[raw] = head
+        self.data = data[end + 4:]
+        self.searched = 0
+        self.head = head
+        self.keepAlive = head.keepAlive
+        self.client = client = server.Client(self)
+        self.response = server.Response(client)
+        if head.upgrade or head.contentLength or head.isChunked:
+            self._Prepare(head, server)
+        else:
+            route, args = head.found or server.Find(head)
+            self._Call(route, route.handler, args)
+        return True
+
+    def _SkipLines(self, data):
+        rest = data.lstrip(b"\r\n")
+        lines = data[:len(data) - len(rest)]
+        odd = lines.replace(b"\r\n", b"")
+        if odd and (rest or odd != b"\r"):
+            raise HttpError(400, "CR or LF alone")
+        self.searched = 0
+        self.data = data = odd + rest
+        return data
+
+    def _CheckPart(self, data, server):
+        """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
+        size = len(data)
+        for end in (b"\r\n\r", b"\r\n", b"\r"):        # what may belong to the end of the line or of the head
+            if data.endswith(end):
+                size -= len(end)
+                break
+        eol = data.find(b"\r\n")
+        if (size if eol < 0 else eol) > server.MaxRequestLineLen:
+            raise HttpError(414, "request line too long")
+        if size > server.MaxRequestHeadLen:
+            raise HttpError(431, "request head too long")
+        pairs = data.count(b"\r\n")
+        if data.count(b"\n") != pairs or data.count(b"\r") - (data[-1:] == b"\r") != pairs:
+            raise HttpError(400, "CR or LF alone")
+        if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
+            self.deadline = server.now + server.HeadTimeoutSec
+        self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
+
+    def _Prepare(self, head, server):
+        """The request asks for another protocol, or has content: it is read before a plain handler is called."""
+        length = head.contentLength
+        if not length and not head.isChunked:
+            for token in head.upgrade:
+                if token in server.Upgraders:
+                    return self._Call(None, server.Upgraders[token], NO_ARGS)
+        else:
+            self.reader = reader = ContentReader(None if head.isChunked else length)
+            self.deadline = server.now + server.BodyTimeoutSec
+            self.credit = 0
+        route, args = server.Find(head)
+        if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
+            return self._Call(route, route.handler, args)       # none has a use for content
+        if not route.isAsync:
+            if length and length > server.MaxRequestContentLen:
+                self.TooLarge()
+            self.state = _CONTENT
+        if head.expect and not self.data:       # RFC 9110 section 10.1.1
+            self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if route.isAsync:
+            self._Call(route, route.handler, args)
+
+    def TooLarge(self):
+        raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
+
+    def _ReadContent(self):
+        """False: the handler has not made room for more."""
+        server = self.server
+        client = self.client
+        reader = self.reader
+        piece, self.data = reader.Read(self.data)
+        # A sender of 1 KiB a second never meets the deadline, and a fast one saves no time up (Apache: mod_reqtimeout).
+        self.credit += len(piece)
+        if self.deadline is not None:
+            self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
+        self.credit &= 1023
+        isDone = reader.IsDone()
+        if isDone:
+            self.reader = self.deadline = None
+        if not client:                          # its answer is out
+            if isDone:
+                self._Next()
+            return True
+        if not client.content:
+            client.content = piece
+        else:                                   # in place: many small pieces must not cost their square
+            if isinstance(client.content, bytes):
+                client.content = bytearray(client.content)
+            client.content += piece
+        size = len(client.content)
+        if self.state == _CONTENT:
+            if size > server.MaxRequestContentLen:
+                self.TooLarge()
+            if isDone:
+                route, args = server.Find(self.head)
+                self._Call(route, route.handler, args)
+        elif not isDone and size > server.BufferLen:
+            self.deadline = None                # now it is the handler that takes its time
+            self.link.Want(WANT_NOTHING)
+        if self.wake:
+            self.wake()
+        return self.deadline is not None or isDone
+
+    def _Call(self, route, handler, args):
+        self.state = _ANSWER
+        if not self.reader:
+            self.deadline = None
+        response = self.response
+        try:
+            # Each handler gets arguments of its own: the head is shared.
+            args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
+            if route and route.threaded and self.server.Offload:
+                return self.server.Offload(self, handler, args)
+            result = handler(*args)
+            if result is not None and hasattr(result, "send"):
+                return self.server.Spawn(self, result)
+            if response is self.response:
+                self.Finish(response)
+        except BaseException as error:
+            self.Failed(response, error)
+
+    # -- calls to bytes -----------------------------------------------------------
+
+    def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
+        """Queue an answer; lines: bytes of field lines. A source is an iterator of pieces, pulled as the client drains;
+        length: of what it brings, if that is known. False: nobody gets it. Head and content leave in one send: the
+        second of two would wait for the acknowledgment of the first."""
+        if response is not self.response:
+            _Close(source)
+            return False
+        server = self.server
+        head = self.head
+        # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
+        if len(server.links) >= server.MaxConnections or not server.isStarted \
+                or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
+            self.keepAlive = False
+        prefix = server.prefixes.get((code, contentType, contentCharset)) \
+            or server.Prefix(code, contentType, contentCharset)
+        self.isChunked = False
+        if source is None:
+            length = len(body)
+        if length is not None and self.keepAlive and head.minor and code > 199 and code not in (204, 304):
+            framing = b"Content-Length: %d\r\n\r\n" % length
+        else:
+            framing = self._Framing(head, code, length)
+        if head.method == "HEAD" or code < 200 or code in (204, 304):
+            _Close(source)
+            source = None
+            body = b""
+        if lines:
+            prefix += lines
+        if source is None:
+            response.code = code
+            self.link.Send(prefix + framing + body)
+            self._Complete()
+            return True
+        if hasattr(source, "Start"):
+            source.Start(self)
+        self.source = source
+        self._Pull(response, code, prefix + framing)
+        return True
+
+    def _Framing(self, head, code, length):
+        """The last field lines of a response head; length None: not known (RFC 9112 section 6)."""
+        if length is None and not head.minor:
+            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
+        framing = b"" if self.keepAlive and head.minor else \
+            b"Connection: keep-alive\r\n" if self.keepAlive else b"Connection: close\r\n"
+        if code > 199 and code not in (204, 304):
+            if length is not None:
+                framing += b"Content-Length: %d\r\n" % length
+            elif head.minor:
+                self.isChunked = True
+                framing += b"Transfer-Encoding: chunked\r\n"
+        return framing + b"\r\n"
+
+    def _Pull(self, response=None, code=0, head=b""):
+        """Take and send what the source has, until the client is behind or others have their turn. The head leaves with
+        the first piece: until then 500 is possible."""
+        link = self.link
+        source = self.source
+        share = _SHARE
+        try:
+            while self.source is source and (response or not link.Backlog()):
+                if not share:
+                    return link.Want(WANT_TURN)
+                share -= 1
+                piece, isLast = self._Take(source, head)
+                if response:
+                    response.code = code
+                    response = None
+                    if piece is None:
+                        piece = head
+                    head = b""
+                if not piece and not isLast:        # None: the source will call Resume
+                    return link.Want(WANT_TURN if piece is not None else WANT_NOTHING if self.data else WANT_BYTES)
+                if piece:
+                    link.Send(piece)
+                if isLast and self.source is source:
+                    self._DropSource()
+                    self._Complete()
+        except BaseException as error:
+            self.Failed(response or self.response, error)
+
+    def _Take(self, source, head):
+        """-> (the next bytes as they are sent, is it the end?); None: nothing until Resume(); b"": nothing yet."""
+        if hasattr(source, "head"):             # a file: head and piece share its buffer, and no copy is made of both
+            if head:
+                source.head = head
+            try:
+                return next(source), False
+            except StopIteration:
+                return None, True
+        parts = []
+        size = 0
+        piece = None
+        isLast = False
+        while size < _JOIN:
+            try:                                # MicroPython before 1.25 has no next(source, None)
+                piece = next(source)
+            except StopIteration:
+                isLast = True
+                break
+            if piece is None or not len(piece):
+                break
+            parts.append(Bytes(piece))
+            size += len(parts[-1])
+        data = b"".join(parts)
+        if self.isChunked:
+            data = (Chunk(data) if data else b"") + (b"0\r\n\r\n" if isLast else b"")
+        return head + data or (None if piece is None else b""), isLast
+
+    def Push(self, response, data):
+        """A piece of an answer whose end is not known: it blocks until the client has drained what waits. False: the
+        client has gone, or is too slow."""
+        if response is not self.response:
+            return False
+        link = self.link
+        # First of all room: a program that gets a MemoryError may push the same piece again.
+        response.patienceMs = link.Settle(self.server.MaxSendQueueLen, response.patienceMs)
+        if data:
+            link.Send(Chunk(data) if self.isChunked else data)
+        return not link.isDead
+
+    def End(self, response):
+        """The last piece was pushed."""
+        if response is self.response:
+            self._DropSource()
+            if self.isChunked:
+                self.link.Send(b"0\r\n\r\n")
+            self._Complete()
+
+    def Finish(self, response):
+        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+        if response is not self.response:
+            return
+        held = response.held
+        if response.code is None:
+            self.Answer(response, 204, None, None, b"", b"")
+        elif held:
+            response.held = None
+            self.Answer(response, *held)
+        elif self.source is None or self.source is response:
+            self.End(response)
+
+    def Failed(self, response, error):
+        """The handler's exception, sys.exit() among them: 500 without internals, or a cut where the head has left."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        server = self.server
+        isCurrent = response is self.response
+        try:
+            if isinstance(error, HttpError) and isCurrent and response.code is None:
+                return self._Refuse(error)
+            if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
+                head = response.client.head
+                server.Log("%s %s" % (head.method, head.target), error)
+            if not isCurrent:
+                return
+            self._DropSource()
+            if response.code is None or response.held:
+                response.code = response.held = None
+                response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
+            else:
+                self.link.Abort()
+        except Exception as failure:            # no memory even for that
+            self.link.Abort()
+            server.Log("a failure could not be answered", failure)
+
+    def _Refuse(self, error):
+        """Answer the message that broke a rule, then close."""
+        if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
+            return self.link.Abort()
+        if error.status == 413:
+            self.server.Log("413: %s" % error.rule)
+        if self.state == _HEAD:
+            self.head = head = Head()
+            if self.data[:5] == b"HEAD ":
+                head.method = "HEAD"
+            self.client = self.server.Client(self)
+        self.state = _ANSWER
+        self.keepAlive = False
+        self.response = self.server.Response(self.client)
+        self.response.WriteError(error.status, None, error.rule)
+
+    def _Complete(self):
+        """The answer is queued whole."""
+        server = self.server
+        if server.AccessCallback:
+            server.Call(server.AccessCallback, self.client, self.response.code)
+        self.client = self.response = None
+        if self.wake:
+            self.wake()                         # a handler that still waits for content gets an OSError
+        if self.keepAlive:
+            if not self.reader:
+                return self._Next()
+            self.state = _CONTENT               # the rest of it is read and dropped
+            self.deadline = server.now + server.BodyTimeoutSec
+            self.link.Want(WANT_BYTES)
+        elif self.reader or self.data:
+            # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
+            self.state = _LINGER
+            self.data = b""
+            self.deadline = server.now + _LINGER_SEC
+            self.link.Finish(not self.reader)
+        else:
+            self.state = _CLOSED
+            self.link.Close()
+
+    def _Next(self):
+        """The next request may be read."""
+        self.state = _HEAD
+        self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
+        if self.data:
+            self.link.Want(WANT_TURN)
+
+    def _DropSource(self):
+        source = self.source
+        if source is not None:
+            self.source = None
+            _Close(source)
+
+    def Upgrade(self, response, head, endpoint):
+        """Send a complete 101 response; from here on the link is the endpoint's."""
+        response.code = 101
+        self.response = None
+        self.state = _CLOSED
+        data = self.data
+        self.data = b""
+        self.link.endpoint = endpoint
+        self.link.Send(head)
+        if data:
+            endpoint.OnReceived(data)
+
+
+def _Close(source):
+    if hasattr(source, "close"):
+        source.close()
+
+
+# ==============================================================================
+# EXCHANGE (core/exchange.py)
+# ==============================================================================
+# What a handler sees: HttpClient is the request, HttpResponse its answer. Both send and read through the connection
+# only.
+
+_HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
+    "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
+    "<body><h1>%d %s</h1><p>%s</p></body></html>")
 
 
 class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
-    _isAsync = False
-    _ended = True           # the whole content is here
-    _content = b""
+    content = b""           # what has come of it and was not read
 
-    def __init__(self, session):
-        self._session = session
-        self._line = session.line
-        self._fields = session.fields
+    def __init__(self, connection):
+        self.connection = connection
+        self.head = connection.head
 
     def GetServer(self):
-        return self._session.server
+        return self.connection.server
 
     def GetAddr(self):
         """(IP address, port)."""
-        return self._session.link.GetAddr()
+        return self.connection.link.GetAddr()
 
     def GetIPAddr(self):
         return self.GetAddr()[0]
@@ -982,34 +1221,34 @@ class HttpClient:
         return self.GetAddr()[1]
 
     def GetRequestMethod(self):
-        return self._line.method
+        return self.head.method
 
     def GetRequestTotalPath(self):
         """Path and query string as they came."""
-        line = self._line
-        return line.rawPath + "?" + line.query if line.query else line.rawPath
+        head = self.head
+        return head.rawPath + "?" + head.query if head.query else head.rawPath
 
     def GetRequestPath(self):
-        """The path, percent-decoded."""
-        return self._line.path
+        """The path, percent-decoded, slashes merged."""
+        return self.head.path
 
     def GetRequestQueryString(self):
-        return self._line.query
+        return self.head.query
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return _ParseQuery(self._line.query.encode())
+        return _ToForm(self.head.query.encode())
 
     def GetRequestHeaders(self):
-        """A dict-like: names in lower case, looked up in any case."""
-        return self._fields
+        """A dict-like of this request's own: names in lower case, looked up in any case."""
+        return Fields(self.head.fields)
 
     def GetRequestContentType(self):
-        return self._fields.get("content-type")
+        return self.head.fields.get("content-type")
 
     def GetRequestContentLength(self):
         """In bytes; 0 without content, and for chunked content that has not arrived yet."""
-        return self._fields.contentLength or (len(self._content) if self._fields.chunked else 0)
+        return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
 
     # what programs for the older server read
     _microWebSrv = property(GetServer)
@@ -1025,46 +1264,45 @@ class HttpClient:
 
     def ReadRequestContent(self, size=None):
         """Up to size bytes of the content (all that is left if None); b'' at its end."""
-        return self._Read(size, bytes)
+        return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
         """The content as application/x-www-form-urlencoded -> dict."""
-        return self._Read(None, self._ToForm)
+        mediaType = self.head.fields.get("content-type", "").lower()
+        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
+        return self.Read(None, _Nothing if isOther else _ToForm)
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
-        return self._Read(None, _FromJSON)
+        return self.Read(None, _FromJSON)
 
-    def _ToForm(self, content):
-        mediaType = self.GetRequestContentType()
-        if mediaType and "=" in mediaType and mediaType.lower().startswith("multipart/"):   # it has a boundary=
-            return {}
-        return _ParseQuery(bytes(content))
+    def Read(self, size, convert):
+        """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
+        content = self.content
+        if size is None or size >= len(content):
+            self.content = b""
+        else:
+            self.content = content[size:]
+            content = content[:size]
+        return convert(bytes(content))
 
-    def _Read(self, size, convert):
-        return self._ReadLater(size, convert) if self._isAsync else convert(self._Take(size))
 
-    async def _ReadLater(self, size, convert):
-        """Waits for all of the content, or with a size for some of it."""
-        session = self._session
-        while True:
-            if size is None and len(self._content) > session.server.MaxRequestContentLen:
-                session.TooLarge()
-            if self._ended or size is not None and self._content:
-                return convert(self._Take(size))
-            await session.MoreContent(self)
+def _ToForm(content):
+    try:
+        return ParseQuery(content)
+    except ValueError as error:
+        raise HttpError(400, str(error))
 
-    def _Take(self, size):
-        content = self._content
-        if size is None:
-            size = len(content)
-        self._content = content[size:]
-        return bytes(content[:size])
+
+def _Nothing(content):
+    return {}
 
 
 def _FromJSON(content):
+    if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
+        content = content[3:]
     try:
-        return json.loads(_Utf8(content))
+        return json.loads(Utf8(content))
     except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
         return None
 
@@ -1072,134 +1310,106 @@ def _FromJSON(content):
 class HttpResponse:
     """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
 
-    _code = None            # of the answer that was accepted
-    _held = None            # a head without content: raw _write may still follow it
-    _vars = None
+    code = None             # of the answer that was accepted
+    held = None             # its head and no content: raw _write may still follow it
+    flash = None
+    patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
     def __init__(self, client):
-        self._client = client
+        self.client = client
+        self.connection = client.connection
 
-    def _Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
-        if source is None:
-            return self._Accept(code, headers, contentType, contentCharset, body, None, length, lines)
-        accepted = False
+    def __next__(self):
+        """A raw answer is its own source, and the program pushes the pieces: there is never one to pull."""
+
+    def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
+        """The way of every answer. lines: bytes of field lines that stand before those of headers."""
+        connection = self.connection
+        names = ()
+        isTaken = False
         try:
-            accepted = self._Accept(code, headers, contentType, contentCharset, body, source, length, lines)
+            if self.code is not None:
+                return False
+            if headers:
+                more, names = FieldLines(headers)
+                if "cache-control" in names:    # instead of the first of a file's own lines
+                    lines = lines[lines.find(b"\n") + 1:]
+                lines += more
+                if "content-type" in names:
+                    contentType = None
+                if names.get("connection", "").lower() == "close":
+                    connection.keepAlive = False
+            defaults = connection.server.defaults
+            if defaults:
+                lines = WithDefaults(lines, defaults)
+            if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                self.code = code
+                self.held = (code, contentType, contentCharset, lines, b"")
+                return connection.response is self
+            accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
+            isTaken = True                      # else a ValueError: of the media type
+            return accepted
         finally:
-            if not accepted:                    # refused or raised: a file must not stay open
-                _Close(source)
-        return accepted
+            if not isTaken and hasattr(source, "close"):        # a file must not stay open
+                source.close()
 
-    def _Accept(self, code, headers, contentType, contentCharset, body, source, length, lines):
-        if self._code is not None:
-            return False
-        names = _NO_ARGS
-        if headers:
-            more, names = _FieldLines(headers)
-            if "cache-control" in names:        # instead of the first of a file's own lines
-                lines = lines[lines.find(b"\n") + 1:]
-            lines += more
-        if "content-type" in names:
-            contentType = None
-        session = self._client._session
-        if session.server._defaults:
-            lines = _WithDefaults(lines, session.server._defaults)
-        if session.response is not self:
-            return False
-        if "connection" in names and names["connection"].lower() == "close":
-            session.keepAlive = False
-        if not body and source is None and code not in _BODILESS:
-            self._code = code
-            self._held = (code, contentType, contentCharset, lines, body, source, length)
-            return not session.lost
-        if session.IsOnThread():
-            return session.Do(session.Answer, code, contentType, contentCharset, lines, body, source, length)
-        return session.Answer(code, contentType, contentCharset, lines, body, source, length)
-
-    def _Finish(self):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
-        if self._code is None:
-            self._Answer(204, None, None, None, b"")
-        held, self._held = self._held, None
-        if held:
-            session = self._client._session
-            if held is True:
-                session.Do(session.End)
-            else:
-                session.Do(session.Answer, *held)
-
-    def _write(self, data, strEncoding="ISO-8859-1"):
+    def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
-        session = self._client._session
+        connection = self.connection
         if isinstance(data, str):
-            data = _Encode(data, strEncoding)
-        if self._code is None:                  # not even a head: the program speaks HTTP itself, to the end
-            self._code = 200
-            self._held = True
-            session.keepAlive = session._chunked = False
-        held = self._held
-        if not held:
-            return False
-        if held is not True:
-            session.Do(session.Answer, *(held[:4] + (b"", _PUSHED, None)))
-            self._held = session._source is _PUSHED     # or HEAD has had its answer
-        if self._held and not session.IsOnThread():
-            session.Piece(data)
-        elif self._held:
-            lock = _NewLock()
-            lock.acquire()
-            if session.Do(session.Piece, bytes(data), lock):
-                lock.acquire()
-        if session.lost or not self._held:
+            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
+            self.code = 200
+            connection.keepAlive = connection.isChunked = False
+        elif self.held:
+            held = self.held
+            self.held = None
+            connection.Answer(self, *held, self)
+        if not connection.Push(self, bytes(data)):
             raise OSError(104, "nobody takes it")       # programs that write for ever end by this
         return True
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        headers = _Pairs(headers)
-        lines = _FieldLines([("Upgrade", upgrade)] + headers)[0]
+        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
-            content = _Encode(content, contentCharset)
+            content, contentCharset = Encode(content, contentCharset)
         elif content:
-            content = _Bytes(content)
-        else:
+            content = Bytes(content)
+        if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
+                and not self.connection.server.defaults:
+            return self.connection.Answer(self, code, contentType, contentCharset, b"", content)
+        if not content or code == 205:          # RFC 9110 section 15.3.6
             content = b""
-        session = self._client._session
-        if content and contentType and not headers and self._code is None and session.plain \
-                and session.response is self and code >= 200 and code not in _NO_CONTENT:
-            return session.Quick(code, contentType, contentCharset, content)
-        if content and not contentType:
+        elif not contentType:
             contentType = "application/octet-stream"
-        if code == 205:                         # RFC 9110 section 15.3.6
-            content = b""
-        return self._Answer(code, headers, contentType, contentCharset, content)
+        return self.Answer(code, headers, contentType, contentCharset, content)
 
     def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
         return self.WriteResponse(200, headers, contentType, contentCharset, content)
 
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
-        """pieces: an iterable or async iterable of str or bytes, pulled as the client drains."""
-        isAsync = hasattr(pieces, "__aiter__")
-        return self._Answer(code, headers, contentType, contentCharset, b"", pieces if isAsync else iter(pieces))
-
-    def WriteResponseEventStream(self, events, headers=None):
-        """events: a MicroWebEvents or any (async) iterable, as text/event-stream. 501 without microWebEvents.py."""
-        write = self._client.GetServer()._writeEvents
-        return write(self, events, headers) if write else self.WriteResponseNotImplemented()
+        """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
+        if not hasattr(pieces, "__aiter__"):
+            pieces = iter(pieces)
+        elif self.connection.server.AsyncSource:
+            pieces = self.connection.server.AsyncSource(pieces)
+        else:
+            raise ValueError("async pieces need microWebAsync.py")
+        return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
         """The rendered template; 501 without microWebTemplate.py, 404 without the file."""
-        server = self._client.GetServer()
+        server = self.connection.server
         render = server.Renderers.get(".pyhtml")
         if not render:
-            return self.WriteResponseNotImplemented()
-        values = dict(vars or {})
-        if self._vars:
-            values.update(self._vars)
+            return self.WriteError(501)
+        values = dict(vars or ())
+        values.update(self.flash or ())
         try:
             pieces = render(server, filepath, values)
         except OSError:
@@ -1210,23 +1420,23 @@ class HttpResponse:
 
     def FlashMessage(self, messageText, messageStyle=""):
         """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
-        self._vars = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+        self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file with its validators, ranges and .gz sibling; 404 where there is none."""
-        session = self._client._session
-        return session.Do(session.server._SendFile, self, filepath, contentType, headers)
+        """The file; 404 where there is none."""
+        server = self.connection.server
+        contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
+        return server.SendFile(self, server.Disk, filepath, contentType, headers)
 
     def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
-        headers = _Pairs(headers)
-        headers.append(("Content-Disposition", _Attachment(attachmentName)))
-        return self.WriteResponseFile(filepath, None, headers)
+        return self.WriteResponseFile(filepath, None,
+                                      Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
         return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps(obj if obj is not None else {}))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
@@ -1234,796 +1444,312 @@ class HttpResponse:
                             for byte in location.encode()])         # CR and LF stay, to be refused
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
+    def WriteError(self, code, headers=None, rule=""):
+        """A small HTML page that names the status, and the rule that was broken."""
+        reason = Reason(code)
+        return self.WriteResponse(code, headers, "text/html", "UTF-8",
+                                  _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
+
     def WriteResponseError(self, code):
         """A small HTML page that names the status and nothing else."""
-        return self._WriteError(code, None)
-
-    def _WriteError(self, code, headers, rule=""):
-        reason = _Reason(code)
-        return self.WriteResponse(code, headers, "text/html", "UTF-8",
-                                  _HTML_ERROR % (code, reason, code, reason, _HTMLEscape(rule)))
+        return self.WriteError(code)
 
     def WriteResponseBadRequest(self):
-        return self.WriteResponseError(400)
+        return self.WriteError(400)
 
     def WriteResponseForbidden(self):
-        return self.WriteResponseError(403)
+        return self.WriteError(403)
 
     def WriteResponseNotFound(self):
         """404, or 302 to the URL of SetNotFoundPageUrl."""
-        url = self._client.GetServer()._notFoundUrl
-        if url and url != self._client.GetRequestPath():
+        url = self.connection.server.notFoundUrl
+        if url and url != self.client.head.path:
             return self.WriteResponseRedirect(url)
-        return self.WriteResponseError(404)
+        return self.WriteError(404)
 
     def WriteResponseMethodNotAllowed(self, allow=()):
         """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
-        client = self._client
-        allow = allow or client.GetServer()._Allowed(client._line)
-        return self._WriteError(405, {"Allow": ", ".join(allow)})
+        allow = allow or self.connection.server.Allowed(self.client.head)
+        return self.WriteError(405, {"Allow": ", ".join(allow)})
 
     def WriteResponseInternalServerError(self):
-        return self.WriteResponseError(500)
+        return self.WriteError(500)
 
     def WriteResponseNotImplemented(self):
-        return self.WriteResponseError(501)
+        return self.WriteError(501)
 
     def WriteResponseNotModified(self):
         return self.WriteResponse(304, None, None, None, None)
 
 
-_PUSHED = object()          # a source that is pushed piece by piece instead of pulled
-_DONE = object()            # the response of an exchange that is over
-
-
-class _Session(_Connection):
-    """The HTTP endpoint of a link: one exchange after the other."""
-
-    lost = False
-    client = response = _route = None
-    _advancing = False
-    _timed = False          # the head that has begun has its deadline
-    _answered = False       # the answer is queued whole
-    _chunked = False
-    _eof = False            # the client has closed its half
-    _refused = False        # the message broke a rule: its end can't be trusted
-    _source = None          # what the content is pulled from
-    _task = None
-    _event = None           # set when content arrived, the link drained or the client went
-    _lock = None            # of a worker that waits for the link to drain
-    _paused = False
-    plain = False           # nothing is asked but an answer: it can leave by the short way
-
-    def __init__(self, server, link):
-        self.server = server
-        self.link = link
-        self.deadline = server.now + server.HeadTimeoutSec
-
-    # -- the endpoint of a link ----------------------------------------------
-
-    def Received(self, data):
-        if self._state != _CLOSED:          # else it lingers: what still comes is dropped
-            self.Receive(data)
-            self._Advance()
-
-    def Drained(self):
-        self._Wake()
-        if self._answered:
-            self._Complete()
-
-    def Ended(self):
-        """The client sends no more. True: it still waits for what it asked (a half-closed connection)."""
-        self._eof = True
-        if hasattr(self._source, "__aiter__"):      # that may never end: whoever closed his half of it has gone
-            return False
-        return self._state == _ANSWER
-
-    def Lost(self):
-        self.lost = True
-        self._state = _CLOSED
-        if self._source is not None:
-            self._DropSource()
-        if self._event or self._lock:
-            self._Wake()
-
-    def IsOnThread(self):
-        """A worker thread is calling: what it writes goes to the engine."""
-        return self._route is not None and self._route.threaded and not self.server._OnEngine()
-
-    def Do(self, func, *args):
-        """func(*args) on the engine; a worker thread waits for what it returns or raises."""
-        if not self.IsOnThread():
-            return func(*args)
-        result = [None]
-        lock = _NewLock()
-
-        def Call():
-            try:
-                result[0] = func(*args)
-            except Exception as error:
-                result[0] = error
-            lock.release()
-        lock.acquire()
-        if not self.server._CallSoon(Call):
-            return False
-        lock.acquire()
-        if isinstance(result[0], Exception):
-            raise result[0]
-        return result[0]
-
-    def IsIdle(self):
-        """Between two requests, or lingering behind the last; a new connection has a second to say something."""
-        return self._state == _CLOSED or self._state == _READ_HEAD and not self.HeadBegun() and (
-            self.response is not None or self.deadline < self.server.now + self.server.HeadTimeoutSec)
-
-    def Stopping(self):
-        self.keepAlive = False
-        if self._state == _READ_HEAD and not self.HeadBegun():
-            self.link.Close()
-        elif hasattr(self._source, "__aiter__"):
-            self._DropSource()
-            self.End()
-
-    def Expired(self):
-        """The deadline has passed: whose fault it is depends on what we waited for."""
-        if not self._answered and (self._state == _READ_BODY or self._state == _READ_HEAD and self.HeadBegun()):
-            self._Refuse(_HttpError(408, "the request took too long"))
-        else:
-            self.link.Abort()
-
-    # -- events to calls -------------------------------------------------------
-
-    def _Advance(self):
-        """As far as the bytes go. A rule that was broken is answered here, and nowhere else."""
-        self._advancing = True
-        try:
-            event = self.Next()
-            while event != _NEED:
-                if event == _HEAD:
-                    self._OnHead()
-                else:
-                    self._OnBody(event)
-                event = self.Next()
-        except _HttpError as error:
-            self._Refuse(error)
-        self._advancing = False
-        if self._eof and self._state == _READ_HEAD:
-            self.link.Close()
-        elif self._pos < len(self._data):
-            if self._state == _ANSWER:
-                self._paused = True
-                self.link.Pause()
-            elif self._state == _READ_HEAD and not self._timed:
-                self._timed = True
-                self.deadline = self.server.now + self.server.HeadTimeoutSec
-
-    def _OnHead(self):
-        self.deadline = None
-        self._timed = self._answered = False
-        server = self.server
-        upgrade = self.fields.upgrade
-        self.client = client = HttpClient(self)
-        self.response = HttpResponse(client)
-        if upgrade and upgrade in server.Upgraders and self.line.minor and not self.reader:
-            self._route = None
-            return self._Call(server.Upgraders[upgrade])
-        self._route, self._args = route, _ = server._Find(self.line)
-        self.plain = self.fields.plain and self.line.minor and self.line.method != "HEAD" and not route.threaded \
-            and not server._defaults
-        if self.reader:
-            self._OnContent(self._route, client)
-        else:
-            self._Call(self._route.handler)
-
-    def _OnContent(self, route, client):
-        server = self.server
-        self.deadline = server.now + server.BodyTimeoutSec
-        self._credit = 0
-        if route is server._static[0]:          # it has no use for content
-            return self._Call(route.handler)
-        if not route.isAsync and (self.fields.contentLength or 0) > server.MaxRequestContentLen:
-            self.TooLarge()
-        client._ended = False
-        if self.fields.expect and self.line.minor and not self.HeadBegun():
-            self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if route.isAsync:
-            self._Call(route.handler)
-
-    def TooLarge(self):
-        raise _HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
-
-    def _OnBody(self, event):
-        server = self.server
-        client = self.client
-        piece = self.piece
-        if event == _END and not client._content and not self._answered and not self._route.isAsync \
-                and len(piece) <= server.MaxRequestContentLen:
-            client._content = piece             # all of it at once, as most times
-            client._ended = True
-            self.deadline = None
-            return self._Call(self._route.handler)
-        # A deadline that a steady sender of 1 KiB a second never meets (Apache: mod_reqtimeout's MinRate).
-        self._credit += len(piece)
-        if self.deadline is not None:
-            self.deadline = min(self.deadline + (self._credit >> 10), server.now + server.BodyTimeoutSec)
-        self._credit &= 1023
-        if self._answered:                      # an early answer: the rest is read and dropped
-            if event == _END:
-                self._Complete()
-            return
-        isAsync = self._route.isAsync
-        if not isAsync and len(client._content) + len(piece) > server.MaxRequestContentLen:
-            self.TooLarge()
-        if not client._content:
-            client._content = piece
-        elif isinstance(client._content, bytes):
-            client._content = bytearray(client._content + piece)
-        else:
-            client._content += piece            # in place: many small pieces must not cost their square
-        if event == _END:
-            client._ended = True
-            self.deadline = None
-            if not isAsync:
-                self._Call(self._route.handler)
-        elif isAsync and len(client._content) > server.BufferLen:
-            self.deadline = None                # now it is the handler that takes its time
-            self._paused = True
-            self.link.Pause()
-        self._Wake()
-
-    async def MoreContent(self, client):
-        """Waits for content; OSError when there will be no more."""
-        if self.lost or self.client is not client:
-            raise OSError(104, "the client is gone")
-        self.deadline = self.server.now + self.server.BodyTimeoutSec
-        self.link.Resume()
-        await self._Wait()
-
-    async def _Wait(self):
-        if not self._event:
-            self._event = asyncio.Event()
-        await self._event.wait()
-
-    def _Wake(self):
-        event, self._event = self._event, None
-        if event:
-            event.set()
-        lock, self._lock = self._lock, None
-        if lock:
-            lock.release()
-
-    def _Call(self, handler):
-        """One handler, with two arguments or three; a coroutine goes on as a task."""
-        client, response, route = self.client, self.response, self._route
-        args = (client, response)
-        if route and self._args is not _NO_ARGS:
-            args = (client, response, self._args)
-        if route and route.threaded:
-            # As in _Run: the worker looks at both while the engine goes on.
-            self._source = self._task = self._event = self._lock = response._code = response._held = None
-            self.lost, self._eof, self._refused = self.lost, self._eof, self._refused
-            if self.server._Work(self._CallOnThread, handler, args):
-                return
-        try:
-            result = handler(*args)
-            if result is None or not hasattr(result, "send"):
-                response._Finish()
-            else:
-                client._isAsync = True
-                self.server._Spawn(self._Await(result, response))
-        except Exception as error:
-            self._Failed(response, error)
-
-    def _CallOnThread(self, handler, args):
-        try:
-            handler(*args)
-            args[1]._Finish()
-        except Exception as error:
-            while True:
-                try:
-                    return self.server._CallSoon(self._Failed, args[1], error)
-                except MemoryError:
-                    time.sleep(0.1)             # the engine has to hear of it
-
-    async def _Await(self, coroutine, response):
-        try:
-            await coroutine
-            response._Finish()
-        except Exception as error:
-            self._Failed(response, error)
-
-    def _Failed(self, response, error):
-        """A handler's exception: 500 without internals, or a cut where the head has already left."""
-        try:
-            if isinstance(error, _HttpError) and response._code is None:
-                return self._Refuse(error)
-            left = self.lost or self.response is not response       # a client that left is no error of ours
-            if not (left and isinstance(error, OSError)):
-                line = response._client._line
-                self.server._LogError("%s %s" % (line.method, line.target), error)
-            if response._code is None or isinstance(response._held, tuple):
-                response._code = response._held = None
-                text = "%s: %s" % (type(error).__name__, error) if self.server.Debug else ""
-                response._WriteError(500, None, text)
-            elif self.response is response and not self._answered:
-                self.link.Abort()
-        except Exception as failure:            # no memory even for that
-            self.link.Abort()
-            self.server._LogError("a failure could not be answered", failure)
-
-    def _Refuse(self, error):
-        """Answers the message that broke a rule, then closes."""
-        self.keepAlive = False
-        self._refused = True
-        if self._answered or self._source is not None:
-            return self.link.Abort()
-        if error.status == 413:
-            self.server._LogError("413: %s" % error.rule)
-        if self._state == _READ_HEAD:
-            self.line = _RequestLine("GET", "", "", "", 1, None)
-            self.fields = _Fields()
-            self.client = HttpClient(self)
-        self._route = None
-        self.response = HttpResponse(self.client)
-        self.response._WriteError(error.status, None, error.rule)
-
-    # -- calls to bytes ----------------------------------------------------------
-
-    def Quick(self, code, contentType, contentCharset, body):
-        """What Answer() does for most: there are no conditions, and all of the content is here."""
-        server = self.server
-        if self._state != _ANSWER or self.lost:
-            return self.Answer(code, contentType, contentCharset, b"", body, None, None)
-        prefix = server._prefixes.get((code, contentType, contentCharset)) \
-            or server._Prefix(code, contentType, contentCharset)
-        self.response._code = code
-        if self.keepAlive and server._KeepsAlive():
-            self.link.Send(prefix + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        else:
-            self.keepAlive = False
-            self.link.Send(prefix + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        self._Complete()
-        return True
-
-    def Answer(self, code, contentType, contentCharset, lines, body, source, length):
-        """Head and content leave in one send: two would wait for each other (Nagle, delayed ACK)."""
-        if self.lost:
-            return False
-        server = self.server
-        if self._state == _READ_BODY and (self.fields.expect or self.BodyLeft() > server.BufferLen) \
-                or not server._KeepsAlive():
-            self.keepAlive = False
-        if source is None:
-            length = len(body)
-        parts = [server._Prefix(code, contentType, contentCharset), lines, self.Framing(code, length)]
-        if not self.SendsBody(code):
-            if source is not None:
-                _Close(source)
-                source = None
-            body = b""
-        elif source is not None and hasattr(source, "__next__"):
-            if hasattr(source, "head"):
-                source.head = b"".join(parts)
-                parts = ()
-            body, ended = self._Pull(source)
-            if ended:
-                _Close(source)
-                source = None
-        self.response._code = code              # not before the first piece was pulled: until then 500 is possible
-        self._source = source
-        if parts:
-            parts.append(body)
-            body = b"".join(parts)
-        self.link.Send(body)
-        if source is None:
-            self._Complete()
-        elif source is not _PUSHED:
-            self._task = server._Spawn(self._Stream(source))
-        return True
-
-    def _Pull(self, source):
-        """-> (the next bytes, framed, whether that was all). Small pieces are joined: each has the price of a send."""
-        if not self._chunked and hasattr(source, "left"):
-            return next(source) or b"", source.left == 0        # a file: a view of the one buffer, not a copy
-        parts = []
-        size, ended = 0, False
-        try:                                            # MicroPython before 1.25 has no next(source, None)
-            while not parts or self._chunked and size < 1024 and parts[-1]:     # an empty one: wait for better
-                parts.append(_Bytes(next(source)))
-                size += len(parts[-1])
-        except StopIteration:
-            ended = True
-        data = b"".join(parts)
-        if self._chunked:
-            data = (_Chunk(data) if data else b"") + (b"0\r\n\r\n" if ended else b"")
-        return data, ended
-
-    async def _Stream(self, source):
-        """Pulls as the client drains; a source that is always ready lets the others have their turn."""
-        try:
-            ended = False
-            if hasattr(source, "__next__"):
-                while not ended and self._source is source:
-                    await self._Breathe()
-                    data, ended = self._Pull(source)
-                    self.link.Send(data)
-            else:
-                async for piece in source:
-                    if self._source is not source:
-                        break
-                    data = _Bytes(piece)
-                    self.link.Send(_Chunk(data) if self._chunked and data else data)
-                    await self._Breathe()
-                else:
-                    self.link.Send(b"0\r\n\r\n" if self._chunked else b"")
-            if self._source is source:
-                self._DropSource()
-                self._Complete()
-        except Exception as error:
-            if not self.lost:
-                self.server._LogError("the answer broke off", error)
-                self.link.Abort()
-        finally:
-            if hasattr(source, "aclose"):
-                await source.aclose()
-
-    async def _Breathe(self):
-        if self.link.Backlog():
-            self.deadline = self.server.now + self.server.SendTimeoutSec
-            await self._Wait()
-            self.deadline = None
-        else:
-            await asyncio.sleep(0)
-
-    def _DropSource(self):
-        source, self._source = self._source, None
-        if source is None or source is _PUSHED:
-            return
-        if self._task and self._task is not _CurrentTask():
-            self._task.cancel()
-        _Close(source)
-
-    def Piece(self, data, lock=None):
-        """Content of an answer whose length was not known. The lock of a worker is released when the client has
-        drained; a plain handler blocks the engine as long. False when the client is gone."""
-        link = self.link
-        server = self.server
-        if not lock and not link.Settle(server.MaxSendQueueLen, 5):
-            link.Abort()
-            self.lost = True
-        if data and not self.lost:
-            link.Send(_Chunk(data) if self._chunked else data)
-        if lock and link.Backlog() and not self.lost:
-            self._lock = lock
-            self.deadline = server.now + server.SendTimeoutSec
-        elif lock:
-            lock.release()
-        return not self.lost
-
-    def End(self):
-        """The last piece was pushed."""
-        self._source = None
-        if self._chunked:
-            self.link.Send(b"0\r\n\r\n")
-        self._Complete()
-
-    def _Complete(self):
-        """The answer is queued whole. It ends when the client has taken it and sent the rest of its request."""
-        server = self.server
-        link = self.link
-        self._answered = True
-        if link.Backlog():
-            self.deadline = server.now + server.SendTimeoutSec
-            return
-        if self._state == _READ_BODY and not self._refused:
-            self.deadline = server.now + (server.BodyTimeoutSec if self.keepAlive else 2)
-            return
-        if server.AccessCallback:
-            try:
-                server.AccessCallback(self.client, self.response._code)
-            except Exception as error:
-                server._LogError("AccessCallback", error)
-        left = self._pos < len(self._data) or self._state != _ANSWER
-        self.client = self._route = self._args = None
-        self.response = _DONE
-        if self._event or self._lock:
-            self._Wake()                        # a handler that still waits for content gets an OSError
-        if self.EndResponse():
-            self._answered = False
-            self.deadline = server.now + server.KeepAliveTimeoutSec
-            if self._paused:
-                self._paused = False
-                link.Resume()
-            if not self._advancing and (left or self._eof):
-                self._Advance()
-        elif left:
-            # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
-            self.deadline = server.now + 2
-            link.Resume()
-            link.Finish()
-        else:
-            link.Close()
-
-    def Upgrade(self, head, endpoint):
-        """Sends a complete 101 response; from here on the link is the endpoint's."""
-        self.response._code = 101
-        link = self.link
-        data = self._data[self._pos:]
-        self._state = _CLOSED
-        self._data = b""
-        self.deadline = None
-        link.endpoint = endpoint
-        link.Send(head)
-        if data:
-            endpoint.Received(data)
-
-
-def _Bytes(piece):
-    if isinstance(piece, str):
-        return piece.encode()
-    if not isinstance(piece, (bytes, bytearray, memoryview)):
-        raise TypeError("content must be str or bytes, not %s" % type(piece))
-    return bytes(piece)
-
-
-def _Close(source):
-    if hasattr(source, "close"):
-        source.close()
-
-
-def _CurrentTask():
-    return asyncio.core.cur_task if _MICROPYTHON else asyncio.current_task()
-
-
 # ==============================================================================
-# 9  FILES
+# FILES (core/files.py)
 # ==============================================================================
-# A path of a request -> a file below webPath, or nothing. webPath may be any object with Stat(path) -> (isFolder,
-# size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
+# A path of a request to a file below webPath, or to nothing; the file itself, or 304. webPath may be any object with
+# Stat(path) -> (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
 
-_INDEX_PAGES = ("index.pyhtml", "index.html", "index.htm", "default.pyhtml", "default.html", "default.htm")
+_INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
 _FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
 _FILE_KIND = const(0x8000)
 _LINK_KIND = const(0xA000)
+_ENOENT = const(2)
+_ENFILE = const(23)
+_EMFILE = const(24)
+
+# Bounds of what is remembered where there are links: entries, and characters of a path
+_KNOWN_MAX = const(64)
+_KEY_MAX = const(256)
+
+# Security: controls, backslashes and drives; hidden names, '..' among them; dots and spaces at the end of a name, which
+# FAT and Windows drop; the short names of FAT and Windows, which reach hidden files.
+# (MicroPython's re can't have NUL, an encoded slash here, in a pattern.)
+_UNSAFE = re.compile("[\x01-\x1f\\\\:]|/\\.|[. ](/|$)|~[0-9]")
 
 
-class _Folder:
-    """A folder of the file system."""
+class Folder:
+    """A folder of the file system. "/" is all of it, and takes what a program calls a file: relative paths, too."""
 
     def __init__(self, root):
-        if root and root[0] != "/":         # a relative path is looked up slowly, and another one after a chdir()
-            root = os.path.abspath(root) if hasattr(os, "path") else os.getcwd().rstrip("/") + "/" + root
-        self.root = root[:-1] if root[-1:] == "/" else root
+        if root[:1] != "/":                 # a relative path is looked up slowly, and another one after a chdir()
+            root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
+        self.root = root = root.rstrip("/")
+        if not BOARD:
+            # path -> (second, os.stat, what Stat says, the whole path, may Open trust it?); folder -> [ctime, its links]
+            self._known = self._links = {}
+        if not MICROPYTHON:                 # bytes: in a C locale Python has no others than ASCII names
+            self._root = os.fsencode(root)
 
     def Stat(self, path):
+        """None for what is neither file nor folder (a pipe would block us), and for what links lead to outside."""
+        found = None
         try:
-            stat = os.stat(self.root + path)
-        except OSError:
-            return None
-        kind = stat[0] & 0xF000
-        if kind not in (_FOLDER_KIND, _FILE_KIND):
-            return None                         # a pipe would block us for ever
-        return kind == _FOLDER_KIND, stat[6], stat[8]
+            if not BOARD:
+                known = self._known.get(path)
+                if known and _IsSame(known, os.stat(known[3])):
+                    return known[2]
+            if "\x00" in path:
+                return None
+            isFolder = path.endswith("/")
+            whole = path[:-1] if isFolder else path     # FAT refuses a slash at the end
+            whole = self.root + whole if MICROPYTHON else self._root + whole.encode("utf-8", "surrogateescape")
+            stat = os.stat(whole or "/")
+            kind = stat[0] & 0xF000
+            if kind != _FOLDER_KIND and (isFolder or kind != _FILE_KIND):
+                return None
+            found = kind == _FOLDER_KIND, stat[6], stat[8]
+            if not BOARD and self.root:
+                if not self._Inside(whole):
+                    return None
+                self._known = _With(self._known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
+        except OSError as error:
+            if BOARD or error.errno not in (_ENFILE, _EMFILE):  # of those Open will tell
+                return None
+        return found
 
     def Open(self, path):
-        return open(self.root + path, "rb")
+        """OSError: there is none. Security: a link may have taken the place of the file since somebody looked."""
+        if BOARD:                           # the file systems of boards have no links
+            return open(self.root + path, "rb")
+        known = self._known.get(path)
+        if not MICROPYTHON:
+            whole = self._root + path.encode("utf-8", "surrogateescape")
+            return open(self._OpenInside(path, known, whole) if self.root else whole, "rb", 0)
+        whole = known[3] if known else self.root + path
+        file = open(whole, "rb")
+        try:
+            if self.root and not (known and _IsSame(known, os.stat(whole)) or self._Inside(whole)):
+                raise OSError(_ENOENT)
+        except OSError:
+            file.close()
+            raise
+        return file
 
-    def Holds(self, path):
-        """Security: after all symbolic links are followed, the file is still below the root."""
-        if hasattr(os, "path"):
-            root = os.path.realpath(self.root)
-            real = os.path.realpath(self.root + path)
-            return real == root or real.startswith(root if root.endswith(os.sep) else root + os.sep)
-        if sys.platform not in ("linux", "darwin"):
-            return True                         # the file systems of boards have no links
+    def _Inside(self, whole):
+        """Does it stay below the root, whatever its links say? -> the root and the rest when they are followed, or None.
+        MicroPython can't resolve a link, but it sees one, and follows none."""
+        if not MICROPYTHON:
+            sep = os.sep.encode()
+            root = os.path.realpath(self._root).rstrip(sep)
+            real = os.path.realpath(whole)
+            return (root, real[len(root):]) if (real + sep).startswith(root + sep) else None
         folder = self.root
-        for name in path.split("/"):            # MicroPython can't resolve a link, but it sees one
-            if name and (name, _LINK_KIND) in [entry[:2] for entry in os.ilistdir(folder or "/")]:
-                return False
-            folder += "/" + name if name else ""
-        return True
+        for name in whole[len(folder):].split("/"):
+            if name:
+                changed = os.stat(folder)[9]
+                links = self._links.get(folder)
+                if not links or links[0] != changed:    # a list of ten thousand names takes 11 ms
+                    links = [changed] + [entry[0] for entry in os.ilistdir(folder) if entry[1] == _LINK_KIND]
+                    # What changes in the second of the last change would not be seen.
+                    if changed < int(time.time()) - 1 and len(links) < _KNOWN_MAX:
+                        self._links = _With(self._links, folder, links)
+                if name in links:
+                    return None
+                folder += "/" + name
+        return folder
+
+    def _OpenInside(self, path, known, whole):
+        """-> a file descriptor, or the path where the system can't walk."""
+        if os.open not in os.supports_dir_fd:   # Windows
+            if not self._Inside(whole):
+                raise OSError(_ENOENT)
+            return whole
+        try:
+            if known and known[4]:
+                found = os.open(whole, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+                if _IsSame(known, os.fstat(found)):
+                    return found
+                os.close(found)
+            found = _Walk(self._root, whole[len(self._root):])
+        except OSError as error:
+            inside = error.errno not in (_ENFILE, _EMFILE) and self._Inside(whole)
+            if not inside:
+                raise
+            found = _Walk(*inside)              # links that stay below the root
+        stat = os.fstat(found)
+        self._known = _With(self._known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
+        return found
 
 
-_FOLDER = _Folder("")
+def _With(table, key, value):
+    """A copy with one more, bounded: other threads read the old one."""
+    if len(key) >= _KEY_MAX:
+        return table
+    table = dict(table) if len(table) < _KNOWN_MAX else {}
+    table[key] = value
+    return table
 
 
-def _SafePath(path):
-    """Security: only plain names reach the file system; None for '..', hidden files, drives, backslashes, controls."""
-    for char in "\\:\x00":
-        if char in path:
-            return None
-    names = [name for name in path.split("/") if name]
-    for name in names:
-        if name[0] == "." or min(name) < " ":
-            return None
-    return "/" + "/".join(names) + ("/" if names and path[-1] == "/" else "")
+def _IsSame(known, stat):
+    """Were its links looked at in this second, and is it still the same file? A link that has taken its place is not."""
+    return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
-def _ServeStatic(client, response):
+def _Walk(root, path):
+    """-> the descriptor of a regular file. Each name is opened in the folder before it, and none may be a link."""
+    through = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY       # O_PATH: a folder need not be readable
+    names = [name for name in path.split(b"/") if name]
+    found = os.open(root, through)
+    try:
+        for at, name in enumerate(names, 1):
+            flags = through if at < len(names) else os.O_RDONLY | os.O_NONBLOCK
+            folder = found
+            found = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+        if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
+            raise OSError(_ENOENT, "not a file")
+    except OSError:
+        os.close(found)
+        raise
+    return found
+
+
+Disk = Folder("/")
+
+
+def ServeFile(client, response):
     """The handler of every path that has no route: a file, an index page, or the status that says why not."""
-    server = client.GetServer()
-    line = client._line
-    method = line.method
-    path, stat = _Locate(server, line)
-    if stat and stat[0] and path[-1] != "/":
-        query = "?" + line.query if line.query else ""
-        return response.WriteResponse(301, {"Location": _PathEscape(path) + "/" + query}, None, None, None)
-    isFile = bool(path and (not stat[0] if stat else _Gzipped(server, server._source, path)))
-    if method not in ("GET", "HEAD") or not isFile:
-        return _Decline(server, response, line, isFile)
-    if path.endswith(".pyhtml"):
-        return response.WriteResponsePyHTMLFile(getattr(server._source, "root", "") + path)
-    contentType = server.GetMimeTypeFromFilename(path)
-    if not contentType:                     # that keeps the programs of a board private
-        return response.WriteResponseForbidden()
-    return _SendFile(response, server._source, path, contentType, None, stat)
-
-
-def _Locate(server, line):
-    """-> the safe path and its stat; the index page in the place of a folder that has one."""
-    source = server._source
-    path = line.file
-    if path is None:
-        path = line.file = line.path and _SafePath(line.path) or ""     # of CONNECT there is none
-    if path in server._pages:
-        return server._pages[path], (False, 0, 0)
-    stat = path and source.Stat(path)
-    if not stat or not server._Holds(path):
-        return path, None
-    if stat[0] and path[-1] == "/":
-        for name in _INDEX_PAGES:
-            index = source.Stat(path + name)
-            if index and not index[0] and server._Holds(path + name):
-                return path + name, index
-    return path, stat
-
-
-def _Decline(server, response, line, isFile):
-    """There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404."""
-    method = line.method
-    allow = server._Allowed(line, isFile)
-    if method == "OPTIONS" and (allow or line.target == "*"):
-        return response.WriteResponse(204, {"Allow": ", ".join(allow or ["GET", "HEAD", "OPTIONS"])}, None, None, None)
-    if method not in _METHODS.values() and not server._router.Knows(method):
-        return response.WriteResponseNotImplemented()
+    server = client.connection.server
+    head = client.head
+    if not BOARD:                           # a board hardly ever gets the same head twice in a second
+        known = getattr(head, "file", None)
+        if known and known[0] == server.now:
+            stat = server.Stat(known[1])
+            if stat and not stat[0]:
+                return server.SendFile(response, server.source, known[1], known[2], None, stat)
+    method = head.method
+    path, stat = _Locate(server, head.key)
+    isPage = path[-7:].lower() == ".pyhtml"
+    if isPage and "/_" in path:             # a part of other pages
+        stat = None
+    isFile = stat and not stat[0]
+    if method in ("GET", "HEAD") and stat:
+        if isPage and isFile:
+            return response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + path)
+        if isFile:
+            contentType = server.GetMimeTypeFromFilename(path)
+            if not contentType:             # that keeps the programs of a board private
+                return response.WriteResponseForbidden()
+            if not BOARD:
+                head.file = server.now, path, contentType
+            return server.SendFile(response, server.source, path, contentType, None, stat)
+        if path[-1] != "/":
+            path = PathEscape(path) + "/"
+            return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
+                                          None, None, None)
+    # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
+    allow = server.Allowed(head, isFile or head.target == "*")
+    if method == "OPTIONS" and allow:
+        return response.WriteResponse(204, {"Allow": ", ".join(allow)}, None, None, None)
+    if "websocket" in head.upgrade or not server.Knows(method):
+        return response.WriteError(501)
     if allow:
         return response.WriteResponseMethodNotAllowed(allow)
     return response.WriteResponseNotFound()
 
 
-def _Gzipped(server, source, path):
-    """The stat of the .gz sibling or None; that there is none is believed for a second."""
-    path += ".gz"
-    if path[-4] == "/" or server._held.get(path) is False:
-        return None
-    stat = source.Stat(path)
-    if not stat or stat[0] or source is server._source and not server._Holds(path):
-        server._held[path] = False
-        return None
-    return stat
+def _Locate(server, path):
+    """-> the path and its stat, None where nothing is served; the index page in the place of a folder that has one."""
+    start = 12 if server.ServeWellKnown and path.startswith("/.well-known/") else 0
+    if path[:1] != "/" or "\x00" in path or _UNSAFE.search(path[start:]):
+        return path, None
+    if path in server.pages:
+        return server.pages[path], (False, 0, 0)
+    stat = server.Stat(path)
+    if stat and stat[0] and path[-1] == "/":
+        for name in (_INDEX_PAGES + _INDEX_PAGES.upper()).split():      # FAT
+            index = server.Stat(path + name)
+            if index and not index[0]:
+                return path + name, index
+    return path, stat
 
 
-def _Accepts(fields, coding):
-    """Accept-Encoding names the coding and not with q=0 (RFC 9110 section 12.5.3)."""
-    for item in fields.get("accept-encoding", "").lower().split(","):
-        name, _, weight = item.partition(";")
-        if name.strip() == coding:
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
-
-
-def _SendFile(response, source, path, contentType, headers, stat=None):
-    """RFC 9110: 200, 206, 304, 404, 406, 412 or 416 for a file, as its validators and the request say."""
-    client = response._client
-    server = client.GetServer()
+def SendFile(response, source, path, contentType, headers, stat=None):
+    """200, 304 or 404 for a file (RFC 9110). microWebFiles.py puts ETags, conditions, ranges and .gz in its place."""
+    head = response.client.head
+    server = response.connection.server
     stat = stat or source.Stat(path)
-    zipped = _Gzipped(server, source, path)
-    if stat and stat[0] or not stat and not zipped:
-        return response.WriteResponseNotFound()
-    coding = ""
-    if zipped:
-        coding = "Vary: Accept-Encoding\r\n"
-        if _Accepts(client._fields, "gzip"):
-            coding += "Content-Encoding: gzip\r\n"
-            path += ".gz"
-            stat = zipped
-        elif not stat:
-            return response._WriteError(406, {"Vary": "Accept-Encoding"})
-    etag, modified, date, lines = _Validators(server, path, stat, coding)
-    size = stat[1]
-    code, start, length = 200, 0, size
-    if etag:
-        code = _Precondition(client._fields, etag, modified)
-        if code != 200:
-            return response._Answer(code, headers, None, None, b"", None, None, lines)
-        if "range" in client._fields:
-            code, start, length = _Range(client, size, etag, date)
-    if code == 416:
-        return response._Answer(416, {"Content-Range": "bytes */%d" % size}, None, None, b"")
-    if code == 206:
-        lines += b"Content-Range: bytes %d-%d/%d\r\n" % (start, start + length - 1, size)
-    try:
-        body = _FileBody(source.Open(path), start, length, server)
-    except OSError:
-        return response.WriteResponseNotFound()
-    # HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule.
-    charset = "UTF-8" if contentType in ("text/plain", "text/csv", "text/markdown") else None
-    return response._Answer(code, headers, contentType, charset, b"", body, length, lines)
-
-
-def _Validators(server, path, stat, coding):
-    """-> (ETag, (year, …, second), HTTP-date, field lines), made anew when the file has changed."""
+    if not stat or stat[0]:
+        return response.WriteResponseNotFound() and False
     level = server.LetCacheStaticContentLevel
-    known = server._validators.get(path)
-    if known and known[0] == stat and known[1] == level and known[2] == coding:
-        return known[3]
-    etag = modified = date = None
-    lines = "Cache-Control: %s\r\n%s" % (("no-store", "max-age=3600", "no-cache")[level], coding)
-    if level:
-        modified = tuple(time.gmtime(stat[2]))[:7]
-        date = _HttpDate(modified)
-        modified = modified[:6]
-        etag = '"%x-%x%s"' % (stat[2], stat[1], "-gz" if "gzip" in coding else "")
-        lines += "ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: bytes\r\n" % (etag, date)
-    if len(server._validators) >= server._memoLen:
-        server._validators.clear()
-    server._validators[path] = (stat, level, coding, (etag, modified, date, lines.encode()))
-    return server._validators[path][3]
+    lines = "Cache-Control: %s\r\n" % ("no-store", "max-age=3600", "no-cache")[level]
+    code = 200
+    # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
+    # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
+    now = time.time()
+    if level and stat[2] > 0 and (stat[2] > now if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+        date = HttpDate(time.gmtime(stat[2]))
+        if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
+                and head.method in ("GET", "HEAD"):
+            code = 304
+        else:
+            lines += "Last-Modified: %s\r\n" % date
+    return WriteFile(response, code, headers, contentType, source, path, 0, stat[1], lines.encode())
 
 
-def _Matches(tags, etag, weak=""):
-    """One of the tags is the file's; with weak="W/" a weak one will do (RFC 9110 section 8.8.3.2)."""
-    return tags.strip() == "*" or etag in [tag.strip().replace(weak, "") if weak else tag.strip()
-                                           for tag in tags.split(",")]
+def WriteFile(response, code, headers, contentType, source, path, start, length, lines):
+    """length bytes of the file from start, or of 304 and 412 the head alone; lines: bytes of field lines."""
+    if code > 299:
+        return response.Answer(code, headers, None, None, b"", None, None, lines)
+    try:
+        body = FileBody(source.Open(path), start, length, response.connection.server.buffer)
+    except OSError as error:
+        isFull = error.errno in (_ENFILE, _EMFILE)      # not a 404, which a cache would keep
+        return (response.WriteError(503) if isFull else response.WriteResponseNotFound()) and False
+    # HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule.
+    charset = "UTF-8" if contentType in "text/plain text/csv text/markdown" else None
+    return response.Answer(code, headers, contentType, charset, b"", body, length, lines)
 
 
-def _Precondition(fields, etag, modified):
-    """200, 304 or 412 in the order of RFC 9110 section 13.2.2; modified: (year, …, second)."""
-    tags = fields.get("if-match")
-    since = fields.get("if-unmodified-since") if tags is None else None
-    when = since and _ParseHttpDate(since)
-    if tags is not None and not _Matches(tags, etag) or when and modified > when:
-        return 412
-    tags = fields.get("if-none-match")
-    since = fields.get("if-modified-since") if tags is None else None
-    when = since and _ParseHttpDate(since)
-    if tags is not None and _Matches(tags, etag, "W/") or when and modified <= when:
-        return 304
-    return 200
-
-
-def _Range(client, size, etag, date):
-    """-> (200, 206 or 416, start, length): one range of bytes; several, or a broken one, mean all (section 14.2)."""
-    fields = client._fields
-    unit, _, text = fields.get("range", "").partition("=")
-    first, dash, last = text.strip().partition("-")
-    whole = (200, 0, size)
-    if client._line.method != "GET" or unit.strip() != "bytes" or not dash or not (first or last):
-        return whole
-    if _NOT_DIGIT.search(first) or _NOT_DIGIT.search(last) or len(first) > 18 or len(last) > 18:
-        return whole
-    condition = fields.get("if-range")
-    if condition and condition not in (etag, date):
-        return whole
-    if not first:
-        start, end = max(0, size - int(last)), size if int(last) else 0
-    else:
-        start, end = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < int(first):
-            return whole
-    return (206, start, end - start) if start < end else (416, 0, 0)
-
-
-class _FileBody:
+class FileBody:
     """Pieces of an open file through the server's one buffer; the next piece overwrites the last. `head` leaves with
     the first of them, and without a copy of both: a board has no room for that in one piece."""
 
     head = b""
 
-    def __init__(self, file, start, length, server):
+    def __init__(self, file, start, length, buffer):
         self._file = file
-        self.left = length
-        self._buffer = server._buffer
+        self._left = length
+        self._buffer = buffer
         if start:
             file.seek(start)
 
@@ -2032,20 +1758,23 @@ class _FileBody:
         used = len(head)
         buffer = self._buffer
         self.head = b""
-        if not self.left or used > len(buffer) // 2:
-            return head or None
-        size = min(self.left, len(buffer) - used)
-        if _MICROPYTHON:
+        left = self._left
+        if used and (not left or used > len(buffer) // 2):
+            return head
+        if not left:
+            raise StopIteration
+        size = min(left, len(buffer) - used)
+        if MICROPYTHON:
             buffer[:used] = head
             size = self._file.readinto(buffer[used:used + size])
             piece = buffer[:used + size]
-        else:                                   # asyncio and uvloop may keep what they could not send: it must be ours
+        else:
             piece = self._file.read(size)
             size = len(piece)
             piece = head + piece if head else piece
         if not size:
             raise OSError("the file became shorter")
-        self.left -= size
+        self._left = left - size
         return piece
 
     def close(self):
@@ -2053,635 +1782,18 @@ class _FileBody:
 
 
 # ==============================================================================
-# 10  SERVER
+# TRANSPORT (core/transport.py)
 # ==============================================================================
-# What a program holds: configuration, routes, plugging in, Start and Stop. Limits are attributes, each with a value for
-# a board and one for CPython; set them before Start, on the class or on one server.
+# One socket as bytes: readable, writable. All of it runs on the thread of the poll loop.
 
-_BOARD = _MICROPYTHON and sys.platform not in ("linux", "darwin", "win32", "webassembly")
+POLL_IN = const(1)              # of poll and epoll, on every system
+POLL_OUT = const(4)
+_BACKLOG = 16 if BOARD else 511
+_RECEIVE_MAX = const(65536)
 
 
-class _Engine:
-    """The asyncio loop that a server runs on, as other threads see it. MicroPython has one loop, so one engine."""
-
-    wake = None                             # of room 11: set() from any thread, wait() on the engine
-
-    def __init__(self):
-        self.ident = None                   # the thread that runs it; None: it does not run
-        self.claimed = False                # by a thread that starts, runs or ends the loop
-        self.users = 0
-        self.loop = None
-        self._calls = []
-        self._lock = _NewLock()
-        self._flag = None
-
-    def Claim(self):
-        """True: the caller is to run the loop. False: another thread runs it and takes calls."""
-        while True:
-            with self._lock:
-                if not self.claimed:
-                    self.claimed = True
-                    return True
-                if self.ident is not None:
-                    return False
-            time.sleep(0.001)               # that thread is just starting, or ending
-
-    def Join(self):
-        while self.claimed:                 # a lock would not let a KeyboardInterrupt through
-            time.sleep(0.1)
-
-    def IsHere(self):
-        return self.ident is not None and (not _thread or _thread.get_ident() == self.ident)
-
-    def Enter(self):
-        self.ident = _thread.get_ident() if _thread else 1
-        self.users += 1
-        if not _MICROPYTHON:
-            self.loop = asyncio.get_running_loop()
-        elif _thread and not self._flag:
-            self._flag = self.wake()
-            self._watch = asyncio.create_task(self._Watch())
-
-    def Leave(self):
-        self.users -= 1
-        if self.users:
-            return
-        flag = self._flag
-        if flag:
-            self._watch.cancel()
-        self._RunCalls(True)                # from here on nobody sets the flag
-        if flag:
-            self._flag = None
-            _Close(flag)
-
-    def CallSoon(self, func, *args):
-        """Thread-safe: func(*args) on the engine; False if it does not run any more."""
-        with self._lock:
-            if self.ident is None:
-                return False
-            self._calls.append((func, args))
-            if self._flag:
-                self._flag.set()
-        if self.loop:
-            try:
-                self.loop.call_soon_threadsafe(self._RunCalls)
-            except RuntimeError:
-                pass                        # the loop has just ended: Leave() has made the call
-        return True
-
-    async def _Watch(self):
-        while True:
-            try:
-                self._RunCalls()            # what was called before there was a flag has set none
-                await self._flag.wait()
-            except Exception:               # no memory, or the socket behind the flag failed
-                await asyncio.sleep(1)
-
-    def _RunCalls(self, last=False):
-        if last:
-            with self._lock:
-                self.ident = None
-        for _ in range(len(self._calls)):
-            with self._lock:
-                func, args = self._calls[0]
-            try:
-                func(*args)
-            except Exception as error:
-                _PrintError("a call to the engine", error)
-            finally:
-                with self._lock:
-                    self._calls.pop(0)      # only now: who looks from another thread sees what has not been done
-
-
-def _Widen(table):
-    """MicroPython's dicts grow when they are full. Until then what a module has not, as each builtin, is looked for in
-    nearly all of its places, then in a long list: an eighth of a request. A small heap has no room for more."""
-    if _MICROPYTHON and gc.mem_free() > 65536:
-        table["len"], table["isinstance"] = len, isinstance
-        spare = range(len(table) // 8)
-        for key in spare:
-            table[key] = None
-        for key in spare:
-            del table[key]
-
-
-def _PrintError(text, error=None):
-    """The default log: one line and the traceback, on stderr or the REPL."""
-    try:
-        print("MicroWebSrv:", text, file=sys.stderr)
-        if error is None:
-            return
-        if _MICROPYTHON:
-            sys.print_exception(error, sys.stderr)
-        else:
-            import traceback
-            traceback.print_exception(type(error), error, error.__traceback__)
-    except Exception:
-        pass                                # no memory, no console: there is nobody left to tell
-
-
-_engine = _Engine()
-
-
-class _Run:
-    """One time from Start to Stop of one server."""
-
-    def __init__(self, engine, listener):
-        # All at once: without a GIL, an attribute that is added later moves the table that another thread is reading.
-        self.stop = self.gone = self.task = None        # events of the engine
-        self.stopping = self.served = False
-        self.engine = engine
-        self.listener = listener
-        self.ended = _NewLock()             # held until it is over
-        self.ended.acquire()
-
-    def BeginStop(self):
-        if self.stop:                       # else it has not begun, and sees `stopping`
-            self.stop.set()
-
-    def Join(self):
-        while not self.served:              # a lock would not let a KeyboardInterrupt through
-            time.sleep(0.1)
-
-    def Go(self, server):
-        """Runs the loop in this thread; when it returns, nothing of it is left."""
-        try:
-            server._runLoop(server._ServeAll(self))
-        finally:
-            for link in list(server._links):    # a KeyboardInterrupt ended its task, or
-                link.Kill()
-            if not self.served:                 # left MicroPython's loop as it stood
-                self.listener.close()
-                self.engine.Leave()
-                asyncio.new_event_loop()
-            if _MICROPYTHON:
-                asyncio.core.cur_task = None    # Ctrl-C leaves it as it was, and so did every end before 1.23
-            self.engine.claimed = False
-            server._Finished(self)
-
-
-class MicroWebSrv:
-    """The server: MicroWebSrv(routeHandlers=[(url, method, handler), …], port=80, bindIP='', webPath='/flash/www')."""
-
-    AcceptWebSocketCallback = None
-    MaxWebSocketRecvLen = 1024
-    WebSocketThreaded = True
-    WebSocketStackSize = 4096
-    LetCacheStaticContentLevel = 2              # of files: 0 never, 1 for an hour, 2 with revalidation
-
-    MaxRequestLineLen = 1024 if _BOARD else 8192            # bytes, else 414
-    MaxRequestHeadLen = 4096 if _BOARD else 32768           # bytes, else 431
-    MaxRequestContentLen = 16384 if _BOARD else 1 << 20     # bytes for a plain handler, else 413
-    MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if _BOARD else 1000)
-    MaxWorkers = 2 if _BOARD else 32                        # threads of routes with threaded=True
-    MaxSendQueueLen = 4096 if _BOARD else 65536 if _MICROPYTHON else 1 << 20    # bytes a raw _write may leave waiting
-    HeadTimeoutSec = 10
-    BodyTimeoutSec = 20                                     # and a second for each KiB that came
-    KeepAliveTimeoutSec = 5 if _BOARD else 75
-    SendTimeoutSec = 20                                     # without any progress
-    StopGraceSec = 3
-    BufferLen = 2048 if _BOARD else 65536 if _MICROPYTHON else 131072  # bytes of a file at a time
-    Debug = False                                           # the 500 of a failed handler says what has failed
-    ErrorCallback = None                                    # (text, exception or None)
-    AccessCallback = None                                   # (httpClient, code)
-
-    _mimeTypes = {}
-    _docoratedRouteHandlers = []
-    _webSocketRoutes = []
-    _memoLen = 4 if _BOARD else 16 if _MICROPYTHON else 256
-    _pages = {}                                 # path -> precompiled page, which needs no file
-    _static = (_Route("/", "GET", _ServeStatic), _NO_ARGS)
-    _transport = None
-    _listen = None
-    _writeEvents = None
-    _runLoop = staticmethod(asyncio.run)
-
-    def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
-        self._port = port
-        self._bindIP = bindIP
-        self._source = _Folder(webPath) if isinstance(webPath, str) else webPath
-        self._notFoundUrl = None
-        self._defaults = None
-        self._router = _Router()
-        self._decorated = 0
-        self.Upgraders = {}
-        self.Renderers = {}
-        self._lineMemo = {}
-        self._fieldMemo = {}
-        self._prefixes = {}
-        self._held = {}
-        self._validators = {}
-        self._links = set()
-        self._tasks = set()
-        self._jobs = []
-        self._workers = 0
-        self._engine = _engine
-        self._run = self._buffer = None
-        self.now = 0
-        self._lock = _NewLock()
-        for route in routeHandlers or ():
-            self.AddRoute(*route)
-        self._AddDecorated()
-        self._PlugIn()
-
-    # -- routes ----------------------------------------------------------------
-
-    @staticmethod
-    def route(url, method="GET", threaded=False):
-        """@MicroWebSrv.route('/path/<arg>', 'GET'): the handler serves this route on every server."""
-        def decorated(handler):
-            MicroWebSrv._docoratedRouteHandlers.append(_Route(url, method, handler, threaded))
-            return handler
-        return decorated
-
-    @staticmethod
-    def webSocketRoute(url):
-        """@MicroWebSrv.webSocketRoute('/chat/<room>'): the accept callback of WebSockets at this path."""
-        def decorated(callback):
-            MicroWebSrv._webSocketRoutes.append(_Route(url, "GET", callback))
-            return callback
-        return decorated
-
-    def AddRoute(self, url, method, handler, threaded=False):
-        """Registers one more route; ValueError or TypeError says what is wrong with it."""
-        self._router.Add(_Route(url, method, handler, threaded))
-        self._lineMemo = {}                 # what its lines have found may be another one now
-
-    def _AddDecorated(self):
-        for route in MicroWebSrv._docoratedRouteHandlers[self._decorated:]:
-            self._router.Add(route)
-            self._decorated += 1
-            self._lineMemo = {}
-
-    def GetRouteHandler(self, resUrl, method):
-        """-> (handler, routeArgs or None), or (None, None)."""
-        self._AddDecorated()
-        found = self._router.Find(method.upper(), resUrl)
-        return (found[0].handler, found[1] or None) if found else (None, None)
-
-    def _Find(self, line):
-        """Always a route and its arguments: the path's, or the one that serves files."""
-        found = line.found
-        if found is None:
-            found = self._router.Find(line.method, line.path, line.segments)
-            if found is None and line.method == "HEAD":
-                found = self._router.Find("GET", line.path, line.segments)
-            found = line.found = found or self._static
-        return found if found[1] is _NO_ARGS else (found[0], found[1].copy())
-
-    def _Allowed(self, line, isFile=False):
-        methods = self._router.Methods(line.path, line.segments)
-        if isFile:
-            methods.append("GET")
-        if "GET" in methods:
-            methods.append("HEAD")
-        return sorted(set(methods + ["OPTIONS"])) if methods else []
-
-    # -- configuration -----------------------------------------------------------
-
-    @staticmethod
-    def HTMLEscape(s):
-        """& " ' > < as entities."""
-        return _HTMLEscape(s)
-
-    def SetNotFoundPageUrl(self, url=None):
-        """Every path that is not found answers 302 to this URL; None: 404."""
-        self._notFoundUrl = url
-
-    def SetDefaultHeaders(self, headers=None):
-        """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
-        defaults = []
-        for pair in _Pairs(headers):
-            line, names = _FieldLines([pair])
-            name = pair[0].lower()
-            if not line or name == "content-type":
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
-            defaults.append((name.encode(), line))
-        self._defaults = defaults
-
-    def SetSmall(self):
-        """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
-        for name, value in _SMALL:
-            setattr(self, name, value)
-
-    def GetMimeTypeFromFilename(self, filename):
-        """'text/html' for 'a.HTML'; None for an unknown extension."""
-        ext = _FileExt(filename)
-        return self._mimeTypes.get(ext) or _MimeType(ext)
-
-    def _PlugIn(self):
-        """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        for name in _OPTIONAL:
-            full = (__name__.rpartition(".")[0] + "." + name).lstrip(".")
-            try:
-                __import__(full)
-            except ImportError as error:
-                if name in str(error):
-                    continue
-                raise
-            sys.modules[full].Attach(self)
-            _Widen(sys.modules[full].__dict__)
-        _Widen(globals())
-
-    # -- Start and Stop ----------------------------------------------------------
-
-    def Start(self, threaded=True, stackSize=8192):
-        """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
-        if self.IsStarted():
-            return
-        self.Stop()                         # what still stops ends first
-        if self._run:                       # but not in the middle of its own handler or task
-            return self._StartThread(self.Start, (False,), stackSize)
-        run = self._Open()
-        if _InLoop() and not (threaded and _thread and not _MICROPYTHON):
-            self._Adopt(run)
-        elif not self._engine.Claim():      # MicroPython: another server's thread runs the one loop
-            self._engine.CallSoon(self._Adopt, run)
-            if not threaded:
-                run.Join()
-        elif not threaded or not self._StartThread(run.Go, (self,), stackSize):
-            run.Go(self)
-        elif _MICROPYTHON and not _BOARD:
-            sys.atexit(self._engine.Join)   # a program that ends here goes on serving, as it does on CPython
-
-    async def Serve(self):
-        """Serves in the caller's asyncio loop until Stop()."""
-        while self._run and self._run.stopping:
-            await asyncio.sleep(0.05)
-        if not self._run:
-            await self._Joined(self._Open())
-
-    def Stop(self):
-        """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
-        run = self._run
-        if not run:
-            return
-        run.stopping = True
-        engine = run.engine
-        if engine.IsHere():
-            run.BeginStop()
-        elif engine.CallSoon(run.BeginStop) or not _InLoop():
-            run.ended.acquire()
-            run.ended.release()
-
-    def IsStarted(self):
-        return self._run is not None and not self._run.stopping
-
-    def _Open(self):
-        self._AddDecorated()
-        if not _MICROPYTHON:
-            self._engine = _Engine()
-        size = self.BufferLen
-        if _MICROPYTHON:
-            size = min(size, max(2048, gc.mem_free() // 16))
-        listener = self._listen(self._port, self._bindIP)
-        self._buffer = memoryview(bytearray(size))
-        self._run = _Run(self._engine, listener)
-        return self._run
-
-    def _Adopt(self, run):
-        run.task = asyncio.get_event_loop().create_task(self._Joined(run))
-
-    async def _Joined(self, run):
-        try:
-            await self._Serve(run)
-        finally:
-            self._Finished(run)
-
-    async def _ServeAll(self, run):
-        """Ends with the last server that shares this loop."""
-        await self._Serve(run)
-        if run.engine.users:
-            self._Finished(run)
-            while run.engine.users:
-                await asyncio.sleep(0.05)
-
-    def _Finished(self, run):
-        """Once for each run: who waits in Stop() goes on, and Start() may be called again."""
-        if self._run is run:
-            self._run = None
-            run.ended.release()
-
-    async def _Serve(self, run):
-        run.engine.Enter()
-        run.stop = asyncio.Event()
-        run.gone = asyncio.Event()              # set when a link has gone
-        if run.stopping:
-            run.stop.set()
-        transport = self._transport(self)
-        tick = asyncio.create_task(self._Tick())
-        try:
-            await transport.Open(run.listener)
-            await run.stop.wait()
-        finally:
-            run.stopping = True
-            await transport.Close()
-            await self._Farewell(run)
-            tick.cancel()
-            run.served = True
-            run.engine.Leave()
-
-    async def _Farewell(self, run):
-        self._Each("Stopping")
-        until = self.now + self.StopGraceSec
-        while self._links and self.now < until:
-            await self._SomebodyGoes(run)
-        for link in list(self._links):
-            link.Abort()
-        for _ in range(10):
-            if self._links:
-                await asyncio.sleep(0)
-
-    async def _SomebodyGoes(self, run):
-        """Waits until a link is closed, a second at most."""
-        run.gone.clear()
-        try:
-            await asyncio.wait_for(run.gone.wait(), 1)
-        except asyncio.TimeoutError:
-            pass
-
-    def _Each(self, name, now=None):
-        """Calls all endpoints, or those whose deadline is before now."""
-        for link in list(self._links):
-            deadline = link.endpoint.deadline
-            if now is None or deadline is not None and deadline < now:
-                try:
-                    getattr(link.endpoint, name)()
-                except Exception as error:
-                    self._LogError(name, error)
-
-    async def _Tick(self):
-        """The one timer: a coarse clock for all deadlines, and the Date."""
-        while True:
-            await asyncio.sleep(1)
-            self.now += 1
-            try:
-                self._prefixes.clear()
-                self._held.clear()
-                self._Each("Expired", self.now)
-            except Exception as error:          # no memory now; the next second may have some
-                self._LogError("the clock", error)
-
-    # -- what the rooms above ask of it ------------------------------------------
-
-    def _Prefix(self, code, contentType, contentCharset):
-        """The first lines of a response head: kept until the next second, when the Date changes."""
-        key = (code, contentType, contentCharset)
-        prefix = self._prefixes.get(key)
-        if prefix is None:
-            when = time.gmtime()
-            prefix = "HTTP/1.1 %d %s\r\n" % (code, _Reason(code))
-            if when[0] > 2023:                  # a board without a clock says nothing (RFC 9110 section 6.6.1)
-                prefix += "Date: %s\r\n" % _HttpDate(when)
-            if contentType:
-                prefix += _ContentTypeLine(contentType, contentCharset)
-            prefix = prefix.encode()
-            if len(self._prefixes) > 16:
-                self._prefixes.clear()
-            self._prefixes[key] = prefix
-        return prefix
-
-    def _Holds(self, path):
-        """webPath's own check for links that lead out of it, asked once a second for each path."""
-        held = self._held.get(path)
-        if held is None:
-            if len(self._held) > 32:
-                self._held.clear()
-            holds = getattr(self._source, "Holds", None)
-            held = self._held[path] = not holds or holds(path)
-        return held
-
-    def _SendFile(self, response, filepath, contentType, headers):
-        contentType = contentType or self.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
-        return _SendFile(response, _FOLDER, filepath, contentType, headers)
-
-    def _KeepsAlive(self):
-        """An idle connection may not hold the last slot."""
-        return len(self._links) < self.MaxConnections and not (self._run and self._run.stopping)
-
-    def _Admit(self, link):
-        """A new link; False where there is no room and nobody idle: the client is told so."""
-        if len(self._links) >= self.MaxConnections and not self._Evict():
-            return False
-        link.endpoint = _Session(self, link)
-        self._links.add(link)
-        return True
-
-    def _Evict(self):
-        """The connection that has been idle for longest makes room."""
-        oldest = None
-        for link in self._links:
-            if link.endpoint.IsIdle() and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
-                oldest = link
-        if oldest:
-            oldest.Abort()
-            self._Gone(oldest)
-        return oldest is not None
-
-    def _Gone(self, link):
-        """The link is closed, for whatever reason."""
-        if link in self._links:
-            self._links.discard(link)
-            try:
-                link.endpoint.Lost()
-            except Exception as error:
-                self._LogError("Lost", error)
-            if self._run:
-                self._run.gone.set()
-
-    def _LogError(self, text, error=None):
-        try:
-            (self.ErrorCallback or _PrintError)(text, error)
-        except Exception as failure:
-            _PrintError("ErrorCallback", failure)
-
-    def _OnEngine(self):
-        return self._engine.IsHere()
-
-    def _CallSoon(self, func, *args):
-        return self._engine.CallSoon(func, *args)
-
-    def _Spawn(self, coroutine):
-        task = asyncio.create_task(coroutine)
-        if not _MICROPYTHON:                    # asyncio alone would let it be collected
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _StartThread(self, func, args, stackSize):
-        """False where no thread can be started."""
-        if not _thread:
-            return False
-        try:
-            if _BOARD and stackSize:
-                _thread.stack_size(stackSize)
-            if _MICROPYTHON:
-                _thread.start_new_thread(func, args)
-            else:
-                import threading
-                threading.Thread(target=func, args=args).start()
-        except (OSError, RuntimeError, MemoryError) as error:
-            self._LogError("no thread could be started", error)
-            return False
-        return True
-
-    def _Work(self, func, *args):
-        """Queues a job for the worker threads; False where there are none."""
-        if not _thread:
-            return False
-        with self._lock:
-            self._jobs.append((func, args))
-            starts = self._workers < self.MaxWorkers
-            self._workers += starts
-        if not starts or self._StartThread(self._Worker, (), 8192):
-            return True
-        with self._lock:
-            self._workers -= 1
-            alone = not self._workers and bool(self._jobs)
-            if alone:
-                self._jobs.pop()
-        return not alone
-
-    def _Worker(self):
-        while True:
-            with self._lock:
-                job = self._jobs.pop(0) if self._jobs else None
-                if not job:
-                    self._workers -= 1
-                    return
-            job[0](*job[1])
-
-
-_SMALL = (
-    ("MaxRequestLineLen", 512), ("MaxRequestHeadLen", 2048), ("MaxRequestContentLen", 4096), ("MaxConnections", 4),
-    ("MaxWorkers", 1), ("MaxSendQueueLen", 2048), ("KeepAliveTimeoutSec", 3), ("BufferLen", 1024), ("_memoLen", 2),
-    ("MaxWebSocketSendQueueLen", 2048), ("MaxWebSocketRecvLen", 1024), ("WebSocketThreaded", False))
-
-_OPTIONAL = ("microWebSocket", "microWebDeflate", "microWebTemplate", "microWebEvents",
-             "microWebLoop")[:4 if _MICROPYTHON else 5]         # the last one is for CPython only
-
-
-def _InLoop():
-    """True inside a running asyncio loop."""
-    if _MICROPYTHON:
-        return getattr(asyncio.core, "cur_task", None) and _engine.ident in (None, _thread and _thread.get_ident() or 1)
-    try:
-        asyncio.get_running_loop()
-        return True
-    except RuntimeError:
-        return False
-
-
-# ==============================================================================
-# 11  TRANSPORT
-# ==============================================================================
-# Sockets on asyncio, the same on both runtimes: non-blocking sockets, one task for each connection that reads, one more
-# while a client is slow to drain. All of it runs on the engine.
-
-_BACKLOG = 16 if _BOARD else 511
-
-
-def _Listen(port, bindIP):
+def Listen(port, bindIP):
+    """A listening socket; OSError where the address can't be had."""
     address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
     listener = socket.socket(address[0], socket.SOCK_STREAM)
     try:
@@ -2695,304 +1807,936 @@ def _Listen(port, bindIP):
     return listener
 
 
-def _IsWritable(sock, timeoutSec):
-    if not hasattr(select, "poll"):             # Windows; elsewhere select() knows no socket above number 1023
-        return bool(select.select((), (sock,), (), timeoutSec)[1])
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    return bool(poll.poll(timeoutSec * 1000))
+if MICROPYTHON:
+    def NewPoll():
+        """An object with register, modify, unregister and ipoll(ms)."""
+        return select.poll()
 
-
-if _MICROPYTHON:
-    def _Knock(listener):
-        yield asyncio.core._io_queue.queue_read(listener)
-
-    def _Recv(sock, buffer, isNew):
-        if not isNew:                           # who has just connected has spoken as well, most times
-            yield asyncio.core._io_queue.queue_read(sock)
+    # What runs before the bytes of an event are made has frames of eleven words at most. MicroPython makes a larger one
+    # on the heap, and once it is free again looks for memory from there, past all that was allocated since.
+    def _Receive(sock, buffer):
+        """Bytes; 0 at their end, None if there are none now."""
         size = sock.readinto(buffer)
-        while size is None:
-            yield asyncio.core._io_queue.queue_read(sock)
-            size = sock.readinto(buffer)
-        return bytes(buffer[:size])
+        return bytes(buffer[:size]) if size else size
 
-    def _Writable(sock):
-        yield asyncio.core._io_queue.queue_write(sock)
+    def Elapsed(start=0):
+        """Milliseconds since an earlier value of it."""
+        return time.ticks_diff(time.ticks_ms(), start) if start else time.ticks_ms()
+else:
+    def _Receive(sock, buffer):
+        """Bytes; b'' at their end, None if there are none now."""
+        try:
+            return sock.recv(_RECEIVE_MAX)
+        except BlockingIOError:
+            return None
 
-    def _TrySend(sock, data):
-        return sock.write(data) or 0
-
-    class _Wake:
-        """A ThreadSafeFlag for the unix port, where that one would be polled a thousand times a second and with
-        every request: a datagram to ourselves."""
+    class _Selector:
+        """What epoll is on Linux, where there is none: kqueue, poll or select."""
 
         def __init__(self):
-            self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._sock.setblocking(False)
-            for _ in range(50):                 # there is no getsockname() to ask for a port that the system chose
+            from selectors import DefaultSelector
+            self._selector = DefaultSelector()
+            self.close = self._selector.close
+            self.fileno = getattr(self._selector, "fileno", None)
+
+        def register(self, number, mask):
+            # A selector knows no empty mask: what waits for nothing is not in it.
+            if mask:
+                self._selector.register(number, mask & POLL_IN | (mask & POLL_OUT) >> 1)
+
+        def modify(self, number, mask):
+            self.unregister(number)
+            self.register(number, mask)
+
+        def unregister(self, number):
+            try:
+                self._selector.unregister(number)
+            except KeyError:
+                pass
+
+        def poll(self, timeoutSec):
+            return [(key.fd, mask & POLL_IN | (mask & 2) << 1) for key, mask in self._selector.select(timeoutSec)]
+
+    NewPoll = getattr(select, "epoll", _Selector)
+
+    def Elapsed(start=0):
+        """Milliseconds since an earlier value of it."""
+        return int(time.monotonic() * 1000) - start
+
+# How a socket is called in the poll object and in the table of links.
+Key = id if MICROPYTHON else socket.socket.fileno
+
+if not BOARD:
+    class Wake:
+        """Wakes the poll loop from any thread: a datagram to itself."""
+
+        def __init__(self):
+            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.sock.setblocking(False)
+            for _ in range(50):                 # MicroPython has no getsockname() to ask which port the system chose
                 port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
                 self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
                 try:
-                    self._sock.bind(self._address)
+                    self.sock.bind(self._address)
                     break
                 except OSError:
                     pass
             else:
                 raise OSError("no local port is free")
 
-        def set(self):
-            self._sock.sendto(b"!", self._address)
+        def Set(self):
+            try:
+                self.sock.sendto(b"!", self._address)
+            except OSError:                     # its queue is full: the loop will wake
+                pass
 
-        def wait(self):
-            yield asyncio.core._io_queue.queue_read(self._sock)
-            self._sock.recv(64)
-
-        def close(self):
-            self._sock.close()
-else:
-    async def _Knock(listener):
-        # Not sock_accept(): cancelled at the wrong moment, it loses the socket that it has accepted.
-        loop = asyncio.get_running_loop()
-        await _Ready(loop.add_reader, loop.remove_reader, listener.fileno())
-
-    def _Recv(sock, buffer, isNew):
-        return asyncio.get_running_loop().sock_recv(sock, len(buffer))
-
-    async def _Writable(sock):
-        loop = asyncio.get_running_loop()
-        await _Ready(loop.add_writer, loop.remove_writer, sock.fileno())
-
-    async def _Ready(add, remove, number):
-        ready = asyncio.Event()
-        add(number, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            remove(number)
-
-    def _TrySend(sock, data):
-        try:
-            return sock.send(data)
-        except BlockingIOError:
-            return 0
+        def Clear(self):
+            try:
+                self.sock.recv(64)
+            except OSError:
+                pass
 
 
-class _Link:
-    """One socket, as an endpoint sees it."""
+def _IsWritable(sock, timeoutMs):
+    if not hasattr(select, "poll"):             # Windows; elsewhere select() knows no socket above number 1023
+        return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
+    poll = select.poll()
+    poll.register(sock, POLL_OUT)
+    return bool(poll.poll(timeoutMs))
 
-    endpoint = None
-    _out = None             # what the socket did not take yet
-    _closing = False
-    _drains = None          # the task that does
-    _resumed = None         # an Event while reading is paused
+
+class Link:
+    """One connection, as its endpoint sees it."""
+
+    want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
+    out = None              # what the socket did not take yet: a bytearray
+    deadline = None         # for the next progress of it
+    isClosing = False
+    watched = None          # what the poll loop looks for; None: it does not know this link
 
     def __init__(self, server, sock, address):
-        self._server = server
-        self._sock = sock
-        self._address = address
-        self._dead = None       # before the task's first step; set here, as a new name later may find no memory
+        self.server = server
+        self.sock = sock
+        self.address = address
+        self.endpoint = None
+        self.isDead = False     # has its place from the beginning: at the end there may be no memory for one
 
     def GetAddr(self):
-        address = self._address
+        address = self.address
         if isinstance(address, tuple):
             return address[:2]
         address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
         return socket.inet_ntop(address[0], address[1]), address[2]
 
     def Backlog(self):
-        return len(self._out) if self._out else 0
+        return len(self.out) if self.out else 0
 
     def Send(self, data):
-        if self._dead:
+        """Queue, and send what the socket takes now."""
+        if self.isClosing or self.isDead:
             return
-        if self._out:
-            self._out += data
+        if self.out:
+            self.out += data
             return
-        try:
-            size = _TrySend(self._sock, data)
-            if size < len(data):
-                self._out = bytearray(data[size:])
-                if not self._drains:
-                    self._drains = asyncio.create_task(self._Drain())
-        except Exception as error:
-            self.Abort()
-            if isinstance(error, MemoryError):  # half of it went: nothing may follow
+        size = self._Take(data)
+        if size < len(data) and not self.isDead:
+            try:
+                self.out = bytearray(data[size:])
+            except MemoryError:                 # the rest is lost: nothing may follow it
+                self.Abort()
                 raise
+            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.Watch()
 
-    def Settle(self, most, timeoutSec):
-        """Blocks until at most so many bytes wait; False where the client does not drain."""
-        while self.Backlog() > most and not self._dead:
-            if not _IsWritable(self._sock, timeoutSec):
-                return False
-            self._Flush()
-        return not self._dead
-
-    def _Flush(self):
+    def _Take(self, data):
+        """How many bytes the socket takes."""
         try:
-            self._out[:_TrySend(self._sock, self._out)] = b""   # in place: a copy may find no memory
-            self._out = self._out or None
-        except Exception as error:
+            if MICROPYTHON:
+                return self.sock.write(data) or 0
+            return self.sock.send(data)
+        except OSError as error:
+            if MICROPYTHON or not isinstance(error, BlockingIOError):
+                self.Abort()
+        except MemoryError:                     # perhaps it has gone: it must not go twice
             self.Abort()
-            if isinstance(error, MemoryError):  # perhaps it has gone: it must not go twice
-                raise
+            raise
+        return 0
+
+    def Watch(self):
+        """Tell the poll loop what to look for, if that has changed."""
+        want = POLL_OUT if self.out else self.want
+        watched = self.watched
+        if want != watched and not self.isDead:
+            if watched is None:
+                self.server.poll.register(self.sock, want)
+            else:
+                self.server.poll.modify(self.sock, want)
+            self.watched = want
+
+    def Want(self, want):
+        """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
+        self.want = want
+        if not self.out:                        # a turn waits for room in the socket, as bytes do
+            self.deadline = self.server.now + self.server.SendTimeoutSec if want == WANT_TURN else None
+        self.Watch()
+
+    def OnEvent(self, event):
+        """The socket is ready; an OSError is for the loop."""
+        if event & POLL_IN:
+            data = _Receive(self.sock, self.server.buffer)
+            if data:
+                self.endpoint.OnReceived(data)
+            elif data is not None and not self.endpoint.OnEnd():
+                self.Close()
+        elif event & POLL_OUT:
+            self.OnWritable()
+        else:                                   # the connection is gone
+            self.Abort()
+
+    def OnWritable(self):
+        out = self.out
+        if out:
+            size = self._Take(out)
+            if not size:
+                return
+            self.deadline = self.server.now + self.server.SendTimeoutSec
+            out[:size] = b""                    # in place: a copy may find no memory
+            if out:
+                return
+            self.out = self.deadline = None
+            if self.isClosing:
+                return self.Abort()
+        elif MICROPYTHON and self.want == WANT_BYTES | WANT_TURN:
+            return self.Close()
+        else:
+            self.want = WANT_BYTES              # the turn that was wanted is this one
+            self.deadline = None
+        self.endpoint.OnDrained()
+        self.Watch()
+
+    def Settle(self, most, patienceMs):
+        """Block until at most so many bytes wait -> the patience left; 0: the client has gone or is too slow."""
+        start = Elapsed()
+        while self.Backlog() > most and not self.isDead:
+            left = patienceMs - Elapsed(start)
+            if left <= 0 or not _IsWritable(self.sock, left):
+                self.Abort()
+            else:
+                self.OnWritable()
+        return 0 if self.isDead else max(1, patienceMs - Elapsed(start))
 
     def Close(self):
-        self._closing = True
-        if not self._out:
+        """When what waits has left."""
+        if self.out:
+            self.isClosing = True
+        else:
             self.Abort()
 
-    async def _Drain(self):
-        """Lives while something waits; the endpoint may send more when it is told."""
-        try:
-            while self._out and not self._dead:
-                await _Writable(self._sock)
-                if self._out:
-                    self._Flush()
-                if not self._out and not self._dead:
-                    self.endpoint.Drained()
-        except Exception as error:
-            self._drains = None
-            if not isinstance(error, OSError):
-                self._server._LogError("a connection failed", error)
-            return self.Abort()
-        self._drains = None
-        if self._closing:
-            self.Abort()
-
-    def Pause(self):
-        if not self._resumed:
-            self._resumed = asyncio.Event()
-
-    def Resume(self):
-        resumed, self._resumed = self._resumed, None
-        if resumed:
-            resumed.set()
-
-    def Finish(self):
-        """The last answer was sent: what still comes is read until the client closes, or the deadline."""
-        if hasattr(self._sock, "shutdown"):
-            self._sock.shutdown(socket.SHUT_WR)
+    def Finish(self, isWhole=False):
+        """The last answer was queued; when it has left the endpoint calls once more. What still comes is read until the
+        client closes. MicroPython can't tell the client that this is the end (no shutdown): after a whole request the
+        link closes as soon as there is nothing left to read."""
+        if not self.out:
+            if not MICROPYTHON:
+                try:
+                    self.sock.shutdown(socket.SHUT_WR)
+                except OSError:
+                    return self.Abort()
+            self.Want(WANT_BYTES | WANT_TURN if MICROPYTHON and isWhole else WANT_BYTES)
 
     def Abort(self):
-        if not self._dead:
-            if self._task is not _CurrentTask():
-                self._task.cancel()             # without memory it raises, and the clock comes back
-                if self._dead is None:          # a task that is cancelled before its first step takes none
-                    return self.Kill()
-            self._dead = True
-
-    def Kill(self):
-        """Without the loop, which does not run any more."""
-        self._dead = True
-        self._sock.close()
-        self._server._Gone(self)
-
-    def Open(self):
-        self._task = asyncio.create_task(self._Run())
-
-    async def _Run(self):
-        self._dead = False
-        isNew = True
-        server = self._server
-        try:
-            while not self._dead:
-                while self._resumed:
-                    await self._resumed.wait()
-                data = await _Recv(self._sock, server._buffer, isNew)
-                isNew = False
-                if data:
-                    self.endpoint.Received(data)
-                elif self.endpoint.Ended():
-                    await asyncio.Event().wait()        # until the last answer is sent and Abort() ends this task
-                else:
-                    break
-        except OSError:
-            pass
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:
-            server._LogError("a connection failed", error)
-        self._dead = True
-        drains = self._drains
-        if drains:                              # it must let go of the socket before the number goes to another
-            drains.cancel()
+        """Now."""
+        if not self.isDead:
+            self.isDead = True
+            if self.out:
+                self.out = None
             try:
-                await drains
-            except asyncio.CancelledError:
-                pass
-        self._sock.close()
-        server._Gone(self)
+                if self.watched is not None:
+                    self.server.poll.unregister(self.sock)
+                self.server.Forget(self)
+            finally:                            # Forget lets the listener be watched again, which takes memory
+                self.sock.close()
+                self.endpoint.OnLost()
 
+
+# ==============================================================================
+# ENGINE (core/engine.py)
+# ==============================================================================
+# The poll loop of one server, with one clock for all deadlines: Start and Stop, new connections, and others' calls.
+# Everything that touches a socket or the state of a connection runs on its thread.
+
+try:
+    import _thread
+except ImportError:
+    _thread = None
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
-class _Transport:
-    """Accepts on the listener until it is closed. Nothing that accept() raises ends it."""
+class _NoLock:
+    """Where there are no threads there is nothing to lock."""
 
-    def __init__(self, server):
-        self._server = server
+    def __enter__(self):
+        pass
 
-    async def Open(self, listener):
-        self._listener = listener
-        self._task = asyncio.create_task(self._AcceptAll())
+    def __exit__(self, *args):
+        pass
 
-    async def Close(self):
-        self._task.cancel()
-        try:
-            await self._task                    # it lets go of the listener before that is closed
-        except asyncio.CancelledError:
-            pass
-        self._listener.close()
 
-    async def _AcceptAll(self):
-        server = self._server
-        failures = 0
-        while True:
+NewLock = _thread.allocate_lock if _thread else _NoLock
+
+
+def _PrintError(text, error=None):
+    """The default log: one line and the traceback, on stderr or the REPL."""
+    try:
+        print("MicroWebSrv:", text if error is None else "%s: %s" % (text, error), file=sys.stderr)
+        if error is None:
+            return
+        if MICROPYTHON:
+            sys.print_exception(error, sys.stderr)
+        else:
+            import traceback
+            traceback.print_exception(type(error), error, error.__traceback__)
+    except Exception:
+        pass                                # no memory, no console
+
+
+class Engine:
+    """What runs a server; its settings and tables are those of MicroWebSrv."""
+
+    UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
+    Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
+    NewLock = staticmethod(NewLock)
+    now = 0                                     # seconds of the clock
+    buffer = poll = None
+
+    def __init__(self):
+        self.links = {}
+        self._calls = []
+        self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
+        self._ident = self._listener = self._wake = self._until = None
+        self._isFull = self._remains = False
+        self._failures = 0
+        self._threads = set()
+        self._lock = NewLock()
+        self.Ticks = []
+        self.prefixes = {}
+
+    # -- Start and Stop ----------------------------------------------------------------
+
+    def Start(self, threaded=True, stackSize=8192):
+        """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
+        while not self.Open():
+            if self.isStarted:
+                return
+            if self._IsOurs():                  # this handler has to return before the old run can end
+                self.StartThread(self._Again, (), stackSize)
+                return
+            time.sleep(0.01)
+        if self.Banner:
+            print("MicroWebSrv: port %d, with" % self.port, ", ".join(self.found) or "no optional file", file=sys.stderr)
+        if self.Adopt and self.Adopt(threaded):
+            return
+        if not threaded or not self.StartThread(self.Run, (), stackSize):
             try:
-                if failures:
-                    server._Evict()             # too many open files: fewer connections
-                if failures > 5:                # the network has gone and the listener with it
-                    self._listener.close()
-                    self._listener = _Listen(server._port, server._bindIP)
-                await _Knock(self._listener)
-                if len(server._links) >= server.MaxConnections:
-                    await self._Room()          # only now: nobody has to go before somebody comes
-                sock, address = self._listener.accept()
-                failures = 0
-                self._Welcome(sock, address)
-            except Exception as error:
-                failures += 1
-                if failures == 1:
-                    server._LogError("accept", error)
-                await asyncio.sleep(failures > 1)       # whole seconds take no memory
+                self.Run()
+            except KeyboardInterrupt:           # Ctrl-C has ended it
+                pass
+        elif not BOARD and not self._remains:
+            self._remains = True
+            if MICROPYTHON:
+                sys.atexit(self._Remain)
+            else:
+                import atexit
+                atexit.register(self._Remain)
 
-    async def _Room(self):
-        """Clients wait in the backlog while every slot is busy with something that ends soon."""
-        server = self._server
-        while len(server._links) >= server.MaxConnections and not server._Evict():
-            ends = [link.endpoint for link in server._links if link.endpoint.deadline is not None]
-            if not [endpoint for endpoint in ends if isinstance(endpoint, _Session)]:
-                return                          # sockets and streams for ever: the next client gets a 503
-            await server._SomebodyGoes(server._run)
+    def _Remain(self):
+        """The program is at its end and the server goes on, until one Ctrl-C."""
+        try:
+            if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
+                self.Log("the program has died of an error, and its server goes on")
+            self._Join()
+        except KeyboardInterrupt:
+            self.Stop()
 
-    def _Welcome(self, sock, address):
-        sock.setblocking(False)
+    def Open(self):
+        """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
+        with self._lock:
+            if self._isBusy:
+                return False
+            self._isBusy = self.isStarted = True
         try:
-            sock.setsockopt(6, 1, 1)            # IPPROTO_TCP, TCP_NODELAY
-        except (OSError, AttributeError):
-            pass
-        link = _Link(self._server, sock, address)
-        try:
-            if self._server._Admit(link):
-                return link.Open()
-            _TrySend(sock, _BUSY)
-        except MemoryError:
-            link.Kill()
+            self._Open()
+        except BaseException:
+            self._Ended()
             raise
-        sock.close()
+        return True
+
+    def _Again(self):
+        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
+            self._threads.discard(_thread.get_ident())
+        self.Start(False)
+
+    def Stop(self):
+        """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
+        with self._lock:
+            if not self._isBusy:
+                return
+            self.isStarted = False
+        wake = self._wake                       # the run may end meanwhile
+        if wake:
+            wake.Set()
+        if not self._IsOurs():
+            self._Join(False)
+
+    def IsStarted(self):
+        return self.isStarted
+
+    def _Join(self, runs=True):
+        while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
+            time.sleep(0.1 if runs else 0.01)
+
+    def _IsOurs(self):
+        """Is this thread one that the server waits for when it stops?"""
+        return self.IsOnEngine() or _thread and _thread.get_ident() in self._threads
+
+    def _Open(self):
+        size = self.BufferLen
+        if MICROPYTHON:
+            size = min(size, max(2048, gc.mem_free() // 16))
+        self._listener = Listen(self.port, self.bindIP)
+        self.buffer = memoryview(bytearray(size))
+        self._until = None
+        self._failures = 0
+        self._isFull = False
+        self._clock = Elapsed()
+        if not BOARD:
+            self._wake = Wake()
+        self.Use(NewPoll())
+
+    def Use(self, poll):
+        """All sockets wait in this poll object from now on."""
+        self.poll = poll
+        if self._listener and not self._isFull:
+            poll.register(self._listener, POLL_IN)
+        if self._wake:
+            poll.register(self._wake.sock, POLL_IN)
+        for link in self.links.values():
+            if link.watched is not None:
+                poll.register(link.sock, link.watched)
+
+    def Run(self):
+        """Serves in this thread until the end: the poll loop, or asyncio from the moment on that something needs it."""
+        self.Enter()
+        links = self.links
+        try:
+            while not self.UseAsyncio and (wait := self.Turn()):
+                link = None
+                try:
+                    if MICROPYTHON:
+                        for sock, event in self.poll.ipoll(wait):
+                            link = links.get(id(sock))
+                            if link:
+                                link.OnEvent(event)
+                            else:
+                                self._OnOther(id(sock))
+                    else:
+                        for key, event in self.poll.poll(wait / 1000):
+                            link = links.get(key)
+                            if link:
+                                link.OnEvent(event)
+                            else:
+                                self._OnOther(key)
+                except BaseException as error:
+                    self._Broke(link, error)
+            if self.UseAsyncio:
+                self.Loop()
+        finally:
+            self.Leave()
+
+    def Enter(self):
+        self._ident = _thread.get_ident() if _thread else 1
+
+    def Turn(self):
+        """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
+        next one has to come; 0: the server has ended."""
+        try:
+            if self._calls:
+                self._RunCalls()
+            wait = 1000 - Elapsed(self._clock)
+            if wait <= 0:
+                self._clock = Elapsed()
+                wait = 1000
+                self._Tick()
+            if BOARD and _thread:
+                wait = min(wait, 20)            # nothing else tells of other threads' calls
+            return wait if self.isStarted or self._Farewell() else 0
+        except MemoryError as error:
+            self.Log("a call on the engine", error)
+            return 100                          # perhaps there is some then
+
+    def OnEvent(self, key, event):
+        """Something is ready: for the loops of others."""
+        link = self.links.get(key)
+        try:
+            if link:
+                link.OnEvent(event)
+            else:
+                self._OnOther(key)
+        except BaseException as error:
+            self._Broke(link, error)
+
+    def _Broke(self, link, error):
+        """A call of the loop has failed."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if not link or not isinstance(error, OSError):      # else a client that has gone
+            self.Log("a connection failed" if link else "a call on the engine", error)
+        if link:
+            self.Call(link.Abort)
+
+    def _OnOther(self, key):
+        if self._listener and key == Key(self._listener):
+            self._Accept()
+        elif self._wake and key == Key(self._wake.sock):
+            self._wake.Clear()
+
+    def _Farewell(self):
+        """The server stops. False: all is over."""
+        if self._until is None:
+            self._until = self.now + self.StopGraceSec
+            self._CloseListener()
+            for link in list(self.links.values()):
+                self.Call(link.endpoint.OnStop)
+        return bool(self.links) and self.now < self._until
+
+    def Leave(self):
+        """Nothing of the run is left behind it."""
+        if not self.IsOnEngine():               # it has ended in the loop of another server
+            return
+        for link in list(self.links.values()):
+            self.Call(link.Abort)
+        self._CloseListener()
+        with self._lock:
+            self._ident = None                  # from here on nobody calls
+        self._RunCalls()
+        if self._wake:
+            self.poll.unregister(self._wake.sock)
+            self._wake.sock.close()
+            self._wake = None
+        if not MICROPYTHON:
+            self.poll.close()
+        self._Ended()
+
+    def _Ended(self):
+        with self._lock:
+            self._isBusy = self.isStarted = False
+
+    def _CloseListener(self):
+        listener = self._listener
+        self._listener = None
+        if listener:
+            if not self._isFull:
+                self.poll.unregister(listener)
+            listener.close()
+
+    def Call(self, func, *args):
+        """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
+        try:
+            func(*args)
+        except BaseException as error:
+            self._Broke(None, error)
+
+    def _Tick(self):
+        """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
+        self.now = now = self.now + 1
+        self.prefixes.clear()
+        if self._listener or not self.isStarted:
+            self._Listens(True)
+        else:
+            self._Relisten()                    # the last try has failed
+        for link in list(self.links.values()):
+            deadline = link.deadline
+            if deadline is not None:
+                if deadline < now:
+                    self.Call(link.Abort)
+            else:
+                deadline = link.endpoint.deadline
+                if deadline is not None and deadline < now:
+                    self.Call(link.endpoint.OnExpired)
+        for func in self.Ticks:
+            self.Call(func)
+
+    # -- connections --------------------------------------------------------------------
+
+    def _Listens(self, wants):
+        """Take new clients, or let them wait in the backlog."""
+        if wants == self._isFull and self._listener:
+            if wants:
+                self.poll.register(self._listener, POLL_IN)
+            else:
+                self.poll.unregister(self._listener)
+            self._isFull = not wants            # only now: it may have found no memory
+
+    def _Accept(self):
+        try:
+            if len(self.links) >= self.MaxConnections and not self.Evict() and self._EndsSoon():
+                return self._Listens(False)     # until a link has gone
+            sock, address = self._listener.accept()
+            self._failures = 0
+        except (OSError, MemoryError) as error:
+            if isinstance(error, OSError) and error.errno in (11, 35, 10035):   # EAGAIN: the client has gone again
+                return
+            self._failures += 1
+            if self._failures == 1:
+                self.Log("accept", error)
+            self.Evict()                        # too many open files: fewer connections
+            if self._failures > 5:              # the network has gone and the listener with it
+                self._Relisten()
+            elif self._failures > 1:
+                self._Listens(False)            # until the next second
+            return
+        try:
+            sock.setblocking(False)
+            try:
+                sock.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
+            except (OSError, AttributeError):
+                pass
+            if len(self.links) >= self.MaxConnections:
+                sock.send(_BUSY)
+                return sock.close()
+            link = Link(self, sock, address)
+            link.endpoint = Connection(self, link)
+            self.links[Key(sock)] = link
+        except (OSError, MemoryError) as error:
+            self.Log("accept", error)
+            return sock.close()
+        self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
+        try:
+            link.Watch()
+        except (OSError, MemoryError) as error:
+            self._Broke(link, error)
+
+    def _Relisten(self):
+        self._CloseListener()
+        try:
+            self._listener = Listen(self.port, self.bindIP)
+            self._isFull = True
+            self._Listens(True)
+        except (OSError, MemoryError):
+            pass                                # the clock tries again
+
+    def _EndsSoon(self):
+        """A connection that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like."""
+        return [link for link in self.links.values() if link.deadline is not None
+                or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
+
+    def Evict(self):
+        """The connection that has been idle for longest makes room."""
+        oldest = None
+        for link in self.links.values():
+            if not link.out and link.endpoint.IsIdle() \
+                    and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
+                oldest = link
+        if oldest:
+            oldest.Abort()
+        return oldest is not None
+
+    def Forget(self, link):
+        """The link is about to close its socket."""
+        self.links.pop(Key(link.sock), None)
+        self._Listens(True)
+
+    # -- what rooms and optional files ask of it --------------------------------------------
+
+    def Log(self, text, error=None):
+        """ErrorCallback, else stderr."""
+        try:
+            (self.ErrorCallback or _PrintError)(text, error)
+        except Exception as failure:
+            _PrintError("ErrorCallback", failure)
+
+    def IsOnEngine(self):
+        return self._ident is not None and (not _thread or _thread.get_ident() == self._ident)
+
+    def CallSoon(self, func, *args):
+        """Thread-safe: func(*args) on the engine; False if it does not run any more."""
+        with self._lock:
+            if self._ident is None:
+                return False
+            self._calls.append((func, args))
+            if self._wake:
+                self._wake.Set()
+        return True
+
+    def Pending(self):
+        """How many calls wait."""
+        return len(self._calls)
+
+    def _RunCalls(self):
+        for _ in range(len(self._calls)):
+            with self._lock:
+                func, args = self._calls[0]
+            self.Call(func, *args)
+            with self._lock:
+                self._calls.pop(0)              # only now: who looks from another thread sees what has not been done
+
+    def StartThread(self, func, args, stackSize):
+        """False where no thread can be started."""
+        if not _thread:
+            return False
+
+        def Body():
+            ident = _thread.get_ident()
+            with self._lock:
+                self._threads.add(ident)
+            try:
+                func(*args)
+            finally:
+                with self._lock:
+                    self._threads.discard(ident)
+        try:
+            if BOARD and stackSize:
+                _thread.stack_size(stackSize)
+            if MICROPYTHON:
+                _thread.start_new_thread(Body, ())
+            else:
+                import threading
+                threading.Thread(target=Body, daemon=True).start()     # _Remain waits for the server
+        except (OSError, RuntimeError, MemoryError) as error:
+            self.Log("no thread could be started", error)
+            return False
+        return True
 
 
-MicroWebSrv._transport = _Transport
-MicroWebSrv._listen = staticmethod(_Listen)
-_Engine.wake = _Wake if _MICROPYTHON and not _BOARD else getattr(asyncio, "ThreadSafeFlag", None)
+# ==============================================================================
+# OPTIONAL (core/optional.py)
+# ==============================================================================
+# The optional files, in the order in which they are looked for. Their names are all that the core knows.
+# Made from optional.txt by tools/make_packages.py: change that file, not this one.
+
+OPTIONAL = (
+    "microWebSocket",
+    "microWebTemplate",
+    "microWebAsync",
+    "microWebThreads",
+    "microWebFiles",
+    "microWebPages",
+    "microWebEvents",
+    "microWebDeflate",
+)
+
+
+# ==============================================================================
+# SERVER (core/server.py)
+# ==============================================================================
+# What a program holds: settings, routes, optional files. Limits are attributes, each with a value for a board and one
+# for CPython; set them before Start, on the class or on one server.
+
+
+class MicroWebSrv(Engine):
+    """The server: MicroWebSrv(routeHandlers=[(url, method, handler), …], port=80, bindIP='', webPath='/flash/www')."""
+
+    AcceptWebSocketCallback = None
+    MaxWebSocketRecvLen = 1024 if BOARD else 65536
+    WebSocketThreaded = True
+    WebSocketStackSize = 4096
+    LetCacheStaticContentLevel = 2              # of files: 0 never, 1 for an hour, 2 with revalidation
+
+    MaxRequestLineLen = 1024 if BOARD else 8192             # bytes, else 414
+    MaxRequestHeadLen = 4096 if BOARD else 32768            # bytes, else 431
+    MaxRequestContentLen = 16384 if BOARD else 1 << 20      # bytes for a plain handler, else 413
+    MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if BOARD else 1000)
+    MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20      # bytes a raw _write may leave waiting
+    HeadTimeoutSec = 10
+    BodyTimeoutSec = 20                                     # and a second for each KiB that came
+    KeepAliveTimeoutSec = 5 if BOARD else 75
+    SendTimeoutSec = 20                                     # without any progress
+    StopGraceSec = 3
+    BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
+    ServeWellKnown = False                                  # files below /.well-known/
+    Debug = False                                           # the 500 of a failed handler says what has failed
+    ErrorCallback = None                                    # (text, exception or None)
+    AccessCallback = None                                   # (httpClient, code)
+    Banner = True                                           # Start() says where it listens, and with which files
+
+    isBoard = BOARD
+    memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
+    Client = _client = HttpClient               # the names with an underscore: annotations of older programs
+    Response = _response = HttpResponse
+    Disk = Disk
+    Utf8 = staticmethod(Utf8)
+    HTMLEscape = staticmethod(HTMLEscape)
+    SendFile = staticmethod(SendFile)
+    WriteFile = staticmethod(WriteFile)
+    Offload = None                              # of microWebThreads
+    Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
+    webSocketRoutes = []
+    pages = {}                                  # path -> precompiled page, which needs no file
+    defaults = notFoundUrl = None
+
+    _mimeTypes = {}
+    _docoratedRouteHandlers = []
+    _file = (Route("/", "GET", ServeFile), NO_ARGS)
+
+    def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
+        if not isinstance(port, int) or not 0 <= port < 65536:
+            raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
+        if webPath is None:
+            raise ValueError("webPath must be a folder or a source of files, not None")
+        if hasattr(webPath, "__fspath__"):
+            webPath = str(webPath)
+        super().__init__()
+        self.port = port
+        self.bindIP = bindIP
+        self.source = Folder(webPath) if isinstance(webPath, str) else webPath
+        self.routes = []
+        self.decorated = 0
+        self.Upgraders = {}
+        self.Renderers = {}
+        self.heads = {}
+        self.found = []                         # optional files
+        self._PlugIn()
+        for route in routeHandlers or ():
+            self.AddRoute(*route)
+        self._AddDecorated()
+
+    # -- routes --------------------------------------------------------------------
+
+    @staticmethod
+    def route(url, method="GET", threaded=False, routes=None):
+        """@MicroWebSrv.route('/path/<arg>', 'GET'): the handler serves this route on every server."""
+        def decorated(handler):
+            (MicroWebSrv._docoratedRouteHandlers if routes is None else routes).append(
+                Route(url, method, handler, threaded))
+            return handler
+        return decorated
+
+    @staticmethod
+    def webSocketRoute(url):
+        """@MicroWebSrv.webSocketRoute('/chat/<room>'): the accept callback of WebSockets at this path."""
+        return MicroWebSrv.route(url, "GET", False, MicroWebSrv.webSocketRoutes)
+
+    def AddRoute(self, url, method, handler, threaded=False):
+        """Registers one more route; ValueError or TypeError says what is wrong with it."""
+        self._Add(Route(url, method, handler, threaded))
+
+    def _Add(self, route):
+        if route.isAsync:
+            if not self.Spawn:
+                raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
+            self.UseAsyncio = True
+        self.routes.append(route)
+        self.heads = {}                         # what its heads have found may be another one now
+
+    def _AddDecorated(self):
+        routes = MicroWebSrv._docoratedRouteHandlers
+        while self.decorated < len(routes):
+            self.decorated += 1
+            self._Add(routes[self.decorated - 1])
+
+    def Open(self):
+        """As the engine does, with the routes that were decorated since the server was made."""
+        self._AddDecorated()
+        return super().Open()
+
+    def GetRouteHandler(self, resUrl, method):
+        """-> (handler, routeArgs or None), or (None, None)."""
+        self._AddDecorated()
+        found = Find(self.routes, method.upper(), resUrl)
+        return (found[0].handler, found[1] or None) if found else (None, None)
+
+    def Find(self, head):
+        """Always a route and its arguments: the path's, or the one that serves files."""
+        found = head.found
+        if found is None:
+            found = Find(self.routes, head.method, head.key) \
+                or head.method == "HEAD" and Find(self.routes, "GET", head.key) or self._file
+            head.found = found
+        return found
+
+    def Allowed(self, head, isFile=False):
+        """The methods that a path answers, sorted; [] if there are none."""
+        methods = Methods(self.routes, head.key)
+        if isFile:
+            methods.append("GET")
+        if "GET" in methods:
+            methods.append("HEAD")
+        return sorted(set(methods + ["OPTIONS"])) if methods else []
+
+    def Knows(self, method):
+        """False for a method that neither HTTP nor a route has: 501."""
+        return method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS") \
+            or method in [route.method for route in self.routes]
+
+    # -- configuration ---------------------------------------------------------------
+
+    def SetNotFoundPageUrl(self, url=None):
+        """Every path that is not found answers 302 to this URL; None: 404."""
+        self.notFoundUrl = url
+
+    def SetDefaultHeaders(self, headers=None):
+        """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
+        defaults = []
+        for pair in Pairs(headers):
+            line = FieldLines([pair])[0]
+            name = pair[0].lower()
+            if not line or name == "content-type":
+                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+            defaults.append((name.encode(), line))
+        self.defaults = defaults
+
+    def SetSmall(self):
+        """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
+        self.MaxRequestLineLen = 512
+        self.MaxRequestHeadLen = self.MaxSendQueueLen = self.MaxWebSocketSendQueueLen = 2048
+        self.MaxRequestContentLen = 4096
+        self.MaxConnections = 4
+        self.MaxWorkers = 1
+        self.HeadTimeoutSec = 5
+        self.KeepAliveTimeoutSec = 3
+        self.BufferLen = self.MaxWebSocketRecvLen = 1024
+        self.memoLen = 2
+        self.WebSocketThreaded = False
+
+    def GetMimeTypeFromFilename(self, filename):
+        """'text/html' for 'a.HTML'; None for an unknown extension."""
+        for ext in self._mimeTypes:
+            if filename.lower().endswith(ext):
+                return self._mimeTypes[ext]
+        return MimeType(filename)
+
+    def _PlugIn(self):
+        """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
+        home = __name__.rpartition(".")
+        if home[2] == "server":                 # the folder of rooms: the files lie beside it
+            home = home[0].rpartition(".")
+        home = home[0] and home[0] + "."
+        for name in OPTIONAL:
+            if BOARD:
+                gc.collect()
+            try:
+                __import__(home + name)
+            except ImportError as error:
+                if getattr(error, "name", None) == home + name or str(error) == "no module named '%s'" % (home + name):
+                    continue
+                raise
+            sys.modules[home + name].Attach(self)
+            self.found.append(name)
+
+    # -- what rooms and optional files ask of it --------------------------------------------
+
+    def Prefix(self, code, contentType, contentCharset):
+        """The first lines of a response head: kept until the next second, when the Date changes."""
+        if len(self.prefixes) > 16:
+            self.prefixes.clear()
+        prefix = HeadStart(code, contentType, contentCharset, time.gmtime())
+        self.prefixes[code, contentType, contentCharset] = prefix
+        return prefix
+
+    def Stat(self, path):
+        """(isFolder, size in bytes, mtime) of a path below webPath, or None."""
+        return self.source.Stat(path)
+
+
+MicroWebSrv._file[0].isFile = True

@@ -3,9 +3,11 @@
 #    1  TEXT         files, names, Markup, and the one error that a page can raise
 #    2  COMPILER     a file and all that it includes -> the source of one generator function
 #    3  PAGE         that function, writing blocks
-#    4  PAGES        pages by path: precompiled modules, staleness, bounds
-#    5  TEMPLATE     MicroWebTemplate, what programs use
-#    6  SERVER       plugging in
+#    4  TEMPLATE     MicroWebTemplate: a template, or all pages of a server; plugging in
+#
+# What has no underscore is for other files: microWebPages.py and tools/compile_templates.py. Whoever puts another class
+# in the place of Compiler or Page has all pages made by it. A board whose pages are all precompiled needs no section 2:
+# tools/compile_templates.py --without-compiler leaves it out.
 
 import builtins
 import io
@@ -15,29 +17,22 @@ import time
 
 try:
     from micropython import const
-    from sys import print_exception as _Report
-
-    MaxPages, MaxBytes, _BLOCK, _NAMES, _INT = 16, 32768, 1024, 240, b"%d"
-
-    def _NewBuffer():                   # bytes: MicroPython looks for each new str among all names that it knows
-        return io.BytesIO(_BLOCK + 256)
-
 except ImportError:
-    from traceback import print_exc
-
-    MaxPages, MaxBytes, _BLOCK, _NAMES, _INT = 512, 1 << 23, 16384, 65536, "%d"
-    _NewBuffer = io.StringIO
-
     def const(value):
         return value
 
-    def _Report(_, file):
-        print_exc(file=file)
+_MICROPYTHON = sys.implementation.name == "micropython"
+if not _MICROPYTHON:
+    import traceback
 
-# MaxPages, MaxBytes: pages kept, and what their sources have together. Jinja2 keeps 400 pages.
+# MaxPages, MaxBytes: pages kept, and what their sources have together.
+# MaxNames: of a page; MicroPython crashes when a function sees local number 256 of the one around it.
 # _BLOCK: what makes a block; a chunk of HTTP each. A board pays for it with memory, a desk saves calls.
-# _NAMES: of a page; MicroPython crashes when a function sees local number 256 of the one around it.
-_PIECE = const(1024)    # characters of a literal, so that a block is not much longer than it has to be
+if _MICROPYTHON:
+    MaxPages, MaxBytes, MaxNames, _BLOCK = 16, 32768, 240, 1024
+else:
+    MaxPages, MaxBytes, MaxNames, _BLOCK = 512, 1 << 23, 65536, 16384
+_PIECE = const(512)     # characters of a literal; behind each fourth a block may be full
 _DEPTH = const(8)       # of {{ include expression }}; each of them takes C stack on MicroPython
 
 
@@ -45,23 +40,19 @@ _DEPTH = const(8)       # of {{ include expression }}; each of them takes C stac
 # 1  TEXT
 # ==============================================================================
 # A source is what webPath can be: an object with Stat(path) -> (isFolder, size, mtime) or None, and Open(path). The
-# path of a page is a prefix, which no include leads out of, and a name. A place in a template is one number: the index
-# of the file << 16 | the line.
+# path of a page is a prefix, which no include leads out of, and a name. Of pages from elsewhere, this module is the
+# source.
 
-class _Files:
-    """The source of pages from elsewhere. Nobody makes one."""
+def Stat(path):
+    try:
+        stat = os.stat(path)
+        return False, stat[6], stat[8]
+    except OSError:
+        return None
 
-    root = ""
 
-    def Stat(path):
-        try:
-            stat = os.stat(path)
-            return False, stat[6], stat[8]
-        except OSError:
-            return None
-
-    def Open(path):
-        return open(path, "rb")
+def Open(path):
+    return open(path, "rb")
 
 
 class Markup(str):
@@ -75,53 +66,6 @@ class TemplateError(Exception):
     """A page that can't be compiled, or has failed: file, line of the template, what, and that line."""
 
 
-def _FailedLine(error, file):
-    """The newest line of a file in the traceback of the exception that is being handled, 1 if it isn't there."""
-    report = io.StringIO()
-    _Report(error, report)
-    mark = file + '", line '
-    return int((mark + "1\n" + report.getvalue()).rpartition(mark)[2].split("\n")[0].split(",")[0])
-
-
-def _Resolve(name, origin):
-    """Security: a name as a file sees it -> the name below the prefix, never outside of it."""
-    name = str(name).replace("\\", "/")
-    if name[:1] != "/":
-        name = origin.rpartition("/")[0] + "/" + name
-    parts = []
-    for part in name.split("/"):
-        if part == "..":
-            if not parts:
-                raise ValueError("'%s' is outside of the pages' folder" % name)
-            parts.pop()
-        elif part and part != ".":
-            parts.append(part)
-    name = "/".join(parts)
-    return name if "." in name[name.rfind("/") + 1:] else name + ".pyhtml"
-
-
-def _Words(code):
-    """The words of Python that may be names: one too many costs little, one too few is an error."""
-    words = []
-    word = quote = ""
-    for mark, char in (("\\\\", ""), ("\\'", ""), ('\\"', ""), ('"""', "\1"), ("'''", "\2")):
-        code = code.replace(mark, char)
-    for char in code + "\n":
-        if quote and char == quote:
-            quote = ""
-        elif not quote and char in "'\"#\1\2":
-            quote = "\n" if char == "#" else char
-            isFormat = "f" in word.lower()
-        elif (not quote or isFormat) and (char.isalpha() or char.isdigit() or char in "_." or char > "\x7f"):
-            word += char
-            continue
-        word = word.split(".")[0]
-        if word and not word[0].isdigit():
-            words.append(word)
-        word = ""
-    return words
-
-
 # ==============================================================================
 # 2  COMPILER
 # ==============================================================================
@@ -130,271 +74,228 @@ def _Words(code):
 # precompiled page is a plain module, and nothing is left behind for the next request. (To exec code in a dict of each
 # request won't do: MicroPython then changes the globals of every function that the same code has made before, those of
 # a half-sent page too.) The generated code's own names end in __.
+#
+# The runtime's compiler sees the lines of {{ py }} as they are, behind one tab for each level: behind tabs, the columns
+# of tabs and spaces keep their order. Lines that begin within a text get none. What a page calls global is a local of
+# its function, so this word becomes nonlocal within functions and classes, and pass outside of them. Until a line's
+# level is known, \0 stands for the tabs at its beginning, and \0; for nonlocal: no Python code has such a character,
+# nor a ; there.
 
-class _Compiler:
-    line = 0                                    # the place of what follows
-    place = 0                                   # of the newest tag
-    level = 1                                   # of indentation
-    size = 0                                    # of what was written since the last chance to yield
-    base = None                                 # what this page extends: then only its blocks are shown
+_PAUSE = const("if s__() >= b__: yield")
+
+if not _MICROPYTHON:
+    def _IsWhole(text):
+        """Is this a whole f-string? Those of Python 3.12 may have their own quotes within."""
+        try:
+            return text[-1:] in b"'\"" and compile(text, "{{", "eval")
+        except SyntaxError:
+            return False
+
+
+def _End(text, start, i, isFormat):
+    """The index behind the text that begins at `start` and whose first quote is at i."""
+    quote = text[i:i + 1]
+    if text.startswith(quote * 3, i):
+        quote *= 3
+    i += len(quote)
+    while not ((_MICROPYTHON or not isFormat or _IsWhole(text[start:i + len(quote)])) and text.startswith(quote, i)):
+        i += 1 + (text[i] == 92)
+    return i + len(quote)
+
+
+def Expected(what):
+    raise SyntaxError("expected " + what)
+
+
+def Until(end, text, i):
+    """What stands between text[i:] and {{ end }}, and the index behind."""
+    start = i
+    while True:
+        first = text.find("{{", i)
+        i = text.find("}}", first) + 2
+        if first < 0 or i < 2:
+            Expected("{{ %s }}" % end)
+        if text[first + 2:i - 2].strip() == end:
+            return text[start:first], i
+        i = first + 2
+
+
+class Compiler:
+    place = last = 0                            # where the newest tag begins and ends: index of the file << 16 | line
+    words = ""                                  # of the code that is put next: for each line its place and words
     isDynamic = False                           # there is an {{ include expression }}
 
     def __init__(self, page):
         self.page = page
-        self.isFirst = True                     # nothing but comments so far: {{ extends }} may come
-        self.chain = []                         # what is read within what, now
-        self.code = []                          # (level, or 0 for the rest of a long string; lines; place)
-        self.open = []                          # (word, place, level, more) of what waits for {{ end }}
-        self.blocks = {}
-        self.names = {}
+        self.chain = []                         # the files that are being read, each within the one before
+        self.code = []                          # (level, lines, their places and words)
+        self.open = []                          # (word, place, more) of what waits for {{ end }}
 
     def Compile(self, name):
-        """The source of the page's function. A base is compiled behind the page that extends it."""
-        while name:
-            self.start = len(self.code)
-            self.InsertFile(name)
-            if self.open:
-                self.place = self.open[-1][1]
-                raise SyntaxError("expected {{ end }}")
-            name = self.base
-            if name:
-                name, self.place = name
-                self.base = None
-                self.isFirst = True
-        self.blocks = None                      # compiling needs the memory
+        """The source of the page's function."""
+        self.Insert(name)
         code = self.code
-        names = self.Names()
-        head = "def page__(a__, l__, w__, s__, b__, e__, t__, p__, v__):"
-        if names:
-            head += "\n %s, = a__" % ", ".join(names)
-        for name in names:
-            head += "\n if %s is ...: del %s" % (name, name)
-        if self.isDynamic:
-            head += "\n r__ = [%s]" % "".join(["lambda: %s, " % name for name in names])
-        code.insert(0, (0, head, 0))
-        places = []
-        for i, (level, lines, place) in enumerate(code):
-            code[i] = " " * level + lines
-            places.extend(range(place, place + lines.count("\n") + 1))
-        code.append(" return\n yield")
-        self.page.names = names
-        self.page.places = places
-        self.code = None
-        return "\n".join(code)
-
-    def Names(self):
+        places = ""
+        for i, (level, lines, words) in enumerate(code):
+            places += words + "\n"
+            code[i] = lines.replace("\0;", "nonlocal").replace("\0", "\t" * level)
         names = []
-        for name in sorted(self.names):
+        head = ""
+        for name in sorted(set(places.split())):
             try:
-                compile(name + "=0", "", "exec")        # not a keyword
-                names.append(name)
+                compile(name + "=0", "", "exec")        # neither a keyword nor a number
+                if name[-2:] != "__":
+                    names.append(name)
+                    head += "\n\tif %s is ...: del %s" % (name, name)
             except SyntaxError:
                 pass
-        if len(names) > _NAMES:
-            raise SyntaxError("expected at most %d names, found %d" % (_NAMES, len(names)))
-        return names
+        if len(names) > MaxNames:
+            Expected("at most %d names, found %d" % (MaxNames, len(names)))
+        head = "def page__(c__, w__, s__, b__, e__, t__, i__, l__, %s):" % ", ".join(names) + head
+        if self.isDynamic:
+            head += "\n\tr__ = [lambda: %s]" % (", lambda: ".join(names) or 0)
+        self.page.names = names
+        self.page.places = "\n" * (head.count("\n") + 1) + places
+        return head + "\n" + "\n".join(code) + "\n\treturn\n\tyield"
 
-    def InsertFile(self, name):
+    def Insert(self, name):
         """Compiles a file, here."""
-        page = self.page
-        self.Enter(name)
-        if name not in page.files:
-            page.files.append(name)
-        chunks = page.Read(name).split("{{")
-        chunks.reverse()
-        line = self.line
-        self.line = page.files.index(name) << 16 | 1
-        self.Literal(chunks.pop())
-        while chunks:
-            self.place = self.line
-            tag = chunks.pop()
-            while "}}" not in tag:
-                tag += "{{" + self.Next(chunks, "}}")
-            tag, _, literal = tag.partition("}}")
-            self.line += tag.count("\n")
+        if name in self.chain:
+            raise ValueError("a cycle: %s > %s" % (" > ".join(self.chain), name))
+        self.chain.append(name)
+        files = self.page.files
+        if name not in files:
+            files.append(name)
+        text = self.page.Read(name)
+        i = 0
+        while True:
+            start = text.find("{{", i)
+            if start < 0:
+                break
+            self.Literal(text[i:start])
+            self.place = self.last = (files.index(name) << 16) + text.count("\n", 0, start) + 1
+            i = text.find("}}", start) + 2
+            if i < 2:
+                Expected("}}")
+            tag = text[start + 2:i - 2]
+            self.last += tag.count("\n")
             tag = tag.strip()
-            if tag == "py":
-                literal = self.Python(chunks, literal)
-            elif tag[:1] != "#":
-                self.Tag(tag)
-            self.Literal(literal)
-        self.line = line
+            word, body = (tag.split(None, 1) + ["", ""])[:2]
+            # Pages of the old server may have variables of the names that came later: {{ raw }}, {{ block + 1 }}.
+            if word in (("raw", "block", "extends") if body[:1] in "=+-*%&|^<>!," else ("py", "else", "end")):
+                word = ""
+            i = self.Tag(word, body, tag, text, i)
+        self.Literal(text[i:])
+        self.chain.pop()
+        if self.open and not self.chain:
+            self.place = self.open[-1][1]
+            Expected("{{ end }}")
 
-    def Enter(self, link):
-        if link in self.chain:
-            raise ValueError("a cycle: %s > %s" % (" > ".join(self.chain), link))
-        self.chain.append(link)
-
-    def Next(self, chunks, expected):
-        if not chunks:
-            raise SyntaxError("expected " + expected)
-        return chunks.pop()
-
-    def Tag(self, tag):
-        word = (tag.split(None, 1) or " ")[0]
-        body = tag[len(word):].strip()
-        handler = word.islower() and getattr(self, "_On" + word[0].upper() + word[1:], None)
-        # Pages of the old server may have variables of the names that came later: {{ raw }}, {{ block + 1 }}.
-        if (not handler or body and word in ("else", "end")
-                or (not body or body[0] in "=+-*%&|^<>!,") and word in ("raw", "block", "extends")):
-            handler = self.Value
-            body = tag
-        if self.base and not self.open and word not in ("block", "include"):
-            raise SyntaxError("expected only block, py and include, because the page extends another")
-        if word != "extends":
-            self.isFirst = False
-        handler(body)
-
-    # ---- writing code
-
-    def Put(self, code):
-        self.code.append((self.level, code, self.place))
-
-    def Write(self, code):
-        """A piece of the page; after some of them a block may be full."""
-        self.Put("w__(%s)" % code)
-        self.size += len(code)
-        if self.size > _PIECE:
-            self.Pause()
-
-    def Pause(self):
-        self.size = 0
-        self.Put("if s__() >= b__: yield")
+    def Tag(self, word, body, tag, text, i):
+        """Compiles a tag that ends at text[i] -> the index of what is behind."""
+        if word == "py":
+            code, i = Until("end", text, i)
+            self.place = self.last
+            self.last += code.count("\n")
+            indent = "\n" + code[:len(code) - len(code.lstrip())].rpartition("\n")[2]
+            self.Put(self.Scan(("\n" + code).replace(indent, "\n")[1:], "exec"))
+        elif word == "if" or word == "elif" and not self.Close("if"):
+            code = self.Scan(body)
+            if body in self.words.split():
+                code = "t__(lambda: %s\n)" % body       # a bare name that is unknown is false
+            self.Put("%s %s:" % (word, code), "if")
+        elif word == "else":
+            flag = self.Close("if or for")
+            self.Put("if %s:" % flag if flag else "else:", word)
+        elif word == "for":
+            split = body.replace("\n", " ").find(" in ")
+            if split < 0:
+                Expected("{{ for name in iterable }}")
+            flag = "n%d_%d__" % (self.place, len(self.open))    # whether it was empty, for {{ else }}
+            self.Put(flag + " = 1")
+            code = "for (%s) in (%s\n):" % (body[:split], body[split + 4:])
+            self.Scan(code + " pass", "exec")
+            self.Put(code, word, flag + " = 0", flag)
+        elif word == "end":
+            self.Close("if, for, else or block")
+        elif word == "include":
+            name = body.strip("\"'")
+            origin = self.page.files[self.place >> 16]
+            if (name != body or "." in name or "/" in name) and not ("(" in name or "'" in name or '"' in name):
+                self.Insert(self.page.Resolve(name, origin))
+            else:
+                self.isDynamic = True
+                self.Put("yield from i__(%r, %s, r__, c__)" % (origin, self.Scan(body)))
+        elif word == "block" or word == "extends":
+            Expected("microWebPages.py for this")
+        elif tag[:1] != "#":
+            self.Put("w__('%%s' %% (%s,))" % self.Scan(body) if word == "raw" else "w__(e__(%s))" % self.Scan(tag))
+        return i
 
     def Literal(self, text):
-        self.line += text.count("\n")
-        if text.strip():
-            self.isFirst = False
-        if self.open or not self.base:
-            texts = self.page.texts             # not in the code: that is one string, for which there must be room
-            for i in range(0, len(text), _PIECE):
-                self.size += len(text) - i
-                self.Write("l__[%d]" % len(texts))
-                texts.append(text[i:i + _PIECE])
+        texts = self.page.texts                 # not in the code: that is one string, for which there must be room
+        for i in range(0, len(text), _PIECE):
+            self.Put("w__(l__[%d])" % len(texts))
+            texts.append(text[i:i + _PIECE])
+            if not len(texts) % 4:
+                self.Put(_PAUSE)
 
-    def Suite(self, word, head, first="pass", more=None):
-        self.open.append((word, self.place, self.level, more))
-        self.Put(head)
-        self.level += 1
-        self.Put(first)
+    def Put(self, code, word=None, first="pass", more=None):
+        """word: it is the head of a branch that ends later, which begins with `first`."""
+        self.code.append((len(self.open) + 1, "\0" + code, self.words or str(self.place)))
+        self.words = ""
+        if word:
+            self.open.append((word, self.place, more))
+            self.Put(first)
 
     def Close(self, words):
         """Ends a branch -> more of it."""
         if not self.open or self.open[-1][0] not in words:
-            raise SyntaxError("expected an open %s before this" % words)
-        word, _, level, more = self.open.pop()
-        if word == "for":
-            self.Pause()
-        self.level = level
-        return more
+            Expected("an open " + words)
+        if self.open[-1][0] == "for":
+            self.Put(_PAUSE)
+        return self.open.pop()[2]
 
-    def Check(self, code, mode="eval"):
-        compile(code, "{{", mode)
-        for word in _Words(code):
-            if word[-2:] != "__":
-                self.names[word] = 1
-        return code
-
-    def Expression(self, code):
-        if not code:
-            raise SyntaxError("expected an expression")
-        return self.Check("(%s\n)" % code if "#" in code else "(%s)" % code)
-
-    # ---- instructions: {{ word … }} is _OnWord
-
-    def Value(self, body):
-        self.Write("e__(%s)" % self.Expression(body))
-
-    def _OnRaw(self, body):
-        self.Write("'%%s' %% (%s,)" % self.Expression(body))
-
-    def Python(self, chunks, code):
-        """{{ py }} to {{ end }} -> the literal behind it."""
-        self.isFirst = False
-        while True:
-            chunk = self.Next(chunks, "{{ end }}")
-            tag, closed, literal = chunk.partition("}}")
-            if closed and tag.strip() == "end":
-                break
-            code += "{{" + chunk
-        self.place = self.line
-        self.line += (code + tag).count("\n")
-        indent = code[:len(code) - len(code.lstrip())].split("\n")[-1]
-        code = self.Check(("\n" + code).replace("\n" + indent, "\n")[1:], "exec")
-        isText = False                          # within """ or ''': such lines stay as they are
-        for line in code.split("\n"):
-            if not isText and line.lstrip().startswith("global "):
-                # What a page calls global is a local of its function, which those within see around them.
-                line = line.replace("global", "nonlocal" if line[:1].isspace() else "pass #", 1)
-            self.code.append((0 if isText else self.level, line, self.place))
-            self.place += 1
-            if line.count('"""') + line.count("'''") & 1:
-                isText = not isText
-        return literal
-
-    def _OnIf(self, body, word="if"):
-        code = self.Expression(body)
-        if _Words(body) == [body]:
-            code = "t__(lambda: %s)" % body         # a bare name that is unknown is false
-        self.Suite("if", "%s %s:" % (word, code))
-
-    def _OnElif(self, body):
-        self.Close("if")
-        self._OnIf(body, "elif")
-
-    def _OnElse(self, _):
-        flag = self.Close("if or for")
-        self.Suite("else", "if %s:" % flag if flag else "else:")
-
-    def _OnFor(self, body):
-        split = body.replace("\n", " ").find(" in ")
-        if split < 0:
-            raise SyntaxError("expected {{ for name in iterable }}")
-        head = "for (%s) in (%s\n):" % (body[:split], body[split + 4:])
-        self.Check(head + " pass", "exec")
-        flag = "n%d_%d__" % (self.place, self.level)    # whether it ran, for {{ else }}
-        self.Put(flag + " = 1")
-        self.Suite("for", head, flag + " = 0", flag)
-
-    def _OnEnd(self, _):
-        block = self.Close("if, for, else or block")
-        if type(block) is not tuple:
-            return
-        name, code = block
-        lines, level = self.blocks.get(name) or (self.code, self.level)
-        if self.base:
-            self.chain.pop()
-            self.blocks[name] = lines, level
-        self.code = code
-        if self.open or not self.base:
-            for line in lines:
-                code.append((line[0] and line[0] + self.level - level, line[1], line[2]))
-
-    def _OnInclude(self, body):
-        name = body.strip("\"'")
-        if (name != body or "." in name or "/" in name) and not ("(" in name or "'" in name or '"' in name):
-            self.InsertFile(_Resolve(name, self.page.files[self.line >> 16]))
-            self.chain.pop()
-        elif self.base and not self.open:
-            raise SyntaxError("expected the name of a file")
-        else:
-            self.isDynamic = True
-            self.Put("yield from p__.Include(%r, %s, r__, v__, w__, s__)" % (
-                self.page.files[self.line >> 16], self.Expression(body)))
-
-    def _OnExtends(self, body):
-        if not self.isFirst:
-            raise SyntaxError("expected {{ extends }} at the beginning of a page")
-        self.code = self.code[:self.start]
-        self.base = _Resolve(body.strip("\"'"), self.page.files[self.line >> 16]), self.place
-
-    def _OnBlock(self, name):
-        if _Words(name) != [name]:
-            raise SyntaxError("expected a name")
-        if self.base:
-            self.Enter("block " + name)
-        self.open.append(("block", self.place, self.level, (name, self.code)))
-        self.code = []
+    def Scan(self, code, mode=None):
+        """Finds the words that may be names: one too many costs little, one too few is an error. -> code and marks."""
+        if not mode:
+            code = "(%s\n)" % (code or Expected("an expression"))
+        compile(code, "{{", mode or "eval")
+        text = code.encode() + b"\n"            # of bytes: MicroPython finds an index at once
+        done = b""
+        kept = first = i = end = 0              # text[kept:] is to be done, a word may begin at text[first]
+        place, words = self.place, str(self.place)
+        while i < len(text):
+            char = chr(text[i])
+            i += 1
+            if char.isalpha() or char.isdigit() or char in "_." or char > "\x7f":
+                continue
+            word = str(text[first:i - 1], "utf-8").split(".")[0]
+            first, start = i, first
+            if char in "'\"" and i > end:
+                isFormat = word.lower().strip("r") in ("f", "t")        # its words may be names, whatever they are
+                end = _End(text, start, i - 1, isFormat)
+            elif word and (i > end or isFormat):
+                words += " " + word
+                if word == "global" and i > end:
+                    try:                                # import * is only allowed outside of functions and classes
+                        compile(text[:start] + b"from a import *;" + text[start:], "{{", mode)
+                        done += text[kept:start] + b"pass"
+                        while chr(text[i - 1]) not in ";#\n":
+                            i += 1 + (text[i - 1] == 92)
+                        first, char = i, chr(text[i - 1])
+                    except SyntaxError:
+                        done += text[kept:start] + b"\0;"
+                    kept = i - 1
+            if char == "\n":
+                place += 1
+                words += "\n%d" % place
+                if i > end:
+                    done, kept = done + text[kept:i] + b"\0", i
+            elif char == "#" and i > end:
+                first = i = text.find(b"\n", i)
+        self.words = words.rpartition("\n")[0]
+        return str(done[:-2], "utf-8")
 
 
 # ==============================================================================
@@ -410,15 +311,14 @@ def _IsTrue(read):
         return False
 
 
-class _Page:
+class Page:
     generator = None
     file = "{{"                                 # that of its code in a traceback
 
-    def __init__(self, pages, source, prefix, name, text=None):
-        self.pages = pages
+    def __init__(self, owner, source, prefix, name, text=None):
+        self.owner = owner
         self.source = source
         self.prefix = prefix
-        self.path = getattr(source, "root", "/www") + prefix
         self.name = name
         self.text = text                        # of this file, if it is not to be read
 
@@ -429,233 +329,220 @@ class _Page:
             text = str(file.read(), "utf-8")
         return text[1:] if text[:1] == "\ufeff" else text
 
+    def Resolve(self, name, origin):
+        """Security: a name as a file sees it -> the name below the prefix: no hidden file, nothing outside of it."""
+        path = str(name).replace("\\", "/")
+        if path[:1] != "/":
+            path = origin.rpartition("/")[0] + "/" + path
+        parts = [""]
+        for part in path.split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part and part != ".":
+                parts.append(part)
+        path = "/".join(parts)
+        if "." not in path.rpartition("/")[2]:
+            path += ".pyhtml"
+        holds = getattr(self.source, "Holds", None)
+        if path[:1] != "/" or "/." in path or holds and not holds(path):
+            raise ValueError("'%s' is hidden or outside of the pages" % name)
+        return path[1:]
+
     def Stamps(self):
         return [self.source.Stat(path) or (0, 0, 0) for path in self.paths]
 
     def Compile(self):
-        """OSError if there is no file."""
+        """Once; OSError if there is no file."""
+        if self.generator:
+            return
         self.files = []
         self.texts = []
-        self.places = None
-        compiler = _Compiler(self)
-        space = {"__name__": "page__"}
+        self.places = ""
+        compiler = Compiler(self)
+        space = {}
         try:
             exec(compile(compiler.Compile(self.name), "{{", "exec"), space)
         except Exception as error:
-            if isinstance(error, MemoryError) or isinstance(error, OSError) and len(self.files) < 2:
-                raise
-            line = _FailedLine(error, "{{") - 1
-            place = compiler.place
-            raise self.Failure(error, self.places[line] if self.places else
-                               min(place + line, max(compiler.line, place)))
+            raise self.Failure(error, (), compiler)
         self.Set(space["page__"])
-
-    def Package(self):
-        return ("/" + self.path).split("/")[-2] + "_pyhtml"
-
-    def Import(self):
-        """The module www_pyhtml.index, which may be frozen; false if it is not there, or older than its sources."""
-        name = self.Package() + "." + self.name.rpartition(".")[0].replace("/", "__")
-        try:
-            __import__(name)
-        except ImportError:
-            return False
-        module = sys.modules.pop(name)
-        self.names = module.Names
-        self.places = module.Places
-        self.files = module.Files
-        self.texts = module.Texts
-        self.file = name.replace(".", "/") + ".py"
-        self.Set(module.page__)
-        stat = _Files.Stat(getattr(module, "__file__", ""))
-        return self.files[0] == self.name and not (stat and 0 < stat[2] < self.newest)      # in a ROM it is 0
 
     def Set(self, generator):
         self.generator = generator
         self.defaults = [getattr(builtins, name, ...) for name in self.names]
-        self.paths = [self.prefix + name for name in self.files]
+        # Made once: MicroPython looks up each new str among all names that it knows.
+        self.paths = (self.prefix + ("\0" + self.prefix).join(self.files)).split("\0")
         self.stamps = self.Stamps()
-        self.size = sum([stamp[1] for stamp in self.stamps])
-        self.newest = max([stamp[2] for stamp in self.stamps])
+        self.size = self.newest = 0
+        for stamp in self.stamps:
+            self.size += stamp[1]
+            self.newest = max(stamp[2], self.newest)
         if 0 <= time.time() - self.newest < 2:
             self.stamps.append(None)            # whole seconds: this one may bring another change
 
-    def Failure(self, error, place):
-        name = self.files[place >> 16]
-        line = place & 0xFFFF
+    def Failure(self, error, args, compiler=None):
+        """The exception that is being handled, as one of the template; out of memory and no file stay what they are."""
+        if isinstance(error, (TemplateError, MemoryError)) or (
+                compiler and isinstance(error, OSError) and len(self.files) < 2):
+            return error
+        report = io.StringIO()
+        if _MICROPYTHON:
+            sys.print_exception(error, report)
+        else:
+            traceback.print_exc(file=report)
+        mark = self.file + '", line '       # its newest line counts, or 1
+        line = int((mark + "1 " + report.getvalue()).rpartition(mark)[2].split()[0].strip(","))
+        lines = self.places.split("\n")[line - 1:]
+        if self.places:
+            line = int(lines[0].split()[0])
+        else:
+            line = min(compiler.place + line - 1, compiler.last)
+        name = self.files[line >> 16]
+        line &= 0xFFFF
         try:
-            text = "\n    " + ("\n" + self.Read(name)).split("\n")[line].strip()[:160]
-        except (OSError, ValueError, IndexError):
+            text = "\n    " + self.Read(name).split("\n")[line - 1].strip()[:160]
+        except Exception:                       # the file has gone, or was another one
             text = ""
-        kind = "NameError" if isinstance(error, NameError) else type(error).__name__
+        kind = type(error)
+        what = str(getattr(error, "msg", error))
+        if isinstance(error, NameError):
+            kind = NameError
+            # CPython has a text for each way of not being defined, MicroPython does not say which name it was.
+            unset = what.split("'")[1:2]
+            while lines and not unset:          # MicroPython knows only where a statement begins
+                words = lines.pop(0).split()
+                unset = [key for key, value in zip(self.names, args) if value is ... and key in words]
+            what = "'%s' isn't defined" % "' or '".join(unset) if unset else what
         return TemplateError("%s%s, line %d: %s: %s%s" % (
-            self.path, name, line, kind, getattr(error, "msg", error), text))
+            getattr(self.source, "root", "") + self.prefix, name, line, kind.__name__, what, text))
 
-    def Run(self, values, write, tell):
+    def Run(self, values, stream):
         """Writes the page; yields when there is a block."""
-        args = self.defaults
-        if values:
-            args = [values.get(name, default) for name, default in zip(self.names, args)]
+        args = list(map(values.get, self.names, self.defaults))
         try:
-            yield from self.generator(args, self.texts, write, tell, _BLOCK, self.pages._Escape, _IsTrue,
-                                      self, values)
-        except (TemplateError, MemoryError):
-            raise
+            yield from self.generator((values, stream), stream.write, stream.tell, _BLOCK, self.owner.Escape, _IsTrue,
+                                      self.Include, self.texts, *args)
         except Exception as error:
-            raise self.Failure(error, self.places[_FailedLine(error, self.file) - 1])
+            raise self.Failure(error, args)
 
-    def Render(self, values):
-        """The blocks of the page, of which the first is made at once; a tuple if it is the only one."""
-        stream = _NewBuffer()
-        pieces = self.Run(values, stream.write, stream.tell)
-        block, isLast = self.Block(pieces, stream)
-        return (block,) if isLast else self.Blocks(block, pieces, stream)
-
-    def Blocks(self, block, pieces, stream):
-        isLast = False
-        while not isLast:
-            yield block
-            block, isLast = self.Block(pieces, stream)
-        yield block
-
-    def Block(self, pieces, stream):
-        isLast = False
-        try:                                            # MicroPython before 1.25 has no next(pieces, True)
-            next(pieces)
-        except StopIteration:
-            isLast = True
-        size = stream.tell()
-        stream.seek(0)
-        block = stream.read(size)
-        stream.seek(0)
-        return block, isLast
-
-    def Include(self, origin, name, readers, values, write, tell):
-        values = dict(values or ())
+    def Include(self, origin, name, readers, context):
+        """Of an {{ include expression }}: the page of that name, running."""
+        values, stream = context
+        values = dict(values)
         values["depth__"] = depth = values.get("depth__", 0) + 1
         if depth > _DEPTH:
-            raise ValueError("a cycle, or includes that are too deep")
+            raise ValueError("a cycle, or too deep")
         for key, read in zip(self.names, readers):
             try:
                 values[key] = read()
             except NameError:
                 pass
-        return self.pages._Get(None, self.source, self.prefix, _Resolve(name, origin)).Run(values, write, tell)
+        return self.owner.Get(self.source, self.prefix, self.Resolve(name, origin)).Run(values, stream)
+
+    def Blocks(self, values):
+        """First whether there is only one, then the blocks. MicroPython: of bytes, for it looks up each new str among
+        all names that it knows."""
+        stream = io.BytesIO(_BLOCK + 256) if _MICROPYTHON else io.StringIO()
+        pieces = self.Run(values, stream)
+        isLast = None
+        while not isLast:
+            isFirst = isLast is None
+            isLast = False
+            try:                                        # MicroPython before 1.25 has no next(pieces, True)
+                next(pieces)
+            except StopIteration:
+                isLast = True
+            size = stream.tell()
+            stream.seek(0)
+            block = stream.read(size)
+            stream.seek(0)
+            if isFirst:
+                yield isLast
+            yield block
 
 
 # ==============================================================================
-# 4  PAGES
+# 4  TEMPLATE
 # ==============================================================================
-# A page is kept until one of its files changes, or until there are too many and it was not asked for the longest. The
-# dict is replaced, never changed: a worker thread may look at the same time.
+# The class of the old server: a template from a text. It escapes only if it is told how to. A page is kept until one of
+# its files changes; when there is no room for one more, the others go. The dict of pages is replaced, never changed: a
+# worker thread may look at the same time.
 
-def _Locate(source, path):
+def Locate(source, path):
     """The path of a file, as a program knows it -> source, prefix and name: below webPath, or from elsewhere."""
-    root = getattr(source, "root", "")
-    for start in ("", os.getcwd().rstrip("/") + "/" if root else "/"):
-        if (start + path).startswith(root + "/"):
-            return source, "/", (start + path)[len(root) + 1:]
-    return _Split(path)
+    root = getattr(source, "root", None)
+    for start in ("", "/" if root is None else os.getcwd().rstrip("/") + "/"):
+        below = (start + path).split((root or "") + "/", 1)
+        if source and not below[0]:
+            return source, "/", below[1]
+    folder, slash, name = path.rpartition("/")
+    return sys.modules[__name__], folder + slash, name
 
 
-def _Split(path):
-    name = path.rpartition("/")[2]
-    return _Files, path[:len(path) - len(name)], name
+class MicroWebTemplate:
+    """A template from a text, and the pages that it includes. A server has one for all its pages."""
 
-
-class _Pages:
-    _clock = 0
-
-    def __init__(self, escape):
-        self._escape = escape
-        self._pages = {}
-
-    def _Escape(self, value):
-        """HTML text; what has __html__() is markup already."""
-        if type(value) is not str:
-            if type(value) is int:
-                return _INT % value
-            html = getattr(value, "__html__", None)
-            if html:
-                return html()
-            value = str(value)
-        # Most values have none of the five, and to look is cheaper than to call.
-        if "&" in value or '"' in value or "'" in value or ">" in value or "<" in value:
-            return self._escape(value)
-        return value
-
-    def _Render(self, server, path, values):
-        """The blocks of the page; OSError if there is neither a module nor a file."""
-        return self._Get(path, server._source).Render(values)
-
-    def _Get(self, path, source, prefix=None, name=None):
-        key = (source, prefix, name) if name else path
-        page = self._pages.get(key)
-        if not page or page.stamps != page.Stamps():
-            if not name:
-                source, prefix, name = _Locate(source, path)
-            page = _Page(self, source, prefix, name)
-            if not page.Import():
-                page.Compile()
-            self._Keep(key, page)
-        self._clock += 1
-        page.used = self._clock
-        return page
-
-    def _Keep(self, key, page):
-        pages = dict(self._pages)
-        pages[key] = page
-        page.used = self._clock + 1
-        while len(pages) > MaxPages or len(pages) > 1 and sum([page.size for page in pages.values()]) > MaxBytes:
-            del pages[min([(page.used, key) for key, page in pages.items()])[1]]
-        self._pages = pages
-
-
-# ==============================================================================
-# 5  TEMPLATE
-# ==============================================================================
-# The class of the old server: a template from a text. It escapes only if it is told how to.
-
-class MicroWebTemplate(_Pages):
     Markup = Markup
+    isAlways = True                             # escape also texts that have none of the five characters
+    size = 0                                    # of what was compiled since the others went
 
     def __init__(self, code, escapeStrFunc=None, filepath=""):
-        super().__init__(escapeStrFunc)
-        self._page = _Page(self, *_Split(filepath or "template"), code)
-
-    def _Escape(self, value):
-        html = getattr(value, "__html__", None)
-        if html:
-            return html()
-        value = str(value)
-        return self._escape(value) if self._escape else value
+        self.escape = escapeStrFunc or str
+        self.pages = {}
+        self.page = Page(self, *Locate(None, filepath or "template"), code)
 
     def Validate(self, pyGlobalVars=None, pyLocalVars=None):
         """The text of the error, or None."""
         try:
-            if not self._page.generator:
-                self._page.Compile()
+            self.page.Compile()
         except TemplateError as error:
             return str(error)
 
     def Execute(self, pyGlobalVars=None, pyLocalVars=None):
         """The page as str; raises TemplateError."""
-        if not self._page.generator:
-            self._page.Compile()
+        self.page.Compile()
         values = dict(pyGlobalVars or ())
         values.update(pyLocalVars or ())
-        return "".join([block if type(block) is str else str(block, "utf-8") for block in self._page.Render(values)])
+        blocks = self.page.Blocks(values)
+        next(blocks)
+        return str(b"".join(blocks), "utf-8") if _MICROPYTHON else "".join(blocks)
 
+    def Escape(self, value):
+        """HTML text; what has __html__() is markup already."""
+        if type(value) is not str:
+            if type(value) is int and not self.isAlways:
+                return b"%d" % value if _MICROPYTHON else "%d" % value
+            html = getattr(value, "__html__", None)
+            if html:
+                return html()
+            value = str(value)
+        # Most values have none of the five, and to look is cheaper than to call.
+        if self.isAlways or "&" in value or '"' in value or "'" in value or ">" in value or "<" in value:
+            return self.escape(value)
+        return value
 
-# ==============================================================================
-# 6  SERVER
-# ==============================================================================
-# render(server, path, vars) -> an iterable of blocks: a tuple if that is the whole page, for its length is known. A
-# package of precompiled pages knows which there are: so a page needs no file.
+    def Render(self, server, path, values):
+        """The blocks of the page, of which the first is made at once, a tuple if it is the only one. OSError if there
+        is no page."""
+        blocks = self.Get(server.source, path).Blocks(values)
+        return tuple(blocks) if next(blocks) else blocks
+
+    def Get(self, *key):
+        """The page at a path as a program knows it, or of a source, a prefix and a name; OSError if there is none."""
+        page = self.pages.get(key)
+        if not page or page.stamps != page.Stamps():
+            page = Page(self, *(key if len(key) > 2 else Locate(*key)))
+            page.Compile()
+            pages = dict(self.pages)
+            self.size += page.size
+            if len(pages) >= MaxPages or self.size > MaxBytes:
+                pages = {}
+                self.size = page.size
+            pages[key] = page
+            self.pages = pages
+        return page
+
 
 def Attach(server):
-    server.Renderers[".pyhtml"] = _Pages(server.HTMLEscape)._Render
-    try:
-        server._pages = __import__(_Page(None, server._source, "/", "").Package()).Pages
-    except ImportError:
-        pass
+    pages = MicroWebTemplate("", server.HTMLEscape)
+    pages.isAlways = False
+    server.Renderers.setdefault(".pyhtml", pages.Render)        # microWebPages.py may have been here already

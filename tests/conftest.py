@@ -43,15 +43,9 @@ def runtime(request):
     return request.param
 
 
-@pytest.fixture(scope="session")
-def portableSrc(tmp_path_factory):
-    """src as a user has it who copied it without the fast transport."""
-    return harness.CopySources(tmp_path_factory.mktemp("portable") / "src", "cpython-portable")
-
-
 @pytest.fixture
-def modulePath(runtime, portableSrc):
-    return ({"cpython-portable": portableSrc, "micropython": harness.DEVICE_SRC}.get(runtime, harness.SRC),)
+def modulePath(runtime):
+    return (harness.SourcesOf(runtime),)
 
 
 @pytest.fixture

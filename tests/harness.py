@@ -19,13 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import h11
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()      # dist/mpy, to test on MicroPython what was built
+CORE = ROOT / "core"
 ON_DEVICE = ROOT / "tests" / "ondevice"
-RUNTIMES = ("cpython-fast", "cpython-portable", "micropython")
-FAST_TRANSPORT = "microWebLoop.py"
+RUNTIMES = ("cpython", "cpython-asyncio", "micropython")
+# What has a sitecustomize.py that changes CPython before the program begins: its poll loop runs under asyncio; it has
+# neither epoll nor poll, as on Windows.
+CHANGED = {"cpython-asyncio": ROOT / "tests" / "changed" / "asyncio", "cpython-select": ROOT / "tests" / "changed" / "select"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 # Generous: a busy machine with two cores must not fail a correct server, and only failures ever wait this long.
@@ -54,22 +58,38 @@ def FindBrowser():
     return found
 
 
-def CopySources(target, runtime="cpython-fast"):
-    """Copy the modules of src (and nothing else) into a folder, as a user does; portable means no fast transport."""
+def CopySources(target):
+    """Copy the modules of src (and nothing else) into a folder, as a user does."""
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(SRC.glob("*.py")):
-        if path.name != FAST_TRANSPORT or runtime != "cpython-portable":
-            shutil.copy(path, target)
+        shutil.copy(path, target)
     return target
+
+
+def CopyRooms(target):
+    """The same with the core as a folder of rooms: a package named microWebSrv, as a board compiles it."""
+    target = CopySources(target)
+    (target / "microWebSrv.py").unlink()
+    shutil.copytree(CORE, target / "microWebSrv", ignore=lambda folder, names: [x for x in names if x[-3:] != ".py"])
+    return target
+
+
+def SourcesOf(runtime):
+    """The folder that a program on this runtime imports the server from."""
+    return DEVICE_SRC if runtime.startswith("micropython") else SRC
 
 
 def Command(runtime, program, modulePath, options=(), args=()):
     """The argument list and the environment that run a program on a runtime, with modulePath before all else."""
+    if runtime == "cpython-asyncio" and not (SRC / "microWebAsync.py").exists():
+        pytest.skip("there is no microWebAsync.py yet")
     keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
     env = {name: os.environ[name] for name in keep if name in os.environ}
+    if runtime in CHANGED:
+        modulePath = (CHANGED[runtime], *modulePath)
     folders = os.pathsep.join(str(folder) for folder in modulePath)
-    if runtime == "micropython":
+    if runtime.startswith("micropython"):
         env["MICROPYPATH"] = folders + ":.frozen"
         head = [FindMicroPython()]
     else:

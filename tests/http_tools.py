@@ -77,12 +77,11 @@ def Expected(room):
 def SharedSite(program, prepare=None):
     """A module's fixture: one process of this program on each runtime, judged behind the last test that used it."""
     @pytest.fixture(scope="module", params=harness.RUNTIMES)
-    def site(request, portableSrc, tmp_path_factory):
+    def site(request, tmp_path_factory):
         folder = tmp_path_factory.mktemp("site")
         if prepare:
             prepare(folder)
-        source = {"cpython-portable": portableSrc, "micropython": harness.DEVICE_SRC}.get(request.param, harness.SRC)
-        with harness.Server(request.param, program, folder, (source,)) as server:
+        with harness.Server(request.param, program, folder, (harness.SourcesOf(request.param),)) as server:
             yield server
     return site
 

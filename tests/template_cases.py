@@ -219,8 +219,61 @@ CASES = {
     "py with comments": ("{{ py }}\n  # it's a comment: if x\n  x = 1  # don't\n# at the margin\n  y = 2\n"
                          "{{ end }}{{ x }}{{ y }}", "{}",
                          "12"),
+    # the program's lines are what they were: only the margin of the whole block goes
+    "texts continued with a backslash": ("{{ if 1 }}{{ py }}\n  a = 'one \\\n    two \\\n  three'\n  b = \"x\\\n\"\n"
+                                         "{{ end }}{{ end }}{{ a }}|{{ b }}", "{}", "one   two three|x"),
+    "long texts of either kind": ("{{ for i in (1,) }}{{ py }}\n  a = '''it's \"\"\" here\n  b\n'''\n"
+                                  "  c = \"\"\"''' d\n\\\"\"\" e\"\"\"\n{{ end }}{{ raw a }}|{{ raw c }}{{ end }}", "{}",
+                                  "it's \"\"\" here\nb\n|''' d\n\"\"\" e"),
+    "quotes beside each other": ("{{ if 1 }}{{ py }}\n  a = \"a\"\"\"\"b\n c\"\"\"\n  d = ''\"\"'''\n e'''\n{{ end }}"
+                                 "{{ end }}{{ a }}|{{ d }}", "{}", "ab\n c|\n e"),
+    "comments that hold quotes": ("{{ if 1 }}{{ py }}\n  x = 1  # it's '''\n  # \"\"\" \\\n  y = \"#'\"  # \"\n  if x:\n"
+                                  "    z = '''#\n'''  # '\n{{ end }}{{ end }}{{ x }}{{ raw y }}{{ z }}", "{}", "1#'#\n"),
+    "global is a word of the program": ("{{ py }}\n  s = 'global x'\n  t = \"\"\"\n  global y\n  \"\"\"\n  # global z\n"
+                                        "  globals_ = 3\n{{ end }}{{ s }}{{ t }}{{ globals_ }}", "{}",
+                                        "global x\nglobal y\n3"),
+    "global on the line of a def": ("{{ py }}\n  n = 0\n  def Add(): global n; n += 1\n  Add(); Add()\n{{ end }}{{ n }}",
+                                    "{}", "2"),
+    "global and more on its line": ("{{ py }}\n  global n, m; n = 1  # global\n  if n: global k; k = 5\n  m = n\n{{ end }}"
+                                    "{{ n }}{{ m }}{{ k }}", "{}", "115"),
+    "global in a branch": ("{{ py }}\n  if 1:\n    global n\n    n = 2\n  def f():\n    if 1:\n      global n, \\\n"
+                           "        k\n      n = 3\n      k = 4\n  f()\n{{ end }}{{ n }}{{ k }}", "{}", "34"),
+    "global in a method": ("{{ py }}\n  n = 0\n  class K:\n    def Add(self):\n      def Inner():\n        global n\n"
+                           "        n += 1\n      Inner()\n  K().Add()\n{{ end }}{{ n }}", "{}", "1"),
+    "global sets a name for the page": ("{{ py }}\n  def f():\n    global late\n    late = 7\n{{ end }}"
+                                        "{{ if late }}no{{ end }}{{ py }} f() {{ end }}{{ late }}", "{}", "7"),
+    "tabs and spaces": ("{{ for i in (1, 2) }}{{ py }}\n\tif i == 1:\n\t    a = 1\n\t    if a:\n\t    \tb = 'one'\n"
+                        "\telse:\n\t\tb = 'two'\n{{ end }}{{ b }}{{ end }}", "{}", "onetwo"),
+    "decorators": ("{{ py }}\n  def Twice(f):\n    return lambda *args: f(*args) * 2\n  @Twice\n  def f(n): return n\n"
+                   "  class K:\n    @staticmethod\n    @Twice\n    def g(n):\n      return n + x\n    @property\n"
+                   "    def h(self):\n      return 'h'\n{{ end }}{{ f(2) }}{{ K.g(3) }}{{ K().h }}", "{'x': 1}", "48h"),
+    "functions and classes in each other": ("{{ py }}\n  def Make(n):\n    class Inner:\n      size = n\n"
+                                            "      def Get(self):\n        def deep():\n          return self.size + n + x\n"
+                                            "        return deep\n    return Inner\n{{ end }}{{ Make(2)().Get()() }}",
+                                            "{'x': 5}", "9"),
+    "lines continued with a backslash": ("{{ if 1 }}{{ py }}\n  a = 1 + \\\n2 + \\\n      3\n  def f():\n"
+                                         "    return a + \\\n1\n{{ end }}{{ end }}{{ f() }}", "{}", "7"),
+    "f-strings of many lines": ("{{ if 1 }}{{ py }}\n  a = f'{x}' 'b'\n  c = f\"\"\"{a}\n {y!r:>4}}}\n  {{ # }} '\"\"\"\n"
+                                "{{ end }}{{ end }}{{ raw c }}", "{'x': 1, 'y': 2}", "1b\n    2}\n{ # } '"),
+    "raw strings": ("{{ py }}\n  a = r'\\'' + r\"\\\\\" + x\n  b = rb'\\''\n{{ end }}{{ raw a }}{{ len(b) }}", "{'x': 'x'}",
+                    "\\'\\\\x2"),
+
     "words in strings are no names": ("{{ 'for if in class while True' }}{{ \"it's\" }}", "{}",
                                       "for if in class while Trueit&apos;s"),
+}
+
+# What microWebPages.py brings to a template without files.
+PAGES_CASES = {
+    "block": ("{{ block a }}x{{ block b }}{{ n }}{{ end }}{{ end }}", "{'n': 1}", "x1"),
+    "block with a number": ("{{ block a1_ }}x{{ end }}", "{}", "x"),
+    "verbatim": ("{{ verbatim }}<p>{{ user.name | upper }} {{ if x }}</p>{{ end verbatim }}{{ n }}", "{'n': 1}",
+                 "<p>{{ user.name | upper }} {{ if x }}</p>1"),
+    "verbatim, spaced": ("a{{verbatim}}{{{{ end }} {{end verbatim}}{{\tverbatim\n}}\n{{ # }}{{\nend verbatim }}b", "{}",
+                         "a{{{{ end }} \n{{ # }}b"),
+    "verbatim within": ("{{ for i in (1, 2) }}{{ verbatim }}{{ i }}{{ end verbatim }}{{ i }}{{ end }}", "{}",
+                        "{{ i }}1{{ i }}2"),
+    "verbatim is a name too": ("{{ verbatim }}{{ verbatim + 1 }}{{ if verbatim }}y{{ end }}", "{'verbatim': 5}", "56y"),
+    "verbatim, long": ("{{ verbatim }}" + "{{ x }}" * 500 + "{{ end verbatim }}", "{}", "{{ x }}" * 500),
 }
 
 # name: (template, the source of the variables, line of the template, what the message has to say)
@@ -260,12 +313,27 @@ ERRORS = {
     "yield in py": ("\n{{ py }}\n  yield 1\n{{ end }}", "{}", 3, "SyntaxError"),
     "import * in py": ("\n{{ py }}\n  x = 1\n  from json import *\n{{ end }}", "{}", 4, "import *"),
     "extends too late": ("a\n{{ extends x.pyhtml }}", "{}", 2, "expected {{ extends }} at the beginning"),
+    "unclosed py with a closed tag": ("\n{{ py }}\n x = 1\n{{ end if }}", "{}", 2, "expected {{ end }}"),
+    "nonlocal at the top": ("\n{{ py }}\n  nonlocal x\n{{ end }}", "{}", 3, "SyntaxError"),
+    "end of verbatim alone": ("\n{{ end verbatim }}", "{}", 2, "SyntaxError"),
 
-    "unknown name": ("a\n{{ x }}\n{{ nope }}", "{'x': 1}", 3, "NameError"),
+    "unknown name": ("a\n{{ x }}\n{{ nope }}", "{'x': 1}", 3, "NameError: 'nope' isn't defined"),
+    "unknown among known ones": ("{{ py }} y = 1 {{ end }}\n{{ len(str(x)) + nope * x }}", "{'x': 1}", 2,
+                                 "'nope' isn't defined"),
+    "unknown in raw": ("\n{{ raw nope }}", "{}", 2, "'nope' isn't defined"),
+    "unknown with attributes": ("\n{{ nope.attribute.other }}", "{'attribute': 1}", 2, "'nope' isn't defined"),
+    "unknown in py": ("{{ py }}\n  x = 1\n  y = nope\n{{ end }}", "{}", 3, "NameError: 'nope'"),
+    "unknown in a function": ("{{ py }}\n  def f():\n    x = '''\n  '''\n    return nope\n{{ end }}{{ f() }}", "{}", 5,
+                              "'nope' isn't defined"),
+    "unknown in a comprehension": ("\n{{ [nope for i in (1,)] }}", "{}", 2, "'nope' isn't defined"),
+    "unknown in an f-string": ("\n{{ f'a {nope} b' }}", "{}", 2, "nope"),
+    "unknown in a function of the program": ("\n{{ f() }}", "{'f': lambda: nope_}", 2, "'nope_' isn't defined"),
+    "deleted": ("{{ py }} del x {{ end }}\n{{ x }}", "{'x': 1}", 2, "NameError"),
+    "behind verbatim": ("{{ verbatim }}\n{{ x }}\n{{ end verbatim }}\n{{ 1 // 0 }}", "{}", 4, "ZeroDivisionError"),
     "too long to be shown": ("\n{{ nope }}" + "x" * 200, "{}", 2, "NameError"),
-    "unknown in a condition": ("\n{{ if nope + 1 }}{{ end }}", "{}", 2, "NameError"),
-    "unknown in elif": ("\n{{ if 0 }}\n{{ elif nope() }}{{ end }}", "{}", 3, "NameError"),
-    "unknown in for": ("\n\n{{ for x in nope }}{{ end }}", "{}", 3, "NameError"),
+    "unknown in a condition": ("\n{{ if nope + 1 }}{{ end }}", "{}", 2, "'nope' isn't defined"),
+    "unknown in elif": ("\n{{ if 0 }}\n{{ elif nope() }}{{ end }}", "{}", 3, "'nope' isn't defined"),
+    "unknown in for": ("\n\n{{ for x in nope }}{{ end }}", "{}", 3, "NameError: 'nope'"),
     "no iterable": ("\n{{ for x in 5 }}{{ end }}", "{}", 2, "TypeError"),
     "cannot unpack": ("\n{{ for a, b in [(1,)] }}{{ end }}", "{}", 2, "ValueError"),
     "in an expression": ("a\n{{ 1 }} b {{ 2 }}\nc {{ 1 / 0 }}", "{}", 3, "ZeroDivisionError"),

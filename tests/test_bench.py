@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import harness
 
 BENCH = harness.ROOT / "bench"
 SECONDS = "0.1"
+HELLO_INSTRUCTIONS = 115_000        # of MicroPython; version 1 needed 162,000
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BODY = b"Hello, World!"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
@@ -166,9 +169,9 @@ def test_no_upgrade(client, says):
 
 
 def test_a_run_on_both_runtimes(tmp_path):
-    """Ours and the floor, every kind of work: figures, the table, and no answer that is wrong."""
+    """Ours and the floors, every kind of work: figures, the table, and no answer that is wrong."""
     works = ("hello", "close", "args", "json", "form", "115kb", "template", "ws4k")
-    command = [sys.executable, BENCH / "run.py", "--peers", "floor,microwebsrv", "--works", ",".join(works),
+    command = [sys.executable, BENCH / "run.py", "--peers", "floor,floor-poll,microwebsrv", "--works", ",".join(works),
                "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", sys.executable,
                "--micropython", harness.FindMicroPython(), "--results", tmp_path]
     said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
@@ -184,6 +187,7 @@ def test_a_run_on_both_runtimes(tmp_path):
             assert cell["errors"] == 0 and cell["requests"] > 0, cell
             stuck += cell["stuck"]              # a busy machine may take more than a second; then the table says so
             assert cell["cpuUs"] > 0 and (cell["floor"] is None) == work.startswith("ws"), cell
+            assert cell["before"] is None           # version 1 was not asked
             assert server != "floor" or cell["floor"] == 1, cell
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- measured: python3 bench/report.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
@@ -198,3 +202,29 @@ def test_a_run_on_both_runtimes(tmp_path):
     for title in ("hello, closing", "route with two args", "template page", "WebSocket, 4 KB"):
         assert "| %s | " % title in text
     assert (text.count("No errors, and nobody waited longer than a second.") == 2) == (stuck == 0)
+
+
+def test_version_1_is_a_peer():
+    """Its sources come out of git; a copy of the project without its history has none."""
+    peers = runpy.run_path(str(BENCH / "peers.py"))
+    if subprocess.run(["git", "cat-file", "-e", peers["VERSION_1"]], cwd=harness.ROOT, capture_output=True).returncode:
+        pytest.skip("the history is not here")
+    folder = peers["PEERS"][peers["BEFORE"]].source()
+    assert (folder / "microWebSrv.py").exists() and (folder / "microWebLoop.py").exists()
+    assert '__version__ = "1.' in (folder / "microWebSrv.py").read_text(encoding="utf-8")
+    assert folder != peers["PEERS"][peers["OURS"]].source() == harness.SRC
+
+
+@pytest.mark.timeout(300)
+def test_instructions_of_a_request():
+    """Ours needs more than a server that parses nothing, and the table says so."""
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind")
+    command = [sys.executable, BENCH / "instructions.py", "--works", "hello", "--peers", "floor-poll,microwebsrv",
+               "--warm", "100", "--requests", "300", "--top", "3", "--micropython", harness.FindMicroPython()]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=280)
+    assert said.returncode == 0 and not said.stderr, said.stdout + said.stderr
+    floor, ours, _ = re.search(r"^hello {2,}(.*)$", said.stdout, re.M)[1].split()
+    assert 1000 < int(floor.replace(",", "")) < int(ours.replace(",", "")) < HELLO_INSTRUCTIONS
+    assert "mp_execute_bytecode" in said.stdout

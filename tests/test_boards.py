@@ -2,7 +2,7 @@
 ones have. MicroPython's WebAssembly builds have both; what needs no socket is played on the oldest one that we promise to
 run on, and on the newest.
 
-They are fetched from npm once; tests/wasm/run.mjs starts them, and its standins.py takes the place of asyncio and sockets.
+They are fetched from npm once; tests/wasm/run.mjs starts them, and its standins.py takes the place of what they lack.
 """
 
 import functools
@@ -96,28 +96,18 @@ for path in sys.argv[1:]:
     assert output.splitlines() == ["%s %d" % (target, len(Kept(target))) for target in sorted(fuzz_laws.LAWS)]
 
 
-# -- on this machine, with the asyncio and the next() of MicroPython 1.20
+# -- on this machine, with the next() of MicroPython 1.20, which knows no default
 
 OLD = """
-import asyncio
 import builtins
 import time
 
-newer, run = next, asyncio.run
+newer = next
 
 def Next(iterator):
     return newer(iterator)
 
-def Run(coro):
-    asyncio.core.cur_task = None                # there from the first loop on ...
-    try:
-        return run(coro)
-    finally:
-        asyncio.core.cur_task = "left over"     # ... and never taken back
-
 builtins.next = Next
-asyncio.run = Run
-del asyncio.core.cur_task
 
 from microWebSrv import MicroWebSrv
 from ready import Port
@@ -148,7 +138,7 @@ print("ENDED")
 
 
 @pytest.mark.parametrize("runtime", ("micropython",))
-def test_server_on_an_old_asyncio(serve, tmp_path, runtime):
+def test_server_without_a_default_of_next(serve, tmp_path, runtime):
     """It starts, three times, and each kind of answer comes."""
     www = tmp_path / "www"
     www.mkdir()

@@ -40,7 +40,7 @@ class Demo(harness.Server):
         assert self.port == port
 
 
-@pytest.fixture(scope="module", params=("cpython-fast", "micropython"))
+@pytest.fixture(scope="module", params=("cpython", "micropython"))
 def demo(request, tmp_path_factory):
     """One server for all tests of a runtime."""
     server = Demo(request.param, tmp_path_factory.mktemp("elsewhere"))
@@ -397,11 +397,11 @@ def test_errors(tab, demo):
 # --- the end -----------------------------------------------------------------
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
-def test_laid_out_as_on_a_board_and_ended_by_ctrl_c(runtime, page, portableSrc, tmp_path):
+def test_laid_out_as_on_a_board_and_ended_by_ctrl_c(runtime, page, tmp_path):
     """The modules lie beside main.py, and the browser is connected when Ctrl-C comes."""
     board = tmp_path / "flash"
     shutil.copytree(DEMO, board, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(portableSrc if runtime == "cpython-portable" else harness.SRC, board, dirs_exist_ok=True)
+    shutil.copytree(harness.SRC, board, dirs_exist_ok=True)
     server = Demo(runtime, tmp_path, board / "main.py")
     try:
         page.goto(server.Url("/sockets.html"))

@@ -17,6 +17,7 @@ import types
 import pytest
 
 import harness
+import registry
 
 PAGES = [harness.ROOT / "README.md"] + sorted((harness.ROOT / "docs").glob("*.md"))
 DESK = harness.ON_DEVICE / "desk.py"
@@ -104,7 +105,7 @@ def Commands(console):
 
 
 @pytest.mark.parametrize("name, code, console", RUN, ids=[name for name, _, _ in RUN])
-@pytest.mark.parametrize("runtime", ["cpython-fast", "micropython"])
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 def test_program(serve, tmp_path, name, code, console):
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "index.html").write_text("<h1>The index page</h1>\n")
@@ -131,6 +132,15 @@ def test_the_pages_have_programs():
     assert {info for _, _, _, info in ALL} <= {"", "board"}
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/migrating.md", "CHANGELOG.md"])
+def test_optional_files_are_named(page):
+    """A person who reads only this page knows what a file brings. (Those of version 1 are not in the list of what is new.)"""
+    text = (harness.ROOT / page).read_text(encoding="utf-8")
+    old = ("microWebSocket", "microWebTemplate", "microWebDeflate", "microWebEvents") if page != "README.md" else ()
+    missing = [one.name for one in registry.Load() if "`%s.py`" % one.name not in text and one.name not in old]
+    assert missing == []
+
+
 def Anchors(text):
     """The ids that a heading gets where these pages are read."""
     headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", text), re.M)
@@ -153,7 +163,10 @@ def test_links_lead_somewhere(page):
 # ------------------------------------------------------------------------------------- the reference and the code
 
 REFERENCE = harness.ROOT / "docs" / "reference.md"
+EXTENDING = harness.ROOT / "docs" / "extending.md"
 CORE = harness.SRC / "microWebSrv.py"
+# Class attributes of the server that are no settings: what optional files fill and use.
+SEAMS = {"Client", "Response", "Disk", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop"}
 
 
 def Tables():
@@ -171,12 +184,30 @@ def Defaults(isBoard, platform):
     """-> {attribute: default} of class MicroWebSrv, as the source gives it for a board or for CPython."""
     tree = ast.parse(CORE.read_text(encoding="utf-8"))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "MicroWebSrv")
-    env = {"_BOARD": isBoard, "_MICROPYTHON": isBoard, "sys": types.SimpleNamespace(platform=platform)}
+    env = {"BOARD": isBoard, "MICROPYTHON": isBoard, "sys": types.SimpleNamespace(platform=platform)}
     found = {}
     for node in body:
-        if isinstance(node, ast.Assign) and node.targets[0].id[0].isupper():
+        if isinstance(node, ast.Assign) and node.targets[0].id[0].isupper() and node.targets[0].id not in SEAMS:
             found[node.targets[0].id] = eval(compile(ast.Expression(node.value), "core", "eval"), env)
     return found
+
+
+OPTIONAL = ("MaxWorkers", "MaxWebSocketSendQueueLen", "WebSocketPingSec", "WebSocketCloseOnError")
+SHOW_DEFAULTS = """
+import sys
+from microWebSrv import MicroWebSrv
+MicroWebSrv.isBoard = sys.implementation.name == "micropython"
+mws = MicroWebSrv()
+for name in %r:
+    print(getattr(mws, name))
+""" % (OPTIONAL,)
+
+
+@pytest.mark.parametrize("runtime, column", [("cpython", 2), ("micropython", 1)])
+def test_limits_of_optional_files_have_the_defaults_of_the_code(run, runtime, column):
+    rows = Tables()
+    values = [ast.literal_eval(line) for line in run(SHOW_DEFAULTS).split()]
+    assert [Number(rows[name][column]) for name in OPTIONAL] == values
 
 
 def Number(text):
@@ -202,7 +233,7 @@ STUBS = ("microWebSrv", "microWebEvents")
 
 
 def Public():
-    """Yield the public names that the stubs promise: Class.Name."""
+    """Yield the public names that the stubs promise: Class.Name. What only an optional file uses is in docs/extending.md."""
     for module in STUBS:
         tree = ast.parse((harness.SRC / (module + "-stubs") / "__init__.pyi").read_text(encoding="utf-8"))
         for node in tree.body:
@@ -214,6 +245,6 @@ def Public():
 
 
 def test_reference_names_everything_public():
-    text = REFERENCE.read_text(encoding="utf-8")
+    text = REFERENCE.read_text(encoding="utf-8") + EXTENDING.read_text(encoding="utf-8")
     missing = [name for name in Public() if not re.search(r"`@?(?:await )?(?:\w+\.)?%s\b" % name.split(".")[1], text)]
     assert missing == []

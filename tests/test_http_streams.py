@@ -149,6 +149,19 @@ def GoneThread(httpClient, httpResponse):
     time.sleep(0.2)
     print("GONE THREAD %s" % httpResponse.WriteResponseOk(None, "text/plain", None, "to nobody"))
 
+@MicroWebSrv.route("/refuse", "POST")
+async def Refuse(httpClient, httpResponse):
+    if httpClient.GetRequestQueryString():
+        await httpClient.ReadRequestContent(10)
+    await asyncio.sleep(0.1)
+    httpResponse.WriteResponseForbidden()
+    try:
+        while await httpClient.ReadRequestContent(1000):
+            pass
+        print("READ all")
+    except OSError:
+        print("READ no more")
+
 @MicroWebSrv.route("/gone-read", "POST")
 async def GoneRead(httpClient, httpResponse):
     print("CALLED")
@@ -423,6 +436,15 @@ def test_head_of_a_raw_answer(serve, path):
         assert client.ReadToEnd().count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("way", ["sync", "async", "thread", "async-handler"])
+def test_a_half_closed_client_gets_the_whole_stream(site, way):
+    with RawClient(site.port) as client:
+        client.Send(Get("/%s/20/5000" % way))
+        client.SendEnd()
+        assert client.ReadResponse().body == b"s" * 100000
+        client.ExpectClose()
+
+
 def test_httpx_streams(site):
     with httpx.Client(base_url=site.Url()) as client, client.stream("GET", "/async/5/10") as response:
         assert b"".join(response.iter_bytes()) == b"s" * 50
@@ -446,6 +468,20 @@ def test_reading_from_a_client_that_left(site):
         site.WaitLine("CALLED")
         client.Close(reset=True)
     site.WaitLine("GONE READ")
+
+
+@pytest.mark.parametrize("size, left", [(100, 0), (100, 50), (3000000, 3000000), (3000000, 2900000), (3000000, 0)])
+@pytest.mark.parametrize("query", ["", "?read"])
+def test_an_upload_that_an_async_handler_refuses(site, size, left, query):
+    """Its 403 gets through whatever has come of the content, and who goes on reading afterwards is told the end of it."""
+    if query and left == size:
+        pytest.skip("it would wait for content that never comes")
+    data = Post("/refuse" + query, b"x" * size)
+    with RawClient(site.port) as client:
+        client.Send(data[:len(data) - left])
+        assert client.ReadResponse("POST").status == 403
+    site.WaitLine("READ (all|no more)")
+    assert Fetch(site.port, "/hello").text == "hello"
 
 
 # -- worker threads and slow handlers
@@ -481,9 +517,13 @@ WAYS = ["header", "name", "pairs", "type", "charset", "redirect", "json", "file"
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_response_splitting(site, way):
-    """CR, LF and NUL in what becomes a header are a ValueError, and nothing of the answer was sent yet."""
+    """CR, LF and NUL in what becomes a header are a ValueError, and nothing of the answer was sent yet. A charset that does
+    not exist is UTF-8."""
     for value in ("a%0D%0AX-Evil:%20yes", "a%0AX-Evil:%20yes", "a%0DX-Evil:%20yes", "a%00b", "a%0D%0A%0D%0A%3Chtml%3E"):
         response = Fetch(site.port, "/inject?way=%s&v=%s" % (way, value))
+        if way == "charset" and response.status == 200:
+            assert (response.Header("content-type"), response.Header("x-evil")) == ("text/plain; charset=UTF-8", None)
+            continue
         assert (response.status, response.text, response.Header("x-evil")) == (422, "refused", None)
 
 
@@ -491,6 +531,7 @@ def test_no_response_splitting(site, way):
 
 FAILING = """
 import asyncio
+import sys
 from microWebSrv import MicroWebSrv
 from ready import Port
 
@@ -560,6 +601,48 @@ def FailExit(httpClient, httpResponse):
 def FailJson(httpClient, httpResponse):
     httpResponse.WriteResponseJSONOk(FailJson)
 
+def Exit(httpClient, httpResponse):
+    sys.exit(3)
+
+async def ExitAsync(httpClient, httpResponse):
+    await asyncio.sleep(0)
+    sys.exit(3)
+
+async def Sleep():
+    await asyncio.sleep(1000)
+
+async def Cancelled(httpClient, httpResponse):
+    task = asyncio.create_task(Sleep())
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+class ExitPieces(AsyncPieces):
+    async def __anext__(self):
+        self.left -= 1
+        if self.left < 0:
+            sys.exit(3)
+        return "piece "
+
+class CancelledPieces(AsyncPieces):
+    async def __anext__(self):
+        self.left -= 1
+        if self.left < 0:
+            await Cancelled(None, None)
+        return "piece "
+
+def ExitStream(httpClient, httpResponse):
+    def Pieces():
+        yield "piece " * 1000
+        sys.exit(3)
+    httpResponse.WriteResponseStream(Pieces(), "text/plain")
+
+def ExitAsyncStream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(ExitPieces(2, ""), "text/plain")
+
+def CancelledStream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(CancelledPieces(2, ""), "text/plain")
+
 def Hello(httpClient, httpResponse):
     httpResponse.WriteResponseOk(None, "text/plain", None, "hello")
 
@@ -571,7 +654,9 @@ def OnError(text, error):
 ROUTES = [("/" + name, "GET", handler) for name, handler in (
     ("plain", Fail), ("async", FailAsync), ("late", FailLate), ("held", FailHeld), ("raw", FailRaw), ("first", FailFirst),
     ("stream", FailStream), ("astream", FailAsyncStream), ("type", FailType), ("content", FailContent),
-    ("args", FailArgs), ("memory", FailExit), ("json", FailJson), ("hello", Hello))]
+    ("args", FailArgs), ("memory", FailExit), ("json", FailJson), ("hello", Hello), ("exit", Exit), ("exit-async", ExitAsync),
+    ("cancelled", Cancelled), ("exit-stream", ExitStream), ("exit-astream", ExitAsyncStream),
+    ("cancelled-astream", CancelledStream))]
 mws = MicroWebSrv(ROUTES, Port(), "127.0.0.1")
 mws.AddRoute("/thread", "GET", FailThread, threaded=True)
 mws.ErrorCallback = OnError
@@ -584,7 +669,7 @@ failing = SharedSite(FAILING)
 
 
 @pytest.mark.parametrize("path, error", [
-    ("plain", "KeyError"), ("async", "KeyError"), ("held", "KeyError"), ("content", "TypeError"), ("args", "TypeError"),
+    ("plain", "KeyError"), ("async", "KeyError"), ("held", "KeyError"), ("content", "ValueError"), ("args", "TypeError"),
     ("memory", "MemoryError"), ("json", "TypeError"), ("first", "KeyError")])
 def test_a_failure_before_the_head_is_500(failing, path, error):
     """Without internals; it is logged, and the connection and the server live on."""
@@ -597,6 +682,23 @@ def test_a_failure_before_the_head_is_500(failing, path, error):
         assert (first.status, first.Header("x-own")) == (500, None)
         assert "fault" not in first.text and "Error" not in first.text.replace("Internal Server Error", "")
         failing.WaitLine(r"LOG GET /%s\|%s" % (path, error))
+
+
+@pytest.mark.parametrize("path, error", [("exit", "SystemExit"), ("exit-async", "SystemExit"), ("cancelled", "CancelledError")])
+def test_what_ends_programs_ends_no_server(failing, path, error):
+    """sys.exit() in a handler, and a handler that waits for a task that was cancelled: 500, and nothing is lost."""
+    for _ in range(3):
+        first, second = Answers(failing, Get("/" + path) + Get("/hello", "Connection: close"), ("GET", "GET"))
+        assert (first.status, second.text) == (500, "hello")
+        failing.WaitLine(r"LOG GET /%s\|%s" % (path, error))
+
+
+@pytest.mark.parametrize("path", ["exit-stream", "exit-astream", "cancelled-astream"])
+def test_what_ends_programs_cuts_a_stream(failing, path):
+    data = harness.RawExchange(failing.port, Get("/" + path) + Get("/hello"))
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n") and not data.endswith(b"0\r\n\r\n") and b"hello" not in data
+    failing.WaitLine(r"LOG GET /%s\|(SystemExit|CancelledError)" % path)
+    assert Fetch(failing.port, "/hello").text == "hello"
 
 
 def test_a_failure_on_a_thread_and_in_the_callback(failing):
@@ -620,7 +722,7 @@ def test_a_failure_behind_the_head_cuts_the_connection(failing, path):
     assert data.startswith(b"HTTP/1.1 200 OK\r\n") and not data.endswith(b"0\r\n\r\n") and b"hello" not in data
     with pytest.raises(Exception, match="peer closed|closed"):
         harness.ParseResponses(data)
-    failing.WaitLine(r"LOG .*\|(KeyError|TypeError)")
+    failing.WaitLine(r"LOG .*\|(KeyError|TypeError|ValueError)")
     assert Fetch(failing.port, "/hello").text == "hello"
 
 

@@ -158,11 +158,12 @@ def test_a_trickle_of_a_head_is_408(site):
         assert client.ReadResponse().status == 408
 
 
-def test_a_trickle_of_content_is_408_and_a_steady_flow_is_not(site):
-    """BodyTimeoutSec, and a second more for each KiB that came."""
+@pytest.mark.parametrize("path", ["/echo", "/async-echo", "/async-pieces"])
+def test_a_trickle_of_content_is_408_and_a_steady_flow_is_not(site, path):
+    """BodyTimeoutSec, and a second more for each KiB that came, whether a handler waits for all of it or for each byte."""
     with RawClient(site.port) as trickle, RawClient(site.port) as steady:
-        trickle.Send(Post("/echo", b"x" * 5000)[:-5000])
-        steady.Send(Post("/echo", b"x" * 8192)[:-8192])
+        trickle.Send(Post(path, b"x" * 5000)[:-5000])
+        steady.Send(Post(path, b"x" * 8192)[:-8192])
         trickle.socket.settimeout(0.5)
         start = time.monotonic()
         refused = None

@@ -15,7 +15,9 @@ import harness
 from harness import Fetch
 
 BOARDS = harness.ROOT / "docs" / "boards.md"
+FIRST = re.search(r"^## (\w+ commands)$", BOARDS.read_text(encoding="utf-8"), re.M).group(1)
 EXAMPLES = harness.ROOT / "examples"
+tool = harness.LoadTool("make_packages")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 pty = pytest.importorskip("pty", reason="pseudo terminals are a thing of unix")
@@ -92,22 +94,24 @@ def Run(command, board, folder):
 
 @pytest.fixture
 def clone(tmp_path):
-    """What a person has of this project, with nothing built in it."""
-    for name in ("src", "tools", "examples"):
+    """What a person has of this project."""
+    for name in ("board", "core", "src", "tools", "examples"):
         shutil.copytree(harness.ROOT / name, tmp_path / "clone" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(harness.ROOT / "package.json", tmp_path / "clone")
+    for name in ("package.json", "rooms.json"):
+        shutil.copy(harness.ROOT / name, tmp_path / "clone")
     return tmp_path / "clone"
 
 
-def test_three_commands_to_a_page(board, clone):
-    commands = Commands("Three commands")
-    assert len(commands) == 3
+def test_few_commands_to_a_page(board, clone):
+    commands = Commands(FIRST)
+    assert 1 < len(commands) < 4
     for command in commands:
         Run(command, board, clone)
     board.WaitReset()
     port = board.WaitReady()
-    assert {path.name for path in (board.folder / "lib").iterdir()} == {
-        "microWebSrv.mpy", "microWebSocket.mpy", "microWebTemplate.mpy"}
+    names = {path.name for path in (board.folder / "lib").iterdir()}
+    assert {"microWebSrv.mpy", "microWebSocket.mpy", "microWebTemplate.mpy"} <= names
+    assert all(name.endswith(".mpy") for name in names)
     page = Fetch(port, "/")
     assert (page.status, page.mediaType) == (200, "text/html")
     assert "<h1>Wi-Fi</h1>" in page.text and "Not connected." in page.text
@@ -126,7 +130,7 @@ def test_main_and_a_site(board, clone):
     (clone / "main.py").write_text(program)
     (clone / "www").mkdir()
     (clone / "www" / "index.html").write_text("<h1>My site</h1>")
-    for command in Commands("Three commands")[:2] + Commands("Wi-Fi, and starting with the board"):
+    for command in Commands(FIRST)[:-1] + Commands("Wi-Fi, and starting with the board"):
         Run(command, board, clone)
     board.WaitReset()
     port = board.WaitReady()
@@ -135,7 +139,7 @@ def test_main_and_a_site(board, clone):
 
 
 def test_sources_are_installed_by_mpremote(board, clone):
-    Run("mpremote mip install package.json", board, clone)
+    Run("mpremote mip install src/package.json", board, clone)
     Run("mpremote mip install src/events.json", board, clone)
     names = {path.name: path.read_bytes() for path in (board.folder / "lib").iterdir()}
     assert set(names) == {"microWebSrv.py", "microWebSocket.py", "microWebTemplate.py", "microWebEvents.py"}
@@ -143,7 +147,16 @@ def test_sources_are_installed_by_mpremote(board, clone):
     assert Run("mpremote exec 'import microWebSrv; print(microWebSrv.__version__)'", board, clone).strip()
 
 
+def test_rooms_are_installed_by_mpremote(board, clone):
+    Run("mpremote mip install rooms.json", board, clone)
+    rooms = {path.name for path in (harness.ROOT / "core").glob("*.py")}
+    assert {path.name for path in (board.folder / "lib" / "microWebSrv").iterdir()} == rooms
+    said = Run("mpremote exec 'import microWebSrv; print(microWebSrv.__file__, microWebSrv.MicroWebSrv().IsStarted())'",
+               board, clone)
+    assert "microWebSrv/__init__.py False" in said
+
+
 def test_packages_of_the_table():
     """The table of docs/boards.md names the packages that there are."""
     named = set(re.findall(r"^\| `(\w+\.json)` \|", BOARDS.read_text(encoding="utf-8"), re.M))
-    assert named == {"package.json"} | {path.name for path in harness.SRC.glob("*.json")}
+    assert named == {name + ".json" for name in tool.Sets(tool.registry.Load())}

@@ -26,7 +26,7 @@ def board(runtime, tmp_path):
     servers = []
 
     def Board(program, files=None, folder="", module="microWebSrv", onPath=True, endless=False):
-        home = harness.CopySources(tmp_path / folder, runtime)
+        home = harness.CopySources(tmp_path / folder)
         for name, content in (files or {}).items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def test_route_table(board):
     for target, expected in (
             ("/same", "first"), ("/slash", "second"), ("/slash/", "second"), ("/same/", "first"),
             ("/Case", "second"), ("/case", "any:/case"),
-            ("/edit/12/x.y", "int 12|x.y"), ("/edit/12a/3", "str 12a|3"), ("/edit/007/a%20b", "int 7|a b"),
+            ("/edit/12/x.y", "int 12|x.y"), ("/edit/12a/3", "str 12a|3"), ("/edit/007/a%20b", "str 007|a b"),
             ("/edit/1/2/3", "any:/edit/1/2/3"), ("/", "any:/"), ("/deep/er/path.html?q=1", "any:/deep/er/path.html")):
         assert (target, Text(Fetch(server.port, target))) == (target, expected)
     assert Text(Fetch(server.port, "/post-test", "POST", FORM, b"a=1")) == "post:POST"

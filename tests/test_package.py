@@ -121,7 +121,7 @@ def test_version_is_semantic_and_in_the_changelog():
 
 def test_installed_server_serves(clean, tmp_path):
     (tmp_path / "main.py").write_text(PROGRAM)
-    (tmp_path / "show.py").write_text("import microWebLoop, microWebDeflate, microWebSrv; print(microWebSrv.__file__)")
+    (tmp_path / "show.py").write_text("import microWebAsync, microWebDeflate, microWebSrv; print(microWebSrv.__file__)")
     assert str(clean.parent.parent) in _Do(clean, tmp_path / "show.py")
     ports = harness.FreePorts(1)
     env = {"PYTHONPATH": str(harness.ON_DEVICE), "PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", "")}

@@ -65,8 +65,8 @@ def test_defaults_of_the_constructor(run):
     assert run("""
 from microWebSrv import MicroWebSrv
 mws = MicroWebSrv()
-print(mws._port, repr(mws._bindIP), mws._source.root, mws.IsStarted())
-print(MicroWebSrv(None, 8080, "127.0.0.1", "/flash/www/")._source.root)
+print(mws.port, repr(mws.bindIP), mws.source.root, mws.IsStarted())
+print(MicroWebSrv(None, 8080, "127.0.0.1", "/flash/www/").source.root)
 """) == "80 '' /flash/www False\n/flash/www\n"
 
 
@@ -145,11 +145,11 @@ def test_attributes_and_their_defaults(run):
     assert run("""
 from microWebSrv import MicroWebSrv
 mws = MicroWebSrv()
-print(mws.AcceptWebSocketCallback, mws.MaxWebSocketRecvLen, mws.WebSocketThreaded, mws.WebSocketStackSize,
+print(mws.AcceptWebSocketCallback, mws.MaxWebSocketRecvLen, mws.isBoard, mws.WebSocketThreaded, mws.WebSocketStackSize,
       mws.LetCacheStaticContentLevel)
 mws.MaxWebSocketRecvLen, mws.WebSocketThreaded, mws.ownAttribute = 256, False, 1
 print(mws.MaxWebSocketRecvLen, mws.WebSocketThreaded, MicroWebSrv.MaxWebSocketRecvLen)
-""") == "None 1024 True 4096 2\n256 False 1024\n"
+""") == "None 65536 False True 4096 2\n256 False 65536\n"
 
 
 FILES = """
@@ -466,17 +466,21 @@ print(type(MicroWebTemplate("{{ if }}").Validate()) is str)
 
 # ------------------------------------------------------------------------------------------------- the signatures
 
+DESK_DEFAULTS = {"MaxWebSocketRecvLen": "65536"}        # a board has that of the contract
+
+
 @pytest.mark.parametrize("owner, name, signature", Tool().Members(), ids=lambda value: value)
 def test_signature(owner, name, signature):
-    """More arguments may follow those of the contract, if they have a default."""
+    """More arguments may follow those of the contract, if they have a default. A server brings what optional files add."""
     module = owner if owner.startswith("Micro") else "microWebSrv"
     module = module[0].lower() + module[1:]
     kind = getattr(importlib.import_module(module), owner)
+    holder = kind() if owner == "MicroWebSrv" else kind
     if "(" not in signature:
-        value = signature.partition(" = ")[2]
+        value = DESK_DEFAULTS.get(name) or signature.partition(" = ")[2]
         assert owner == "MicroWebSocket" or repr(getattr(kind, name)) == value
         return
-    member = kind if name == owner else getattr(kind, name)
+    member = kind if name == owner else getattr(holder, name)
     parameters = [p for p in inspect.signature(member).parameters.values() if p.name != "self"]
     expected = eval("inspect.signature(lambda%s: None)" % signature[len(name):].replace("(", " ", 1)[:-1],
                     {"inspect": inspect})

@@ -1,12 +1,14 @@
 """When a page is compiled, how long it is kept, and the modules that take the place of its source."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 import harness
+from test_template_language import Alone
 
 TOOL = harness.ROOT / "tools" / "compile_templates.py"
 
@@ -14,36 +16,48 @@ TOOL = harness.ROOT / "tools" / "compile_templates.py"
 HEAD = """
 import os, sys
 import microWebTemplate as t
+try:
+    import microWebPages as p
+except ImportError:
+    p = None
 
 class Source:
     root = os.getcwd() + "/www"
 
     def Stat(self, path):
-        return t._Files.Stat(self.root + path)
+        return t.Stat(self.root + path)
 
     def Open(self, path):
         return open(self.root + path, "rb")
 
 class Server:
-    Renderers = {}
-    _source = Source()
+    source = Source()
+    pages = {}
 
     def HTMLEscape(text):
         return text.replace("<", "&lt;")
 
 count = 0
-compile_ = t._Page.Compile
 
-def Count(page):
-    global count
-    count += 1
-    return compile_(page)
+class Compiler(t.Compiler):
+    def __init__(self, page):
+        global count
+        count += 1
+        super().__init__(page)
 
-t._Page.Compile = Count
-cache = t._Pages(Server.HTMLEscape)
+t.Compiler = Compiler
+Server.Renderers = {}
+t.Attach(Server)
+if p:
+    p.Attach(Server)
+render = Server.Renderers[".pyhtml"]
+
+def Kept():
+    # how many pages are kept
+    return len(getattr(render, "__self__", None).pages) if hasattr(render, "__self__") else None
 
 def Blocks(path, values):
-    blocks = cache._Render(Server, path, values)
+    blocks = render(Server, path, values)
     texts = (block if isinstance(block, str) else block.decode() for block in blocks)
     return tuple(texts) if isinstance(blocks, tuple) else texts
 
@@ -69,7 +83,7 @@ class Clock:
 """
 
 
-@pytest.fixture(params=("cpython-fast", "micropython"))
+@pytest.fixture(params=("cpython", "micropython"))
 def do(request, tmp_path):
     """do(program) runs it behind HEAD, beside a folder www; it asserts by itself."""
     (tmp_path / "www").mkdir()
@@ -133,7 +147,7 @@ assert Render("a.pyhtml") == "again"
 
 
 def test_bounded_in_number(do):
-    """The one that was not asked for the longest goes."""
+    """With microWebPages.py, the one that was not asked for the longest goes."""
     do("""
 t.MaxPages = 3
 for name in "abcd":
@@ -142,7 +156,7 @@ Age()
 for name in "abcabcaad":
     assert Render(name + ".pyhtml") == name
 assert Compiled() == 4
-assert len(cache._pages) == 3
+assert Kept() in (3, None)
 Render("a.pyhtml"), Render("c.pyhtml"), Render("d.pyhtml")
 assert Compiled() == 0
 Render("b.pyhtml")
@@ -161,15 +175,41 @@ Write("big.pyhtml", "x" * 5000)
 Age()
 for name in "abab":
     Render(name + ".pyhtml")
-assert Compiled() == 2 and len(cache._pages) == 2
+assert Compiled() == 2 and Kept() in (2, None)
 Render("c.pyhtml")
-assert len(cache._pages) == 2
+assert Kept() in (2, None)
 assert Render("big.pyhtml") == "x" * 5000
-assert len(cache._pages) == 1
+assert Kept() in (1, None)
 Compiled()
 Render("big.pyhtml")
 assert Compiled() == 0
 """)
+
+
+def test_the_small_cache_has_bounds(do):
+    """Without microWebPages.py: when there is no room for one more page, the others go."""
+    do("""
+t.MaxPages, t.MaxBytes = 3, 1000
+for name in "abcd":
+    Write(name + ".pyhtml", name * 10)
+Write("e.pyhtml", "e" * 900)
+Write("big.pyhtml", "x" * 5000)
+Age()
+for name in "abc":
+    Render(name + ".pyhtml")
+for name in "abc":
+    Render(name + ".pyhtml")
+assert Compiled() == 3 and Kept() in (3, None)
+Render("d.pyhtml")
+assert Compiled() == 1 and Kept() in (1, None)
+Render("d.pyhtml"), Render("e.pyhtml"), Render("d.pyhtml")
+assert Compiled() == 1 and Kept() in (2, None)
+assert Render("big.pyhtml") == "x" * 5000
+Compiled()
+assert Render("big.pyhtml") == "x" * 5000 and Compiled() == 0 and Kept() in (1, None)
+Write("big.pyhtml", "small")
+assert Render("big.pyhtml") == "small"
+""", (Alone(do.folder),))
 
 
 def test_two_requests_of_one_page_share_nothing(do):
@@ -266,33 +306,84 @@ except t.TemplateError:
 
 # ---- precompiled
 
-def test_precompiled(do):
-    """The module serves with the source and without, and its errors still name the line of the page."""
-    (do.folder / "www" / "sub").mkdir()
-    (do.folder / "www" / "index.pyhtml").write_text("{{ include sub/part.pyhtml }}\n{{ 6 // x }}")
-    (do.folder / "www" / "sub" / "part.pyhtml").write_text("{{ range(2) }}é{{ 'é' }}{{ include name }}",
-                                                           encoding="utf-8")
-    (do.folder / "www" / "sub" / "dyn.pyhtml").write_text("dyn")
-    done = _CompileTool(do.folder, "www", *(["--mpy"] if do.runtime == "micropython" else []))
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.stem for path in (do.folder / "www_pyhtml").iterdir()) == [
-        "__init__", "index", "sub__dyn", "sub__part"]
-    program = """
+@pytest.fixture(scope="module")
+def builtModules(tmp_path_factory):
+    """microWebTemplate.mpy and microWebPages.mpy as boards get them: minified, all names of their own shortened."""
+    folder = tmp_path_factory.mktemp("mpy")
+    tool = harness.LoadTool("build_mpy")
+    made = tool.Made(tool.Command(), "board")
+    for name in ("microWebTemplate.mpy", "microWebPages.mpy"):
+        (folder / name).write_bytes(made[name])
+    return folder
+
+
+PRECOMPILED = """
 sys.path.insert(0, "")
-good = Render("index.pyhtml", x=2, name="dyn")
+good = Render("index.pyhtml", x=2, name="_dyn")
 assert good == "range(0, 2)\\u00e9\\u00e9dyn\\n3", good
-assert Compiled() == 0
 assert not [name for name in sys.modules if name.startswith("www_pyhtml.")]
-try:
-    Render("index.pyhtml", x=0, name="dyn")
-except t.TemplateError as error:
-    assert "/www/index.pyhtml, line 2: ZeroDivisionError" in str(error), str(error)
-assert Compiled() == 0
+for x, what in ((0, "ZeroDivisionError"), (None, "'x' isn't defined")):
+    try:
+        Render("index.pyhtml", **({"name": "_dyn"} if x is None else {"x": x, "name": "_dyn"}))
+        raise AssertionError
+    except t.TemplateError as error:
+        assert "/www/index.pyhtml, line 2: " in str(error) and what in str(error), str(error)
+assert Server.pages == {"/": "/index.pyhtml", "/index.pyhtml": "/index.pyhtml", "/sub/part.pyhtml": "/sub/part.pyhtml",
+                        "/UP.PYHTML": "/UP.PYHTML"}, Server.pages
+assert Render("UP.PYHTML") == "up"
 """
-    do(program, (do.folder, harness.SRC))
-    for path in (do.folder / "www").rglob("*.pyhtml"):
-        path.unlink()
-    do(program, (do.folder, harness.SRC))
+
+
+@pytest.mark.parametrize("isBare", (False, True), ids=("whole", "without compiler"))
+@pytest.mark.parametrize("pages", ("py", "mpy"))
+@pytest.mark.parametrize("modules", ("py", "mpy"))
+def test_precompiled(do, builtModules, modules, pages, isBare):
+    """Modules of pages and of the server, each as .py or as .mpy: they serve with the source and without, and errors still name
+    the line of the page."""
+    if do.runtime != "micropython" and (pages, modules) != ("py", "py"):
+        pytest.skip("CPython has no .mpy")
+    www = do.folder / "www"
+    (www / "sub").mkdir()
+    (www / "_folder").mkdir()
+    (www / "index.pyhtml").write_text("{{ include sub/part.pyhtml }}\n{{ 6 // x }}")
+    (www / "sub" / "part.pyhtml").write_text("{{ range(2) }}é{{ 'é' }}{{ include name }}", encoding="utf-8")
+    (www / "sub" / "_dyn.pyhtml").write_text("{{ extends /_folder/base }}{{ block a }}dyn{{ end }}")
+    (www / "_folder" / "base.pyhtml").write_text("{{ block a }}{{ end }}")
+    (www / "UP.PYHTML").write_text("up")
+    (www / ".hidden.pyhtml").write_text("hidden")
+    done = _CompileTool(do.folder, "www", *(["--mpy"] if pages == "mpy" else []))
+    assert done.returncode == 0, done.stderr
+    package = do.folder / "www_pyhtml"
+    assert sorted(path.stem for path in package.iterdir()) == [
+        "UP", "__init__", "_folder__base", "index", "sub___dyn", "sub__part"]
+    assert {path.suffix for path in package.iterdir()} == {"." + pages}
+    folder = harness.SRC if modules == "py" else builtModules
+    program = PRECOMPILED
+    if isBare:
+        if modules == "mpy" and pages == "py":
+            pytest.skip("the tool makes all of one kind")
+        folder = do.folder / "bare"
+        done = _CompileTool(do.folder, "www", "-o", folder, "--without-compiler", *(["--mpy"] if modules == "mpy" else []))
+        assert done.returncode == 0, done.stderr
+        shutil.rmtree(folder / "www_pyhtml")
+        assert sorted(path.name for path in folder.iterdir()) == ["microWebPages." + modules, "microWebTemplate." + modules]
+        program += """
+assert not hasattr(t.Compiler, "Scan")
+for name, kind in (("new.pyhtml", t.TemplateError), ("nothing.pyhtml", OSError)):
+    try:
+        Render(name)
+        raise AssertionError(name)
+    except kind as error:
+        assert kind is OSError or "new.pyhtml is not precompiled" in str(error), str(error)
+"""
+    else:
+        program += "assert Compiled() == 0\n"
+    (www / "new.pyhtml").write_text("new")
+    do(program, (do.folder, folder))
+    for path in www.rglob("*.*"):
+        if path.is_file() and path.name != "new.pyhtml":
+            path.unlink()
+    do(program, (do.folder, folder))
 
 
 def test_a_module_older_than_its_source_is_left_alone(do):
@@ -322,6 +413,7 @@ def test_a_module_of_another_page_is_left_alone(do):
 def test_a_broken_module_is_loud(do):
     (do.folder / "www" / "a.pyhtml").write_text("a")
     (do.folder / "www_pyhtml").mkdir()
+    (do.folder / "www_pyhtml" / "__init__.py").write_text("Pages = {}\n")
     (do.folder / "www_pyhtml" / "a.py").write_text("1 +\n")
     do("""
 try:
@@ -330,6 +422,36 @@ try:
 except SyntaxError:
     pass
 """, (do.folder, harness.SRC))
+
+
+@pytest.mark.parametrize("source, kind", (("import www_pyhtml_tools\n", "ImportError"), ("import www_py\n", "ImportError"),
+                                          ("1 // 0\n", "ZeroDivisionError"), ("1 +\n", "SyntaxError"),
+                                          ("from www_pyhtml.lost import x\n", "ImportError")))
+@pytest.mark.parametrize("isPackage", (True, False), ids=("package", "module"))
+def test_broken_is_loud_and_absent_is_silent(do, source, kind, isPackage):
+    """Whatever a package or a module of a page lacks or does wrong; names that are alike are not the same."""
+    (do.folder / "www" / "a.pyhtml").write_text("a")
+    package = do.folder / "www_pyhtml"
+    package.mkdir()
+    (package / "__init__.py").write_text(source if isPackage else "Pages = {}\n")
+    if not isPackage:
+        (package / "a.py").write_text(source)
+    program = HEAD.replace("    p.Attach(Server)\n", """\
+    try:
+        p.Attach(Server)
+    except %s:
+        print("LOUD")
+        sys.exit()
+""" % kind) + """
+try:
+    print(Render("a.pyhtml"))
+except %s:
+    print("LOUD")
+""" % kind
+    path = (do.folder, harness.SRC)
+    assert harness.RunProgram(do.runtime, program, do.folder, path) == "LOUD\n"
+    shutil.rmtree(package)
+    assert harness.RunProgram(do.runtime, program, do.folder, path) == "a\n"
 
 
 def test_the_tool_says_what_is_wrong(tmp_path):
@@ -359,8 +481,9 @@ import gc
 import microWebTemplate as t
 class Server:
     Renderers = {}
-    class _source(t._Files):
+    class source:
         root = "/nowhere"
+        Stat = t.Stat
     def HTMLEscape(text):
         return text.replace("<", "&lt;").replace(">", "&gt;")
 t.Attach(Server)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import microWebPages  # noqa: F401  blocks
 from microWebTemplate import MicroWebTemplate, TemplateError
 from template_cases import Reference
 from test_template_language import RunJobs

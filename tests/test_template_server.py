@@ -187,7 +187,8 @@ def test_the_debug_flag_shows_the_excerpt(serve):
 
 def test_pages_that_are_only_precompiled(serve, tmp_path):
     """No file is there: the modules answer as a static path, as an index page and for a handler."""
-    for name, text in (("index", "in{{ include sub/part }}"), ("sub/part", "part"), ("sub/index", "sub {{ n }}")):
+    for name, text in (("index", "in{{ include sub/part }}"), ("sub/part", "part{{ include _own.pyhtml }}"),
+                       ("sub/_own", ""), ("sub/index", "sub {{ n }}"), ("_parts/x", "x")):
         path = tmp_path / "www" / (name + ".pyhtml")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -199,6 +200,8 @@ def test_pages_that_are_only_precompiled(serve, tmp_path):
         assert harness.Fetch(server.port, path).body == b"inpart"
     assert harness.Fetch(server.port, "/sub/part.pyhtml").body == b"part"
     assert harness.Fetch(server.port, "/handler/5").body == b"sub 5"
+    for path in ("/sub/_own.pyhtml", "/_parts/x.pyhtml"):       # they have modules, and are no pages
+        assert harness.Fetch(server.port, path).status == 404
     assert harness.Fetch(server.port, "/nothing.pyhtml").status == 404
 
 

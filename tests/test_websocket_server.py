@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import socket
 import statistics
+import threading
 import time
 
 import pytest
@@ -77,9 +79,9 @@ while "threads" in sys.argv and len(ended) < len(opened):
 class Client(harness.RawClient):
     """A WebSocket by hand."""
 
-    def __init__(self, server, path="/", headers=(), more=b"", **kwargs):
+    def __init__(self, server, path="/", headers=(), more=b"", handshake=HANDSHAKE, host="localhost", **kwargs):
         super().__init__(server.port, **kwargs)
-        self.Send(harness.RequestBytes("GET", path, HANDSHAKE + tuple(headers)) + more)
+        self.Send(harness.RequestBytes("GET", path, handshake + tuple(headers), host=host) + more)
         self.response = self.ReadResponse(upgrade="websocket")
 
     def Text(self, text):
@@ -191,6 +193,13 @@ def test_handshake(open_):
         assert response.Header("sec-websocket-protocol") == "chat"
         client.Text("x")
         assert client.ReadText() == "x"
+    for upgrade in ("foo, websocket", "WebSocket", "foo,websocket\t, bar"):
+        with Client(server, handshake=Without("Upgrade", ("Upgrade", upgrade))) as client:
+            assert client.response.status == 101
+    with Client(server, handshake=Without("Upgrade", ("Upgrade", "foo"), ("Upgrade", "websocket"))) as client:
+        assert client.response.status == 101
+    for method in ("POST", "OPTIONS", "PUT"):           # the handshake is GET
+        assert Refused(server, HANDSHAKE, method).status == 400
     refused = Refused(server, Without("Sec-WebSocket-Version", ("Sec-WebSocket-Version", "8")))
     assert (refused.status, refused.Header("sec-websocket-version")) == (426, "13")
     assert Refused(server, Without("Sec-WebSocket-Version")).status == 426
@@ -202,8 +211,12 @@ def test_handshake(open_):
     assert Refused(server, Without("Connection")).status == 404
     assert Refused(server, HANDSHAKE, version=b"HTTP/1.0").status == 404
     assert Refused(server, Without("Upgrade", ("Upgrade", "h2c"))).status == 404
-    with Client(server, headers=[("Origin", "http://localhost")]) as client:
-        assert client.response.status == 101
+    for origin, host in (("http://localhost", "localhost"), ("https://localhost", "localhost:443"),
+                         ("http://localhost", "localhost:80"), ("file://", "localhost"), ("ws://10.0.0.7", "localhost")):
+        with Client(server, headers=[("Origin", origin)], host=host) as client:
+            assert client.response.status == 101
+    assert Refused(server, HANDSHAKE + (("Origin", "null"),)).status == 403
+    server.SeenError("WebSocket refused, 403: /, Host localhost, Origin null")
 
 
 def test_nobody_accepts(open_):
@@ -273,14 +286,19 @@ def test_closing(open_):
 @pytest.mark.parametrize("data, code", [(b"\x81\x05Hello", 1002), (Frame(0x83), 1002), (Frame(0x81, b"\xff"), 1007),
                                         (Frame(0x82, b"x" * 126, form=127), 1002), (Frame(0x82, b"x" * 100001), 1009)])
 def test_violations(open_, data, code):
+    """The Close frame, and then the end of the connection: nobody waits for the client's answer."""
     server = open_()
     with Client(server) as client:
+        begin = time.monotonic()
         client.Send(data)
         first, payload = client.ReadFrame()
-        assert (first, payload) == (0x88, code.to_bytes(2, "big"))
-        client.Send(Frame(0x88, payload))
-        client.ReadToEnd()
+        reason = b"message above MaxWebSocketRecvLen, 100000 bytes" if code == 1009 else b""
+        assert (first, payload) == (0x88, code.to_bytes(2, "big") + reason)
+        client.ExpectClose()
+        assert time.monotonic() - begin < 1.9
     server.WaitLine("CLOSED %d" % code)
+    if code == 1009:
+        server.SeenError("WebSocket message above MaxWebSocketRecvLen, 100000 bytes")
 
 
 def test_too_big_is_told_while_the_client_still_sends(open_):
@@ -338,7 +356,7 @@ def _recvBinaryCallback(webSocket, data) :
 def _closedCallback(webSocket) :
   print("WS CLOSED")
 
-mws = MicroWebSrv(port=mws._port, bindIP="127.0.0.1")
+mws = MicroWebSrv(port=mws.port, bindIP="127.0.0.1")
 mws.MaxWebSocketRecvLen     = 256
 mws.AcceptWebSocketCallback = _acceptWebSocketCallback
 """
@@ -445,10 +463,10 @@ import asyncio
 
 async def OnText(webSocket, msg):
     await asyncio.sleep(0.001)
-    webSocket.SendText("async " + msg + str(mws._OnEngine()))
+    webSocket.SendText("async " + msg + str(mws.IsOnEngine()))
 
 def OnBinary(webSocket, data):
-    webSocket.SendText("plain " + data.decode() + str(mws._OnEngine()))
+    webSocket.SendText("plain " + data.decode() + str(mws.IsOnEngine()))
 
 async def OnClosed(webSocket):
     Say("CLOSED")
@@ -464,10 +482,35 @@ mws.WebSocketThreaded = True
     server.WaitLine("CLOSED")
 
 
-def test_a_callback_that_fails(open_):
+@THREADED
+@pytest.mark.parametrize("failure", ("ValueError('not my day')", "SystemExit(7)"), ids=("error", "exit"))
+def test_a_callback_that_fails(open_, threaded, failure):
+    """It is logged, and the connection goes on: with the thread, where it has one."""
+    server = open_("""
+def OnText(webSocket, msg):
+    if msg == "fail":
+        raise %s
+    webSocket.SendText(msg)
+
+mws.WebSocketThreaded = %s
+""" % (failure, threaded))
+    with Client(server) as client:
+        for _ in range(3):
+            client.Text("fail")
+            client.Text("goes on")
+            assert client.ReadText() == "goes on"
+        client.Send(Frame(0x88, b"\x03\xe8"))
+        assert client.ReadClose() == 1000
+    server.WaitLine("CLOSED 1000")
+    server.ExpectError(failure.partition("(")[0])
+
+
+def test_a_failure_may_close(open_):
     server = open_("""
 def OnText(webSocket, msg):
     raise ValueError("not my day")
+
+mws.WebSocketCloseOnError = True
 """)
     with Client(server) as client:
         client.Text("x")
@@ -477,6 +520,51 @@ def OnText(webSocket, msg):
     with Client(server) as client:
         client.Send(Frame(0x82, b"others work"))
         assert client.ReadFrame() == (0x82, b"others work")
+
+
+@pytest.mark.parametrize("flood", (Frame(0x81, b"work"), Frame(0x89), Frame(0x8a), Frame(0x01, b"a") + Frame(0x80, b"b")),
+                         ids=("messages", "pings", "pongs", "fragments"))
+def test_a_flood_holds_nobody(open_, flood):
+    """One client sends without end; between its frames others are served."""
+    server = open_("""
+def OnText(webSocket, msg):
+    if msg == "work":
+        for _ in range(3000):
+            pass
+    else:
+        webSocket.SendText(msg)
+
+mws.MaxWebSocketRecvLen = 1 << 20
+""")
+    with Client(server) as floods, Client(server) as other:
+        stop = threading.Event()
+
+        def Send():
+            with contextlib.suppress(OSError):
+                while not stop.is_set():
+                    floods.socket.send(flood * 2000)
+
+        def Read():
+            with contextlib.suppress(OSError):
+                while floods.socket.recv(65536):
+                    pass
+
+        threads = [threading.Thread(target=Send), threading.Thread(target=Read)]
+        try:
+            for thread in threads:
+                thread.start()
+            waits = []
+            for number in range(30):
+                begin = time.perf_counter()
+                other.Text(str(number))
+                assert other.ReadText() == str(number)
+                waits.append(time.perf_counter() - begin)
+        finally:
+            stop.set()
+            floods.socket.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+    assert max(waits) < 0.5, max(waits)
 
 
 # ------------------------------------------------------------------------------------ sends from other threads
@@ -532,11 +620,12 @@ def BroadcastToStuckClient(open_, policy):
     server = open_(MEMORY + """
 mws.WebSocketSlowPolicy = %r
 mws.MaxWebSocketSendQueueLen = 65536
+mws.SendTimeoutSec = 3
 
 def Flood(webSocket):
     for number in range(10000):
         mws.Broadcast("%%08d" %% number * 128)
-        while webSocket._link.Backlog():
+        while webSocket._link.out:
             time.sleep(0.0005)
 
 def Measured(webSocket):
@@ -594,7 +683,7 @@ def Camera(webSocket, text):
     Say("SENT")
 
 def HeldUp():
-    while not opened or not opened[0]._held:
+    while not opened or not opened[0]._state & 2:
         time.sleep(0.001)
     Say("HELD")
 
@@ -702,10 +791,10 @@ function Talk(path, messages) {
 def test_browser(open_, page, tmp_path):
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "index.html").write_text(PAGE, encoding="utf-8")
-    server = open_("mws = MicroWebSrv(port=mws._port, bindIP='127.0.0.1', webPath='www')\n"
+    server = open_("mws = MicroWebSrv(port=mws.port, bindIP='127.0.0.1', webPath='www')\n"
                    "mws.AcceptWebSocketCallback = OnAccept\nmws.WebSocketThreaded = False")
     page.goto(server.Url("/"))
     got = page.evaluate("Talk('/', ['h\u00e9llo', '', new Uint8Array([0, 255, 128]), 'x'.repeat(1000)])")
     assert got == ["h\u00e9llo", "", [0, 255, 128], "x" * 1000, [4005, "bye", True]]
     got = page.evaluate("Talk('/', ['x'.repeat(200000)])")
-    assert got == [[1009, "", True]]
+    assert got == [[1009, "message above MaxWebSocketRecvLen, 65536 bytes", True]]

@@ -6,6 +6,7 @@ A check raises AssertionError; the oracle for UTF-8 and for masks is written her
 
 import microWebDeflate as wd
 import microWebSocket as ws
+from microWebSrv import MicroWebSrv
 
 MAX_LEN = 70000         # of a message, unless a case says otherwise
 KEY = b"\x01\x82\x43\xc4"
@@ -34,30 +35,173 @@ def Text(text, key=KEY):
     return Frame(0x81, text.encode(), key)
 
 
-class Recorder(ws._Protocol):
+class FakeLink:
+    """What a test looks at, and a backlog that it sets."""
+
+    isDead = False
+    want = 1
+
+    def __init__(self):
+        self.sent = b""
+        self.backlog = 0
+        self.state = "open"
+        self.endpoint = None
+
+    def Send(self, data):
+        self.sent += bytes(data)
+
+    def Backlog(self):
+        return self.backlog
+
+    out = property(Backlog)
+
+    def Want(self, want):
+        self.want = want
+
+    def Finish(self, isWhole=False):
+        self.state = "finished"
+
+    def Close(self):
+        self.state = "closed"
+
+    def Abort(self):
+        self.state = "aborted"
+
+    def Take(self):
+        sent, self.sent = self.sent, b""
+        return sent
+
+    def Drain(self):
+        """What waited has left: the link tells its endpoint."""
+        self.backlog = 0
+        self.endpoint.OnDrained()
+
+    def Turn(self):
+        """The poll loop: as many turns as are wanted."""
+        turns = 0
+        while self.want == 4:
+            self.want = 1
+            self.endpoint.OnDrained()
+            turns += 1
+        return turns
+
+
+class FakeServer:
+    """The part of the core that a WebSocket knows. Calls and tasks wait until the test runs them."""
+
+    AcceptWebSocketCallback = None
+    MaxWebSocketRecvLen = 1000
+    WebSocketThreaded = False
+    WebSocketStackSize = 4096
+    webSocketRoutes = ()
+    SpawnCallback = None
+    Utf8 = staticmethod(MicroWebSrv.Utf8)
+    now = 100
+
+    def __init__(self):
+        self.Upgraders = {}
+        self.links = {}
+        self.isOnEngine = self.isRunning = True
+        self.calls = []
+        self.tasks = []
+        self.errors = []
+        self.lines = []
+        ws.Attach(self)
+        self.SpawnCallback = self.Spawn
+
+    def IsOnEngine(self):
+        return self.isOnEngine
+
+    def CallSoon(self, func, *args):
+        if self.isRunning:
+            self.calls.append((func, args))
+        return self.isRunning
+
+    def Pending(self):
+        return len(self.calls)
+
+    def Spawn(self, coroutine, done):
+        self.tasks.append((coroutine, done))
+
+    def StartThread(self, func, args, stackSize):
+        return False
+
+    def NewLock(self):
+        return FakeLock()
+
+    def Log(self, text, error=None):
+        self.lines.append(text)
+        if error:
+            self.errors.append(error)
+
+    def IsStarted(self):
+        return self.isRunning
+
+    def Step(self):
+        """One step of every task, then the calls that wait: the order of an asyncio loop."""
+        for task in self.tasks[:]:
+            coroutine, done = task
+            error = None
+            try:
+                coroutine.send(None)
+                continue
+            except StopIteration:
+                pass
+            except BaseException as failure:
+                error = failure
+            self.tasks.remove(task)
+            done(error)
+        calls, self.calls = self.calls, []
+        for func, args in calls:
+            func(*args)
+
+
+class FakeLock:
+    def acquire(self):
+        pass
+
+    release = acquire
+
+
+class Recorder(ws.MicroWebSocket):
     """What the protocol says, as a list."""
 
     def __init__(self, maxLen=MAX_LEN, codec=None):
-        super().__init__(maxLen, codec)
-        self.log = []
+        server = FakeServer()
+        server.MaxWebSocketRecvLen = maxLen
+        super().__init__(server, RecorderLink(), "/", (lambda webSocket: None, ()))
+        self._link.endpoint = self
+        self._codec = codec
+        self.log = log = []
+        self.RecvTextCallback = lambda webSocket, msg: log.append((1, msg))
+        self.RecvBinaryCallback = lambda webSocket, data: log.append((2, data))
+        self._Done()
 
-    def _OnMessage(self, kind, payload):
-        self.log.append((kind, payload))
 
-    def _SendFrame(self, frame):
-        Same(frame[:2], bytes((0x8a, len(frame) - 2)), "head of a pong")
-        self.log.append((9, frame[2:]))
+class RecorderLink(FakeLink):
+    def Send(self, data):
+        """Pongs; and one Close frame, behind which the connection ends."""
+        Same(len(data), data[1] + 2, "a control frame")
+        if data[0] == 0x8a:
+            self.endpoint.log.append((9, data[2:]))
+            return
+        code = self.endpoint.CloseCode
+        Same(data[:1] + data[2:4], b"\x88" + (b"" if code == 1005 else code.to_bytes(2, "big")), "a Close frame")
+        Same(self.state, "open", "the only one")
+        self.state = "told"
 
-    def _SendClose(self, code, reason=None):
-        if not self._isClosed:                          # the first reason counts
-            self.log.append(("refuse", code))
-        self._isClosed = True
+    def Finish(self, isWhole=False):
+        """We close, for the client broke a rule."""
+        Same(self.state, "told", "behind a Close frame")
+        self.state = "finished"
+        self.endpoint.log.append(("fail", self.endpoint.CloseCode))
 
-    def _End(self, code, reason=None):
-        """A reason, though it be empty, is the client's."""
-        self.log.append(("fail", code) if reason is None else (8, code, reason))
-        self._held = 4
-        return 0
+    def Close(self):
+        """The client has closed."""
+        if self.state != "finished":
+            Same(self.state, "told", "behind a Close frame")
+            self.state = "closed"
+            self.endpoint.log.append((8, self.endpoint.CloseCode, self.endpoint.CloseReason))
 
 
 class Codec:
@@ -123,7 +267,7 @@ CASES = [
     ("5.2: 126 for 0", Frame(0x82, b"", form=126), [("fail", 1002)]),
     ("5.2: 127 for 126", Frame(0x82, BIG[:126], form=127), [("fail", 1002)]),
     ("5.2: 127 for 65535", Frame(0x82, BIG[:65535], form=127)[:20], [("fail", 1002)]),
-    ("5.2: highest bit", b"\x82\xff\x80" + b"\0" * 7 + KEY, [("refuse", 1009)]),
+    ("5.2: highest bit", b"\x82\xff\x80" + b"\0" * 7 + KEY, [("fail", 1009)]),
     ("5.4: continuation of nothing", Frame(0x80, b"a"), [("fail", 1002)]),
     ("5.4: continuation of nothing, not final", Frame(0x00, b"a"), [("fail", 1002)]),
     ("5.4: continuation after the end", Text("x") + Frame(0x80, b"a"), [(1, "x"), ("fail", 1002)]),
@@ -137,14 +281,14 @@ CASES = [
     ("5.5.1: close with one byte", Frame(0x88, b"\x03"), [("fail", 1002)]),
     ("5.5.1: reason not UTF-8", Frame(0x88, b"\x03\xe8\xff"), [("fail", 1007)]),
     ("5.5.1: reason a surrogate", Frame(0x88, b"\x03\xe8\xed\xa0\x80"), [("fail", 1007)]),
-    ("8.1: text not UTF-8", Frame(0x81, b"a\xff"), [("refuse", 1007)]),
-    ("8.1: overlong", Frame(0x81, b"\xc0\xaf"), [("refuse", 1007)]),
-    ("8.1: surrogate", Frame(0x81, b"\xed\xa0\x80"), [("refuse", 1007)]),
-    ("8.1: above U+10FFFF", Frame(0x81, b"\xf4\x90\x80\x80"), [("refuse", 1007)]),
-    ("8.1: text ends within a character", Frame(0x81, b"\xc3"), [("refuse", 1007)]),
-    ("8.1: fragments end within a character", Frame(0x01, b"a\xe2") + Frame(0x80, b"\x82"), [("refuse", 1007)]),
+    ("8.1: text not UTF-8", Frame(0x81, b"a\xff"), [("fail", 1007)]),
+    ("8.1: overlong", Frame(0x81, b"\xc0\xaf"), [("fail", 1007)]),
+    ("8.1: surrogate", Frame(0x81, b"\xed\xa0\x80"), [("fail", 1007)]),
+    ("8.1: above U+10FFFF", Frame(0x81, b"\xf4\x90\x80\x80"), [("fail", 1007)]),
+    ("8.1: text ends within a character", Frame(0x81, b"\xc3"), [("fail", 1007)]),
+    ("8.1: fragments end within a character", Frame(0x01, b"a\xe2") + Frame(0x80, b"\x82"), [("fail", 1007)]),
     ("8.1: wrong across fragments", Frame(0x01, b"\xed") + Frame(0x00, b"\xa0") + Frame(0x80, b"\x80"),
-     [("refuse", 1007)]),
+     [("fail", 1007)]),
     ("8.1: binary may be anything", Frame(0x02, b"\xff") + Frame(0x80, b"\xed\xa0"), [(2, b"\xff\xed\xa0")]),
 ]
 for _opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
@@ -157,45 +301,45 @@ for _code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 
 # the same with a limit, and with an extension that speaks RSV1
 LIMITED = [
     ("at the limit", 10, Frame(0x82, b"0123456789"), [(2, b"0123456789")]),
-    ("above the limit", 10, Frame(0x82, b"0123456789a"), [("refuse", 1009)]),
-    ("above the limit by its head alone", 10, Frame(0x82, b"0123456789a")[:6], [("refuse", 1009)]),
-    ("huge by its head alone", 10, b"\x82\xff" + b"\x7f" + b"\xff" * 7 + KEY, [("refuse", 1009)]),
+    ("above the limit", 10, Frame(0x82, b"0123456789a"), [("fail", 1009)]),
+    ("above the limit by its head alone", 10, Frame(0x82, b"0123456789a")[:6], [("fail", 1009)]),
+    ("huge by its head alone", 10, b"\x82\xff" + b"\x7f" + b"\xff" * 7 + KEY, [("fail", 1009)]),
     ("fragments at the limit", 10, Frame(0x01, b"01234") + Frame(0x80, b"56789"), [(1, "0123456789")]),
-    ("fragments above the limit", 10, Frame(0x01, b"01234") + Frame(0x80, b"56789a"), [("refuse", 1009)]),
-    ("many fragments above the limit", 3, Frame(0x01, b"a") + Frame(0x00, b"b") * 3, [("refuse", 1009)]),
-    ("a limit of 0", 0, Text("") + Text("a"), [(1, ""), ("refuse", 1009)]),
+    ("fragments above the limit", 10, Frame(0x01, b"01234") + Frame(0x80, b"56789a"), [("fail", 1009)]),
+    ("many fragments above the limit", 3, Frame(0x01, b"a") + Frame(0x00, b"b") * 3, [("fail", 1009)]),
+    ("a limit of 0", 0, Text("") + Text("a"), [(1, ""), ("fail", 1009)]),
     ("control frames have no limit but their own", 2, Frame(0x89, BIG[:100]), [(9, BIG[:100])]),
     ("a limit counts bytes", 4, Text("\u20ac") + Text("\u20aca") + Text("\u20acab"),
-     [(1, "\u20ac"), (1, "\u20aca"), ("refuse", 1009)]),
-    ("behind what was refused, control frames are read", 10,
-     Frame(0x82, b"0123456789a" * 20) + Text("lost") + Frame(0x89, b"p") + Frame(0x88),
-     [("refuse", 1009), (9, b"p"), (8, 1005, "")]),
+     [(1, "\u20ac"), (1, "\u20aca"), ("fail", 1009)]),
+    ("nothing counts behind what was refused", 10,
+     Frame(0x82, b"0123456789a" * 20) + Text("lost") + Frame(0x89, b"p") + Frame(0x88), [("fail", 1009)]),
     ("behind a refused fragment", 10, Frame(0x01, b"\xff") + Frame(0x89) + Frame(0x80, b"a" * 9) + Frame(0x88),
-     [("refuse", 1007), (9, b""), (8, 1005, "")]),
+     [("fail", 1007)]),
     ("the first reason counts", 10, Frame(0x01, b"\xff") + Frame(0x80, b"\xff" * 90) + Text("x" * 11),
-     [("refuse", 1007)]),
+     [("fail", 1007)]),
 ]
 PACKED = [
     ("packed text", Frame(0xc1, b"olleh"), [(1, "hello")]),
     ("packed binary", Frame(0xc2, b"\x02\x01"), [(2, b"\x01\x02")]),
     ("packed in fragments", Frame(0x41, b"ol") + Frame(0x00, b"le") + Frame(0x80, b"h"), [(1, "hello")]),
     ("packed text is checked unpacked", Frame(0x41, b"\x84\xc3") + Frame(0x80, b"a"), [(1, "a\u00c4")]),
-    ("packed text not UTF-8", Frame(0xc1, b"\xc3\x84"), [("refuse", 1007)]),
+    ("packed text not UTF-8", Frame(0xc1, b"\xc3\x84"), [("fail", 1007)]),
     ("plain beside packed", Text("a") + Frame(0xc1, b"b"), [(1, "a"), (1, "b")]),
     ("RSV1 on a continuation", Frame(0x41, b"a") + Frame(0xc0, b"b"), [("fail", 1002)]),
     ("RSV1 on a ping", Frame(0xc9), [("fail", 1002)]),
     ("RSV1 and RSV2", Frame(0xe1), [("fail", 1002)]),
-    ("broken compression", Frame(0xc1, b"bad"), [("refuse", 1007)]),
-    ("too big when unpacked", Frame(0xc1, b"bomb"), [("refuse", 1009)]),
+    ("broken compression", Frame(0xc1, b"bad"), [("fail", 1007)]),
+    ("too big when unpacked", Frame(0xc1, b"bomb"), [("fail", 1009)]),
     ("what can't be compressed may grow by 16 bytes and a 256th", Frame(0xc1, b"long" + b"." * 112), [(1, "short")]),
-    ("but by no more", Frame(0xc1, b"long" + b"." * 113), [("refuse", 1009)]),
+    ("but by no more", Frame(0xc1, b"long" + b"." * 113), [("fail", 1009)]),
 ]
 
 
 def Feed(pieces, expected, what, maxLen=MAX_LEN, codec=None):
     protocol = Recorder(maxLen, codec)
     for piece in pieces:
-        protocol.Received(piece)
+        protocol.OnReceived(piece)
+        protocol._link.Turn()
     Same(protocol.log, expected, what)
     return protocol
 
@@ -251,8 +395,8 @@ def CheckLargeMessages():
 def CheckSingleByteFragments():
     """A client that sends a byte in each frame: the bytes are joined, not kept as an object each."""
     protocol = Feed([Frame(0x01, b"a")] + [Frame(0x00, b"b")] * 2000, [], "2001 fragments")
-    assert len(protocol._message.parts) <= 9, len(protocol._message.parts)
-    protocol.Received(Frame(0x80, b"c"))
+    Same(len(protocol._message.data), 2001, "in one place")
+    protocol.OnReceived(Frame(0x80, b"c"))
     Same(protocol.log, [(1, "a" + "b" * 2000 + "c")], "2002 fragments")
 
 
@@ -264,24 +408,27 @@ def CheckTextFailsAtOnce():
         name = "%r then %r" % (good, bad)
         frame = Frame(0x01, good + bad + b"never sent")
         protocol = Feed([frame[:6 + len(good)]], [], name)
-        protocol.Received(frame[6 + len(good):7 + len(good)])
-        Same(protocol.log, [("refuse", 1007)], name)
+        protocol.OnReceived(frame[6 + len(good):7 + len(good)])
+        Same(protocol.log, [("fail", 1007)], name)
         protocol = Feed([Frame(0x01, good)], [], name)
-        protocol.Received(Frame(0x00, bad))
-        Same(protocol.log, [("refuse", 1007)], name + " in a fragment")
+        protocol.OnReceived(Frame(0x00, bad))
+        Same(protocol.log, [("fail", 1007)], name + " in a fragment")
 
 
 def CheckHeld():
-    """What is held stays, in its order, and goes on where it was."""
+    """What is held by callbacks that are behind stays, in its order, and goes on where it was."""
     protocol = Recorder()
+    link = protocol._link
+    protocol._queue = ("one", "goes", "on", "...")
     data = Text("a") + Text("b") + Frame(0x01, b"c")
-    protocol._held = 1
-    protocol.Received(data[:9])
-    protocol.Received(data[9:])
+    protocol.OnReceived(data[:9])
+    Same(link.want, 0, "nothing is read")
+    protocol.OnReceived(data[9:])
     Same(protocol.log, [], "held")
-    protocol._held = 0
-    protocol._Parse(b"")
-    protocol.Received(Frame(0x80, b"d"))
+    protocol._queue = None
+    protocol.OnReceived(b"")
+    Same(link.want, 1, "it is read again")
+    protocol.OnReceived(Frame(0x80, b"d"))
     Same(protocol.log, [(1, "a"), (1, "b"), (1, "cd")], "released")
 
 
@@ -315,10 +462,13 @@ def Utf8Grammar(data):
     return 0
 
 
+DECODER = Recorder()
+
+
 def _TryText(data):
     rest = Utf8Grammar(data)
-    Same(ws._Decode(data) is not None, rest == 0, "_Decode(%r)" % data)
-    Same(ws._Unfinished(data), None if rest is None else data[len(data) - rest:], "_Unfinished(%r)" % data)
+    Same(DECODER._Decode(data) is not None, rest == 0, "_Decode(%r)" % data)
+    Same(DECODER._Unfinished(data), None if rest is None else data[len(data) - rest:], "_Unfinished(%r)" % data)
 
 
 def CheckUtf8():
@@ -344,7 +494,7 @@ def CheckUtf8Pieces():
                  b"\xce\xba\xff", b"\xe1\xa0\xc0", b"abc\xe2\x82\xac\x80", b"\xf0\x90\x80\x80\xed\xbf\xbf"):
         tail = b""
         for i in range(len(data)):
-            tail = ws._Unfinished(tail + data[i:i + 1])
+            tail = DECODER._Unfinished(tail + data[i:i + 1])
             expected = Utf8Grammar(data[:i + 1])
             Same(None if tail is None else len(tail), expected, "%r at %d" % (data, i))
             if tail is None:
@@ -352,10 +502,11 @@ def CheckUtf8Pieces():
 
 
 def CheckMasks():
-    for size in list(range(70)) + [125, 126, 127, 1000, 4096, 4099]:
-        for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
-            for data in (BIG[:size], b"\0" * size, b"\xff" * size):
-                Same(ws._Unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
+    for unmask in (ws._Unmask, ws._PlainUnmask):
+        for size in list(range(70)) + [125, 126, 127, 255, 256, 257, 512, 1000, 4096, 4099]:
+            for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
+                for data in (BIG[:size], b"\0" * size, memoryview(b"\xff" * size)):
+                    Same(unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
 
 
 # ------------------------------------------------------------------------------------------ our frames, the handshake
@@ -364,22 +515,35 @@ def CheckOurFrames():
     for size, head in ((0, b"\x81\x00"), (125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff"),
                        (65536, b"\x81\x7f\0\0\0\0\0\x01\0\0")):
         Same(ws._Frame(0x81, b"x" * size), head + b"x" * size, "frame of %d" % size)
-    Same(ws._CloseFrame(1000, ""), b"\x88\x02\x03\xe8", "close")
-    Same(ws._CloseFrame(1005, ""), b"\x88\x00", "close without a code")
-    Same(ws._CloseFrame(4000, "\u00e9"), b"\x88\x04\x0f\xa0\xc3\xa9", "close with a reason")
-    Same(len(ws._CloseFrame(1000, "r" * 123)), 127, "the longest reason")
+    for code, reason, frame in ((1000, "", b"\x88\x02\x03\xe8"), (4000, "\u00e9", b"\x88\x04\x0f\xa0\xc3\xa9")):
+        link, webSocket = Open()[1:3]
+        webSocket.Close(code, reason)
+        Same(link.Take(), frame, "close")
+    link, webSocket = Open()[1:3]
+    webSocket.OnReceived(Frame(0x88))
+    Same(link.Take(), b"\x88\x00", "close without a code")
 
 
 REQUEST = {"host": "device.local", "connection": "Upgrade", "sec-websocket-version": "13",
            "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
+
+class FakeHead:
+    method = "GET"
+
+    def __init__(self, path="/", changes=()):
+        self.path = self.key = path
+        self.fields = dict(REQUEST)
+        self.fields.update(changes)
+        self.authority = self.fields["host"]
+
+
 # (name, what differs from REQUEST, allowed origins, status)
 HANDSHAKES = [
     ("fine", {}, None, 0),
-    ("no version", {"sec-websocket-version": None}, None, 426),
+    ("no version", {"sec-websocket-version": ""}, None, 426),
     ("version 8", {"sec-websocket-version": "8"}, None, 426),
     ("two versions", {"sec-websocket-version": "13, 8"}, None, 426),
-    ("no key", {"sec-websocket-key": None}, None, 400),
     ("empty key", {"sec-websocket-key": ""}, None, 400),
     ("key of 15 bytes", {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAA"}, None, 400),
     ("key of 17 bytes", {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAAA="}, None, 400),
@@ -390,15 +554,27 @@ HANDSHAKES = [
     ("page of this host", {"origin": "http://device.local"}, None, 0),
     ("page of this host over TLS", {"origin": "https://device.local"}, None, 0),
     ("page of this host with a port", {"origin": "http://device.local:81", "host": "device.local:81"}, None, 0),
+    ("the host in capitals", {"origin": "http://device.local", "host": "Device.LOCAL"}, None, 0),
+    ("a proxy added the port", {"origin": "http://device.local", "host": "device.local:80"}, None, 0),
+    ("a proxy added the port of TLS", {"origin": "https://device.local", "host": "device.local:443"}, None, 0),
     ("another port", {"origin": "http://device.local:81"}, None, 403),
+    ("a page of the same host's main port", {"origin": "http://device.local", "host": "device.local:8080"}, None, 403),
     ("another host", {"origin": "http://evil.example"}, None, 403),
+    ("another host, and a port", {"origin": "http://evil.example", "host": "device.local:80"}, None, 403),
+    ("another host in capitals", {"origin": "HTTPS://EVIL.example"}, None, 403),
     ("a host that begins like this one", {"origin": "http://device.local.evil.example"}, None, 403),
     ("a sandboxed page", {"origin": "null"}, None, 403),
-    ("no scheme", {"origin": "device.local"}, None, 403),
+    ("a scheme and no host", {"origin": "http"}, None, 403),
+    ("no web page: no scheme", {"origin": "device.local"}, None, 0),
+    ("no web page: a file", {"origin": "file://"}, None, 0),
+    ("no web page: a scheme that is not http", {"origin": "ws://device.local"}, None, 0),
+    ("no web page: an extension", {"origin": "chrome-extension://abcdefgh"}, None, 0),
+    ("an empty origin", {"origin": ""}, None, 0),
     ("a listed host", {"origin": "http://friend.example"}, ["http://friend.example"], 0),
     ("one string", {"origin": "http://friend.example"}, "http://friend.example", 0),
     ("a part of one string", {"origin": "http://friend.exam"}, "http://friend.example", 403),
     ("this host where it is not listed", {"origin": "http://device.local"}, ["http://friend.example"], 403),
+    ("a file where it is not listed", {"origin": "file://"}, ["http://friend.example"], 403),
     ("an empty list", {"origin": "http://device.local"}, [], 403),
     ("a listed sandbox", {"origin": "null"}, ("null",), 0),
     ("everybody", {"origin": "http://evil.example"}, "*", 0),
@@ -408,112 +584,64 @@ HANDSHAKES = [
 
 def CheckHandshake():
     for name, changes, allowed, status in HANDSHAKES:
-        fields = dict(REQUEST)
-        fields.update(changes)
-        Same(ws._Refusal(fields, allowed), status, name)
+        Same(ws._Refusal(FakeHead("/", changes), allowed), status, name)
+    for name, status in (("sec-websocket-version", 426), ("sec-websocket-key", 400)):
+        head = FakeHead()
+        del head.fields[name]
+        Same(ws._Refusal(head, None), status, "no " + name)
+    for method in ("POST", "HEAD", "OPTIONS", "PUT", "get"):
+        head = FakeHead()
+        head.method = method
+        Same(ws._Refusal(head, None), 400, "section 4.1: the method of the request MUST be GET")
+    head = FakeHead("/", {"origin": "http://friend.example"})
+    head.authority = "friend.example"               # of an absolute-form target: it outranks the Host field
+    Same(ws._Refusal(head, None), 0, "the authority counts")
+
+
+def CheckRefusalIsLogged():
+    """What is refused is one line in the log: the status, and what was compared."""
+    server = FakeServer()
+    server.AcceptWebSocketCallback = lambda webSocket, client: None
+    for changes, line in (({"origin": "http://evil.example"}, "403: /, Host device.local, Origin http://evil.example"),
+                          ({"origin": "null"}, "403: /, Host device.local, Origin null"),
+                          ({"sec_websocket_version": "7"}, "426: /, Host device.local, Origin None"),
+                          ({"sec_websocket_key": "x"}, "400: /, Host device.local, Origin None")):
+        Upgrade(server, **changes)
+        Same(server.lines, ["WebSocket refused, " + line], "one line")
+        server.lines = []
 
 
 def CheckSwitchHead():
     """The example of section 1.3, and what is added to it."""
     head = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
-    key = REQUEST["sec-websocket-key"]
-    Same(ws._SwitchHead(key, None, None), head + b"\r\n", "101")
-    Same(ws._SwitchHead(key, "chat", None), head + b"Sec-WebSocket-Protocol: chat\r\n\r\n", "101 with a protocol")
-    Same(ws._SwitchHead(key, None, "x; y"), head + b"Sec-WebSocket-Extensions: x; y\r\n\r\n", "101 with an extension")
+    server = FakeServer()
+    server.AcceptWebSocketCallback = lambda webSocket, client: None
+    Same(Upgrade(server).head101, head + b"\r\n", "101")
+    server.WebSocketProtocols = ("chat",)
+    Same(Upgrade(server, sec_websocket_protocol="chat").head101, head + b"Sec-WebSocket-Protocol: chat\r\n\r\n",
+         "101 with a protocol")
+    server.WebSocketExtension = lambda offers, server: ("x; y", Codec())
+    Same(Upgrade(server, sec_websocket_extensions="x").head101, head + b"Sec-WebSocket-Extensions: x; y\r\n\r\n",
+         "101 with an extension")
 
 
 def CheckSubprotocols():
-    for offered, spoken, chosen in ((None, ("a",), None), ("a", (), None), ("a, b", ("b",), "b"),
-                                    ("a,b", ["b", "a"], "b"),
+    """The first of ours that the client offers; RFC 9110 section 5.6.1: commas, and whatever white space is around."""
+    server = FakeServer()
+    server.AcceptWebSocketCallback = lambda webSocket, client: None
+    for offered, spoken, chosen in (("", ("a",), None), ("a", (), None), ("a, b", ("b",), "b"),
+                                    ("a,b", ["b", "a"], "b"), ("x,\tchat", ("chat",), "chat"),
+                                    ("ch at", ("chat",), None), ("x ,\t chat\t,y", ("chat",), "chat"),
+                                    (", ,chat,", ("chat",), "chat"),
                                     ("ab", ("a",), None), ("A", ("a",), None), ("a , c", ("x", "c"), "c")):
-        Same(ws._Choose({"sec-websocket-protocol": offered}, spoken), chosen, "%r of %r" % (offered, spoken))
+        server.WebSocketProtocols = spoken
+        client = Upgrade(server, sec_websocket_protocol=offered)
+        Same(client.endpoint.Protocol, chosen, "%r of %r" % (offered, spoken))
+        Same(b"Sec-WebSocket-Protocol" in client.head101, chosen is not None, "%r of %r" % (offered, spoken))
 
 
 # ----------------------------------------------------------------------------- the MicroWebSocket, with no socket below
-
-class FakeLink:
-    """What a test looks at, and a backlog that it sets."""
-
-    def __init__(self):
-        self.sent = b""
-        self.backlog = 0
-        self.state = "open"
-        self.isPaused = False
-
-    def Send(self, data):
-        self.sent += bytes(data)
-
-    def Backlog(self):
-        return self.backlog
-
-    def Pause(self):
-        self.isPaused = True
-
-    def Resume(self):
-        self.isPaused = False
-
-    def Close(self):
-        self.state = "closed"
-
-    def Abort(self):
-        self.state = "aborted"
-
-    def Take(self):
-        sent, self.sent = self.sent, b""
-        return sent
-
-
-class FakeServer:
-    """The part of the core that a WebSocket knows. Calls and tasks wait until the test runs them."""
-
-    AcceptWebSocketCallback = None
-    MaxWebSocketRecvLen = 1000
-    WebSocketThreaded = False
-    WebSocketStackSize = 4096
-    _webSocketRoutes = ()
-    now = 100
-
-    def __init__(self):
-        self.Upgraders = {}
-        self.isOnEngine = self.isRunning = True
-        self._calls = []
-        self.tasks = []
-        self.errors = []
-        self._engine = self
-        ws.Attach(self)
-
-    def _OnEngine(self):
-        return self.isOnEngine
-
-    def _CallSoon(self, func, *args):
-        if self.isRunning:
-            self._calls.append((func, args))
-        return self.isRunning
-
-    def _Spawn(self, coro):
-        self.tasks.append(coro)
-
-    def _StartThread(self, func, args, stackSize):
-        return False
-
-    def _LogError(self, text, error=None):
-        self.errors.append(error)
-
-    def IsStarted(self):
-        return self.isRunning
-
-    def Step(self):
-        """One step of every task, then the calls that wait: the order of an asyncio loop."""
-        for task in self.tasks[:]:
-            try:
-                task.send(None)
-            except StopIteration:
-                self.tasks.remove(task)
-        calls, self._calls = self._calls, []
-        for func, args in calls:
-            func(*args)
-
 
 class Later:
     """`await Later(n)` takes n steps."""
@@ -544,11 +672,11 @@ def Open(accept=None, server=None, early=b"", path="/"):
         webSocket.RecvBinaryCallback = lambda webSocket, data: log.append(data)
         webSocket.ClosedCallback = lambda webSocket: log.append((webSocket.CloseCode, webSocket.CloseReason))
 
-    webSocket = ws.MicroWebSocket(server, link, path, None, None)
-    server._webSockets.add(webSocket)
+    webSocket = link.endpoint = ws.MicroWebSocket(server, link, path, (accept or Accept, ("client",)))
+    server.links[len(server.links)] = link
     if early:
-        webSocket.Received(early)
-    webSocket._Open((accept or Accept, "client"))
+        webSocket.OnReceived(early)
+    webSocket._Done()
     return server, link, webSocket, log
 
 
@@ -569,7 +697,7 @@ def CheckSending():
         except TypeError:
             continue
         raise AssertionError("SendBinary(%r)" % bad)
-    webSocket.Received(Frame(0x89, b"hello"))
+    webSocket.OnReceived(Frame(0x89, b"hello"))
     Same(link.Take(), b"\x8a\x05hello", "pong")
 
 
@@ -595,31 +723,31 @@ def CheckAcceptCallback():
 
 def CheckClosing():
     server, link, webSocket, log = Open()
-    webSocket.Received(Frame(0x88, b"\x03\xe9away"))
+    webSocket.OnReceived(Frame(0x88, b"\x03\xe9away"))
     Same((link.Take(), link.state, webSocket.IsClosed(), log), (b"\x88\x06\x03\xe9away", "closed", True, []), "their close")
     Same(webSocket.SendText("late"), False, "send after close")
-    webSocket.Received(Text("late"))
-    webSocket.Lost()
-    Same((log, link.Take(), len(server._webSockets)), ([(1001, "away")], b"", 0), "ClosedCallback")
+    webSocket.OnReceived(Text("late"))
+    webSocket.OnLost()
+    Same((log, link.Take()), ([(1001, "away")], b""), "ClosedCallback")
 
     server, link, webSocket, log = Open()
     webSocket.Close(reason="done")
     webSocket.Close(4000)
     Same((link.Take(), link.state, webSocket.IsClosed()), (b"\x88\x06\x03\xe8done", "open", True), "our close")
-    webSocket.Received(Text("dropped") + Frame(0x89) + Frame(0x88, b"\x03\xe8"))
+    webSocket.OnReceived(Text("dropped") + Frame(0x89) + Frame(0x88, b"\x03\xe8"))
     Same((link.Take(), link.state), (b"", "closed"), "their answer")
-    webSocket.Lost()
+    webSocket.OnLost()
     Same(log, [(1000, "done")], "ClosedCallback after our close")
 
     server, link, webSocket, log = Open()
-    webSocket.Lost()
+    webSocket.OnLost()
     Same((log, webSocket.IsClosed(), webSocket.Close()), ([(1006, "")], True, None), "lost")
     server, link, webSocket, log = Open()
-    webSocket.Received(Frame(0x88))
-    webSocket.Lost()
+    webSocket.OnReceived(Frame(0x88))
+    webSocket.OnLost()
     Same(log, [(1005, "")], "close without a code")
     server, link, webSocket, log = Open()
-    webSocket.Stopping()
+    webSocket.OnStop()
     Same(link.Take(), b"\x88\x02\x03\xe9", "the server stops")
 
 
@@ -638,33 +766,92 @@ def CheckCloseArguments():
 
 
 def CheckRefusals():
-    for data, code, state in ((Frame(0x81, b"\xff"), 1007, "open"), (Frame(0x82, b"x" * 1001), 1009, "open"),
-                              (Frame(0x83), 1002, "closed"), (Frame(0x88, b"\x03\xe8\xff"), 1007, "closed")):
+    """Who breaks a rule gets a Close frame, and is not waited for (section 7.1.7)."""
+    tooBig = b"message above MaxWebSocketRecvLen, 1000 bytes"
+    for data, code, reason in ((Frame(0x81, b"\xff"), 1007, b""), (Frame(0x82, b"x" * 1001), 1009, tooBig),
+                               (Frame(0x83), 1002, b""), (Frame(0x88, b"\x03\xe8\xff"), 1007, b"")):
         server, link, webSocket, log = Open()
-        webSocket.Received(data + Text("late"))
-        Same((link.Take(), link.state), (b"\x88\x02" + code.to_bytes(2, "big"), state), "refused")
+        webSocket.OnReceived(data + Text("late") + Frame(0x89))
+        Same((link.Take(), link.state), (bytes((0x88, 2 + len(reason))) + code.to_bytes(2, "big") + reason, "finished"),
+             "refused")
         Same((webSocket.IsClosed(), webSocket.CloseCode, webSocket.SendText("x")), (True, code, False), "refused")
-        if state == "open":
-            webSocket.Received(Frame(0x88, b"\x03\xe8"))
-            Same((link.Take(), link.state), (b"", "closed"), "their answer")
-        webSocket.Lost()
-        Same(log, [(code, "")], "ClosedCallback")
+        Same(server.lines, ["WebSocket " + reason.decode()] if reason else [], "the log")
+        Same(webSocket.deadline, 102, "what still comes is read for two seconds")
+        webSocket.OnReceived(Text("later") + Frame(0x88, b"\x03\xe8"))
+        Same((link.Take(), log), (b"", []), "nothing counts any more")
+        if ws._MICROPYTHON:                             # it has no shutdown(): when nothing is left to be read, it closes
+            Same(link.want, 5, "bytes, or a turn")
+            webSocket.OnDrained()
+            Same(link.state, "closed", "at once")
+        webSocket.OnExpired()
+        Same(link.state, "aborted", "it goes on sending")
+        webSocket.OnLost()
+        Same(log, [(code, reason.decode())], "ClosedCallback")
+    server, link, webSocket, log = Open()
+    webSocket.OnReceived(Frame(0x82, b"x" * 1001)[:50])
+    Same((link.Take()[2:4], link.state, link.want), (b"\x03\xf1", "finished", 1), "more of its frame is to come")
+    webSocket.OnReceived(b"y" * 900)
+    Same(link.want, 1, "and more")
+    webSocket.OnReceived(b"z" * 60)
+    Same(link.want, 5 if ws._MICROPYTHON else 1, "it is read to its end")
+    server, link, webSocket, log = Open()
+    webSocket.Close(4000)
+    link.Take()
+    webSocket.OnReceived(Frame(0x83))
+    Same((link.Take(), link.state, webSocket.CloseCode), (b"", "finished", 4000), "the first reason counts")
 
 
 def CheckCrash():
-    """An exception in a callback is logged and closes with 1011; in ClosedCallback it is only logged."""
+    """An exception in a callback is logged, sys.exit() too, and the connection goes on."""
+    for failure in (KeyError("boom"), SystemExit(3)):
+        def Boom(webSocket, msg=None):
+            raise failure  # noqa: B023
+
+        server, link, webSocket, log = Open()
+        binary = webSocket.RecvBinaryCallback
+        webSocket.RecvTextCallback = webSocket.RecvBinaryCallback = Boom
+        webSocket.OnReceived(Text("a") + Frame(0x82, b"b"))
+        Same((link.Take(), server.errors, webSocket.IsClosed()), (b"", [failure, failure], False), "crash")
+        webSocket.RecvBinaryCallback = binary
+        webSocket.OnReceived(Frame(0x82, b"c"))
+        Same(log, [b"c"], "it goes on")
+        webSocket.ClosedCallback = Boom
+        webSocket.OnLost()
+        Same((len(server.errors), webSocket.CloseCode), (3, 1006), "crash at the end")
+        server, link, webSocket, log = Open(Boom)
+        Same((link.Take(), server.errors), (b"", [failure]), "crash of the accept callback")
+
+
+def CheckCloseOnError():
+    """A setting: who fails is closed with 1011."""
     def Boom(webSocket, msg=None):
         raise KeyError("boom")
 
-    server, link, webSocket, log = Open()
+    server = FakeServer()
+    server.WebSocketCloseOnError = True
+    server, link, webSocket, log = Open(server=server)
     webSocket.RecvTextCallback = Boom
-    webSocket.Received(Text("a") + Text("b"))
+    webSocket.OnReceived(Text("a") + Text("b"))
     Same((link.Take(), len(server.errors)), (b"\x88\x02\x03\xf3", 1), "crash")
     webSocket.ClosedCallback = Boom
-    webSocket.Lost()
+    webSocket.OnLost()
     Same((len(server.errors), webSocket.CloseCode), (2, 1011), "crash at the end")
-    server, link, webSocket, log = Open(Boom)
-    Same((link.Take(), len(server.errors)), (b"\x88\x02\x03\xf3", 1), "crash of the accept callback")
+    link, webSocket = Open(Boom, server)[1:3]
+    Same((link.Take(), len(server.errors)), (b"\x88\x02\x03\xf3", 3), "crash of the accept callback")
+
+
+def CheckInterrupt():
+    """Ctrl-C is for the server, whoever it hits."""
+    def Boom(webSocket, msg):
+        raise KeyboardInterrupt
+
+    webSocket = Open()[2]
+    webSocket.RecvTextCallback = Boom
+    try:
+        webSocket.OnReceived(Text("a"))
+    except KeyboardInterrupt:
+        return
+    raise AssertionError("KeyboardInterrupt is lost")
 
 
 def CheckAsyncCallbacks():
@@ -677,20 +864,40 @@ def CheckAsyncCallbacks():
 
     server, link, webSocket, log = Open()
     webSocket.RecvTextCallback = OnText
-    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]) + Frame(0x89) + Text("i")[:3])
-    Same((log, link.isPaused), ([], True), "nothing ran yet")
-    webSocket.Received(Text("i")[3:])
+    webSocket.OnReceived(b"".join([Text(letter) for letter in "abcdefgh"]) + Frame(0x89) + Text("i")[:3])
+    Same((log, link.want), ([], 0), "nothing ran yet")
+    while server.tasks or link.want != 1:
+        server.Step()
+        link.Turn()
+    webSocket.OnReceived(Text("i")[3:])
     while server.tasks:
         server.Step()
     expected = []
     for letter in "abcdefghi":
         expected += ["begin " + letter, "end " + letter]
-    Same((log, link.isPaused), (expected, False), "in order")
+    Same((log, link.want), (expected, 1), "in order")
     echoes = b"".join([b"\x81\x01" + letter.encode() for letter in "abcdefghi"])
     Same(link.Take().replace(b"\x8a\x00", b""), echoes, "echoes")
-    webSocket.Received(Frame(0x88))
-    webSocket.Lost()
+    webSocket.OnReceived(Frame(0x88))
+    webSocket.OnLost()
     Same(log[-1], (1005, ""), "ClosedCallback")
+
+
+def CheckHeldOneByOne():
+    """Messages that come in reads of their own wait like those of one read: behind four nothing is read."""
+    async def OnText(webSocket, msg):
+        await Later(1)
+        log.append(msg)
+
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = OnText
+    for letter in "abcde":
+        Same(link.want, 1, "not yet")
+        webSocket.OnReceived(Text(letter))
+    Same(link.want, 0, "four wait")
+    while server.tasks:
+        server.Step()
+    Same((log, link.want), (["a", "b", "c", "d", "e"], 1), "in order")
 
 
 def CheckCloseWhileHeld():
@@ -700,17 +907,17 @@ def CheckCloseWhileHeld():
 
     server, link, webSocket, log = Open()
     webSocket.RecvTextCallback = OnText
-    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]) + Frame(0x88, b"\x03\xe8"))
-    Same((link.isPaused, link.Take()), (True, b""), "held")
+    webSocket.OnReceived(b"".join([Text(letter) for letter in "abcdefgh"]) + Frame(0x88, b"\x03\xe8"))
+    Same((link.want, link.Take()), (0, b""), "held")
     webSocket.Close(4000)
     Same((link.state, link.Take()), ("closed", b"\x88\x02\x0f\xa0"), "the answer was read")
     while server.tasks:
         server.Step()
     server, link, webSocket, log = Open()
     webSocket.RecvTextCallback = OnText
-    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]))
+    webSocket.OnReceived(b"".join([Text(letter) for letter in "abcdefgh"]))
     webSocket.Close(4000)
-    Same(link.isPaused, False, "the answer can be read")
+    Same(link.want, 1, "the answer can be read")
     while server.tasks:
         server.Step()
 
@@ -730,10 +937,10 @@ def CheckAsyncAccept():
     Same(log, [], "before its first step")
     server.Step()
     Same((log, link.Take()), (["early"], b"\x81\x04tick"), "after its first step")
-    webSocket.Received(Text("a"))
+    webSocket.OnReceived(Text("a"))
     Same(log, ["early", "a"], "beside it")
-    webSocket.Received(Frame(0x88))
-    webSocket.Lost()
+    webSocket.OnReceived(Frame(0x88))
+    webSocket.OnLost()
     while server.tasks:
         server.Step()
     Same(log, ["early", "a", "closed", "over"], "to its end")
@@ -742,35 +949,65 @@ def CheckAsyncAccept():
 def CheckAsyncCrash():
     async def Boom(webSocket, msg):
         await Later(1)
-        raise KeyError("boom")
+        raise failure
 
-    server, link, webSocket, log = Open()
-    webSocket.RecvTextCallback = Boom
-    webSocket.Received(Text("a") + Text("b"))
+    for failure in (KeyError("boom"), SystemExit(1), Cancelled()):
+        for closes in (False, True):
+            server, link, webSocket, log = Open()
+            server.WebSocketCloseOnError = closes
+            webSocket.RecvTextCallback = Boom
+            webSocket.OnReceived(Text("a") + Text("b") + Frame(0x82, b"c"))
+            while server.tasks:
+                server.Step()
+            webSocket.OnLost()
+            expected = (b"\x88\x02\x03\xf3", [failure], [(1011, "")]) if closes \
+                else (b"", [failure, failure], [b"c", (1006, "")])
+            Same((link.Take(), server.errors, log), expected, "async crash")
+    server, link, webSocket, log = Open(lambda webSocket, client: Boom(webSocket, client))
     while server.tasks:
         server.Step()
-    webSocket.Lost()
-    Same((link.Take(), len(server.errors), log), (b"\x88\x02\x03\xf3", 1, [(1011, "")]), "async crash")
+    Same((server.errors, webSocket.IsClosed()), ([failure], False), "async crash of the accept callback")
+
+
+class Cancelled(BaseException):
+    """Stands for asyncio.CancelledError."""
+
+
+def CheckAsyncAbsent():
+    """Without microWebAsync.py an async callback is one clear line in the log, and the next message comes."""
+    async def OnText(webSocket, msg):
+        log.append("never")
+
+    server, link, webSocket, log = Open()
+    server.SpawnCallback = None
+    webSocket.RecvTextCallback = OnText
+    webSocket.OnReceived(Text("a") + Frame(0x82, b"b"))
+    Same((log, server.lines), ([b"b"], ["async WebSocket callbacks need microWebAsync.py"]), "no event loop")
 
 
 def CheckSlowClient():
-    """At half of the limit its messages wait; above it, it is closed, or loses messages."""
+    """While something waits to be sent nothing is read. Above the limit the client is closed, or loses messages."""
     server, link, webSocket, log = Open()
     server.MaxWebSocketSendQueueLen = 100
-    webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg)
-    link.backlog = 51
-    webSocket.Received(Text("a") + Text("b"))
-    Same((link.Take(), link.isPaused), (b"\x81\x01a", True), "half full")
-    Same((webSocket.SendText("c"), link.Take()), (True, b"\x81\x01c"), "not yet full")
-    link.backlog = 0
-    webSocket.Drained()
-    Same((link.Take(), link.isPaused), (b"\x81\x01b", False), "drained")
+
+    def OnText(webSocket, msg):
+        webSocket.SendText(msg)
+        link.backlog = 51
+
+    webSocket.RecvTextCallback = OnText
+    webSocket.OnReceived(Text("a") + Text("b") + Frame(0x89))
+    Same(link.Take(), b"\x81\x01a", "the first waits to be sent")
+    link.backlog = 101
+    Same((webSocket.SendText("c"), link.Take()), (True, b"\x81\x01c"), "that it was full was not known")
+    link.Drain()
+    Same(link.Take(), b"\x81\x01b", "drained: the next")
+    link.Drain()
+    Same((link.Take(), link.want), (b"\x8a\x00", 1), "and the next")
     link.backlog = 101
     webSocket.SendText("d")
     link.Take()
     Same((webSocket.SendText("e"), link.Take(), link.state), (False, b"\x88\x02\x03\xf0", "closed"), "full")
-    webSocket.Expired()
-    Same(link.state, "aborted", "it does not take the close frame")
+    Same((webSocket.SendText("e"), webSocket.deadline), (False, None), "the link's own deadline counts")
 
     server, link, webSocket, log = Open()
     server.MaxWebSocketSendQueueLen = 100
@@ -778,21 +1015,82 @@ def CheckSlowClient():
     link.backlog = 101
     webSocket.SendText("a")
     Same((webSocket.SendText("b"), link.Take(), webSocket.IsClosed()), (False, b"\x81\x01a", False), "dropped")
-    link.backlog = 0
-    webSocket.Drained()
+    link.Drain()
     Same((webSocket.SendText("c"), link.Take()), (True, b"\x81\x01c"), "after the drop")
+
+
+def CheckDropKeepsContext():
+    """A message that is dropped was not packed: a client that keeps a context could not read the next one."""
+    class Counting(Codec):
+        count = 0
+
+        def Deflate(self, data):
+            self.count += 1
+
+    server, link, webSocket, log = Open()
+    webSocket._codec = Counting()
+    server.MaxWebSocketSendQueueLen = 100
+    server.WebSocketSlowPolicy = "drop"
+    link.backlog = 101
+    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket._codec.count), (True, False, 1), "packed")
+
+
+def CheckCloseBehindBacklog():
+    """The client has its time for the answer from when our Close frame has left."""
+    server, link, webSocket, log = Open()
+    link.backlog = 10
+    webSocket.Close()
+    Same(webSocket.deadline, None, "the link has its own deadline")
+    server.now = 120
+    link.Drain()
+    Same(webSocket.deadline, 125, "it has left")
+    server.now = 123
+    webSocket.OnReceived(b"".join([Text("x")] * 40))
+    Same((link.Turn() > 0, webSocket.deadline), (True, 125), "and a client that goes on sending has no more")
+
+
+def CheckTurns():
+    """Frames that come in one read are worked on in shares: others have their turn between them. None is lost."""
+    for frame in (Text("a"), Frame(0x89), Frame(0x8a)):
+        server, link, webSocket, log = Open()
+        webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg)
+        webSocket.OnReceived(frame * 100 + frame[:3])
+        Same(link.want, 4, "a turn")
+        sent = len(link.sent)
+        assert sent <= 16 * 3, sent
+        turns = link.Turn()
+        assert turns >= 5, turns
+        webSocket.OnReceived(frame[3:])
+        Same(link.want, 1, "bytes")
+        Same(link.Take(), {0x81: b"\x81\x01a", 0x89: b"\x8a\x00"}.get(frame[0], b"") * 101, "all of them")
+    server, link, webSocket, log = Open()
+    webSocket.OnReceived(Frame(0x01, b"a") + Frame(0x00, b"b") * 99 + Frame(0x80, b"c"))
+    assert link.Turn() >= 5, "fragments"
+    Same(log, ["a" + "b" * 99 + "c"], "fragments")
+
+
+def CheckCloseIsLast():
+    """Behind the end of a link, and behind the client's Close frame, nothing of the same read is delivered."""
+    server, link, webSocket, log = Open()
+    webSocket.RecvTextCallback = lambda webSocket, msg: (log.append(msg), webSocket.OnLost())
+    webSocket.OnReceived(Text("a") + Text("b") + Frame(0x89))
+    Same((log, link.Take()), (["a", (1006, "")], b""), "the link was lost within a callback")
+    for behind in (Text("a"), Frame(0x83), Frame(0x82, b"x" * 1001)):
+        server, link, webSocket, log = Open()
+        webSocket.OnReceived(Frame(0x88, b"\x03\xe8") + behind)
+        Same((link.Take(), link.state, log, server.lines), (b"\x88\x02\x03\xe8", "closed", [], []), "behind a Close frame")
 
 
 def CheckHeartbeat():
     server, link, webSocket, log = Open()
     Same(webSocket.deadline, 130, "first deadline")
     server.now = 131
-    webSocket.Expired()
+    webSocket.OnExpired()
     Same((link.Take(), webSocket.deadline), (b"\x89\x00", 161), "ping")
-    webSocket.Received(Frame(0x8a))
-    webSocket.Expired()
+    webSocket.OnReceived(Frame(0x8a))
+    webSocket.OnExpired()
     Same((link.Take(), link.state), (b"\x89\x00", "open"), "the pong was heard")
-    webSocket.Expired()
+    webSocket.OnExpired()
     Same(link.state, "aborted", "no pong")
     server = FakeServer()
     server.WebSocketPingSec = None
@@ -800,7 +1098,7 @@ def CheckHeartbeat():
     server, link, webSocket, log = Open()
     webSocket.Close()
     Same(webSocket.deadline, 105, "for the answer to our close")
-    webSocket.Expired()
+    webSocket.OnExpired()
     Same(link.state, "aborted", "no answer")
 
 
@@ -811,10 +1109,11 @@ def CheckHeartbeatWhileBusy():
 
     server, link, webSocket, log = Open()
     webSocket.RecvTextCallback = OnText
-    webSocket.Received(b"".join([Text(letter) for letter in "abcdefgh"]))
+    webSocket.OnReceived(b"".join([Text(letter) for letter in "abcdefgh"]))
     for _ in range(3):
-        webSocket.Expired()
+        webSocket.OnExpired()
     Same(link.state, "open", "held by its own callback")
+    webSocket.OnDrained()
     while server.tasks:
         server.Step()
 
@@ -848,8 +1147,8 @@ def CheckBroadcast():
     Same([link.Take() for link in links], [b"\x82\x01y", b"\x82\x01y", b""], "to one path")
     server.Broadcast(BIG)
     Same([len(link.Take()) for link in links], [10 + len(BIG)] * 3, "large")
-    for webSocket in list(server._webSockets):
-        webSocket.Close()
+    for link in links:
+        link.endpoint.Close()
     server.Broadcast("z")
     Same([link.Take() for link in links], [b"\x88\x02\x03\xe8"] * 3, "to those who close")
 
@@ -860,39 +1159,30 @@ class FakeRoute:
         self.handler = handler
         self.args = args
 
-    def Match(self, path, segments):
-        return self.args if path == self.path and segments == ["segments"] else None
+    def Match(self, path):
+        return self.args if path == self.path else None
 
 
 class FakeClient:
-    """HttpClient, HttpResponse and session in one."""
+    """HttpClient, HttpResponse and connection in one."""
 
     def __init__(self, server, path="/", **changes):
         self.server = server
-        self.path = path
-        self.fields = dict(REQUEST)
-        self.fields.update({name.replace("_", "-"): value for name, value in changes.items()})
-        self._session = self._line = self
-        self.segments = ["segments"]
+        self.head = FakeHead(path, {name.replace("_", "-"): value for name, value in changes.items()})
+        self.connection = self
         self.link = FakeLink()
-        self.response = self.head = None
+        self.response = self.head101 = None
 
-    def GetServer(self):
-        return self.server
-
-    def GetRequestPath(self):
-        return self.path
-
-    def GetRequestHeaders(self):
-        return self.fields
-
-    def WriteResponse(self, code, headers, contentType, contentCharset, content):
+    def WriteError(self, code, headers=None, rule=""):
         self.response = (code, headers)
+        self.rule = rule
 
-    def Upgrade(self, head, endpoint):
-        self.head = head
-        self.endpoint = endpoint
-        endpoint.Received(Text("early"))
+    def Upgrade(self, response, head, endpoint):
+        Same(response, self, "the response")
+        self.head101 = head
+        self.endpoint = self.link.endpoint = endpoint
+        self.server.links[len(self.server.links)] = self.link
+        endpoint.OnReceived(Text("early"))
 
 
 def Upgrade(server, path="/", **changes):
@@ -910,24 +1200,38 @@ def CheckUpgrade():
         log.append((webSocket.Path, webSocket.Protocol, args))
         webSocket.RecvTextCallback = lambda webSocket, msg: log.append(msg)
 
-    server._webSocketRoutes = (FakeRoute("/chat/blue", Accept, {"room": "blue"}), FakeRoute("/plain", Accept, ()))
+    server.webSocketRoutes = (FakeRoute("/chat/blue", Accept, {"room": "blue"}), FakeRoute("/plain", Accept, ()),
+                              FakeRoute("/", Accept, ()))
     Same(Upgrade(server, "/other").response, (404, None), "no route")
     Upgrade(server, "/chat/blue")
     Upgrade(server, "/plain/")
-    Same(log, [("/chat/blue", None, {"room": "blue"}), "early", ("/plain/", None, None), "early"], "routes")
+    Upgrade(server, "/")
+    Same(log, [("/chat/blue", None, {"room": "blue"}), "early", ("/plain/", None, None), "early",
+               ("/", None, None), "early"], "routes")
     server.AcceptWebSocketCallback = lambda webSocket, client: log.append("global")
     Upgrade(server, "/other")
     Same(log[-1], "global", "the global callback")
-    version = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+    version = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     Same(Upgrade(server, sec_websocket_version="7").response, (426, version), "version")
     Same(Upgrade(server, sec_websocket_key="x").response, (400, None), "key")
     Same(Upgrade(server, origin="http://evil.example").response, (403, None), "origin")
     server.AllowedWebSocketOrigins = "*"
-    assert Upgrade(server, origin="http://evil.example").head
+    assert Upgrade(server, origin="http://evil.example").head101
     server.WebSocketProtocols = ("mqtt", "chat")
-    head = Upgrade(server, "/plain", sec_websocket_protocol="chat, mqtt").head
+    head = Upgrade(server, "/plain", sec_websocket_protocol="chat, mqtt").head101
     assert b"\r\nSec-WebSocket-Protocol: mqtt\r\n" in head, head
     Same(log[-2], ("/plain", "mqtt", None), "the protocol that was chosen")
+
+
+def CheckSettings():
+    """What a program has set before, on the class or on a server of its own, is not overwritten."""
+    class Server(FakeServer):
+        WebSocketPingSec = 7
+
+    server = Server()
+    Same((server.WebSocketPingSec, server.WebSocketSlowPolicy), (7, "close"), "settings")
+    Server.WebSocketSlowPolicy = "drop"
+    Same((Server().WebSocketPingSec, Server().WebSocketSlowPolicy), (7, "drop"), "of the next server")
 
 
 def CheckExtension():
@@ -938,18 +1242,19 @@ def CheckExtension():
 
     server = FakeServer()
     server.AcceptWebSocketCallback = lambda webSocket, client: None
-    server._negotiate = lambda offer, server: ("reverse", Reverse()) if offer == "x" else (None, None)
-    assert b"Extensions" not in Upgrade(server, sec_websocket_extensions="y").head
-    assert b"Extensions" not in Upgrade(server).head
+    server.WebSocketExtension = lambda offer, server: ("reverse", Reverse()) if offer == "x" else (None, None)
+    assert b"Extensions" not in Upgrade(server, sec_websocket_extensions="y").head101
+    assert b"Extensions" not in Upgrade(server).head101
+    server.links.clear()
     client = Upgrade(server, sec_websocket_extensions="x")
-    assert b"\r\nSec-WebSocket-Extensions: reverse\r\n" in client.head, client.head
+    assert b"\r\nSec-WebSocket-Extensions: reverse\r\n" in client.head101, client.head101
     webSocket = client.endpoint
     for send, data in ((webSocket.SendText, "ab"), (webSocket.SendText, "c"), (webSocket.SendBinary, b"de"),
                        (webSocket.Ping, b"fg"), (server.Broadcast, "hi")):
         send(data)
     Same(client.link.Take(), b"\xc1\x02ba\x81\x01c\xc2\x02ed\x89\x02fg\x81\x02hi", "packed")
     webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg + "!")
-    webSocket.Received(Frame(0xc1, b"olleh"))
+    webSocket.OnReceived(Frame(0xc1, b"olleh"))
     Same(client.link.Take(), b"\xc1\x06!olleh", "unpacked")
 
 
@@ -990,6 +1295,11 @@ OFFERS = [
     (P + "; client_max_window_bits=x", 15, True, None),
     (P + "; server_no_context_takeover=1", 15, True, None),
     (P + "; client_no_context_takeover=true", 15, True, None),
+    (P + '; client_no_context_takeover=""', 15, True, None),
+    (P + "; server_no_context_takeover=", 15, True, None),
+    (P + "; client_max_window_bits=", 15, True, None),
+    (P + '; client_max_window_bits=""', 15, True, None),
+    (P + "; client_no_context_takeover; client_no_context_takeover", 15, True, None),
     (P + "; unheard_of", 15, True, None),
     (P + "; server_max_window_bits=9; server_max_window_bits=9", 15, True, None),
     ("permessage-bzip2", 15, True, None),
@@ -1007,7 +1317,7 @@ def CheckNegotiation():
     """The first offer that can be kept is taken."""
     server = FakeServer()
     wd.Attach(server)
-    negotiate = server._negotiate
+    negotiate = server.WebSocketExtension
     Same(negotiate("foo, bar; x=1", server), (None, None), "nothing for us")
     Same(negotiate(P + "; unheard_of", server), (None, None), "nothing we know")
     answer, codec = negotiate(P + "; unheard_of, " + P + "; server_max_window_bits=9; client_max_window_bits", server)
@@ -1024,7 +1334,7 @@ def CheckNothingToPackWith():
         wd.Attach(server)
     finally:
         setattr(wd, name, module)
-    Same(getattr(server, "_negotiate", None), None, "no codec")
+    Same(server.WebSocketExtension, None, "no codec")
 
 
 SENSORS = b"temperature: 21.5, humidity: 40; " * 30
@@ -1060,11 +1370,11 @@ def CheckInflate():
 def CheckBomb():
     server, link, webSocket, log = Open()
     webSocket._codec = Codecs()
-    webSocket.Received(Frame(0xc1, b"\x4a\x04\x00"))
+    webSocket.OnReceived(Frame(0xc1, b"\x4a\x04\x00"))
     Same(log, ["a"], "within the limit")
-    webSocket._maxLen = 0
-    webSocket.Received(Frame(0xc1, b"\x4a\x04\x00"))
-    Same(link.Take(), b"\x88\x02\x03\xf1", "above the limit when it is expanded")
+    server.MaxWebSocketRecvLen = 0
+    webSocket.OnReceived(Frame(0xc1, b"\x4a\x04\x00"))
+    Same(link.Take()[2:4], b"\x03\xf1", "above the limit when it is expanded")
 
 
 def CheckDeflate():
@@ -1081,6 +1391,31 @@ def CheckDeflate():
         Same(codec.Deflate(SENSORS), packed, "each message alone")
 
 
+def Stored(data, isLast):
+    """RFC 1951 section 3.2.4."""
+    return bytes((isLast, len(data), 0, 255 - len(data), 255)) + data
+
+
+def Reference(distance, size):
+    """One block of fixed codes (RFC 1951 section 3.2.6) with one reference of a size from 3 to 10."""
+    packer = [0, 0]
+
+    def Put(value, count, isCode=False):
+        for i in range(count):                          # codes begin with their highest bit
+            packer[0] |= (value >> (count - 1 - i if isCode else i) & 1) << packer[1]
+            packer[1] += 1
+
+    Put(2, 3)                                           # not the last, fixed codes
+    Put(size - 2, 7, True)                              # 257 is size 3
+    base, code, extra = max(row for row in ((1, 0, 0), (2, 1, 0), (3, 2, 0), (4, 3, 0), (5, 4, 1), (7, 5, 1), (9, 6, 2),
+                                            (13, 7, 2)) if row[0] <= distance)
+    Put(code, 5, True)
+    Put(distance - base, extra)
+    Put(0, 7, True)                                     # the end of the block
+    Put(0, 3)                                           # an empty stored block; what follows it is not sent
+    return packer[0].to_bytes((packer[1] + 7) // 8, "little")
+
+
 def CheckContextTakeover():
     """Sections 7.2.3.2 and 7.2.3.4: a message may point into the ones before it. CPython only."""
     if ws._MICROPYTHON:
@@ -1091,6 +1426,23 @@ def CheckContextTakeover():
         codec = Codecs()
         Same([codec.Inflate(first, 9), codec.Inflate(b"\xf2\x00\x11\x00\x00", 9)], [b"Hello", None], "not kept")
     Same(Codecs().Inflate(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x01", 9), None, "bytes behind the last block")
+    # Blocks that say they are the last, in messages one after another or in one: the next may point into the first.
+    last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
+    other = Stored(b"abcdefgh", True)
+    back = Reference(13, 5)                             # 13 bytes back, 5 bytes long
+    codec = Codecs(keeps=True)
+    got = [codec.Inflate(data, 99) for data in (last + b"\x00", other + b"\x00", back)]
+    Same(got, [b"Hello", b"abcdefgh", b"Hello"], "two last blocks, two messages")
+    codec = Codecs(keeps=True)
+    got = [codec.Inflate(data, 99) for data in (last + other + b"\x00", back, back)]
+    Same(got, [b"Helloabcdefgh", b"Hello", b"abcde"], "two last blocks, one message")
+    codec = Codecs(keeps=True)
+    got = [codec.Inflate(data, 99) for data in (b"\xf2" + last[1:], other + b"\x00", back)]
+    Same(got, [b"Hello", b"abcdefgh", b"Hello"], "a message before the last block")
+    Same(Codecs().Inflate(last + other + b"\x00", 12), b"Helloabcdefgh", "the limit, and one more")
+    assert len(Codecs().Inflate(last + other + b"\x00", 9)) == 10, "the limit counts them all"
+    assert len(Codecs().Inflate(last + other + b"\x00", 4)) == 5, "and is reached within the first"
+    Same(Codecs(keeps=True).Inflate(b"\x03\x00" * 5000 + b"\x00", 99), None, "a flood of empty last blocks")
     codec, peer = Codecs(keeps=True), Codecs(inBits=12, keeps=True)
     sizes = []
     for _ in range(3):
@@ -1104,9 +1456,11 @@ def CheckContextTakeover():
 
 CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
           CheckTextFailsAtOnce, CheckHeld, CheckUtf8, CheckUtf8Pieces, CheckMasks, CheckOurFrames, CheckHandshake,
-          CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing, CheckCloseArguments,
-          CheckRefusals, CheckCrash, CheckAsyncCallbacks, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash,
-          CheckSlowClient, CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade,
+          CheckRefusalIsLogged, CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing,
+          CheckCloseArguments, CheckRefusals, CheckCrash, CheckCloseOnError, CheckInterrupt, CheckAsyncCallbacks,
+          CheckHeldOneByOne, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash, CheckAsyncAbsent,
+          CheckSlowClient, CheckDropKeepsContext, CheckCloseBehindBacklog, CheckTurns, CheckCloseIsLast,
+          CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade, CheckSettings,
           CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
 OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
 if wd.deflate if ws._MICROPYTHON else wd.zlib:

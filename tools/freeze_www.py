@@ -7,8 +7,9 @@ compiled modules. Frozen, both stay in flash; the server reads the files where t
     import www_site
     mws = MicroWebSrv(webPath=www_site)
 
-Hidden files and .py files are left out. With --gzip a file that shrinks by a tenth is kept compressed only; a client
-that does not accept gzip is then answered 406.
+The firmware needs microWebTemplate and microWebPages for the pages. Hidden files and .py files are left out. With
+--gzip a file that shrinks by a tenth is kept compressed only. That needs microWebFiles, which sends it to clients that
+accept gzip, and answers 406 to others.
 """
 
 from __future__ import annotations

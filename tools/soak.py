@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Months of running, in minutes: mixed requests, every answer verified, and what the server holds at 10, 50 and 100 %.
 
-    python3 tools/soak.py [--requests 1000000] [--runtime micropython|cpython-fast|cpython-portable] [--seconds 3600]
+    python3 tools/soak.py [--requests 1000000] [--runtime NAME] [--seconds 3600]
                           [--clients 4] [--stops 1000]
 
 Plain answers, JSON, templates, files, ranges, chunked streams, content of known and unknown length, async handlers and
 worker threads; WebSockets come and go, clients break off in every way. In the end Start and Stop, so many times.
-`heap` is what is reachable behind a collection: bytes on MicroPython, objects on CPython. The exit code is 1 if an
+NAME is micropython or cpython, the core's own poll loop; or one of these with -asyncio, where a handler is async and asyncio
+waits for the poll loop. `heap` is what is reachable behind a collection: bytes on MicroPython, objects on CPython. The exit code is 1 if an
 answer was wrong, or if more is held at 100 % than at 10 % and a little.
 """
 
@@ -25,7 +26,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RUNTIMES = ("micropython", "cpython-fast", "cpython-portable")
+RUNTIMES = ("micropython", "cpython", "micropython-asyncio", "cpython-asyncio")
 DEADLINE_SEC = 30
 BATCH = 16                      # requests sent at once on one connection
 
@@ -34,6 +35,8 @@ import gc
 import os
 import sys
 from microWebSrv import MicroWebSrv
+
+MicroWebSrv.UseAsyncio = sys.argv[3:] == ["asyncio"]
 
 def Held():
     fds = len(os.listdir("/proc/self/fd"))
@@ -71,8 +74,8 @@ def Raises(httpClient, httpResponse):
 
 def Stats(httpClient, httpResponse):
     held = Held()
-    held["links"] = len(mws._links)
-    held["webSockets"] = len(mws._webSockets)
+    held["links"] = len(mws.links)
+    held["webSockets"] = len([link for link in mws.links.values() if hasattr(link.endpoint, "SendText")])
     httpResponse.WriteResponseJSONOk(held)
 
 def Accept(webSocket, httpClient):
@@ -83,7 +86,7 @@ def Errors(text, error):
     if not isinstance(error, OSError) and (not isinstance(error, ValueError) or error.args != ("on purpose",)):
         print("ERROR", text, repr(error))
 
-mws = MicroWebSrv([("/hello", "GET", Hello), ("/echo", "POST", Echo), ("/async", "POST", AsyncEcho),
+mws = MicroWebSrv([("/hello", "GET", Hello), ("/echo", "POST", Echo), ("/async", "POST", AsyncEcho if MicroWebSrv.UseAsyncio else Echo),
                    ("/args/<a>", "GET", Args), ("/stream", "GET", Stream), ("/raises", "GET", Raises),
                    ("/stats", "GET", Stats)],
                   int(sys.argv[1]), "127.0.0.1", sys.argv[2])
@@ -116,7 +119,7 @@ for number in range(1, count + 1):
             raise ValueError(data)
         data += piece
     mws.Stop()
-    if sock.recv(10) or mws.IsStarted() or mws._links:
+    if sock.recv(10) or mws.IsStarted() or mws.links:
         raise ValueError("not stopped")
     sock.close()
     if number in (count // 10, count // 2, count):
@@ -304,15 +307,15 @@ def Command(runtime, folder, program, *args):
     """The process of a program on a runtime, in a folder of its own."""
     source = folder / "src"
     if not source.exists():
-        skip = ("*-stubs", "__pycache__") + (("microWebLoop.py",) if runtime == "cpython-portable" else ())
-        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns(*skip))
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("*-stubs", "__pycache__"))
     path = folder / "main.py"
     path.write_text(program)
     beside = pathlib.Path(sys.executable).parent / "micropython"
     micropython = str(beside) if beside.exists() else shutil.which("micropython")
-    head = [micropython, "-X", "heapsize=4M"] if runtime == "micropython" else [sys.executable]
+    name, _, loop = runtime.partition("-")
+    head = [micropython, "-X", "heapsize=4M"] if name == "micropython" else [sys.executable]
     environment = dict(os.environ, PYTHONPATH=str(source), MICROPYPATH="%s:.frozen" % source, PYTHONUNBUFFERED="1")
-    return subprocess.Popen([*head, str(path), *map(str, args)], env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([*head, str(path), *map(str, args), loop], env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def FreePort():
@@ -401,10 +404,9 @@ def Main():
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--stops", type=int, default=1000)
-    parser.add_argument("--runtime", choices=(*RUNTIMES, "cpython"))
+    parser.add_argument("--runtime", choices=RUNTIMES)
     options = parser.parse_args()
-    runtimes = [options.runtime.replace("cpython", "cpython-fast") if options.runtime == "cpython" else options.runtime
-                ] if options.runtime else RUNTIMES
+    runtimes = [options.runtime] if options.runtime else RUNTIMES
     passed = True
     for runtime in runtimes:
         with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,8 @@
 """All that must hold, in one command: python3 tools/test.py [pytest arguments]
 
 Makes the virtual environment .venv with the requirements of the `test` extra in pyproject.toml (again when that list
-changes), sees to it that a Chromium is there, then runs ruff, mypy, stubtest and pytest. Exits 0 only if all passed.
+changes), sees to it that a Chromium is there, then compares all generated files with their sources and runs ruff, mypy,
+stubtest and pytest. Exits 0 only if all passed.
 """
 
 from __future__ import annotations
@@ -110,10 +111,12 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
     packages = [part for name in stubs for part in ("-p", name)]
     python = (PYTHON, "-m")
     return {
+        "generated files": (PYTHON, "tools/make_packages.py", "--check"),
         "ruff": (*python, "ruff", "check", "."),
         "mypy tools": (*python, "mypy", "tools", "src/microwebsrv"),
         "mypy stubs": (*python, "mypy", *packages),
-        "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml", *stubs),
+        "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml",
+                     "--allowlist", "src/microWebSrv-stubs/allowlist.txt", *stubs),
         "pytest": (*python, "pytest", *TWO_AT_ONCE, *pytestArgs),
     }
 

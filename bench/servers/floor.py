@@ -1,9 +1,73 @@
-# The floor of an interpreter, an asyncio responder that parses nothing and always says the same:
-# floor.py PORT FOLDER [asyncio]
-import asyncio
+# The floor of an interpreter, a responder that parses nothing and always says the same: with asyncio (where it is
+# installed, with uvloop); "asyncio": without uvloop; "poll": a poll loop.
+# floor.py PORT FOLDER [asyncio | poll]
 import sys
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
+
+if sys.argv[-1] == "poll":
+    import select
+    import socket
+
+    def Listener(port):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        listener.listen(511)
+        listener.setblocking(False)
+        return listener
+
+    if sys.implementation.name == "micropython":
+        def Main(port):
+            listener = Listener(port)
+            buffer = bytearray(1024)
+            poll = select.poll()
+            poll.register(listener, select.POLLIN)
+            print("READY", port)
+            while True:
+                for sock, _ in poll.ipoll():
+                    if sock is listener:
+                        sock, _ = listener.accept()
+                        sock.setblocking(False)
+                        poll.register(sock, select.POLLIN)
+                        continue
+                    size = sock.readinto(buffer)
+                    if size:
+                        sock.write(HELLO)
+                        if buffer.find(b"close", 0, size) < 0:
+                            continue
+                    poll.unregister(sock)
+                    sock.close()
+    else:
+        def Main(port):
+            listener = Listener(port)
+            number = listener.fileno()
+            socks = {}
+            poll = select.epoll()
+            poll.register(number, select.EPOLLIN)
+            print("READY", port, flush=True)
+            while True:
+                for key, _ in poll.poll():
+                    if key == number:
+                        sock, _ = listener.accept()
+                        sock.setblocking(False)
+                        socks[sock.fileno()] = sock
+                        poll.register(sock.fileno(), select.EPOLLIN)
+                        continue
+                    sock = socks[key]
+                    data = sock.recv(65536)
+                    if data:
+                        sock.send(HELLO)
+                        if b"close" not in data:
+                            continue
+                    poll.unregister(key)
+                    del socks[key]
+                    sock.close()
+
+    Main(int(sys.argv[1]))
+    sys.exit()
+
+import asyncio  # noqa: E402
 
 if sys.implementation.name == "micropython":
     import socket

@@ -5,8 +5,8 @@ Run it and open the address that it prints:
     python3 examples/demo/main.py [port]
     micropython examples/demo/main.py [port]
 
-On a board, copy the modules, this file and the folder www. Each chapter below
-is shown by the page that it serves.
+It uses all optional files but microWebDeflate. On a board, copy them, this
+file and the folder www. Each chapter below is shown by the page that it serves.
 """
 
 import binascii
@@ -409,7 +409,7 @@ def Tell(webSocket, message):
 @MicroWebSrv.route("/template/<name>")
 def ShowTemplate(httpClient, httpResponse, routeArgs):
     name = routeArgs["name"]
-    if name not in ("templates.pyhtml", "row.pyhtml"):
+    if name not in ("templates.pyhtml", "_row.pyhtml"):
         return httpResponse.WriteResponseNotFound()
     httpResponse.WriteResponseFile(WWW + "/" + name, "text/plain")
 

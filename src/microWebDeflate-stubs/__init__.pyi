@@ -3,7 +3,7 @@
 from typing import Any
 
 def Attach(server: Any) -> None:
-    """Plug into a server that has WebSockets.
+    """Plug into a server: `server.WebSocketExtension` is what `microWebSocket` asks when a client offers extensions.
 
     `server.WebSocketContextTakeover` (True on CPython) and `server.WebSocketWindowBits` (12, on MicroPython 9) are its
     settings.

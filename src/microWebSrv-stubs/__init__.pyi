@@ -1,14 +1,12 @@
 """The types of microWebSrv: what a program may rely on. The manual is docs/reference.md."""
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from microWebEvents import MicroWebEvents
 from microWebSocket import MicroWebSocket
 
 __version__: str
-
-_T = TypeVar("_T")
 
 # dict[str, Any]: a value is an int where the argument was of digits only, else a str.
 _RouteArgs = dict[str, Any]
@@ -24,8 +22,6 @@ _AcceptT = TypeVar("_AcceptT", bound=_AcceptCallback)
 _HeaderPairs = Mapping[str, object] | Iterable[tuple[str, object]]
 _BytesLike = bytes | bytearray | memoryview
 _TextOrBytes = str | _BytesLike
-
-def const(value: _T) -> _T: ...
 
 # What the Read… methods return: the value itself in a plain handler, something to await in an async one.
 class _Content(bytes):
@@ -48,8 +44,74 @@ class _FileSource(Protocol):
 class _Broadcast(Protocol):
     def __call__(self, data: str | _BytesLike, path: str | None = None) -> object: ...
 
+# What an optional file may use of the core: docs/extending.md. The running core has more names; they are its own.
+
+class Head:
+    """The head of one request. Equal requests share it: nobody changes it."""
+    method: str
+    target: str
+    path: str
+    key: str
+    query: str
+    minor: int
+    fields: dict[str, str]
+    authority: str
+    contentLength: int | None
+    isChunked: bool
+    expect: bool
+    keepAlive: bool
+    upgrade: Iterable[str]
+
+class _PieceSource(Protocol):
+    """The content of an answer. It may also have Start(connection), close() and isEndless."""
+    def __next__(self) -> _BytesLike | None: ...
+
+class _Endpoint(Protocol):
+    """What a link talks to."""
+    deadline: int | None
+    def OnReceived(self, data: bytes, /) -> object: ...
+    def OnDrained(self) -> object: ...
+    def OnEnd(self) -> object: ...
+    def OnLost(self) -> object: ...
+    def OnExpired(self) -> object: ...
+    def OnStop(self) -> object: ...
+    def IsIdle(self) -> object: ...
+
+class Link:
+    """One connection as bytes."""
+    endpoint: _Endpoint
+    isDead: bool
+    def GetAddr(self) -> tuple[str, int]: ...
+    def Backlog(self) -> int: ...
+    def Send(self, data: _BytesLike) -> None: ...
+    def Want(self, want: int) -> None: ...
+    def Settle(self, most: int, patienceMs: int) -> int: ...
+    def Close(self) -> None: ...
+    def Finish(self, isWhole: bool = False) -> None: ...
+    def Abort(self) -> None: ...
+
+class Connection:
+    """A link that speaks HTTP/1.1."""
+    server: MicroWebSrv
+    link: Link
+    head: Head
+    client: HttpClient | None
+    response: HttpResponse | None
+    wake: Callable[[], object] | None
+    def Answer(self, response: HttpResponse, code: int, contentType: str | None, contentCharset: str | None,
+               lines: bytes, body: bytes, source: _PieceSource | None = None, length: int | None = None) -> bool: ...
+    def Push(self, response: HttpResponse, data: bytes) -> bool: ...
+    def End(self, response: HttpResponse) -> None: ...
+    def Finish(self, response: HttpResponse) -> None: ...
+    def Failed(self, response: HttpResponse, error: BaseException) -> None: ...
+    def Resume(self) -> None: ...
+    def Upgrade(self, response: HttpResponse, head: bytes, endpoint: _Endpoint) -> None: ...
+
 class HttpClient:
-    def __init__(self, session: object) -> None: ...
+    connection: Connection
+    head: Head
+    content: bytes
+    def __init__(self, connection: Connection) -> None: ...
     def GetServer(self) -> MicroWebSrv: ...
     def GetAddr(self) -> tuple[str, int]: ...
     def GetIPAddr(self) -> str: ...
@@ -67,7 +129,15 @@ class HttpClient:
     def ReadRequestContentAsJSON(self) -> Any: ...
 
 class HttpResponse:
+    client: HttpClient
+    connection: Connection
+    code: int | None
     def __init__(self, client: HttpClient) -> None: ...
+    def Answer(self, code: int, headers: _HeaderPairs | None, contentType: str | None, contentCharset: str | None,
+               body: bytes, source: _PieceSource | None = None, length: int | None = None,
+               lines: bytes = b"") -> bool: ...
+    def WriteError(self, code: int, headers: _HeaderPairs | None = None, rule: str = "") -> bool: ...
+    def _write(self, data: _TextOrBytes, strEncoding: str | None = None) -> bool: ...
     def WriteSwitchProto(self, upgrade: str, headers: _HeaderPairs | None = None) -> bool: ...
     def WriteResponse(self, code: int, headers: _HeaderPairs | None, contentType: str | None,
                       contentCharset: str | None, content: _TextOrBytes | None) -> bool: ...
@@ -108,7 +178,6 @@ class MicroWebSrv:
     MaxRequestHeadLen: int
     MaxRequestContentLen: int
     MaxConnections: int
-    MaxWorkers: int
     MaxSendQueueLen: int
     HeadTimeoutSec: int
     BodyTimeoutSec: int
@@ -119,10 +188,8 @@ class MicroWebSrv:
     Debug: bool
     ErrorCallback: Callable[[str, BaseException | None], object] | None
     AccessCallback: Callable[[HttpClient, int], object] | None
+    Banner: bool
 
-    now: int
-    Upgraders: dict[str, Callable[[HttpClient, HttpResponse], object]]
-    Renderers: dict[str, Callable[[MicroWebSrv, str, dict[str, Any]], Iterator[str]]]
     _mimeTypes: ClassVar[dict[str, str]]
 
     # with microWebSocket.py
@@ -131,12 +198,58 @@ class MicroWebSrv:
     WebSocketPingSec: int | None
     MaxWebSocketSendQueueLen: int
     WebSocketSlowPolicy: Literal["close", "drop"]
+    WebSocketCloseOnError: bool
     Broadcast: _Broadcast
+
+    # with microWebDeflate.py
+    WebSocketContextTakeover: bool
+    WebSocketWindowBits: int
+
+    # with microWebThreads.py
+    MaxWorkers: int
+
+    # with microWebAsync.py
+    UseAsyncio: bool
+
+    # with microWebFiles.py
+    FilesVersion: str
+    ServeWellKnown: bool
+
+    # what an optional file may fill: docs/extending.md
+    Upgraders: dict[str, Callable[[HttpClient, HttpResponse], object]]
+    Renderers: dict[str, Callable[[MicroWebSrv, str, Mapping[str, Any]], Iterable[_TextOrBytes]]]
+    Ticks: list[Callable[[], object]]
+    Client: type[HttpClient]
+    Response: type[HttpResponse]
+    Offload: Callable[[Connection, _RouteHandler, tuple[Any, ...]], object] | None
+    Spawn: Callable[[Connection, Awaitable[object]], object] | None
+    SpawnCallback: Callable[[Awaitable[object], Callable[[BaseException | None], object]], object] | None
+    AsyncSource: Callable[[AsyncIterable[_TextOrBytes]], _PieceSource] | None
+    pages: dict[str, str]
+
+    # what it may use
+    now: int
+    source: _FileSource
+    isBoard: bool
+    @staticmethod
+    def NewLock() -> Any: ...
+    @staticmethod
+    def Utf8(data: bytes, strict: bool = False) -> str: ...
+    @staticmethod
+    def SendFile(response: HttpResponse, source: _FileSource, path: str, contentType: str, headers: _HeaderPairs | None,
+                 stat: tuple[bool, int, int] | None = None) -> bool: ...
+    def Stat(self, path: str) -> tuple[bool, int, int] | None: ...
+    def CallSoon(self, func: Callable[..., object], *args: Any) -> bool: ...
+    def Pending(self) -> int: ...
+    def IsOnEngine(self) -> bool: ...
+    def StartThread(self, func: Callable[..., object], args: tuple[Any, ...], stackSize: int) -> bool: ...
+    def Log(self, text: str, error: BaseException | None = None) -> None: ...
 
     def __init__(self, routeHandlers: Iterable[_RouteEntry] | None = None, port: int = 80, bindIP: str = "",
                  webPath: str | _FileSource = "/flash/www") -> None: ...
     @staticmethod
-    def route(url: str, method: str = "GET", threaded: bool = False) -> Callable[[_RouteHandlerT], _RouteHandlerT]: ...
+    def route(url: str, method: str = "GET", threaded: bool = False,
+              routes: list[Any] | None = None) -> Callable[[_RouteHandlerT], _RouteHandlerT]: ...
     @staticmethod
     def webSocketRoute(url: str) -> Callable[[_AcceptT], _AcceptT]: ...
     def AddRoute(self, url: str, method: str, handler: _RouteHandler, threaded: bool = False) -> None: ...

@@ -1,6 +1,6 @@
 """Templates for .pyhtml pages: docs/templates.md is the manual."""
 
-from typing import Any, Callable, Mapping
+from typing import Any, BinaryIO, Callable, Iterable, Mapping, NoReturn
 
 MaxPages: int
 """How many compiled pages a server keeps: 16 on MicroPython, 512 on CPython."""
@@ -8,10 +8,14 @@ MaxPages: int
 MaxBytes: int
 """How many bytes the sources of the kept pages may have: 32 KB on MicroPython, 8 MB on CPython."""
 
+MaxNames: int
+"""How many different names a page may have: 240 on MicroPython."""
+
 class TemplateError(Exception):
     """A page that can't be compiled, or has failed.
 
-    `str()` is "file, line N: Kind: what", and on a second line that line of the template.
+    `str()` is "file, line N: Kind: what", and on a second line that line of the template. For a name that nobody has set,
+    what is "'name' isn't defined".
     """
 
 class Markup(str):
@@ -23,6 +27,7 @@ class MicroWebTemplate:
     """A template from a text. It is compiled when it is first used."""
 
     Markup: type[Markup]
+    isAlways: bool
 
     def __init__(
         self,
@@ -49,11 +54,31 @@ class MicroWebTemplate:
     ) -> str:
         """The rendered text; the variables of pyLocalVars hide those of pyGlobalVars. Raises TemplateError."""
 
+    # Of the one that a server has for its pages.
+    def Escape(self, value: Any) -> str | bytes: ...
+    def Render(self, server: Any, path: str, values: Mapping[str, Any]) -> Iterable[str | bytes]: ...
+    def Get(self, *key: Any) -> Any: ...
+
 def Attach(server: Any) -> None:
     """Plug into a server: `server.Renderers[".pyhtml"]` is then a render(server, path, vars).
 
     It returns the blocks of the page, str or bytes: a tuple if that is all of it, else an iterator. OSError if there is
-    no such page. And `server._pages` is what the package of precompiled pages says that there is: {path: page}.
+    no such page.
     """
 
+# For microWebPages.py and tools/compile_templates.py: whoever puts another Compiler or Page in the place of these has all
+# pages made by it.
+
+Compiler: Any
+"""A file and all that it includes -> the source of one generator function. (Its members have short names on a board: the
+two files must be of one build.)"""
+
+Page: Any
+"""A compiled page: it writes blocks."""
+
+def Stat(path: str) -> tuple[bool, int, int] | None: ...
+def Open(path: str) -> BinaryIO: ...
+def Expected(what: str) -> NoReturn: ...
+def Until(end: str, text: str, i: int) -> tuple[str, int]: ...
+def Locate(source: Any, path: str) -> tuple[Any, str, str]: ...
 def const(value: int) -> int: ...

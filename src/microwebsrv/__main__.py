@@ -37,7 +37,6 @@ class Stage:
         self.started: list[MicroWebSrv] = []
         self._construct: Callable[..., None] = MicroWebSrv.__init__
         self._start: Callable[..., None] = MicroWebSrv.Start
-        self._serve: Callable[..., Awaitable[None]] = MicroWebSrv.Serve
 
     def Open(self) -> None:
         """From now on."""
@@ -46,19 +45,24 @@ class Stage:
         def Construct(server: MicroWebSrv, routeHandlers: Any = None, port: int = 80, bindIP: str = "",
                       webPath: Any = "/flash/www") -> None:
             stage._construct(server, routeHandlers, stage.port, stage.bindIP, stage.Place(webPath))
+            server.Banner = False                       # Begin() says it
             stage.servers.append(server)
             stage.port += 1
+            if hasattr(server, "Serve"):            # microWebAsync.py has just added it to the class
+                setattr(server, "Serve", stage.Serving(server, server.Serve))       # noqa: B010
 
         def Start(server: MicroWebSrv, threaded: bool = True, stackSize: int = 8192) -> None:
             stage.Begin(server)
             stage._start(server, threaded, stackSize)
 
-        async def Serve(server: MicroWebSrv) -> None:
-            stage.Begin(server)
-            await stage._serve(server)
-
-        for name, method in (("__init__", Construct), ("Start", Start), ("Serve", Serve)):
+        for name, method in (("__init__", Construct), ("Start", Start)):
             setattr(MicroWebSrv, name, method)
+
+    def Serving(self, server: MicroWebSrv, serve: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def Serve() -> None:
+            self.Begin(server)
+            await serve()
+        return Serve
 
     def Place(self, webPath: Any) -> Any:
         """A path on the board -> the path here."""
@@ -77,7 +81,7 @@ class Stage:
 
 def Watch() -> None:
     """Ends with the process that started us, however that ends: our standard input is its pipe."""
-    while sys.stdin.buffer.read(1024):
+    while os.read(0, 1024):             # not sys.stdin, whose lock a thread must not hold when the program ends
         pass
     os._exit(0)
 

@@ -1,86 +1,47 @@
-# Room 6, CONNECTION: messages as bytes -> what was read, however the bytes were cut.
+# The room connection: messages as bytes -> what was read, however the bytes were cut; and what it says to its link.
 
 import cases_http as cases
-import microWebSrv as core
 
 import rooms
 
-_EVENTS = ("need", "head", "body", "end")
 _MORE = "more"
 
 
-def _Limits(memoLen=0):
-    return rooms.Limits(cases.MAX_LINE, cases.MAX_HEAD, memoLen)
+def _Server(memoLen=0):
+    return rooms.Server(cases.MAX_LINE, cases.MAX_HEAD, memoLen)
 
 
-def Fields(fields):
-    """As a dict that prints (MicroPython makes no dict of a subclass of dict)."""
-    return {name: fields[name] for name in fields}
-
-
-def Requests(pieces, limits):
+def Requests(pieces, server):
     """-> [(method, path, query, fields, body, keepAlive), …] and a status, or 'more', where the last is not whole."""
-    connection = core._Connection(limits)
-    requests = []
-    for piece in pieces:
-        connection.Receive(piece)
-        try:
-            if not _Read(connection, requests):
-                return requests
-        except core._HttpError as error:
-            if requests and requests[-1] is _MORE:
-                requests.pop()
-            return requests + [error.status]
-    return requests
-
-
-def _Read(connection, requests):
-    """As far as the bytes go; False: the connection has had its last request."""
-    while True:
-        event = _EVENTS[connection.Next()]
-        if event == "need":
-            if connection.HeadBegun() and (not requests or requests[-1] is not _MORE):
-                requests.append(_MORE)
-            return True
-        if requests and requests[-1] is _MORE:
-            requests.pop()
-        if event == "head":
-            line, fields, body = connection.line, connection.fields, b""
-            connection.body = b""
-            if connection.reader:
-                requests.append(_MORE)
-                continue
-        elif event in ("body", "end"):
-            connection.body += connection.piece
-            if event == "body":
-                requests.append(_MORE)
-                continue
-        line, fields, body = connection.line, connection.fields, connection.body
-        requests.append((line.method, line.path, line.query, Fields(fields), body, bool(connection.keepAlive)))
-        if not connection.EndResponse():
-            return False
+    requests, _, state = rooms.Play(pieces, server)
+    if state == "refused":
+        return requests + [server.refusals[0][0]]
+    return requests + [_MORE] if state == "more" else requests
 
 
 def _Cuts(size):
     """Every byte boundary; of an endless message those at its ends and some between."""
     if size < 1500:
         return range(1, size)
-    return list(range(1, 300)) + list(range(300, size - 300, 97)) + list(range(size - 300, size))
+    return list(range(1, 100)) + list(range(100, size - 50, 297)) + list(range(size - 50, size))
 
 
 def Outcome(data):
     """The same however the bytes arrive, and whether lines and fields are remembered from before or not."""
-    whole = Requests([data], _Limits())
+    whole = Requests([data], _Server())
     for at in _Cuts(len(data)):
-        cut = Requests([data[:at], data[at:]], _Limits())
+        cut = Requests([data[:at], data[at:]], _Server())
         if cut != whole:
             return "cut at", at, cut, whole
-    single = Requests([data[at:at + 1] for at in range(len(data))], _Limits())
+    step = 1 + len(data) // 1500
+    single = Requests([data[at:at + step] for at in range(0, len(data), step)], _Server())
     if single != whole:
         return "byte by byte", single, whole
-    limits = _Limits(8)
+    heads = {}
     for _ in range(2):
-        remembered = Requests([data], limits)
+        server = _Server(8)
+        server.heads = heads
+        remembered = Requests([data], server)
         if remembered != whole:
             return "remembered", remembered, whole
     if whole and whole[-1] == _MORE:
@@ -90,7 +51,7 @@ def Outcome(data):
 
 def _WithNext(data, whole):
     """In one piece with its successor: read as the next request, or not at all."""
-    both = Requests([data + cases.NEXT], _Limits())
+    both = Requests([data + cases.NEXT], _Server())
     if whole and whole[-1] in range(400, 600) or not whole[-1][-1]:
         return whole if both == whole else ("with its successor", both, whole)
     if _Named(both[-1:], [cases.NEXT_REQUEST]) != [cases.NEXT_REQUEST] or both[:-1] != whole:
@@ -139,12 +100,291 @@ EARLY = [
 
 
 def Early(data):
-    return Requests([data], _Limits())
+    return Requests([data], _Server())
 
+
+# -- what it says to its link, step by step
+
+class _Pieces:
+    """A source: a number is a piece of so many bytes, None is nothing now, an exception is raised."""
+
+    def __init__(self, *pieces):
+        self.pieces = list(pieces)
+
+    def __next__(self):
+        if not self.pieces:
+            raise StopIteration
+        piece = self.pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return b"p" * piece if piece else piece
+
+
+class _Endless(_Pieces):
+    isEndless = True
+
+    def Start(self, connection):
+        pass
+
+
+class _Coroutine:
+    def send(self, value):
+        pass
+
+
+_SOURCES = {"/stream": lambda: _Pieces(*[2000] * 20), "/waits": lambda: _Pieces(5, None, None, 5), "/endless": lambda: _Endless(5, None, None),
+            "/breaks": lambda: _Pieces(5, None, None, ValueError("it broke")), "/never": lambda: _Pieces(ValueError("it broke"))}
+
+
+class _Scripted(rooms.Server):
+    """/now answers at once, /later and /async when a step says so, /file without a look at the content, /nothing and /boom
+    never; the others are streams."""
+
+    BufferLen = 100
+    KeepAliveTimeoutSec = 50
+    MaxRequestContentLen = 5000
+
+    def Find(self, head):
+        path = head.path
+        self.route = rooms.Record(handler=self.Handle, isFile=path == "/file", isAsync=path == "/async", threaded=False)
+        return self.route, rooms.microWebSrv.NO_ARGS
+
+    def Handle(self, client, response):
+        path = client.head.path
+        self.response = response
+        if path in ("/later", "/async"):
+            return _Coroutine()
+        if path == "/boom":
+            raise ValueError("it broke")
+        if path in _SOURCES:
+            client.connection.Answer(response, 200, None, None, b"", b"", _SOURCES[path]())
+        elif path != "/nothing":
+            client.connection.Answer(response, 200, None, None, b"", b"[%d]" % len(client.content))
+
+    def Spawn(self, connection, coroutine):
+        pass
+
+
+def Script(*steps):
+    """-> what was to be seen at each look: what was sent since the last one (statuses, and the bytes behind the heads), what
+    the link shall do, the seconds to the deadline, whether the connection may make room for another."""
+    server = _Scripted()
+    link = rooms.Connect(server)
+    connection = link.endpoint
+    seen = []
+    for step in steps:
+        what, value = step if isinstance(step, tuple) else (step, None)
+        if what == "in":
+            connection.OnReceived(value)
+        elif what == "turn":
+            link.want = 1
+            connection.OnDrained()
+        elif what == "slow":
+            link.out = bytearray(value)
+        elif what == "drained":
+            link.out = None
+            connection.OnDrained()
+        elif what == "time":
+            server.now = value
+        elif what == "answer":
+            seen.append(connection.Answer(server.response, 200, None, None, b"", b"answer"))
+        elif what == "fail":
+            connection.Failed(server.response, ValueError("it broke"))
+        elif what == "end":
+            seen.append(connection.OnEnd())
+        elif what == "look":
+            seen.append(_Look(server, link, connection))
+        else:
+            server.isStarted = server.isStarted and what != "stop"
+            {"expire": connection.OnExpired, "stop": connection.OnStop, "resume": connection.Resume}[what]()
+    return seen
+
+
+def _Look(server, link, connection):
+    parts = link.sent.split(b"HTTP/1.1 ")
+    link.sent = b""
+    statuses = [int(part[:3]) for part in parts[1:]]
+    content = parts[0] + b"".join([part.partition(b"\r\n\r\n")[2] for part in parts[1:]])
+    does = "dead" if link.isDead else "lingers" if link.isClosed else {0: "waits", 1: "reads", 4: "turn"}[link.want]
+    deadline = connection.deadline
+    return (statuses, content if len(content) < 40 else len(content), does, deadline and deadline - server.now,
+            bool(connection.IsIdle()))
+
+
+def _Get(path, *fields):
+    return b"\r\n".join((b"GET " + path + b" HTTP/1.1", b"Host: a") + fields) + b"\r\n\r\n"
+
+
+def _Post(path, length, *fields):
+    return b"\r\n".join((b"POST " + path + b" HTTP/1.1", b"Host: a", b"Content-Length: %d" % length) + fields) + b"\r\n\r\n"
+
+
+SCRIPTS = [
+    # a connection that says nothing: a deadline from its beginning, and room for others after a second
+    (("look", ("time", 1), "look", "expire", "look"),
+     [([], b"", "reads", 20, False), ([], b"", "reads", 19, True), ([], b"", "dead", 19, True)]),
+    # idle behind an answer
+    ((("in", _Get(b"/now")), "look", ("time", 10), "look", "expire", "look"),
+     [([200], b"[0]", "reads", 50, True), ([], b"", "reads", 40, True), ([], b"", "dead", 40, True)]),
+    # half a head at first, byte by byte: the deadline stays
+    ((("in", b"GET"), "look", ("time", 3), ("in", b" /"), "look", "expire", "look"),
+     [([], b"", "reads", 20, False), ([], b"", "reads", 17, True), ([408], b"refused", "lingers", 2, True)]),
+    # half a head later: another deadline, that of its first byte
+    ((("in", _Get(b"/now")), ("time", 5), ("in", b"G"), "look", ("time", 9), ("in", b"E"), "look", ("in", b"T /"),
+      "look", "expire", "look"),
+     [([200], b"[0]", "reads", 20, False), ([], b"", "reads", 16, True), ([], b"", "reads", 16, True),
+      ([408], b"refused", "lingers", 2, True)]),
+    # pipelined requests give way after a share
+    ((("in", _Get(b"/now") * 20), "look", "turn", "look", "turn", "look"),
+     [([200, 200, 200, 200, 200, 200, 200, 200], b"[0][0][0][0][0][0][0][0]", "turn", 50, False),
+      ([200, 200, 200, 200, 200, 200, 200, 200], b"[0][0][0][0][0][0][0][0]", "turn", 50, False),
+      ([200, 200, 200, 200], b"[0][0][0][0]", "reads", 50, True)]),
+    # the next request waits until the answer has left
+    ((("in", _Get(b"/later") + _Get(b"/now")), "look", "answer", "look", "turn", "look"),
+     [([], b"", "waits", None, False), True, ([200], b"answer", "turn", 50, False),
+      ([200], b"[0]", "reads", 50, True)]),
+    # and for a client that takes it
+    ((("in", _Get(b"/now")), ("slow", 9), ("in", _Get(b"/now")), "look", "drained", "look"),
+     [([200], b"[0]", "reads", 50, False), ([200], b"[0]", "reads", 50, True)]),
+    # two answers to one request
+    ((("in", _Get(b"/later")), "answer", "answer", "look"),
+     [True, False, ([200], b"answer", "reads", 50, True)]),
+    # a failure behind the answer
+    ((("in", _Get(b"/later")), "answer", "fail", "look"),
+     [True, ([200], b"answer", "reads", 50, True)]),
+    # a failure
+    ((("in", _Get(b"/boom")), "look"),
+     [([500], b"refused", "reads", 50, True)]),
+    # a failure, and the next request
+    ((("in", _Get(b"/boom") + _Get(b"/now")), "look", "turn", "look"),
+     [([500, 200], b"refused[0]", "reads", 50, True), ([], b"", "reads", 50, True)]),
+    # a later failure
+    ((("in", _Get(b"/later")), "fail", "look"),
+     [([500], b"refused", "reads", 50, True)]),
+    # nothing
+    ((("in", _Get(b"/nothing")), "look"),
+     [([204], b"", "reads", 50, True)]),
+    # HEAD and a failure: no content
+    ((("in", _Get(b"/boom").replace(b"GET", b"HEAD")), "look"),
+     [([500], b"", "reads", 50, True)]),
+    # HEAD that is refused: no content
+    ((("in", b"HEAD / HTTP/1.1\r\nBad\r\n\r\n"), "look"),
+     [([400], b"", "lingers", 2, True)]),
+    # HEAD with unknown expectation
+    ((("in", _Post(b"/now", 1, b"Expect: x").replace(b"POST", b"HEAD")), "look"),
+     [([417], b"", "lingers", 2, True)]),
+    # content is complete first
+    ((("in", _Post(b"/now", 5)), "look", ("in", b"hell"), "look", ("in", b"o"), "look"),
+     [([], b"", "reads", 20, False), ([], b"", "reads", 20, False), ([200], b"[5]", "reads", 50, True)]),
+    # and has its deadline
+    ((("in", _Post(b"/now", 5)), ("time", 15), ("in", b"hell"), "look", "expire", "look"),
+     [([], b"", "reads", 5, False), ([408], b"refused", "lingers", 2, True)]),
+    # a second for each KiB, and no time is saved up
+    ((("in", _Post(b"/now", 5000)), ("in", b"x" * 3000), "look", ("time", 15), ("in", b"x" * 1000), "look",
+      ("in", b"x" * 500), "look"),
+     [([], b"", "reads", 20, False), ([], b"", "reads", 6, False), ([], b"", "reads", 7, False)]),
+    # too much content
+    ((("in", _Post(b"/now", 5001)), "look", ("in", b"x" * 5001), "look", "expire", "look"),
+     [([413], b"refused", "lingers", 2, True), ([], b"", "lingers", 2, True), ([], b"", "dead", 2, True)]),
+    # too much content in chunks
+    ((("in", _Post(b"/now", 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")), "look",
+      ("in", b"1389\r\n" + b"x" * 5001), "look"),
+     [([], b"", "reads", 20, False), ([413], b"refused", "lingers", 2, True)]),
+    # 100 Continue
+    ((("in", _Post(b"/now", 5, b"Expect: 100-continue")), "look", ("in", b"hello"), "look"),
+     [([100], b"", "reads", 20, False), ([200], b"[5]", "reads", 50, True)]),
+    # 100 Continue, but the content has come
+    ((("in", _Post(b"/now", 5, b"Expect: 100-continue") + b"hello"), "look"),
+     [([200], b"[5]", "reads", 50, True)]),
+    # 100 Continue and too much: 413 without it
+    ((("in", _Post(b"/now", 5001, b"Expect: 100-continue")), "look"),
+     [([413], b"refused", "lingers", 2, True)]),
+    # no use for content: a short one is read
+    ((("in", _Post(b"/file", 50)), "look", ("in", b"x" * 50 + _Get(b"/now")), "look"),
+     [([], b"", "reads", 20, False), ([200, 200], b"[50][0]", "reads", 50, True)]),
+    # no use for content: a long one ends the connection
+    ((("in", _Post(b"/file", 5000)), "look", ("in", b"x" * 5000 + _Get(b"/now")), "look"),
+     [([200], b"[0]", "lingers", 2, True), ([], b"", "lingers", 2, True)]),
+    # no use for content that is expected
+    ((("in", _Post(b"/file", 50, b"Expect: 100-continue")), "look"),
+     [([200], b"[0]", "lingers", 2, True)]),
+    # an async handler before its content
+    ((("in", _Post(b"/async", 500)), "look", ("in", b"x" * 50), "look", ("in", b"x" * 100), "look"),
+     [([], b"", "reads", 20, False), ([], b"", "reads", 20, False), ([], b"", "waits", None, False)]),
+    # it answers early: the rest is too much
+    ((("in", _Post(b"/async", 500)), "answer", "look", ("in", b"x" * 500 + _Get(b"/now")), "look"),
+     [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 2, True)]),
+    # it answers early: the rest is dropped
+    ((("in", _Post(b"/async", 90)), "answer", "look", ("in", b"x" * 90 + _Get(b"/now")), "look"),
+     [True, ([200], b"answer", "reads", 20, False), ([200], b"[0]", "reads", 50, True)]),
+    # it waits for content in vain
+    ((("in", _Post(b"/async", 500)), ("in", b"x" * 50), "expire", "look"),
+     [([408], b"refused", "lingers", 2, True)]),
+    # a stream gives way after a share
+    ((("in", _Get(b"/stream")), "look", "turn", "look"),
+     [([200], 16056, "turn", None, False), ([], 16056, "turn", None, False)]),
+    # a stream gives way, and the next request waits for it
+    ((("in", _Get(b"/stream") + _Get(b"/now")), "look", "turn", "look", "turn", "look", "turn", "look"),
+     [([200], 16056, "turn", None, False), ([], 16056, "turn", None, False), ([], 8033, "turn", 50, False),
+      ([200], b"[0]", "reads", 50, True)]),
+    # a stream and a client that is behind
+    ((("in", _Get(b"/stream")), "look", ("slow", 9), "resume", "look", "drained", "look"),
+     [([200], 16056, "turn", None, False), ([], b"", "turn", None, False), ([], 16056, "turn", None, False)]),
+    # a stream that waits, and a half-closed client
+    ((("in", _Get(b"/waits")), "look", "end", "resume", "look"),
+     [([200], b"5\r\nppppp\r\n", "reads", None, False), True, ([], b"5\r\nppppp\r\n0\r\n\r\n", "dead", None, True)]),
+    # a stream that waits, and the next request
+    ((("in", _Get(b"/waits") + _Get(b"/now")), "look", "resume", "look", "turn", "look"),
+     [([200], b"5\r\nppppp\r\n", "waits", None, False), ([], b"5\r\nppppp\r\n0\r\n\r\n", "turn", 50, False),
+      ([200], b"[0]", "reads", 50, True)]),
+    # an endless stream and a half-closed client
+    ((("in", _Get(b"/endless")), "look", "end"),
+     [([200], b"5\r\nppppp\r\n", "reads", None, False), False]),
+    # an endless stream and a server that stops
+    ((("in", _Get(b"/endless")), "stop", "look"),
+     [([200], b"5\r\nppppp\r\n0\r\n\r\n", "dead", None, True)]),
+    # a stream that breaks: a cut
+    ((("in", _Get(b"/breaks")), "resume", "look"),
+     [([200], b"5\r\nppppp\r\n", "dead", None, True)]),
+    # a stream that breaks at once: 500
+    ((("in", _Get(b"/never")), "look"),
+     [([500], b"refused", "reads", 50, True)]),
+    # a server that stops: idle
+    ((("in", _Get(b"/now")), "stop", "look"),
+     [([200], b"[0]", "dead", 50, True)]),
+    # a server that stops: in the answer
+    ((("in", _Get(b"/later")), "stop", "look", "answer", "look"),
+     [([], b"", "reads", None, False), True, ([200], b"answer", "dead", None, True)]),
+    # a server that stops: in the head
+    ((("in", b"GET"), "stop", "look", ("in", _Get(b"/now")[3:]), "look"),
+     [([], b"", "reads", 20, False), ([200], b"[0]", "dead", None, True)]),
+    # half-closed and idle
+    ((("in", _Get(b"/now")), "look", "end"),
+     [([200], b"[0]", "reads", 50, True), False]),
+    # half-closed in a head
+    ((("in", b"GET"), "end"),
+     [False]),
+    # half-closed in content
+    ((("in", _Post(b"/now", 5)), "end"),
+     [False]),
+    # half-closed, and it waits for the answer
+    ((("in", _Get(b"/later")), "end", "look", "answer", "look"),
+     [True, ([], b"", "waits", None, False), True, ([200], b"answer", "dead", None, True)]),
+    # an endless sender behind a refusal
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), "look", ("time", 1), ("in", b"x" * 5000), "look", "expire", "look"),
+     [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 1, True), ([], b"", "dead", 1, True)]),
+    # Connection: close
+    ((("in", _Get(b"/now", b"Connection: close")), "look"),
+     [([200], b"[0]", "dead", None, True)]),
+    # Connection: close and more
+    ((("in", _Get(b"/now", b"Connection: close") + _Get(b"/now")), "look"),
+     [([200], b"[0]", "lingers", 2, True)]),
+]
 
 TABLES = [
     ("Bad", Outcome, [((data,), [status]) for _, status, data in cases.BAD]),
     ("Good", Played, [((data, expected), expected) for _, data, expected in cases.GOOD]),
     ("Smuggling", NeverSmuggled, [((data, expected), expected) for _, data, expected in cases.SMUGGLING]),
     ("Early", Early, EARLY),
+    ("Script", Script, SCRIPTS),
 ]

@@ -1,4 +1,7 @@
-# Room 9, FILES: requests for files that stand in memory -> status, named header fields, body. RFC 9110.
+# FILES: requests for files that stand in memory -> status, named header fields, body (RFC 9110): of the core with
+# microWebFiles.py beside it, and of the core alone.
+
+import time
 
 import microWebSrv as core
 
@@ -46,21 +49,43 @@ FILES = {
     "/only.css.gz": b"\x1f\x8bonly",
     "/dir.html/x.txt": b"in a folder that looks like a file",
     "/dirgz.txt": b"plain", "/dirgz.txt.gz/x.txt": b"a folder that looks like a sibling",
+    "/onlygz/index.html.gz": b"\x1f\x8bindex",
+    "/gone.pyhtml.gz": b"\x1f\x8bpage",
+    # pages, and what is part of pages
+    "/page.pyhtml": b"source", "/UPPER.PYHTML": b"source", "/_base.pyhtml": b"source", "/_BASE.PYHTML": b"source",
+    "/_parts/index.pyhtml": b"source", "/_parts/part.pyhtml": b"source", "/_parts/style.css": b"css",
+    "/_style.css": b"css", "/under_score.pyhtml": b"source",
+    "/upper/INDEX.HTM": b"<p>upper", "/upage/INDEX.PYHTML": b"source", "/both/INDEX.HTML": b"2", "/both/default.htm": b"1",
+    # names that the file systems of boards and of Windows have a second way to write for
+    "/back~up.txt": b"tilde", "/VENDOR~1.TXT": b"secret", "/~1.GIT/config.txt": b"secret",
+    "/.well-known/a.txt": b"known", "/.well-known/.b.txt": b"secret", "/dir/.well-known/a.txt": b"secret",
+    "/dots.txt.": b"secret", "/space.txt ": b"secret", "/dots./a.txt": b"secret", "/space /a.txt": b"secret",
 }
 
 _ETAG = '"2ebc98a1-14"'
 _GZ_ETAG = '"2ebc98a1-5-gz"'
 
 
-def Get(target, fields=(), names=(), method="GET", level=2):
-    """-> (status, the named fields, body); 'leak' where something that was opened is still open."""
-    folder = rooms.MemoryFolder(FILES, _MTIME)
+def Serve(folder, method, target, fields, level, hasFiles, settings):
+    """-> (the bytes of the answer, was the connection closed)."""
     server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=folder)
     server.LetCacheStaticContentLevel = level
+    server.FilesVersion = "v1"
+    server.Renderers[".pyhtml"] = lambda server, path, values: ("the page of " + path,)
+    for name in settings:
+        setattr(server, name, settings[name])
+    if not hasFiles:                # the core's own are those of the class
+        del server.SendFile, server.Stat
     lines = "".join(["%s: %s\r\n" % pair for pair in fields])
-    sent, isClosed = rooms.Exchange(server, ("%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (method, target, lines)).encode())
+    return rooms.Exchange(server, ("%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (method, target, lines)).encode())
+
+
+def Get(target, fields=(), names=(), method="GET", level=2, hasFiles=True, mtime=_MTIME, settings=()):
+    """-> (status, the named fields, body); 'leak' where something that was opened is still open."""
+    folder = rooms.MemoryFolder(FILES, mtime)
+    sent, isClosed = Serve(folder, method, target, fields, level, hasFiles, dict(settings))
     for path in folder.touched:
-        if "/." in path or "//" in path or "\\" in path or "\x00" in path:
+        if "/." in path and not settings or "//" in path or "\\" in path or "\x00" in path or "~1" in path:
             return "touched", path
     if folder.open:
         return "leak", target
@@ -69,6 +94,11 @@ def Get(target, fields=(), names=(), method="GET", level=2):
         return "closed", answered
     values = [", ".join([value for key, value in answered if key == name]) or None for name in names]
     return status, values, None if status >= 400 and body.startswith(b"<!DOCTYPE") else body
+
+
+def Alone(target, fields=(), names=(), method="GET", level=2, mtime=_MTIME, settings=()):
+    """The same of the core without microWebFiles.py."""
+    return Get(target, fields, names, method, level, False, mtime, settings)
 
 
 def Status(target, method="GET"):
@@ -92,7 +122,6 @@ PLAIN = [
     (("/100%25.txt", (), ()), (200, [], b"percent")),
     (("/dir/file.txt", (), ()), (200, [], b"in dir")),
     (("/dir/file..txt", (), ()), (200, [], b"dots")),
-    (("/dir%2Ffile.txt", (), ()), (200, [], b"in dir")),
     (("//dir//file.txt", (), ()), (200, [], b"in dir")),
     (("http://other/text.txt", (), ()), (200, [], _TEXT)),
     # index pages in the seed's order
@@ -103,6 +132,19 @@ PLAIN = [
     (("/order2/", (), ()), (200, [], b"2")),
     (("/order3/", (), ()), (200, [], b"3")),
     (("/order4/", (), ()), (200, [], b"4")),
+    # and in the upper case of FAT, behind all others
+    (("/upper/", (), ()), (200, [], b"<p>upper")),
+    (("/both/", (), ()), (200, [], b"1")),
+    # a tilde is that of a short name only where a digit follows
+    (("/back~up.txt", (), ()), (200, [], b"tilde")),
+    # pages are rendered, whatever the case of their extension
+    (("/page.pyhtml", (), ("content-type",)), (200, ["text/html; charset=UTF-8"], b"the page of /nowhere/page.pyhtml")),
+    (("/UPPER.PYHTML", (), ()), (200, [], b"the page of /nowhere/UPPER.PYHTML")),
+    (("/upage/", (), ()), (200, [], b"the page of /nowhere/upage/INDEX.PYHTML")),
+    (("/under_score.pyhtml", (), ()), (200, [], b"the page of /nowhere/under_score.pyhtml")),
+    # a name that begins with _ hides pages, and no other file
+    (("/_style.css", (), ()), (200, [], b"css")),
+    (("/_parts/style.css", (), ()), (200, [], b"css")),
 ]
 
 REDIRECT = [
@@ -115,8 +157,6 @@ REDIRECT = [
     (("/q%3Fm%23h%2541", (), ("location",)), (301, ["/q%3Fm%23h%2541/"], b"")),
     (("//evil.example", (), ("location",)), (301, ["/evil.example/"], b"")),
     (("///evil.example", (), ("location",)), (301, ["/evil.example/"], b"")),
-    (("/%2Fevil.example", (), ("location",)), (301, ["/evil.example/"], b"")),
-    (("/%2F%2Fevil.example", (), ("location",)), (301, ["/evil.example/"], b"")),
     (("//evil.example/", (), ()), (200, [], b"<p>not evil")),
     (("/dir.html", (), ("location",)), (301, ["/dir.html/"], b"")),
 ]
@@ -124,6 +164,17 @@ REDIRECT = [
 STATUS = [
     (("/none.txt",), 404), (("/none/",), 404), (("/bare/",), 404), (("/deep/",), 404),
     (("/text.txt/",), 404), (("/text.txt/x",), 404),
+    # an encoded slash separates nothing: what a route guards has one spelling
+    (("/dir%2Ffile.txt",), 404), (("/dir%2ffile.txt",), 404), (("/%2Ftext.txt",), 404), (("/dir%2F",), 404),
+    (("/%2Fevil.example",), 404), (("/%2F%2Fevil.example",), 404),
+    # parts of pages are no pages
+    (("/_base.pyhtml",), 404), (("/_BASE.PYHTML",), 404), (("/_parts/part.pyhtml",), 404), (("/_parts/",), 404),
+    (("/%5Fbase.pyhtml",), 404), (("/_base.pyhtml", "HEAD"), 404), (("/_base.pyhtml", "POST"), 404),
+    (("/page.pyhtml", "HEAD"), 200), (("/page.pyhtml", "POST"), 405),
+    # short names of FAT; dots and spaces at the end, which FAT and Windows drop
+    (("/VENDOR~1.TXT",), 404), (("/~1.GIT/config.txt",), 404), (("/%7E1.GIT/config.txt",), 404),
+    (("/dots.txt.",), 404), (("/space.txt%20",), 404), (("/dots./a.txt",), 404), (("/space%20/a.txt",), 404),
+    (("/.well-known/a.txt",), 404), (("/.well-known",), 404), (("/.well-known/",), 404),
     (("/main.py",), 403), (("/noext",), 403),
     # nothing leaves webPath, by no encoding; what begins with a dot is not there
     (("/.hidden.txt",), 404), (("/%2Ehidden.txt",), 404), (("/.git/config.txt",), 404), (("/%2egit/config.txt",), 404),
@@ -132,12 +183,12 @@ STATUS = [
     (("/dir/../text.txt",), 404), (("/dir/..",), 404), (("/dir/./file.txt",), 404), (("/./text.txt",), 404),
     (("/%2e%2e/text.txt",), 404), (("/%2E%2E/%2e%2e/etc/passwd",), 404), (("/.%2e/text.txt",), 404),
     (("/..%2ftext.txt",), 404), (("/%2e%2e%2ftext.txt",), 404), (("/dir/%2e%2e%2ftext.txt",), 404),
-    (("/%252e%252e/text.txt",), 404), (("/..;/text.txt",), 404), (("/..%00/text.txt",), 404),
+    (("/%252e%252e/text.txt",), 404), (("/..;/text.txt",), 404), (("/..%00/text.txt",), 400),
     (("/....//text.txt",), 404), (("/..%5ctext.txt",), 404), (("/dir%5c..%5ctext.txt",), 404),
     (("/dir%5Cfile.txt",), 404), (("/\\text.txt",), 404), (("/..\\text.txt",), 404),
     (("/C:/text.txt",), 404), (("/c:%5Ctext.txt",), 404), (("/c:text.txt",), 404), (("//C:/text.txt",), 404),
     (("/text.txt:stream",), 404), (("/text.txt::$DATA",), 404),
-    (("/text.txt%00",), 404), (("/text.txt%00.html",), 404), (("/%00",), 404), (("/main.py%00.txt",), 404),
+    (("/text.txt%00",), 400), (("/text.txt%00.html",), 400), (("/%00",), 400), (("/main.py%00.txt",), 400),
     (("/text.txt%0a",), 404), (("/text.txt%0d%0aX:%20y",), 404), (("/%7f",), 404), (("/text.txt%20",), 404),
     (("/%c0%ae%c0%ae/text.txt",), 400), (("/%c0%afetc/passwd",), 400), (("/%e0%80%ae%e0%80%ae/text.txt",), 400),
     (("/%uff0e%uff0e/text.txt",), 400), (("/..%c0%aftext.txt",), 400), (("/..%25c0%25aftext.txt",), 404),
@@ -162,7 +213,7 @@ _CR = ("content-range", "content-length")
 
 CACHE = [
     # LetCacheStaticContentLevel: 0 none, 1 cacheable, 2 with revalidation
-    (("/text.txt", (), _V, "GET", 0), (200, [None, None, "no-store", None], _TEXT)),
+    (("/text.txt", (), _V, "GET", 0), (200, [None, None, "no-store", "bytes"], _TEXT)),
     (("/text.txt", (), _V, "GET", 1), (200, [_ETAG, _DATE, "max-age=3600", "bytes"], _TEXT)),
     (("/text.txt", (), _V, "GET", 2), (200, [_ETAG, _DATE, "no-cache", "bytes"], _TEXT)),
     (("/text.txt", (), _V, "HEAD", 2), (200, [_ETAG, _DATE, "no-cache", "bytes"], b"")),
@@ -186,13 +237,22 @@ CACHE = [
     (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")], ()), (304, [], b"")),
     (("/text.txt", [("If-Modified-Since", "Sun Nov  6 08:49:36 1994")], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Modified-Since", "yesterday")], ()), (200, [], _TEXT)),
+    # conditions are those of a read
+    (("/text.txt", [("If-None-Match", '"a,b", W/' + _ETAG)], ()), (304, [], b"")),
     # 13.1.1: If-Match compares strongly
     (("/text.txt", [("If-Match", _ETAG)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Match", "*")], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Match", '"x", ' + _ETAG)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Match", '"x"')], ("content-length",)), (412, ["0"], b"")),
     (("/text.txt", [("If-Match", "W/" + _ETAG)], ()), (412, [], b"")),
+    (("/text.txt", [("If-Match", "W/" + _ETAG + ", " + _ETAG)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Match", '"x"')], (), "HEAD"), (412, [], b"")),
+    # a weak ETag is never strongly equal, not even to itself
+    (("/text.txt", [("If-Match", '"0-14-v1"')], ("etag",), "GET", 2, True, 0), (412, ['W/"0-14-v1"'], b"")),
+    (("/text.txt", [("If-Match", 'W/"0-14-v1"')], (), "GET", 2, True, 0), (412, [], b"")),
+    (("/text.txt", [("If-Match", "*")], (), "GET", 2, True, 0), (200, [], _TEXT)),
+    (("/text.txt", [("If-None-Match", '"0-14-v1"')], (), "GET", 2, True, 0), (304, [], b"")),
+    (("/text.txt", [("If-None-Match", 'W/"0-14-v1"')], (), "GET", 2, True, 0), (304, [], b"")),
     # 13.1.4: If-Unmodified-Since
     (("/text.txt", [("If-Unmodified-Since", _DATE)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Unmodified-Since", _AFTER)], ()), (200, [], _TEXT)),
@@ -252,6 +312,44 @@ RANGE = [
     (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _BEFORE)], ()), (200, [], _TEXT)),
     (("/text.txt", [("Range", "bytes=99-"), ("If-Range", '"x"')], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Range", '"x"')], ()), (200, [], _TEXT)),
+    # at level 0 too, where nothing that If-Range says can be the file's
+    (("/text.txt", [("Range", "bytes=0-4")], _CR + ("etag", "cache-control"), "GET", 0),
+     (206, ["bytes 0-4/20", "5", None, "no-store"], b"01234")),
+    (("/text.txt", [("Range", "bytes=20-")], _CR, "GET", 0), (416, ["bytes */20", "0"], b"")),
+    (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _ETAG)], (), "GET", 0), (200, [], _TEXT)),
+    (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _DATE)], (), "GET", 0), (200, [], _TEXT)),
+]
+
+# RFC 9110 section 5.6.7: what is no date is ignored. Each is behind the file's, if a lenient reader makes one of it.
+_NO_DATES = (
+    "Sun, 06 Nov 2044 08:49:37 CET", "Sun, 06 Nov 2044 08:49:37 +0100", "Sun, 06 Nov 2044 08:49:37",
+    "Sun, 06 Nov 2044 25:61:00 GMT", "Sun, 06 Nov 2044 24:00:00 GMT", "Sun, 06 Nov 2044 08:60:00 GMT",
+    "Sun, 06 Nov 2044 08:49:61 GMT", "Sun, 32 Jan 2044 08:49:37 GMT", "Sun, 00 Jan 2044 08:49:37 GMT",
+    "Sun, 31 Nov 2044 08:49:37 GMT", "Sun, 30 Feb 2044 08:49:37 GMT", "Sun, 06 Foo 2044 08:49:37 GMT",
+    "Sun, 06 anF 2044 08:49:37 GMT", "Xyz, 06 Nov 2044 08:49:37 GMT", "Sun, 06 Nov 2044 08:49:37 GMT trailing",
+    "Sun, 06 Nov 2044 08:49:37 GMT, Sun, 06 Nov 2044 08:49:37 GMT", "Sun, 06 Nov 2044 08:49:37 GMT;",
+    "Sun, +6 Nov 2044 08:49:37 GMT", "Sun, 06 Nov 2_44 08:49:37 GMT", "Sun, 06 Nov +044 08:49:37 GMT",
+    "Sun, 06 Nov 2044 +8:49:37 GMT", "Sun, 06 Nov 2044 08:4_9:37 GMT", "Sun, 6 Nov 2044 08:49:37 GMT",
+    "Sun, 06 Nov 2044  08:49:37 GMT", "Sun, 06-Nov-2044 08:49:37 GMT", "Sun, 06-Nov-44 08:49:37 GMT",
+    "Sunday, 06 Nov 2044 08:49:37 GMT", "sun, 06 nov 2044 08:49:37 gmt", "Sun Nov  6 08:49:37 2044 GMT",
+    "Sun Nov 6 08:49:37 2044", "Sun Nov 06 08:49:37 2044", "Sun, 06 Nov 20440 08:49:37 GMT",
+    "Sun, \u0660\u0666 Nov 2044 08:49:37 GMT", "2044-11-06T08:49:37Z", "2425574977", "", ",", "-", "Sun,")
+
+DATES = [
+    (("/text.txt", [("If-Modified-Since", text)], ()), (200, [], _TEXT)) for text in _NO_DATES
+] + [
+    (("/text.txt", [("If-Unmodified-Since", text.replace("2044", "1944"))], ()), (200, [], _TEXT)) for text in _NO_DATES
+] + [
+    (("/text.txt", [("If-Modified-Since", _AFTER), ("If-Modified-Since", _AFTER)], ()), (200, [], _TEXT)),
+    (("/text.txt", [("If-Modified-Since", "Sun, 06 Nov 2044 08:49:37 GMT")], ()), (304, [], b"")),
+    (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-44 08:49:37 GMT")], ()), (304, [], b"")),
+    (("/text.txt", [("If-Modified-Since", "Sun Nov  6 08:49:37 2044")], ()), (304, [], b"")),
+    (("/text.txt", [("If-Modified-Since", "Tue Nov 16 08:49:60 2044")], ()), (304, [], b"")),
+    (("/text.txt", [("If-Modified-Since", "Thu, 29 Feb 2024 23:59:60 GMT")], ()), (304, [], b"")),
+    # two digits of a year: at most 50 years ahead
+    (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-93 08:49:37 GMT")], ()), (200, [], _TEXT)),
+    (("/text.txt", [("If-Unmodified-Since", "Sunday, 06-Nov-93 08:49:37 GMT")], ()), (412, [], b"")),
+    (("/text.txt", [("If-Unmodified-Since", "Sun Nov  6 08:49:36 1994")], ()), (412, [], b"")),
 ]
 
 _ENC = ("content-encoding", "vary", "etag", "content-length", "content-type")
@@ -284,9 +382,220 @@ GZIP = [
     (("/zip.txt.gz", [("Accept-Encoding", "gzip")], ("content-encoding", "content-type", "vary")),
      (200, [None, "application/gzip", None], _GZ)),
     (("/dirgz.txt", [("Accept-Encoding", "gzip")], _ENC[:2]), (200, [None, None], b"plain")),
+    # there as .gz only: an index page too, a page that is rendered not
+    (("/onlygz/", [("Accept-Encoding", "gzip")], _ENC[:1]), (200, ["gzip"], b"\x1f\x8bindex")),
+    (("/onlygz/", (), ()), (406, [], None)),
+    (("/only.css", [("Accept-Encoding", "gzip")], (), "POST"), (405, [], None)),
+    (("/gone.pyhtml", [("Accept-Encoding", "gzip")], ()), (404, [], None)),
+] + [
+    # every spelling of a weight that is none
+    (("/zip.txt", [("Accept-Encoding", text)], _ENC[:1]), (200, [None], FILES["/zip.txt"])) for text in (
+        "gzip;q=0", "gzip;q=0 , br", "gzip;q=0\t,br", "gzip;q=0.", "gzip;q=0.0", "gzip;q=0.00", "gzip;q=0.000", "gzip\t;\tq=0", "gzip;Q=0", "GZIP;q=0",
+        "br, gzip ; q=0", "*;q=0, identity", "gzip;q=0, *", "*, gzip;q=0", "identity", "identity;q=1, *;q=0",
+        "x-gzip;q=0", ",,,", "," * 300 + "gzip")
+] + [
+    (("/zip.txt", [("Accept-Encoding", text)], _ENC[:1]), (200, ["gzip"], _GZ)) for text in (
+        "*", "*;q=0.1", "gzip, *;q=0", "*;q=0, gzip", "identity;q=0, gzip", "identity;q=0, *", "gzip;q=1.000", "x-gzip",
+        "gzip\t;\tq=0.001", "gzip;q=0.010", "deflate,\tgzip")
+] + [
+    # what is there is not what is acceptable
+    (("/zip.txt", [("Accept-Encoding", text)], ("vary",)), (406, ["Accept-Encoding"], None)) for text in (
+        "identity;q=0", "*;q=0", "identity;q=0, gzip;q=0", "identity;q=0.000, br")
+] + [
+    (("/text.txt", [("Accept-Encoding", "identity;q=0, gzip")], ()), (406, [], None)),
+    (("/text.txt", [("Accept-Encoding", "identity;q=0.1, *;q=0")], ()), (200, [], _TEXT)),
 ]
 
-_PNG = "image/png"
+
+def Aged(target, ages, fields=(), hasFiles=True):
+    """The plain file and its .gz, changed at these seconds -> (status, Content-Encoding, Vary)."""
+    folder = rooms.MemoryFolder({"/a.txt": b"plain", "/a.txt.gz": b"\x1f\x8bpacked"}, 0)
+    stat = folder.Stat
+
+    def Stat(path):
+        found = stat(path)
+        return found and (found[0], found[1], ages[path[-3:] == ".gz"])
+    folder.Stat = Stat
+    answered = dict(rooms.SplitResponse(Serve(folder, "GET", target, fields, 2, hasFiles, {})[0])[1])
+    return answered.get("content-encoding"), answered.get("vary")
+
+
+_GZIP = [("Accept-Encoding", "gzip")]
+
+AGED = [
+    # a sibling that is older than its file is that of another version
+    (("/a.txt", (_MTIME, _MTIME), _GZIP), ("gzip", "Accept-Encoding")),
+    (("/a.txt", (_MTIME, _MTIME + 1), _GZIP), ("gzip", "Accept-Encoding")),
+    (("/a.txt", (_MTIME, _MTIME - 1), _GZIP), (None, None)),
+    (("/a.txt", (0, 0), _GZIP), ("gzip", "Accept-Encoding")),
+    (("/a.txt", (_MTIME, _MTIME), _GZIP, False), (None, None)),
+]
+
+
+def Timed(age, fields=(), hasFiles=True, clock=None, level=2):
+    """A file that was changed `age` seconds ago (None: at second 0; "past": before 1970, "pre": as MicroPython sees
+    that) -> (status, is the ETag strong, weak or None; is there a Last-Modified)."""
+    now = int(clock or time.time())
+    mtime = {None: 0, "past": -86400, "pre": (1 << 64) - 86400, "never": 1 << 40}.get(age, age)
+    if mtime is age and age is not None:
+        mtime = now - age
+    answered = _At(clock, Get, "/text.txt", fields, ("etag", "last-modified"), "GET", level, hasFiles, mtime)
+    etag, modified = answered[1]
+    return answered[0], etag and ("weak" if etag[:2] == "W/" else "strong"), modified is not None
+
+
+class _Clock:
+    """A module time that stands still."""
+
+    def __init__(self, now):
+        self.now = now
+
+    def time(self):
+        return self.now
+
+    def gmtime(self, second=None):
+        return time.gmtime(self.now if second is None else second)
+
+
+def _At(clock, function, *args):
+    """The function's value while the server's clock stands at this second."""
+    if clock is None:
+        return function(*args)
+    import microWebFiles
+    modules = [core, microWebFiles]
+    for module in modules:
+        module.time, module._time = _Clock(clock), module.time
+    try:
+        return function(*args)
+    finally:
+        for module in modules:
+            module.time = module._time
+
+
+# As on a board that nobody told the time: a few minutes behind its epoch (2000 on some, 1970 on others).
+_UNSET = 946684800 + 300
+
+TIMED = [
+    # a second that is over: strong, with a date
+    ((3600,), (200, "strong", True)),
+    ((5,), (200, "strong", True)),
+    ((3600, (), False), (200, None, True)),
+    # one that is not (2 s on FAT): the next version could have it too
+    ((0,), (200, "weak", False)),
+    ((1,), (200, "weak", False)),
+    ((0, (), False), (200, None, False)),
+    ((1, (), False), (200, None, False)),
+    # times to come, times before 1970, no time: MicroPython's gmtime dies of some. Last-Modified is never behind Date.
+    ((-3600,), (200, "weak", False)),
+    ((-3600, (), False), (200, None, False)),
+    ((None,), (200, "weak", False)),
+    ((None, (), False), (200, None, False)),
+    (("past",), (200, "weak", False)),
+    (("past", (), False), (200, None, False)),
+    (("pre",), (200, "weak", False)),
+    (("pre", (), False), (200, None, False)),
+    (("never",), (200, "weak", False)),
+    (("never", (), False), (200, None, False)),
+    # what has no date can't be older than one
+    ((None, [("If-Modified-Since", _AFTER)]), (200, "weak", False)),
+    ((0, [("If-Modified-Since", "Sun, 06 Nov 2044 08:49:37 GMT")]), (200, "weak", False)),
+    ((0, [("If-Unmodified-Since", _AFTER)]), (412, "weak", False)),
+    ((None, [("If-Unmodified-Since", _AFTER)]), (200, "weak", False)),
+    (("pre", [("If-Modified-Since", _AFTER)], False), (200, None, False)),
+    # no clock was set: what comes from a computer's clock is dated, what was written here is not, for the next start
+    # of the board has the same seconds again
+    ((-3600, (), True, _UNSET), (200, "weak", True)),
+    ((-3600, (), False, _UNSET), (200, None, True)),
+    ((100, (), True, _UNSET), (200, "weak", False)),
+    ((100, (), False, _UNSET), (200, None, False)),
+    ((0, (), True, _UNSET), (200, "weak", False)),
+    ((0, (), False, _UNSET), (200, None, False)),
+    ((3600, (), True, None, 0), (200, None, False)),
+    ((3600, (), False, None, 0), (200, None, False)),
+]
+
+
+def Rewritten(mtime, first, second, versions=("1", "1")):
+    """The status for who asks with the ETag and the date of a file that was sent at the second `first`, at `second`,
+    when it may have been written anew with the same time and length."""
+    names = ("etag", "last-modified")
+    etag, date = _At(first, Get, "/text.txt", (), names, "GET", 2, True, mtime, (("FilesVersion", versions[0]),))[1]
+    settings = (("FilesVersion", versions[1]),)
+    statuses = [_At(second, Get, "/text.txt", [("If-None-Match", etag)], (), "GET", 2, True, mtime, settings)[0]]
+    date = date or "Sun, 06 Nov 2044 08:49:37 GMT"
+    statuses.append(_At(second, Get, "/text.txt", [("If-Modified-Since", date)], (), "GET", 2, True, mtime, settings)[0])
+    statuses.append(_At(second, Get, "/text.txt", [("If-Range", etag), ("Range", "bytes=0-4")], (), "GET", 2, True, mtime,
+                        settings)[0])
+    return statuses
+
+
+_NOW = 1790000000
+
+REWRITTEN = [
+    # sent when its second was over: the validators are right for ever
+    ((_NOW - 10, _NOW, _NOW + 5), [304, 304, 206]),
+    # sent within its second: what it was then is asked for anew when the second is over
+    ((_NOW, _NOW, _NOW + 5), [200, 304, 200]),
+    ((_NOW - 1, _NOW, _NOW + 5), [200, 304, 200]),
+    ((_NOW, _NOW, _NOW + 1), [304, 200, 200]),
+    # the same where no clock was set
+    ((_UNSET, _UNSET, _UNSET + 5), [200, 200, 200]),
+    ((_UNSET, _UNSET + 5, _UNSET + 50), [304, 200, 200]),
+    # no time: as long as nothing was deployed anew
+    ((0, _NOW, _NOW + 5), [304, 200, 200]),
+    ((0, _NOW, _NOW + 5, ("1", "2")), [200, 200, 200]),
+    ((_NOW + 86400, _NOW, _NOW + 5, ("1", "2")), [200, 200, 200]),
+]
+
+
+def Starts():
+    """Files without a time have another ETag at the next start, where the program names no version."""
+    etags = []
+    for _ in range(2):
+        server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(FILES, 0))
+        sent = rooms.Exchange(server, b"GET /text.txt HTTP/1.1\r\nHost: a\r\n\r\n")[0]
+        etags.append(dict(rooms.SplitResponse(sent)[1])["etag"])
+    return etags[0] != etags[1]
+
+
+_KNOWN = (("ServeWellKnown", True),)
+
+ALONE = [
+    # the core without microWebFiles.py: legal, and less
+    (("/text.txt", (), _V), (200, [None, _DATE, "no-cache", None], _TEXT)),
+    (("/text.txt", (), _V, "HEAD"), (200, [None, _DATE, "no-cache", None], b"")),
+    (("/text.txt", (), _V, "GET", 1), (200, [None, _DATE, "max-age=3600", None], _TEXT)),
+    (("/text.txt", (), _V, "GET", 0), (200, [None, None, "no-store", None], _TEXT)),
+    # If-Modified-Since that is the file's date to the letter (nginx: if_modified_since exact)
+    (("/text.txt", [("If-Modified-Since", _DATE)], ("cache-control", "content-length", "content-type")),
+     (304, ["no-cache", None, None], b"")),
+    (("/text.txt", [("If-Modified-Since", _DATE)], (), "HEAD"), (304, [], b"")),
+    (("/text.txt", [("If-Modified-Since", _AFTER)], ()), (200, [], _TEXT)),
+    (("/text.txt", [("If-Modified-Since", _BEFORE)], ()), (200, [], _TEXT)),
+    (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")], ()), (200, [], _TEXT)),
+    (("/text.txt", [("If-Modified-Since", _DATE), ("If-Modified-Since", _DATE)], ()), (200, [], _TEXT)),
+    (("/text.txt", [("If-Modified-Since", _DATE)], (), "GET", 0), (200, [], _TEXT)),
+    # it has no ETag: what asks for one is answered with the file
+    (("/text.txt", [("If-None-Match", '"x"'), ("If-Modified-Since", _DATE)], ()), (200, [], _TEXT)),
+    # a Range is ignored (14.2), with its If-Range; so is the .gz beside the file
+    (("/text.txt", [("Range", "bytes=0-4")], _CR), (200, [None, "20"], _TEXT)),
+    (("/text.txt", [("Range", "bytes=99-")], _CR), (200, [None, "20"], _TEXT)),
+    (("/zip.txt", [("Accept-Encoding", "gzip")], _ENC[:2]), (200, [None, None], FILES["/zip.txt"])),
+    (("/only.css", [("Accept-Encoding", "gzip")], ()), (404, [], None)),
+    (("/onlygz/", [("Accept-Encoding", "gzip")], ()), (404, [], None)),
+    (("/zip.txt.gz", (), ("content-encoding", "content-type")), (200, [None, "application/gzip"], _GZ)),
+    (("/", (), ()), (200, [], b"<p>home")),
+    (("/dir", (), ("location",)), (301, ["/dir/"], b"")),
+    (("/main.py", (), ()), (403, [], None)),
+    # /.well-known/ (RFC 8615) if the program says so: at the root, and nothing else that is hidden
+    (("/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
+    (("/%2Ewell-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
+    (("/.well-known/.b.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+    (("/.well-known/../text.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+    (("/dir/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+    (("/.hidden.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+    (("/.well-known~1/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+]
 
 
 def Write(filepath, *args):
@@ -325,8 +634,13 @@ ATTACHMENT = [
 ]
 
 WRITE = [
-    ((__file__ + ".none",), (404, None, [True])),
-    ((__file__ + ".none", "a.txt", None), (404, None, [True])),
+    # nobody got a file
+    ((__file__ + ".none",), (404, None, [False])),
+    ((__file__ + ".none", "a.txt", None), (404, None, [False])),
+    ((__file__[:__file__.rfind("/")],), (404, None, [False])),
+    ((__file__ + "/",), (404, None, [False])),
+    (("\x00" + __file__,), (404, None, [False])),
+    ((__file__ + "\x00.txt",), (404, None, [False])),
     ((__file__, "a.txt", None), (200, 'attachment; filename="a.txt"', [True])),
     ((__file__, "a.txt", {"X": "y"}), (200, 'attachment; filename="a.txt"', [True])),
     ((__file__, "a.txt", [("X", "y")]), (200, 'attachment; filename="a.txt"', [True])),
@@ -341,7 +655,13 @@ TABLES = [
     ("Allow", Get, ALLOW),
     ("Cache", Get, CACHE),
     ("Range", Get, RANGE),
+    ("Dates", Get, DATES),
     ("Gzip", Get, GZIP),
+    ("Aged", Aged, AGED),
+    ("Timed", Timed, TIMED),
+    ("Rewritten", Rewritten, REWRITTEN),
+    ("Starts", Starts, [((), True)]),
+    ("Alone", Alone, ALONE),
     ("Attachment", Disposition, ATTACHMENT),
     ("Write", Write, WRITE),
 ]

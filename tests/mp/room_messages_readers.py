@@ -1,4 +1,4 @@
-# Rooms 2 ERRORS, 3 MESSAGES and 4 READERS.
+# The rooms messages and readers.
 
 import microWebSrv as core
 
@@ -23,27 +23,61 @@ REASON = [
 ]
 
 
-def Line(line):
-    request = core._ParseRequestLine(line)
-    return (request.method, request.target, request.rawPath, request.path, request.query, request.minor,
-            request.authority)
+def Line(line, block=b"Host: h"):
+    head = core.ParseHead(line + b"\r\n" + block)
+    return head.method, head.target, head.rawPath, head.path, head.query, head.minor, head.authority
 
 
 LINE = [
     # method, target, path as it came, path, query, minor version, authority
-    ((b"GET / HTTP/1.1",), ("GET", "/", "/", "/", "", 1, None)),
-    ((b"GET /a%20b?c=%20&d HTTP/1.0",), ("GET", "/a%20b?c=%20&d", "/a%20b", "/a b", "c=%20&d", 0, None)),
-    ((b"HEAD /%3f?? HTTP/1.7",), ("HEAD", "/%3f??", "/%3f", "/?", "?", 1, None)),
-    ((b"FROB /x HTTP/1.1",), ("FROB", "/x", "/x", "/x", "", 1, None)),
-    ((b"OPTIONS * HTTP/1.1",), ("OPTIONS", "*", "*", "*", "", 1, None)),
+    ((b"GET / HTTP/1.1",), ("GET", "/", "/", "/", "", 1, "h")),
+    ((b"GET /a%20b?c=%20&d HTTP/1.0",), ("GET", "/a%20b?c=%20&d", "/a%20b", "/a b", "c=%20&d", 0, "h")),
+    ((b"HEAD /%3f?? HTTP/1.7",), ("HEAD", "/%3f??", "/%3f", "/?", "?", 1, "h")),
+    ((b"FROB /x HTTP/1.1",), ("FROB", "/x", "/x", "/x", "", 1, "h")),
+    ((b"OPTIONS * HTTP/1.1",), ("OPTIONS", "*", "*", "*", "", 1, "h")),
+    # RFC 9112 section 3.2.2: the authority of an absolute-form overrides Host
     ((b"GET http://a.b:8080/c/d?e#f HTTP/1.1",), 400),
     ((b"GET http://a.b:8080/c/d?e HTTP/1.1",),
      ("GET", "http://a.b:8080/c/d?e", "/c/d", "/c/d", "e", 1, "a.b:8080")),
     ((b"GET HtTp://a HTTP/1.1",), ("GET", "HtTp://a", "/", "/", "", 1, "a")),
     ((b"GET http://a?b/c HTTP/1.1",), ("GET", "http://a?b/c", "/", "/", "b/c", 1, "a")),
     ((b"GET https://[::1]:1/ HTTP/1.1",), ("GET", "https://[::1]:1/", "/", "/", "", 1, "[::1]:1")),
+    ((b"GET / HTTP/1.0", b"X: y"), ("GET", "/", "/", "/", "", 0, "")),
+    ((b"GET / HTTP/1.1", b"Host:"), ("GET", "/", "/", "/", "", 1, "")),
     ((b"",), 400), ((b" ",), 400), ((b"  ",), 400), ((b"GET",), 400), ((b"GET /",), 400),
     ((b"GET / HTTP/2.0",), 505), ((b"GET / HTTP/1.1 x",), 400),
+    # raw bytes beyond ASCII, which are no URI (RFC 3986 section 2) and which tools send: UTF-8 is taken as it stands
+    ((b"GET /\xc3\xa9?\xc3\xa8 HTTP/1.1",), ("GET", "/\u00e9?\u00e8", "/\u00e9", "/\u00e9", "\u00e8", 1, "h")),
+    ((b"GET /\xc3%A9 HTTP/1.1",), ("GET", "/\ufffd%A9", "/\ufffd%A9", "/\u00e9", "", 1, "h")),
+    ((b"GET /\xe9 HTTP/1.1",), 400), ((b"GET /\xc0\xaf HTTP/1.1",), 400),
+    ((b"GET /?\xe9 HTTP/1.1",), ("GET", "/?\ufffd", "/", "/", "\ufffd", 1, "h")),
+]
+
+
+def Paths(path):
+    head = core.ParseHead(b"GET " + path + b" HTTP/1.1\r\nHost: h")
+    return head.path, head.key
+
+
+# Path and key: the one normal form of a path. Slashes are merged, as every file system does; an encoded one separates
+# nothing (RFC 3986 section 2.2) and is NUL in the key, which no path can hold otherwise.
+PATHS = [
+    ((b"/a",), ("/a", "/a")),
+    ((b"//a",), ("/a", "/a")),
+    ((b"/a//b///c//",), ("/a/b/c/", "/a/b/c/")),
+    ((b"//",), ("/", "/")),
+    ((b"/a%2Fb",), ("/a/b", "/a\x00b")),
+    ((b"/a%2fb",), ("/a/b", "/a\x00b")),
+    ((b"/a%2F%2f%2Fb",), ("/a///b", "/a\x00\x00\x00b")),
+    ((b"/%2F/%2F",), ("////", "/\x00/\x00")),
+    ((b"//a%2F//b",), ("/a//b", "/a\x00/b")),
+    ((b"/a%252Fb",), ("/a%2Fb", "/a%2Fb")),
+    ((b"/%C3%A9//%2F\xc3\xa9",), ("/\u00e9//\u00e9", "/\u00e9/\x00\u00e9")),
+    ((b"/a%00b",), 400),
+    ((b"/%2F%00",), 400),
+    ((b"/100%.txt",), 400),
+    ((b"/a%",), 400),
+    ((b"/a%2",), 400),
 ]
 
 FIELD_METHODS = [
@@ -68,10 +102,11 @@ FIELD_METHODS = [
 ]
 
 _BLOCK = b"Host: a\r\nContent-Type: text/plain\r\nX-Empty:"
+_LINE = b"GET / HTTP/1.1\r\n"
 
 
 def Field(method, *args):
-    fields = core._ParseFields(_BLOCK)
+    fields = core.Fields(core.ParseHead(_LINE + _BLOCK).fields)
     ways = {
         "get": lambda: fields.get(*args), "__getitem__": lambda: fields[args[0]],
         "__contains__": lambda: args[0] in fields, "names": lambda: sorted(fields),
@@ -81,27 +116,37 @@ def Field(method, *args):
     return ways[method]()
 
 
-MUTATORS = [(name,) for name in ("set", "del", "pop", "popitem", "clear", "update", "setdefault")]
+MUTATORS = [(name,) for name in ("set", "del", "pop", "popitem", "clear", "update", "setdefault", "or")]
 
 
 def Change(name):
     """Requests of the same bytes share their fields: what one handler does to them, no other may see."""
-    connection = core._Connection(rooms.Limits(1000, 1000, 8))
-    for turn in (1, 2):
-        connection.Receive(b"GET / HTTP/1.1\r\n" + _BLOCK + b"\r\n\r\n")
-        connection.Next()
-        fields = connection.fields
-        if turn == 1:
-            _Mutate(fields, name)
-            connection.EndResponse()
-    return {name: fields[name] for name in fields}
+    seen = []
+
+    def Handle(client, response):
+        fields = client.GetRequestHeaders()
+        seen.append({name: fields[name] for name in fields})
+        _Mutate(fields, name)
+        client.connection.Answer(response, 200, None, None, b"", b"")
+
+    server = rooms.Server(memoLen=8, handle=Handle)
+    server.Client = core.HttpClient
+    link = rooms.Connect(server)
+    for _ in (1, 2):
+        link.Receive(_LINE + _BLOCK + b"\r\n\r\n")
+    return seen[1] if seen[0] == seen[1] and server.heads else seen
+
+
+def _Or(fields):
+    fields |= {"host": "evil"}
 
 
 def _Mutate(fields, name):
     ways = {
         "set": lambda: fields.__setitem__("host", "evil"), "del": lambda: fields.__delitem__("host"),
         "pop": lambda: fields.pop("host"), "popitem": fields.popitem, "clear": fields.clear,
-        "update": lambda: fields.update({"host": "evil"}), "setdefault": lambda: fields.setdefault("y", "evil")}
+        "update": lambda: fields.update({"host": "evil"}), "setdefault": lambda: fields.setdefault("y", "evil"),
+        "or": lambda: _Or(fields)}
     try:
         ways[name]()
     except (TypeError, AttributeError, KeyError):
@@ -111,44 +156,74 @@ def _Mutate(fields, name):
 CHANGE = [(row, {"host": "a", "content-type": "text/plain", "x-empty": ""}) for row in MUTATORS]
 
 
-def Framing(block):
-    fields = core._ParseFields(block)
-    return (fields.contentLength, bool(fields.chunked), bool(fields.close), bool(fields.keepAlive),
-            bool(fields.expect), fields.upgrade)
+def Framing(block, version=b"1.1"):
+    head = core.ParseHead(b"GET / HTTP/" + version + b"\r\nHost: a" + block)
+    return head.contentLength, head.isChunked, head.keepAlive, head.expect, list(head.upgrade)
 
 
 FRAMING = [
-    # content length, chunked, close, keep-alive, expects 100-continue, upgrade
-    ((b"",), (None, False, False, False, False, None)),
-    ((b"Host: a",), (None, False, False, False, False, None)),
-    ((b"Content-Length: 0",), (0, False, False, False, False, None)),
-    ((b"Content-Length: 123456789012345678",), (123456789012345678, False, False, False, False, None)),
-    ((b"Content-Length: 1234567890123456789",), 413),
-    ((b"Transfer-Encoding: chunked",), (None, True, False, False, False, None)),
-    ((b"TRANSFER-ENCODING:CHUNKED",), (None, True, False, False, False, None)),
-    ((b"Connection: close",), (None, False, True, False, False, None)),
-    ((b"Connection: Keep-Alive",), (None, False, False, True, False, None)),
-    ((b"Connection: keep-alive , Upgrade\r\nUpgrade: WebSocket",),
-     (None, False, False, True, False, "websocket")),
-    ((b"Upgrade: websocket",), (None, False, False, False, False, None)),
-    ((b"Expect: 100-Continue",), (None, False, False, False, True, None)),
-    ((b"Expect: 100-continue\r\nExpect: 100-continue",), 417),
-    ((b"Expect: x",), 417),
+    # content length, chunked, persists, expects 100-continue, upgrade
+    ((b"",), (None, False, True, False, [])),
+    ((b"", b"1.0"), (None, False, False, False, [])),
+    ((b"\r\nContent-Length: 0",), (0, False, True, False, [])),
+    ((b"\r\nContent-Length: 123456789012345678",), (123456789012345678, False, True, False, [])),
+    ((b"\r\nContent-Length: 1234567890123456789",), 413),
+    ((b"\r\nTransfer-Encoding: chunked",), (None, True, True, False, [])),
+    ((b"\r\nTRANSFER-ENCODING:CHUNKED",), (None, True, True, False, [])),
+    ((b"\r\nConnection: close",), (None, False, False, False, [])),
+    ((b"\r\nConnection: close", b"1.0"), (None, False, False, False, [])),
+    ((b"\r\nConnection: Keep-Alive",), (None, False, True, False, [])),
+    ((b"\r\nConnection: Keep-Alive", b"1.0"), (None, False, True, False, [])),
+    ((b"\r\nConnection: Keep-Alive, close", b"1.0"), (None, False, False, False, [])),
+    ((b"\r\nConnection: keep-alive , Upgrade\r\nUpgrade: WebSocket",), (None, False, True, False, ["websocket"])),
+    ((b"\r\nUpgrade: websocket",), (None, False, True, False, [])),
+    # RFC 9110 section 7.8: a list, in one line or in several; not in HTTP/1.0
+    ((b"\r\nConnection: upgrade\r\nUpgrade: foo,\tWebSocket",), (None, False, True, False, ["foo", "websocket"])),
+    ((b"\r\nConnection: upgrade\r\nUpgrade: foo\r\nUpgrade: websocket",), (None, False, True, False, ["foo", "websocket"])),
+    ((b"\r\nConnection: upgrade, keep-alive\r\nUpgrade: websocket", b"1.0"), (None, False, True, False, [])),
+    ((b"\r\nConnection: close, upgrade\r\nUpgrade: web socket",), (None, False, False, False, ["web socket"])),
+    ((b"\r\nExpect: 100-Continue",), (None, False, True, True, [])),
+    ((b"\r\nExpect: 100-continue", b"1.0"), (None, False, False, False, [])),       # RFC 9110 section 10.1.1
+    ((b"\r\nExpect: 100-continue\r\nExpect: 100-continue",), 417),
+    ((b"\r\nExpect: x",), 417),
+    ((b"\r\nExpect: x", b"1.0"), (None, False, False, False, [])),
 ]
+
+
+def Host(host):
+    core.CheckHost(host)
+    return True
+
+
+HOST = [((host,), True) for host in (
+    "a", "a.b-c_d", "a:80", "a:", "1.2.3.4", "1.2.3.4:80", "[::1]", "[::1]:8080", "[::]:",
+    "[::ffff:1.2.3.4]", "xn--nxasmq6b", "a%41")] + [((host,), 400) for host in (
+    # RFC 3986 section 3.2.2, RFC 9110 section 4.2.1: a host is never empty; RFC 9844: a URI has no zone
+    "[fe80::1%25eth0]:80", "[fe80::1%eth0]",
+    ":80", ":", "[", "]", "[]", "[]:80", "[zz]", "[zz::]", "[1]", "[::1", "::1", "[::1]x", "[::1]:x", "[::1]80", "[[::1]]", "a]b",
+    "a]", "a[", "a[::1]", "a:80:80", "a:b", "a:-1", "a b", "a,b", "a/b", "a?b", "a#b", "u@a", "a\\b", "a\"", "<a>", "\u00e9",
+    "a\x00", "a:\u0661", "[::\u0661]")]
+
+
+def Count(count):
+    """How many fields of as many lines arrive."""
+    return len(core.ParseHead(_LINE + b"\r\n".join([b"x%d: y" % n if n else b"Host: a" for n in range(count)])).fields)
+
+
+# A hundred fields at most: each of them has its price, and all of one name its square.
+COUNT = [((1,), 1), ((100,), 100), ((101,), 431), ((1000,), 431)]
 
 
 def Body(pieces, length=None):
     """The pieces of a body as they are read, and what was left over behind it."""
-    reader = core._ChunkedReader() if length is None else core._LengthReader(length)
-    data, pos, out = b"", 0, b""
+    reader = core.ContentReader(length)
+    data, out = b"", b""
     for piece in pieces:
-        data, pos = data[pos:] + piece, 0
-        while not reader.done:
-            part, pos = reader.Read(data, pos)
-            if not part:
-                break
+        data += piece
+        if not reader.IsDone():
+            part, data = reader.Read(data)
             out += part
-    return out, data[pos:] if reader.done else None
+    return out, data if reader.IsDone() else None
 
 
 def EveryCut(body, length=None):
@@ -169,6 +244,13 @@ BODY = [
     ((b"5\r\nhello\r\n0\r\n\r\n",), (b"hello", b"")),
     ((b"5\r\nhello\r\n0\r\n\r\nGET",), (b"hello", b"GET")),
     ((b"5;x=y\r\nhello\r\n3 ; z\r\n\r\n!\r\n0;x\r\nA: b\r\nC:\r\n\r\nrest",), (b"hello\r\n!", b"rest")),
+    # RFC 9112 section 7.1.1: spaces may stand before the semicolon, and never before the size
+    ((b"5\t ;a=b\r\nhello\r\n0\r\n\r\n",), (b"hello", b"")),
+    ((b" 5;a=b\r\nhello\r\n0\r\n\r\n",), 400),
+    ((b"\t5;a=b\r\nhello\r\n0\r\n\r\n",), 400),
+    ((b"5 \r\nhello\r\n0\r\n\r\n",), 400),
+    # and a size has any number of zeros; a line, and all trailers, have 4 KB
+    ((b"0" * 30 + b"5\r\nhello\r\n" + b"0" * 30 + b"\r\n\r\n",), (b"hello", b"")),
     ((b"0\r\n\r\n\r\n",), (b"", b"\r\n")),
     ((b"5\r\nhell",), (b"hell", None)),
     ((b"5\r\nhello\r\n0\r\n",), (b"hello", None)),
@@ -179,11 +261,27 @@ BODY = [
     ((b"5\r\nhello\r\n;\r\n",), 400),
 ]
 
+
+def Lines(size, isTrailer=False):
+    """Lines of so many bytes behind a chunk's size, or as trailers."""
+    if isTrailer:
+        lines = [b"X:" + b"y" * 98] * (size // 100) + [b"X:" + b"y" * (size % 100)] * bool(size % 100)
+        return Body([b"5\r\nhello\r\n0\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"])
+    return Body([b"5;" + b"a" * (size - 2) + b"\r\nhello\r\n0\r\n\r\n"])
+
+
+LINES = [((size, isTrailer), (b"hello", b"")) for size in (300, 4000) for isTrailer in (False, True)] \
+    + [((size, isTrailer), 400) for size in (4200, 20000) for isTrailer in (False, True)]
+
 TABLES = [
-    ("Reason", core._Reason, REASON),
-    ("ParseRequestLine", Line, LINE),
+    ("Reason", core.Reason, REASON),
+    ("Line", Line, LINE),
+    ("Paths", Paths, PATHS),
     ("Fields", Field, FIELD_METHODS),
     ("FieldsAreShared", Change, CHANGE),
-    ("ReadFraming", Framing, FRAMING),
+    ("Framing", Framing, FRAMING),
+    ("CheckHost", Host, HOST),
+    ("Count", Count, COUNT),
     ("Body", EveryCut, BODY),
+    ("Lines", Lines, LINES),
 ]

@@ -1,6 +1,8 @@
-# Room 7, ROUTER.
+# The room router.
 
 import microWebSrv as core
+
+import rooms
 
 # A number names the route: its place in the list that is registered in this order.
 _SITE = [
@@ -28,6 +30,12 @@ _SITE = [
     ("/only", "DELETE"),                        # 21
     ("/low", "get"),                            # 22
     ("/<one>/x/<two>/", "PATCH"),               # 23
+    ("/log/<year>-<month>-<day>", "GET"),       # 24
+    ("/<lang>.<ext>", "OPTIONS"),               # 25
+    ("/private/.*", "HEAD"),                    # 26
+    ("/mix/<id>/(a|b)", "GET"),                 # 27
+    ("/edge<x>", "GET"),                        # 28
+    ("/<x>edge", "PUT"),                        # 29
 ]
 
 
@@ -35,21 +43,18 @@ def _Handler():
     pass
 
 
-def _Router(site):
-    router = core._Router()
-    for url, method in site:
-        router.Add(core._Route(url, method, _Handler))
-    return router
+def _Routes(site):
+    return [core.Route(url, method, _Handler) for url, method in site]
 
 
-def Find(method, path, segments=None, site=None):
-    router = _Router(site or _SITE)
-    found = router.Find(method, path, segments)
+def Find(method, path, site=None):
+    routes = _Routes(_SITE if site is None else site)
+    found = core.Find(routes, method, path)
     if found is None:
         return None
     route, args = found
-    number = [at for at, known in enumerate(router._all) if known is route][0]
-    return (number, dict(args)) if args else number
+    number = [at for at, known in enumerate(routes) if known is route][0]
+    return (number, dict(args)) if args is not core.NO_ARGS else number
 
 
 _LONG = "/re/" + "x" * 1000
@@ -70,7 +75,11 @@ FIND = [
     (("GET", "*"), None),
     # arguments
     (("GET", "/edit/7"), (4, {"id": 7})),
-    (("GET", "/edit/007"), (4, {"id": 7})),
+    # digits become an int where nothing is lost by it, as a file's name or a telephone number would be
+    (("GET", "/edit/0"), (4, {"id": 0})),
+    (("GET", "/edit/10"), (4, {"id": 10})),
+    (("GET", "/edit/007"), (4, {"id": "007"})),
+    (("GET", "/edit/00"), (4, {"id": "00"})),
     (("GET", "/edit/7/"), (4, {"id": 7})),
     (("GET", "/edit/new"), (4, {"id": "new"})),
     (("GET", "/edit/-7"), (4, {"id": "-7"})),
@@ -124,20 +133,52 @@ FIND = [
     (("frob", "/frob"), None),
     (("GET", "/low"), 22),
     (("get", "/low"), None),
-    # an encoded slash separates nothing: the segments of the path are given beside it
-    (("GET", "/edit/a/b", ["", "edit", "a/b"]), (4, {"id": "a/b"})),
-    (("GET", "/edit/a/b/", ["", "edit", "a/b", ""]), (4, {"id": "a/b"})),
-    (("GET", "/first/new", ["", "first/new"]), None),
+    # RFC 3986 section 2.2: an encoded slash, which is NUL here, separates nothing, in no kind of route
+    (("GET", "/edit/a\x00b"), (4, {"id": "a/b"})),
+    (("GET", "/edit/a\x00b/"), (4, {"id": "a/b"})),
+    (("GET", "/edit/a\x00\x00\x00b"), (4, {"id": "a///b"})),
+    (("GET", "/edit/\x00"), (4, {"id": "/"})),
+    (("GET", "/edit/\x00/\x00"), (6, {"id": "/", "path": "/"})),
+    (("GET", "/two/a\x00b-c\x00d"), (13, {"x": "a/b", "y": "c/d"})),
+    (("GET", "/first\x00new"), None),
+    (("GET", "/a\x00"), None),
+    (("GET", "\x00a"), None),
+    (("HEAD", "/private/a.txt"), 26),
+    (("HEAD", "/private"), 26),
+    (("HEAD", "/private\x00a.txt"), None),
+    (("HEAD", "/private/a\x00b"), 26),
+    (("GET", "/mix/a\x00b/a"), (27, {"id": "a/b"})),
+    (("GET", "/mix/a/b/a"), None),
+    (("GET", "/mix/7/b"), (27, {"id": 7})),
+    # several arguments in one segment: each ends where the text behind it first stands
+    (("GET", "/log/2026-11-27"), (24, {"year": 2026, "month": 11, "day": 27})),
+    (("GET", "/log/2026-11-27-x"), (24, {"year": 2026, "month": 11, "day": "27-x"})),
+    (("GET", "/log/2026-11"), None),
+    (("GET", "/log/--"), None),
+    (("GET", "/log/-1-2-3"), (24, {"year": "-1", "month": 2, "day": 3})),
+    (("GET", "/log/" + "-" * 1000), (24, {"year": "-", "month": "-", "day": "-" * 996})),
+    (("GET", "/log/" + "1-" * 1000 + "/"), (24, {"year": 1, "month": 1, "day": "1-" * 998})),
+    (("GET", "/log/" + "1-" * 1000 + "/x"), None),
+    (("OPTIONS", "/a.b"), (25, {"lang": "a", "ext": "b"})),
+    (("OPTIONS", "/.b"), None),
+    (("OPTIONS", "/.b.c"), (25, {"lang": ".b", "ext": "c"})),
+    (("GET", "/edge"), None),
+    (("GET", "/edge/"), None),
+    (("GET", "/edgex"), (28, {"x": "x"})),
+    (("PUT", "/edge"), None),
+    (("PUT", "/xedge"), (29, {"x": "x"})),
+    (("PUT", "/edgeedge"), (29, {"x": "edge"})),
+    (("PUT", "/a/xedge"), None),
     # a catch-all shadows what comes later and nothing that comes before it
-    (("GET", "/x", None, [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 0),
-    (("GET", "/y", None, [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 1),
-    (("GET", "/", None, [("/.*", "GET")]), 0),
-    (("GET", "/x", None, []), None),
+    (("GET", "/x", [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 0),
+    (("GET", "/y", [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 1),
+    (("GET", "/", [("/.*", "GET")]), 0),
+    (("GET", "/x", []), None),
 ]
 
 
 def Methods(path):
-    return sorted(_Router(_SITE).Methods(path))
+    return sorted(core.Methods(_Routes(_SITE), path))
 
 
 METHODS = [
@@ -151,10 +192,11 @@ METHODS = [
 
 
 def Knows(method):
-    return _Router(_SITE).Knows(method)
+    return core.MicroWebSrv.Knows(rooms.Record(routes=_Routes(_SITE)), method)
 
 
-KNOWS = [(("GET",), True), (("FROB",), True), (("NONE",), False), (("frob",), False)]
+# RFC 9110 section 15.6.2: 501 for a method that is not known for any path
+KNOWS = [(("GET",), True), (("FROB",), True), (("NONE",), False), (("frob",), False), (("get",), False), (("DELETE",), True)]
 
 
 async def _Async():
@@ -162,7 +204,7 @@ async def _Async():
 
 
 def Make(url, method, handler=_Handler, threaded=False):
-    route = core._Route(url, method, handler, threaded)
+    route = core.Route(url, method, handler, threaded)
     return (route.method, bool(route.isAsync), bool(route.threaded))
 
 
@@ -213,14 +255,13 @@ def _Closure(isAsync, value=1):
 
 
 
-
 HANDLERS = {"function": _Handler, "async": _Async, "method": _Thing().Plain, "async method": _Thing().Coroutine,
             "closure": _Closure(False), "async closure": _Closure(True), "lambda": lambda client, response: None,
             "callable": _Callable(), "class": _Thing}
 
 
 def IsAsync(name):
-    return bool(core._Route("/", "GET", HANDLERS[name]).isAsync)
+    return bool(core.Route("/", "GET", HANDLERS[name]).isAsync)
 
 
 IS_ASYNC = [((name,), name.startswith("async")) for name in sorted(HANDLERS)]

@@ -1,4 +1,4 @@
-# Room 5, WRITERS; and the framing of responses, which stands in room 6.
+# The room writers; and the framing of responses, which is a matter of the connection.
 
 import microWebSrv as core
 
@@ -35,8 +35,44 @@ FIELD_LINES = [
 ]
 
 
+FIELD_LINES += [
+    # what is no headers at all is refused as such
+    ((None,), b""),
+    (((("X", "y"),),), b"X: y\r\n"),
+    (("text",), "!ValueError"),
+    ((7,), "!ValueError"),
+    ((["X"],), "!ValueError"),
+    (([("X", "y", "z")],), "!ValueError"),
+    (([(7, "y")],), "!ValueError"),
+    (([(b"X", "y")],), "!ValueError"),
+]
+
+
 def FieldLines(headers):
-    return core._FieldLines(headers)[0]
+    return core.FieldLines(headers)[0]
+
+
+# the values under their lower-case names: also of those that are left out
+NAMES = [
+    (({},), {}),
+    (({"Content-Type": "a", "connection": "Close", "X": 7},), {"content-type": "a", "connection": "Close", "x": "7"}),
+    (([("Set-Cookie", "a"), ("set-cookie", "b")],), {"set-cookie": "b"}),
+]
+
+
+def Names(headers):
+    return core.FieldLines(headers)[1]
+
+
+_DEFAULTS = [(b"server", b"Server: s\r\n"), (b"x", b"X: d\r\n")]
+
+DEFAULTS = [
+    ((b"", _DEFAULTS), b"Server: s\r\nX: d\r\n"),
+    ((b"X: y\r\n", _DEFAULTS), b"X: y\r\nServer: s\r\n"),
+    ((b"A: b\r\nSERVER: t\r\n", _DEFAULTS), b"A: b\r\nSERVER: t\r\nX: d\r\n"),
+    ((b"A-X: b\r\nY: x: z\r\n", _DEFAULTS), b"A-X: b\r\nY: x: z\r\nServer: s\r\nX: d\r\n"),
+    ((b"X: y\r\n", []), b"X: y\r\n"),
+]
 
 
 CONTENT_TYPE = [
@@ -50,9 +86,24 @@ CONTENT_TYPE = [
 
 
 def ContentType(contentType, charset):
-    line = core._ContentTypeLine(contentType, charset)
-    return line if isinstance(line, bytes) else line.encode()
+    return _Lines(core.HeadStart(200, contentType, charset, (2000, 1, 1, 0, 0, 0, 5, 1)))
 
+
+def _Lines(head):
+    line, end, rest = head.partition(b"\r\n")
+    return rest if line == b"HTTP/1.1 200 OK" and end else head
+
+
+def HeadStart(code, year):
+    return core.HeadStart(code, None, None, (year, 11, 6, 8, 49, 37, 6, 310))
+
+
+# RFC 9110 section 6.6.1: a server without a clock sends no Date
+START = [
+    ((200, 2026), b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 2026 08:49:37 GMT\r\n"),
+    ((404, 2000), b"HTTP/1.1 404 Not Found\r\n"),
+    ((599, 1970), b"HTTP/1.1 599 Status\r\n"),
+]
 
 ENCODE = [
     (("abc", None), b"abc"),
@@ -64,7 +115,28 @@ ENCODE = [
     (("\u00e9", "latin-1"), b"\xe9"),
     (("\u20ac", "ISO-8859-1"), b"?"),
     (("\u20ac", "UTF-8"), b"\xe2\x82\xac"),
+    (("\u20ac", "no-such-charset"), b"\xe2\x82\xac"),
 ]
+
+
+def Encode(text, charset):
+    return core.Encode(text, charset)[0]
+
+
+# The charset that is announced is the one that was sent, whichever of them this runtime knows.
+ANNOUNCED = [((text, charset), True) for charset in (
+    None, "UTF-8", "utf-8", "utf8", "ISO-8859-1", "iso-8859-1", "latin1", "windows-1251", "koi8-r", "no-such-charset")
+    for text in ("abc", "\u00e9t\u00e9", "\u0444")]
+
+
+def Announced(text, charset):
+    data, said = core.Encode(text, charset)
+    if (said or "UTF-8").lower() in ("utf-8", "utf8"):
+        return data == text.encode()
+    if said.lower() in ("iso-8859-1", "latin1"):
+        return data == bytes([ord(char) if ord(char) < 256 else 63 for char in text])
+    return data == text.encode(said, "replace")
+
 
 CHUNK = [
     ((b"a",), b"1\r\na\r\n"),
@@ -100,16 +172,56 @@ FRAMING = [
 ]
 
 
+def _Answered(line, code, length, content=b""):
+    """What leaves for a request with this line (and a Connection field); -> (the last lines of the head, what is behind
+    it, the connection persists). The content stands there as it is, and in a second try it comes from a source."""
+    results = []
+    sources = [_Source(content)]
+    if length == len(content):
+        sources.append(None)
+    for source in sources:
+        sent = _Sent(line, code, content if source is None else b"", source, length)
+        if len(sent) != 3 or source and not source.isClosed:
+            return sent
+        results.append(sent)
+    return results[0] if results[0] == results[-1] else results
+
+
+def _Sent(line, code, body, source, length):
+    server = rooms.Server(handle=lambda client, response: client.connection.Answer(
+        response, code, None, None, b"", body, source, length))
+    link = rooms.Connect(server)
+    link.Receive(line)
+    start = b"HTTP/1.1 %d .\r\n" % code
+    head, end, rest = link.sent.partition(b"\r\n\r\n")
+    if head + b"\r\n" == start:                # no line of its own
+        head = b""
+    elif not end or head[:len(start)] != start:
+        return "malformed", link.sent
+    return head[len(start):] + b"\r\n" if head else b"", rest, not link.isClosed
+
+
+class _Source:
+    def __init__(self, content):
+        self.pieces = [content[at:at + 2] for at in range(0, len(content), 2)]
+        self.isClosed = False
+
+    def __next__(self):
+        if not self.pieces:
+            raise StopIteration
+        return self.pieces.pop(0)
+
+    def close(self):
+        self.isClosed = True
+
+
 def Framing(minor, keepAlive, code, length):
     """The lines in an order of their own, for theirs means nothing."""
-    connection = core._Connection(rooms.Limits(1000, 1000))
-    connection.line = rooms.Record(minor=minor, method="GET")
-    connection.keepAlive = keepAlive
-    data = connection.Framing(code, length)
-    if not data.endswith(b"\r\n") or b"\r\n\r\n" in data[:-4]:
-        return "malformed", data
-    lines = sorted([line + b"\r\n" for line in data[:-2].split(b"\r\n") if line])
-    return b"".join(lines), connection.keepAlive
+    line = b"GET / HTTP/1.%d\r\nHost: a\r\nConnection: %s\r\n\r\n" % (minor, b"keep-alive" if keepAlive else b"close")
+    answer = _Answered(line, code, length, b"x" * length if length and length < 100 else b"")
+    if len(answer) != 3:
+        return answer
+    return b"".join(sorted([one + b"\r\n" for one in answer[0].split(b"\r\n") if one])), answer[2]
 
 
 SENDS_BODY = [
@@ -119,16 +231,41 @@ SENDS_BODY = [
 
 
 def SendsBody(method, code):
-    connection = core._Connection(rooms.Limits(1000, 1000))
-    connection.line = rooms.Record(minor=1, method=method)
-    return connection.SendsBody(code)
+    rest = _Answered(method.encode() + b" / HTTP/1.1\r\nHost: a\r\n\r\n", code, 5, b"12345")[1]
+    return {b"": False, b"12345": True}.get(rest, rest)
 
+
+# RFC 6266 and RFC 8187: an ASCII name for all, and the exact one
+ATTACHMENT = [
+    (("a.txt",), 'attachment; filename="a.txt"'),
+    (("a b.txt",), 'attachment; filename="a b.txt"'),
+    (('a"b\\c.txt',), "attachment; filename=\"a_b_c.txt\"; filename*=UTF-8''a%22b%5Cc.txt"),
+    (("\u00e9.txt",), "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"),
+    (("a\r\nX: y",), "attachment; filename=\"a__X: y\"; filename*=UTF-8''a%0D%0AX%3A%20y"),
+    (("100%.txt",), "attachment; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt"),
+]
+
+ESCAPE = [
+    (("/a b/\u00e9?#%",), "/a%20b/%C3%A9%3F%23%25"),
+    (("/a-._~9/Z",), "/a-._~9/Z"),
+    (("/a\r\n\x00",), "/a%0D%0A%00"),
+]
+
+BYTES = [((b"a",), b"a"), ((bytearray(b"a"),), b"a"), ((memoryview(b"a"),), b"a"), (("\u00e9",), b"\xc3\xa9"),
+         ((7,), "!ValueError"), ((None,), "!ValueError"), (([1],), "!ValueError"), (({"a": 1},), "!ValueError")]
 
 TABLES = [
     ("FieldLines", FieldLines, FIELD_LINES),
+    ("Names", Names, NAMES),
+    ("Defaults", core.WithDefaults, DEFAULTS),
     ("ContentType", ContentType, CONTENT_TYPE),
-    ("Encode", core._Encode, ENCODE),
-    ("Chunk", core._Chunk, CHUNK),
+    ("HeadStart", HeadStart, START),
+    ("Encode", Encode, ENCODE),
+    ("Announced", Announced, ANNOUNCED),
+    ("Attachment", core.Attachment, ATTACHMENT),
+    ("PathEscape", core.PathEscape, ESCAPE),
+    ("Bytes", core.Bytes, BYTES),
+    ("Chunk", core.Chunk, CHUNK),
     ("Framing", Framing, FRAMING),
     ("SendsBody", SendsBody, SENDS_BODY),
 ]

@@ -1,15 +1,13 @@
 # What the tables of the rooms stand on, on both runtimes: a row is (arguments, expected), a table (name, function, rows).
 
-import asyncio
-
 import microWebSrv
 
 
 def Observe(function, args):
-    """What the function makes of the arguments: its value, the status of an _HttpError, or '!' and the exception."""
+    """What the function makes of the arguments: its value, the status of an HttpError, or '!' and the exception."""
     try:
         return function(*args)
-    except microWebSrv._HttpError as error:
+    except microWebSrv.HttpError as error:
         return error.status
     except ValueError:              # with the UnicodeErrors of both runtimes
         return "!ValueError"
@@ -44,47 +42,182 @@ class Record:
             setattr(self, name, attributes[name])
 
 
-class Limits:
-    """What a connection asks of a server."""
+class Client:
+    """The request of an exchange, as bare as can be."""
 
-    def __init__(self, line, head, memoLen=0):
+    content = b""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.head = connection.head
+
+
+class Response:
+    """Its answer: WriteError records a refusal."""
+
+    code = held = None
+    patienceMs = 2000
+
+    def __init__(self, client):
+        self.client = client
+        self.connection = client.connection
+
+    def WriteError(self, code, headers=None, rule=""):
+        server = self.connection.server
+        server.refusals.append((code, rule))
+        return self.connection.Answer(self, code, "text/plain", None, b"", b"refused")
+
+
+class Server:
+    """What a connection asks of a server. Its one handler records each request as (method, path, query, fields, content,
+    keepAlive) and answers 200; `handle(client, response)` may do something else."""
+
+    now = 0
+    HeadTimeoutSec = BodyTimeoutSec = 20
+    KeepAliveTimeoutSec = 75
+    MaxRequestContentLen = 1 << 29
+    MaxSendQueueLen = 1 << 20
+    BufferLen = 4096
+    Debug = False
+    AccessCallback = Offload = Spawn = defaults = None
+    Client = Client
+    Response = Response
+    MaxConnections = 8
+    links = ()
+    isStarted = True
+
+    def __init__(self, line=8192, head=32768, memoLen=0, handle=None):
         self.MaxRequestLineLen = line
         self.MaxRequestHeadLen = head
-        self._lineMemo = {}
-        self._fieldMemo = {}
-        self._memoLen = memoLen
+        self.memoLen = memoLen
+        self.heads = {}
+        self.prefixes = {}
+        self.Upgraders = {}
+        self.requests = []
+        self.refusals = []              # (status, rule)
+        self.logged = []                # (text, exception)
+        self.route = Record(handler=handle or self.Handle, isFile=False, isAsync=False, threaded=False)
+
+    def Find(self, head):
+        return self.route, microWebSrv.NO_ARGS
+
+    def Handle(self, client, response):
+        head = client.head
+        fields = {name: head.fields[name] for name in head.fields}
+        self.requests.append((head.method, head.path, head.query, fields, bytes(client.content),
+                              client.connection.keepAlive))
+        client.content = b""
+        client.connection.Answer(response, 200, "text/plain", None, b"", b"answer")
+
+    def Prefix(self, code, contentType, contentCharset):
+        return b"HTTP/1.1 %d .\r\n" % code
+
+    def Log(self, text, error=None):
+        self.logged.append((text, error))
 
 
 class Link:
     """A transport without a socket: what was sent, and whether the connection was closed."""
 
     endpoint = None
+    isDead = isClosed = False
+    want = 1                            # WANT_BYTES
+    out = None                          # what the client has not taken: whoever plays it sets this
 
     def __init__(self):
         self.sent = b""
-        self.isClosed = False
 
     def Send(self, data):
-        self.sent += bytes(data)
+        if not self.isDead:
+            self.sent += bytes(data)
 
     def Backlog(self):
-        return 0
+        return len(self.out or b"")
 
-    def Settle(self, most, timeoutSec):
-        return True
+    def Settle(self, most, patienceMs):
+        return 0 if self.isDead else patienceMs
+
+    def Want(self, want):
+        self.want = want
+
+    def Watch(self):
+        pass
+
+    def Finish(self, isWhole=False):
+        """What still comes is for nobody, but it comes."""
+        self.isClosed = True
 
     def Close(self):
         self.isClosed = True
+        self.Abort()
 
-    Abort = Finish = Close
-
-    def Pause(self):
-        pass
-
-    Resume = Pause
+    def Abort(self):
+        self.isClosed = True
+        if not self.isDead:
+            self.isDead = True
+            self.endpoint.OnLost()
 
     def GetAddr(self):
         return "127.0.0.1", 4711
+
+    def Receive(self, data):
+        """Bytes of the client, as soon as the endpoint wants some; False: it does not want any."""
+        self.Turn()
+        if self.isDead or not self.want & 1:
+            return False
+        self.endpoint.OnReceived(data)
+        self.Turn()
+        return True
+
+    def Turn(self):
+        """The turns that the endpoint asks for."""
+        for _ in range(10000):
+            if self.isDead or not self.want & 4 or self.out:
+                return
+            self.want = 1
+            self.endpoint.OnDrained()
+        raise RuntimeError("it asks for turns without end")
+
+
+def Connect(server):
+    """-> a link with an HTTP connection on it; a MicroWebSrv need not run for it."""
+    if isinstance(server, microWebSrv.MicroWebSrv):
+        server.buffer = memoryview(bytearray(4096))
+        server.isStarted = True
+    link = Link()
+    link.endpoint = microWebSrv.Connection(server, link)
+    return link
+
+
+def Play(pieces, server=None):
+    """The requests that are read of a client's bytes -> (requests, the content of one that is not whole, how it stands)."""
+    server = server or Server()
+    link = Connect(server)
+    connection = link.endpoint
+    for piece in pieces:
+        if not link.Receive(piece):
+            break
+    for text, error in server.logged:
+        if text[:4] != "413:":
+            raise error or ValueError(text)
+    requests = server.requests
+    refusals = server.refusals
+    answers = link.sent.count(b"HTTP/1.1 ") - link.sent.count(b"HTTP/1.1 100 ")
+    if answers != len(requests) + len(refusals) or len(refusals) > 1:
+        raise ValueError(("not one answer for each request", link.sent))
+    content = b""
+    if refusals:
+        state = "refused"
+    elif link.isClosed:
+        state = "closed"
+    elif connection.reader:
+        state = "more"
+        content = bytes(connection.client.content)
+    else:
+        state = "more" if connection.data else "idle"
+    if link.isClosed != (state in ("refused", "closed")):
+        raise ValueError("a refusal that does not close")
+    return requests, content, state
 
 
 class MemoryFile:
@@ -139,45 +272,17 @@ class MemoryFolder:
         return MemoryFile(self._files[path], self.open)
 
 
-class MemoryTransport:
-    """Takes the place of the sockets: who plays the client makes the links."""
-
-    def __init__(self, server):
-        server.isOpen = asyncio.Event()
-        self._server = server
-
-    async def Open(self, listener):
-        self._listener = listener
-        self._server.isOpen.set()
-
-    async def Close(self):
-        self._listener.close()
-
-
 def Exchange(server, data):
-    """What a server (with port=0) answers to these bytes, and whether it closes then. Its errors are raised."""
+    """What a MicroWebSrv (which need not run) answers to these bytes, and whether it closes then. Its errors are raised."""
     errors = []
     server.ErrorCallback = lambda text, error: errors.append(error or ValueError(text))
-    server._transport = MemoryTransport
-    link = Link()
-    asyncio.run(_Exchange(server, link, data))
+    link = Connect(server)
+    link.Receive(data)
+    wasClosed = link.isClosed
+    link.Abort()
     if errors:
         raise errors[0]
-    return link.sent, link.wasClosed
-
-
-async def _Exchange(server, link, data):
-    serving = asyncio.create_task(server.Serve())
-    await asyncio.sleep(0)
-    await server.isOpen.wait()
-    server._Admit(link)
-    link.endpoint.Received(data)
-    for _ in range(20):                     # nothing here waits for anything but its turn
-        await asyncio.sleep(0)
-    link.wasClosed = link.isClosed
-    server._Gone(link)
-    server.Stop()
-    await serving
+    return link.sent, wasClosed
 
 
 def SplitResponse(data):

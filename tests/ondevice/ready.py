@@ -33,8 +33,7 @@ def Announce(serverClass):
     openListener = serverClass._Open
 
     def Open(self):
-        run = openListener(self)
-        print("READY %d" % self._port)
-        return run
+        openListener(self)
+        print("READY %d" % self.port)
 
     serverClass._Open = Open

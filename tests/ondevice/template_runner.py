@@ -9,6 +9,10 @@ import json
 import sys
 
 import microWebTemplate
+try:
+    import microWebPages
+except ImportError:
+    microWebPages = None                # to see what there is without it
 from microWebTemplate import Markup, MicroWebTemplate, TemplateError
 
 
@@ -18,15 +22,18 @@ class Source:
     root = ""
 
     def Stat(self, path):
-        return microWebTemplate._Files.Stat(self.root + path)
+        return microWebTemplate.Stat(self.root + path)
 
     def Open(self, path):
         return open(self.root + path, "rb")
 
+    def Holds(self, path):
+        return "link" not in path       # the server's own looks for symbolic links; here a name says that it is one
+
 
 class Server:
     Renderers = {}
-    _source = Source()
+    source = Source()
 
     @staticmethod
     def HTMLEscape(text):
@@ -51,7 +58,7 @@ def _Do(job, server):
     answer = {}
     try:
         if "file" in job:
-            server._source.root = job.get("root", "")
+            server.source.root = job.get("root", "")
             blocks = server.Renderers[".pyhtml"](server, job["file"], values)
             answer["text"] = "".join([block if isinstance(block, str) else block.decode() for block in blocks])
         else:
@@ -67,6 +74,8 @@ def _Do(job, server):
 def Main(path):
     server = Server()
     microWebTemplate.Attach(server)
+    if microWebPages:
+        microWebPages.Attach(server)
     with open(path) as file:
         jobs = json.load(file)
     print(json.dumps([_Do(job, server) for job in jobs]))

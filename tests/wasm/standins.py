@@ -3,6 +3,7 @@
 
 import binascii
 import hashlib
+import os
 import sys
 import time
 
@@ -221,6 +222,12 @@ def _GmTime(seconds=None):
     return year, month, left + 1, rest // 3600, rest // 60 % 60, rest % 60, (days + 3) % 7, day + 1
 
 
+def _Random(size):
+    """Other bytes each time, which is all that is asked of them."""
+    _core.turn += 1
+    return _Sha1(b"%d %d" % (_core.turn, time.ticks_us())).digest()[:size]
+
+
 class _Module:
     def __init__(self, name, **attributes):
         for attribute in attributes:
@@ -234,6 +241,8 @@ _Module("asyncio", core=_core, CancelledError=CancelledError, TimeoutError=Timeo
 _Module("socket", SOCK_STREAM=1, SOL_SOCKET=1, SO_REUSEADDR=2, socket=_Listener, getaddrinfo=_GetAddrInfo)
 _Module("binascii", a2b_base64=_FromBase64, b2a_base64=binascii.b2a_base64, hexlify=binascii.hexlify,
         unhexlify=binascii.unhexlify)
+if not hasattr(os, "urandom"):
+    _Module("os", urandom=_Random, **{name: getattr(os, name) for name in dir(os)})
 if not hasattr(hashlib, "sha1"):
     _Module("hashlib", sha1=_Sha1)
 if not hasattr(time, "time"):           # 1.20

@@ -37,7 +37,7 @@ function colour(code) {
   return [...pieces, code.slice(end)];
 }
 
-// <figure class="code" data-chapter="forms"> is filled with that chapter of main.py, one with data-file="row.pyhtml"
+// <figure class="code" data-chapter="forms"> is filled with that chapter of main.py, one with data-file="_row.pyhtml"
 // with the source of that template. A board that carries main.mpy has no source to show: the figure is then taken away.
 async function showSource(figure) {
   const { chapter, file } = figure.dataset;

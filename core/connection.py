@@ -1,0 +1,511 @@
+# THE state of one HTTP/1.1 connection (RFC 9112): bytes in, calls of handlers, bytes out. All that changes it is here.
+# It reads one request at a time, and the next one when the answer is queued: answers leave in order, and a client that
+# pipelines waits in its own socket. It knows no socket and no clock but server.now, and of the link only its methods.
+
+from .messages import Head, HttpError
+from .readers import ContentReader, ParseHead
+from .router import NO_ARGS
+from .text import const
+from .writers import Bytes, Chunk
+
+WANT_NOTHING = const(0)
+WANT_BYTES = const(1)
+WANT_TURN = const(4)
+
+# What a connection waits for, in the order in which it happens:
+_HEAD = const(0)            # the head of a request: idle, as long as no byte of it has come
+_CONTENT = const(1)         # the content of a request whose handler waits for it; without a response it is dropped
+_ANSWER = const(2)          # the handler's answer; an async handler may still be sent content
+_LINGER = const(3)          # the client's end, behind the last answer: what comes is dropped
+_CLOSED = const(4)          # nothing; or the link has another endpoint
+
+_SHARE = const(8)           # requests, or pieces of an answer, until others have their turn
+_MEMO_MAX = const(1024)     # bytes of a head that is remembered
+_LINGER_SEC = const(2)
+_JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
+
+
+class Connection:
+    """The HTTP endpoint of a link."""
+
+    # On the class until they change: a connection that has said nothing holds next to nothing.
+    state = _HEAD
+    keepAlive = True
+    isChunked = False       # the answer is sent in chunks
+    data = b""              # bytes that were not read
+    searched = 0            # so many of them hold no end of a head
+    head = reader = client = response = source = None
+    wake = None             # called when an async handler may go on: content came, the link drained or the client went
+    credit = 0              # bytes of content that have not bought a second yet
+
+    def __init__(self, server, link):
+        self.server = server
+        self.link = link
+        self.deadline = server.now + server.HeadTimeoutSec
+
+    # -- what the link calls -----------------------------------------------------
+
+    def OnReceived(self, data):
+        """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+            return
+        if self.data:
+            data = self.data + data
+        self.data = data
+        link = self.link
+        share = _SHARE
+        try:
+            while self.data and self.state < _LINGER:
+                if self.reader:
+                    if not self._ReadContent():
+                        return
+                    if self.reader:             # what is left is half a line of it
+                        break
+                elif self.state != _HEAD:       # the next request waits for the answer, and a stream for its turn
+                    return link.want == WANT_TURN or link.Want(WANT_NOTHING)
+                elif link.out:                  # and for the client to take it
+                    return
+                elif not share:
+                    return link.Want(WANT_TURN)
+                elif not self._ReadHead():
+                    break
+                share -= 1
+            if link.want != WANT_BYTES and self.state < _ANSWER:
+                link.Want(WANT_BYTES)
+        except HttpError as error:
+            self._Refuse(error)
+
+    def OnDrained(self):
+        """What was queued has left, or this connection's turn has come again."""
+        if self.wake:
+            self.wake()
+        if self.source is not None:
+            self._Pull()
+        elif self.state == _LINGER:
+            self.link.Finish(not self.reader)
+        else:
+            if self.state == _HEAD:
+                self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
+            self.OnReceived(b"")
+
+    Resume = OnDrained      # a source that had nothing has something again
+
+    def OnEnd(self):
+        """The client closed its half. True: it still waits for an answer."""
+        waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
+        if waits:
+            self.keepAlive = False
+            self.link.Want(WANT_NOTHING)
+        return waits
+
+    def OnLost(self):
+        self.state = _CLOSED
+        self.client = self.response = None      # nobody gets what is still written
+        self._DropSource()
+        if self.wake:
+            self.wake()
+
+    def OnExpired(self):
+        """The deadline has passed: whose fault it is depends on what we waited for."""
+        if self.state == _CONTENT and self.response or self.state == _ANSWER and self.reader \
+                or self.state == _HEAD and self.data:
+            self._Refuse(HttpError(408, "the request took too long"))
+        else:
+            self.link.Abort()
+
+    def OnStop(self):
+        self.keepAlive = False
+        if self.state == _HEAD and not self.data:
+            self.link.Close()
+        elif hasattr(self.source, "Start"):     # it waits for something that may never come
+            self.End(self.response)
+
+    def IsIdle(self):
+        """Between two requests, or lingering behind the last; a client that is slow to begin has a second."""
+        return self.state >= _LINGER or self.state == _HEAD and (
+            self.head is not None and not self.data or self.deadline < self.server.now + self.server.HeadTimeoutSec)
+
+    # -- bytes to calls -----------------------------------------------------------
+
+    def _ReadHead(self):
+        """False: there is no whole head."""
+        data = self.data
+        server = self.server
+        if data[0] == 13:                       # section 2.2: empty lines before it
+            data = self._SkipLines(data)
+        end = data.find(b"\r\n\r\n", self.searched)
+        if end < 0:
+            self._CheckPart(data, server)
+            return False
+        raw = data[:end]
+        memo = server.heads
+        head = memo.get(raw)
+        if head is None:
+            if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
+                raise HttpError(431, "request head too long")
+            head = ParseHead(raw, server.MaxRequestLineLen)
+            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
+                if len(memo) >= server.memoLen:
+                    memo.clear()
+                memo[raw] = head
+        self.data = data[end + 4:]
+        self.searched = 0
+        self.head = head
+        self.keepAlive = head.keepAlive
+        self.client = client = server.Client(self)
+        self.response = server.Response(client)
+        if head.upgrade or head.contentLength or head.isChunked:
+            self._Prepare(head, server)
+        else:
+            route, args = head.found or server.Find(head)
+            self._Call(route, route.handler, args)
+        return True
+
+    def _SkipLines(self, data):
+        rest = data.lstrip(b"\r\n")
+        lines = data[:len(data) - len(rest)]
+        odd = lines.replace(b"\r\n", b"")
+        if odd and (rest or odd != b"\r"):
+            raise HttpError(400, "CR or LF alone")
+        self.searched = 0
+        self.data = data = odd + rest
+        return data
+
+    def _CheckPart(self, data, server):
+        """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
+        size = len(data)
+        for end in (b"\r\n\r", b"\r\n", b"\r"):        # what may belong to the end of the line or of the head
+            if data.endswith(end):
+                size -= len(end)
+                break
+        eol = data.find(b"\r\n")
+        if (size if eol < 0 else eol) > server.MaxRequestLineLen:
+            raise HttpError(414, "request line too long")
+        if size > server.MaxRequestHeadLen:
+            raise HttpError(431, "request head too long")
+        pairs = data.count(b"\r\n")
+        if data.count(b"\n") != pairs or data.count(b"\r") - (data[-1:] == b"\r") != pairs:
+            raise HttpError(400, "CR or LF alone")
+        if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
+            self.deadline = server.now + server.HeadTimeoutSec
+        self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
+
+    def _Prepare(self, head, server):
+        """The request asks for another protocol, or has content: it is read before a plain handler is called."""
+        length = head.contentLength
+        if not length and not head.isChunked:
+            for token in head.upgrade:
+                if token in server.Upgraders:
+                    return self._Call(None, server.Upgraders[token], NO_ARGS)
+        else:
+            self.reader = reader = ContentReader(None if head.isChunked else length)
+            self.deadline = server.now + server.BodyTimeoutSec
+            self.credit = 0
+        route, args = server.Find(head)
+        if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
+            return self._Call(route, route.handler, args)       # none has a use for content
+        if not route.isAsync:
+            if length and length > server.MaxRequestContentLen:
+                self.TooLarge()
+            self.state = _CONTENT
+        if head.expect and not self.data:       # RFC 9110 section 10.1.1
+            self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if route.isAsync:
+            self._Call(route, route.handler, args)
+
+    def TooLarge(self):
+        raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
+
+    def _ReadContent(self):
+        """False: the handler has not made room for more."""
+        server = self.server
+        client = self.client
+        reader = self.reader
+        piece, self.data = reader.Read(self.data)
+        # A sender of 1 KiB a second never meets the deadline, and a fast one saves no time up (Apache: mod_reqtimeout).
+        self.credit += len(piece)
+        if self.deadline is not None:
+            self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
+        self.credit &= 1023
+        isDone = reader.IsDone()
+        if isDone:
+            self.reader = self.deadline = None
+        if not client:                          # its answer is out
+            if isDone:
+                self._Next()
+            return True
+        if not client.content:
+            client.content = piece
+        else:                                   # in place: many small pieces must not cost their square
+            if isinstance(client.content, bytes):
+                client.content = bytearray(client.content)
+            client.content += piece
+        size = len(client.content)
+        if self.state == _CONTENT:
+            if size > server.MaxRequestContentLen:
+                self.TooLarge()
+            if isDone:
+                route, args = server.Find(self.head)
+                self._Call(route, route.handler, args)
+        elif not isDone and size > server.BufferLen:
+            self.deadline = None                # now it is the handler that takes its time
+            self.link.Want(WANT_NOTHING)
+        if self.wake:
+            self.wake()
+        return self.deadline is not None or isDone
+
+    def _Call(self, route, handler, args):
+        self.state = _ANSWER
+        if not self.reader:
+            self.deadline = None
+        response = self.response
+        try:
+            # Each handler gets arguments of its own: the head is shared.
+            args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
+            if route and route.threaded and self.server.Offload:
+                return self.server.Offload(self, handler, args)
+            result = handler(*args)
+            if result is not None and hasattr(result, "send"):
+                return self.server.Spawn(self, result)
+            if response is self.response:
+                self.Finish(response)
+        except BaseException as error:
+            self.Failed(response, error)
+
+    # -- calls to bytes -----------------------------------------------------------
+
+    def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
+        """Queue an answer; lines: bytes of field lines. A source is an iterator of pieces, pulled as the client drains;
+        length: of what it brings, if that is known. False: nobody gets it. Head and content leave in one send: the
+        second of two would wait for the acknowledgment of the first."""
+        if response is not self.response:
+            _Close(source)
+            return False
+        server = self.server
+        head = self.head
+        # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
+        if len(server.links) >= server.MaxConnections or not server.isStarted \
+                or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
+            self.keepAlive = False
+        prefix = server.prefixes.get((code, contentType, contentCharset)) \
+            or server.Prefix(code, contentType, contentCharset)
+        self.isChunked = False
+        if source is None:
+            length = len(body)
+        if length is not None and self.keepAlive and head.minor and code > 199 and code not in (204, 304):
+            framing = b"Content-Length: %d\r\n\r\n" % length
+        else:
+            framing = self._Framing(head, code, length)
+        if head.method == "HEAD" or code < 200 or code in (204, 304):
+            _Close(source)
+            source = None
+            body = b""
+        if lines:
+            prefix += lines
+        if source is None:
+            response.code = code
+            self.link.Send(prefix + framing + body)
+            self._Complete()
+            return True
+        if hasattr(source, "Start"):
+            source.Start(self)
+        self.source = source
+        self._Pull(response, code, prefix + framing)
+        return True
+
+    def _Framing(self, head, code, length):
+        """The last field lines of a response head; length None: not known (RFC 9112 section 6)."""
+        if length is None and not head.minor:
+            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
+        framing = b"" if self.keepAlive and head.minor else \
+            b"Connection: keep-alive\r\n" if self.keepAlive else b"Connection: close\r\n"
+        if code > 199 and code not in (204, 304):
+            if length is not None:
+                framing += b"Content-Length: %d\r\n" % length
+            elif head.minor:
+                self.isChunked = True
+                framing += b"Transfer-Encoding: chunked\r\n"
+        return framing + b"\r\n"
+
+    def _Pull(self, response=None, code=0, head=b""):
+        """Take and send what the source has, until the client is behind or others have their turn. The head leaves with
+        the first piece: until then 500 is possible."""
+        link = self.link
+        source = self.source
+        share = _SHARE
+        try:
+            while self.source is source and (response or not link.Backlog()):
+                if not share:
+                    return link.Want(WANT_TURN)
+                share -= 1
+                piece, isLast = self._Take(source, head)
+                if response:
+                    response.code = code
+                    response = None
+                    if piece is None:
+                        piece = head
+                    head = b""
+                if not piece and not isLast:        # None: the source will call Resume
+                    return link.Want(WANT_TURN if piece is not None else WANT_NOTHING if self.data else WANT_BYTES)
+                if piece:
+                    link.Send(piece)
+                if isLast and self.source is source:
+                    self._DropSource()
+                    self._Complete()
+        except BaseException as error:
+            self.Failed(response or self.response, error)
+
+    def _Take(self, source, head):
+        """-> (the next bytes as they are sent, is it the end?); None: nothing until Resume(); b"": nothing yet."""
+        if hasattr(source, "head"):             # a file: head and piece share its buffer, and no copy is made of both
+            if head:
+                source.head = head
+            try:
+                return next(source), False
+            except StopIteration:
+                return None, True
+        parts = []
+        size = 0
+        piece = None
+        isLast = False
+        while size < _JOIN:
+            try:                                # MicroPython before 1.25 has no next(source, None)
+                piece = next(source)
+            except StopIteration:
+                isLast = True
+                break
+            if piece is None or not len(piece):
+                break
+            parts.append(Bytes(piece))
+            size += len(parts[-1])
+        data = b"".join(parts)
+        if self.isChunked:
+            data = (Chunk(data) if data else b"") + (b"0\r\n\r\n" if isLast else b"")
+        return head + data or (None if piece is None else b""), isLast
+
+    def Push(self, response, data):
+        """A piece of an answer whose end is not known: it blocks until the client has drained what waits. False: the
+        client has gone, or is too slow."""
+        if response is not self.response:
+            return False
+        link = self.link
+        # First of all room: a program that gets a MemoryError may push the same piece again.
+        response.patienceMs = link.Settle(self.server.MaxSendQueueLen, response.patienceMs)
+        if data:
+            link.Send(Chunk(data) if self.isChunked else data)
+        return not link.isDead
+
+    def End(self, response):
+        """The last piece was pushed."""
+        if response is self.response:
+            self._DropSource()
+            if self.isChunked:
+                self.link.Send(b"0\r\n\r\n")
+            self._Complete()
+
+    def Finish(self, response):
+        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+        if response is not self.response:
+            return
+        held = response.held
+        if response.code is None:
+            self.Answer(response, 204, None, None, b"", b"")
+        elif held:
+            response.held = None
+            self.Answer(response, *held)
+        elif self.source is None or self.source is response:
+            self.End(response)
+
+    def Failed(self, response, error):
+        """The handler's exception, sys.exit() among them: 500 without internals, or a cut where the head has left."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        server = self.server
+        isCurrent = response is self.response
+        try:
+            if isinstance(error, HttpError) and isCurrent and response.code is None:
+                return self._Refuse(error)
+            if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
+                head = response.client.head
+                server.Log("%s %s" % (head.method, head.target), error)
+            if not isCurrent:
+                return
+            self._DropSource()
+            if response.code is None or response.held:
+                response.code = response.held = None
+                response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
+            else:
+                self.link.Abort()
+        except Exception as failure:            # no memory even for that
+            self.link.Abort()
+            server.Log("a failure could not be answered", failure)
+
+    def _Refuse(self, error):
+        """Answer the message that broke a rule, then close."""
+        if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
+            return self.link.Abort()
+        if error.status == 413:
+            self.server.Log("413: %s" % error.rule)
+        if self.state == _HEAD:
+            self.head = head = Head()
+            if self.data[:5] == b"HEAD ":
+                head.method = "HEAD"
+            self.client = self.server.Client(self)
+        self.state = _ANSWER
+        self.keepAlive = False
+        self.response = self.server.Response(self.client)
+        self.response.WriteError(error.status, None, error.rule)
+
+    def _Complete(self):
+        """The answer is queued whole."""
+        server = self.server
+        if server.AccessCallback:
+            server.Call(server.AccessCallback, self.client, self.response.code)
+        self.client = self.response = None
+        if self.wake:
+            self.wake()                         # a handler that still waits for content gets an OSError
+        if self.keepAlive:
+            if not self.reader:
+                return self._Next()
+            self.state = _CONTENT               # the rest of it is read and dropped
+            self.deadline = server.now + server.BodyTimeoutSec
+            self.link.Want(WANT_BYTES)
+        elif self.reader or self.data:
+            # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
+            self.state = _LINGER
+            self.data = b""
+            self.deadline = server.now + _LINGER_SEC
+            self.link.Finish(not self.reader)
+        else:
+            self.state = _CLOSED
+            self.link.Close()
+
+    def _Next(self):
+        """The next request may be read."""
+        self.state = _HEAD
+        self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
+        if self.data:
+            self.link.Want(WANT_TURN)
+
+    def _DropSource(self):
+        source = self.source
+        if source is not None:
+            self.source = None
+            _Close(source)
+
+    def Upgrade(self, response, head, endpoint):
+        """Send a complete 101 response; from here on the link is the endpoint's."""
+        response.code = 101
+        self.response = None
+        self.state = _CLOSED
+        data = self.data
+        self.data = b""
+        self.link.endpoint = endpoint
+        self.link.Send(head)
+        if data:
+            endpoint.OnReceived(data)
+
+
+def _Close(source):
+    if hasattr(source, "close"):
+        source.close()

@@ -1,0 +1,456 @@
+# The poll loop of one server, with one clock for all deadlines: Start and Stop, new connections, and others' calls.
+# Everything that touches a socket or the state of a connection runs on its thread.
+
+import gc
+import sys
+import time
+
+from .connection import Connection
+from .text import BOARD, MICROPYTHON
+from .transport import POLL_IN, Elapsed, Key, Link, Listen, NewPoll
+
+if not BOARD:
+    from .transport import Wake
+
+try:
+    import _thread
+except ImportError:
+    _thread = None
+
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+
+
+class _NoLock:
+    """Where there are no threads there is nothing to lock."""
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *args):
+        pass
+
+
+NewLock = _thread.allocate_lock if _thread else _NoLock
+
+
+def _PrintError(text, error=None):
+    """The default log: one line and the traceback, on stderr or the REPL."""
+    try:
+        print("MicroWebSrv:", text if error is None else "%s: %s" % (text, error), file=sys.stderr)
+        if error is None:
+            return
+        if MICROPYTHON:
+            sys.print_exception(error, sys.stderr)
+        else:
+            import traceback
+            traceback.print_exception(type(error), error, error.__traceback__)
+    except Exception:
+        pass                                # no memory, no console
+
+
+class Engine:
+    """What runs a server; its settings and tables are those of MicroWebSrv."""
+
+    UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
+    Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
+    NewLock = staticmethod(NewLock)
+    now = 0                                     # seconds of the clock
+    buffer = poll = None
+
+    def __init__(self):
+        self.links = {}
+        self._calls = []
+        self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
+        self._ident = self._listener = self._wake = self._until = None
+        self._isFull = self._remains = False
+        self._failures = 0
+        self._threads = set()
+        self._lock = NewLock()
+        self.Ticks = []
+        self.prefixes = {}
+
+    # -- Start and Stop ----------------------------------------------------------------
+
+    def Start(self, threaded=True, stackSize=8192):
+        """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
+        while not self.Open():
+            if self.isStarted:
+                return
+            if self._IsOurs():                  # this handler has to return before the old run can end
+                self.StartThread(self._Again, (), stackSize)
+                return
+            time.sleep(0.01)
+        if self.Banner:
+            print("MicroWebSrv: port %d, with" % self.port, ", ".join(self.found) or "no optional file", file=sys.stderr)
+        if self.Adopt and self.Adopt(threaded):
+            return
+        if not threaded or not self.StartThread(self.Run, (), stackSize):
+            try:
+                self.Run()
+            except KeyboardInterrupt:           # Ctrl-C has ended it
+                pass
+        elif not BOARD and not self._remains:
+            self._remains = True
+            if MICROPYTHON:
+                sys.atexit(self._Remain)
+            else:
+                import atexit
+                atexit.register(self._Remain)
+
+    def _Remain(self):
+        """The program is at its end and the server goes on, until one Ctrl-C."""
+        try:
+            if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
+                self.Log("the program has died of an error, and its server goes on")
+            self._Join()
+        except KeyboardInterrupt:
+            self.Stop()
+
+    def Open(self):
+        """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
+        with self._lock:
+            if self._isBusy:
+                return False
+            self._isBusy = self.isStarted = True
+        try:
+            self._Open()
+        except BaseException:
+            self._Ended()
+            raise
+        return True
+
+    def _Again(self):
+        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
+            self._threads.discard(_thread.get_ident())
+        self.Start(False)
+
+    def Stop(self):
+        """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
+        with self._lock:
+            if not self._isBusy:
+                return
+            self.isStarted = False
+        wake = self._wake                       # the run may end meanwhile
+        if wake:
+            wake.Set()
+        if not self._IsOurs():
+            self._Join(False)
+
+    def IsStarted(self):
+        return self.isStarted
+
+    def _Join(self, runs=True):
+        while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
+            time.sleep(0.1 if runs else 0.01)
+
+    def _IsOurs(self):
+        """Is this thread one that the server waits for when it stops?"""
+        return self.IsOnEngine() or _thread and _thread.get_ident() in self._threads
+
+    def _Open(self):
+        size = self.BufferLen
+        if MICROPYTHON:
+            size = min(size, max(2048, gc.mem_free() // 16))
+        self._listener = Listen(self.port, self.bindIP)
+        self.buffer = memoryview(bytearray(size))
+        self._until = None
+        self._failures = 0
+        self._isFull = False
+        self._clock = Elapsed()
+        if not BOARD:
+            self._wake = Wake()
+        self.Use(NewPoll())
+
+    def Use(self, poll):
+        """All sockets wait in this poll object from now on."""
+        self.poll = poll
+        if self._listener and not self._isFull:
+            poll.register(self._listener, POLL_IN)
+        if self._wake:
+            poll.register(self._wake.sock, POLL_IN)
+        for link in self.links.values():
+            if link.watched is not None:
+                poll.register(link.sock, link.watched)
+
+    def Run(self):
+        """Serves in this thread until the end: the poll loop, or asyncio from the moment on that something needs it."""
+        self.Enter()
+        links = self.links
+        try:
+            while not self.UseAsyncio and (wait := self.Turn()):
+                link = None
+                try:
+                    if MICROPYTHON:
+                        for sock, event in self.poll.ipoll(wait):
+                            link = links.get(id(sock))
+                            if link:
+                                link.OnEvent(event)
+                            else:
+                                self._OnOther(id(sock))
+                    else:
+                        for key, event in self.poll.poll(wait / 1000):
+                            link = links.get(key)
+                            if link:
+                                link.OnEvent(event)
+                            else:
+                                self._OnOther(key)
+                except BaseException as error:
+                    self._Broke(link, error)
+            if self.UseAsyncio:
+                self.Loop()
+        finally:
+            self.Leave()
+
+    def Enter(self):
+        self._ident = _thread.get_ident() if _thread else 1
+
+    def Turn(self):
+        """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
+        next one has to come; 0: the server has ended."""
+        try:
+            if self._calls:
+                self._RunCalls()
+            wait = 1000 - Elapsed(self._clock)
+            if wait <= 0:
+                self._clock = Elapsed()
+                wait = 1000
+                self._Tick()
+            if BOARD and _thread:
+                wait = min(wait, 20)            # nothing else tells of other threads' calls
+            return wait if self.isStarted or self._Farewell() else 0
+        except MemoryError as error:
+            self.Log("a call on the engine", error)
+            return 100                          # perhaps there is some then
+
+    def OnEvent(self, key, event):
+        """Something is ready: for the loops of others."""
+        link = self.links.get(key)
+        try:
+            if link:
+                link.OnEvent(event)
+            else:
+                self._OnOther(key)
+        except BaseException as error:
+            self._Broke(link, error)
+
+    def _Broke(self, link, error):
+        """A call of the loop has failed."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if not link or not isinstance(error, OSError):      # else a client that has gone
+            self.Log("a connection failed" if link else "a call on the engine", error)
+        if link:
+            self.Call(link.Abort)
+
+    def _OnOther(self, key):
+        if self._listener and key == Key(self._listener):
+            self._Accept()
+        elif self._wake and key == Key(self._wake.sock):
+            self._wake.Clear()
+
+    def _Farewell(self):
+        """The server stops. False: all is over."""
+        if self._until is None:
+            self._until = self.now + self.StopGraceSec
+            self._CloseListener()
+            for link in list(self.links.values()):
+                self.Call(link.endpoint.OnStop)
+        return bool(self.links) and self.now < self._until
+
+    def Leave(self):
+        """Nothing of the run is left behind it."""
+        if not self.IsOnEngine():               # it has ended in the loop of another server
+            return
+        for link in list(self.links.values()):
+            self.Call(link.Abort)
+        self._CloseListener()
+        with self._lock:
+            self._ident = None                  # from here on nobody calls
+        self._RunCalls()
+        if self._wake:
+            self.poll.unregister(self._wake.sock)
+            self._wake.sock.close()
+            self._wake = None
+        if not MICROPYTHON:
+            self.poll.close()
+        self._Ended()
+
+    def _Ended(self):
+        with self._lock:
+            self._isBusy = self.isStarted = False
+
+    def _CloseListener(self):
+        listener = self._listener
+        self._listener = None
+        if listener:
+            if not self._isFull:
+                self.poll.unregister(listener)
+            listener.close()
+
+    def Call(self, func, *args):
+        """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
+        try:
+            func(*args)
+        except BaseException as error:
+            self._Broke(None, error)
+
+    def _Tick(self):
+        """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
+        self.now = now = self.now + 1
+        self.prefixes.clear()
+        if self._listener or not self.isStarted:
+            self._Listens(True)
+        else:
+            self._Relisten()                    # the last try has failed
+        for link in list(self.links.values()):
+            deadline = link.deadline
+            if deadline is not None:
+                if deadline < now:
+                    self.Call(link.Abort)
+            else:
+                deadline = link.endpoint.deadline
+                if deadline is not None and deadline < now:
+                    self.Call(link.endpoint.OnExpired)
+        for func in self.Ticks:
+            self.Call(func)
+
+    # -- connections --------------------------------------------------------------------
+
+    def _Listens(self, wants):
+        """Take new clients, or let them wait in the backlog."""
+        if wants == self._isFull and self._listener:
+            if wants:
+                self.poll.register(self._listener, POLL_IN)
+            else:
+                self.poll.unregister(self._listener)
+            self._isFull = not wants            # only now: it may have found no memory
+
+    def _Accept(self):
+        try:
+            if len(self.links) >= self.MaxConnections and not self.Evict() and self._EndsSoon():
+                return self._Listens(False)     # until a link has gone
+            sock, address = self._listener.accept()
+            self._failures = 0
+        except (OSError, MemoryError) as error:
+            if isinstance(error, OSError) and error.errno in (11, 35, 10035):   # EAGAIN: the client has gone again
+                return
+            self._failures += 1
+            if self._failures == 1:
+                self.Log("accept", error)
+            self.Evict()                        # too many open files: fewer connections
+            if self._failures > 5:              # the network has gone and the listener with it
+                self._Relisten()
+            elif self._failures > 1:
+                self._Listens(False)            # until the next second
+            return
+        try:
+            sock.setblocking(False)
+            try:
+                sock.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
+            except (OSError, AttributeError):
+                pass
+            if len(self.links) >= self.MaxConnections:
+                sock.send(_BUSY)
+                return sock.close()
+            link = Link(self, sock, address)
+            link.endpoint = Connection(self, link)
+            self.links[Key(sock)] = link
+        except (OSError, MemoryError) as error:
+            self.Log("accept", error)
+            return sock.close()
+        self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
+        try:
+            link.Watch()
+        except (OSError, MemoryError) as error:
+            self._Broke(link, error)
+
+    def _Relisten(self):
+        self._CloseListener()
+        try:
+            self._listener = Listen(self.port, self.bindIP)
+            self._isFull = True
+            self._Listens(True)
+        except (OSError, MemoryError):
+            pass                                # the clock tries again
+
+    def _EndsSoon(self):
+        """A connection that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like."""
+        return [link for link in self.links.values() if link.deadline is not None
+                or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
+
+    def Evict(self):
+        """The connection that has been idle for longest makes room."""
+        oldest = None
+        for link in self.links.values():
+            if not link.out and link.endpoint.IsIdle() \
+                    and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
+                oldest = link
+        if oldest:
+            oldest.Abort()
+        return oldest is not None
+
+    def Forget(self, link):
+        """The link is about to close its socket."""
+        self.links.pop(Key(link.sock), None)
+        self._Listens(True)
+
+    # -- what rooms and optional files ask of it --------------------------------------------
+
+    def Log(self, text, error=None):
+        """ErrorCallback, else stderr."""
+        try:
+            (self.ErrorCallback or _PrintError)(text, error)
+        except Exception as failure:
+            _PrintError("ErrorCallback", failure)
+
+    def IsOnEngine(self):
+        return self._ident is not None and (not _thread or _thread.get_ident() == self._ident)
+
+    def CallSoon(self, func, *args):
+        """Thread-safe: func(*args) on the engine; False if it does not run any more."""
+        with self._lock:
+            if self._ident is None:
+                return False
+            self._calls.append((func, args))
+            if self._wake:
+                self._wake.Set()
+        return True
+
+    def Pending(self):
+        """How many calls wait."""
+        return len(self._calls)
+
+    def _RunCalls(self):
+        for _ in range(len(self._calls)):
+            with self._lock:
+                func, args = self._calls[0]
+            self.Call(func, *args)
+            with self._lock:
+                self._calls.pop(0)              # only now: who looks from another thread sees what has not been done
+
+    def StartThread(self, func, args, stackSize):
+        """False where no thread can be started."""
+        if not _thread:
+            return False
+
+        def Body():
+            ident = _thread.get_ident()
+            with self._lock:
+                self._threads.add(ident)
+            try:
+                func(*args)
+            finally:
+                with self._lock:
+                    self._threads.discard(ident)
+        try:
+            if BOARD and stackSize:
+                _thread.stack_size(stackSize)
+            if MICROPYTHON:
+                _thread.start_new_thread(Body, ())
+            else:
+                import threading
+                threading.Thread(target=Body, daemon=True).start()     # _Remain waits for the server
+        except (OSError, RuntimeError, MemoryError) as error:
+            self.Log("no thread could be started", error)
+            return False
+        return True

@@ -1,0 +1,296 @@
+# What a handler sees: HttpClient is the request, HttpResponse its answer. Both send and read through the connection
+# only.
+
+import json
+
+from .messages import Fields, HttpError, Reason
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, Utf8
+from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, WithDefaults
+
+_HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
+    "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
+    "<body><h1>%d %s</h1><p>%s</p></body></html>")
+
+
+class HttpClient:
+    """The request. In an async handler the Read… methods are awaited."""
+
+    content = b""           # what has come of it and was not read
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.head = connection.head
+
+    def GetServer(self):
+        return self.connection.server
+
+    def GetAddr(self):
+        """(IP address, port)."""
+        return self.connection.link.GetAddr()
+
+    def GetIPAddr(self):
+        return self.GetAddr()[0]
+
+    def GetPort(self):
+        return self.GetAddr()[1]
+
+    def GetRequestMethod(self):
+        return self.head.method
+
+    def GetRequestTotalPath(self):
+        """Path and query string as they came."""
+        head = self.head
+        return head.rawPath + "?" + head.query if head.query else head.rawPath
+
+    def GetRequestPath(self):
+        """The path, percent-decoded, slashes merged."""
+        return self.head.path
+
+    def GetRequestQueryString(self):
+        return self.head.query
+
+    def GetRequestQueryParams(self):
+        """A dict; of a repeated name the last value counts."""
+        return _ToForm(self.head.query.encode())
+
+    def GetRequestHeaders(self):
+        """A dict-like of this request's own: names in lower case, looked up in any case."""
+        return Fields(self.head.fields)
+
+    def GetRequestContentType(self):
+        return self.head.fields.get("content-type")
+
+    def GetRequestContentLength(self):
+        """In bytes; 0 without content, and for chunked content that has not arrived yet."""
+        return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
+
+    # what programs for the older server read
+    _microWebSrv = property(GetServer)
+    _addr = property(GetAddr)
+    _method = property(GetRequestMethod)
+    _path = property(GetRequestTotalPath)
+    _resPath = property(GetRequestPath)
+    _queryString = property(GetRequestQueryString)
+    _queryParams = property(GetRequestQueryParams)
+    _headers = property(GetRequestHeaders)
+    _contentType = property(GetRequestContentType)
+    _contentLength = property(GetRequestContentLength)
+
+    def ReadRequestContent(self, size=None):
+        """Up to size bytes of the content (all that is left if None); b'' at its end."""
+        return self.Read(size, bytes)
+
+    def ReadRequestPostedFormData(self):
+        """The content as application/x-www-form-urlencoded -> dict."""
+        mediaType = self.head.fields.get("content-type", "").lower()
+        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
+        return self.Read(None, _Nothing if isOther else _ToForm)
+
+    def ReadRequestContentAsJSON(self):
+        """The content as JSON, None where it is none."""
+        return self.Read(None, _FromJSON)
+
+    def Read(self, size, convert):
+        """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
+        content = self.content
+        if size is None or size >= len(content):
+            self.content = b""
+        else:
+            self.content = content[size:]
+            content = content[:size]
+        return convert(bytes(content))
+
+
+def _ToForm(content):
+    try:
+        return ParseQuery(content)
+    except ValueError as error:
+        raise HttpError(400, str(error))
+
+
+def _Nothing(content):
+    return {}
+
+
+def _FromJSON(content):
+    if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
+        content = content[3:]
+    try:
+        return json.loads(Utf8(content))
+    except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
+        return None
+
+
+class HttpResponse:
+    """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
+
+    code = None             # of the answer that was accepted
+    held = None             # its head and no content: raw _write may still follow it
+    flash = None
+    patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
+
+    def __init__(self, client):
+        self.client = client
+        self.connection = client.connection
+
+    def __next__(self):
+        """A raw answer is its own source, and the program pushes the pieces: there is never one to pull."""
+
+    def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
+        """The way of every answer. lines: bytes of field lines that stand before those of headers."""
+        connection = self.connection
+        names = ()
+        isTaken = False
+        try:
+            if self.code is not None:
+                return False
+            if headers:
+                more, names = FieldLines(headers)
+                if "cache-control" in names:    # instead of the first of a file's own lines
+                    lines = lines[lines.find(b"\n") + 1:]
+                lines += more
+                if "content-type" in names:
+                    contentType = None
+                if names.get("connection", "").lower() == "close":
+                    connection.keepAlive = False
+            defaults = connection.server.defaults
+            if defaults:
+                lines = WithDefaults(lines, defaults)
+            if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                self.code = code
+                self.held = (code, contentType, contentCharset, lines, b"")
+                return connection.response is self
+            accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
+            isTaken = True                      # else a ValueError: of the media type
+            return accepted
+        finally:
+            if not isTaken and hasattr(source, "close"):        # a file must not stay open
+                source.close()
+
+    def _write(self, data, strEncoding=None):
+        """Raw content behind a head that was written without content; it is framed as it comes."""
+        connection = self.connection
+        if isinstance(data, str):
+            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
+            self.code = 200
+            connection.keepAlive = connection.isChunked = False
+        elif self.held:
+            held = self.held
+            self.held = None
+            connection.Answer(self, *held, self)
+        if not connection.Push(self, bytes(data)):
+            raise OSError(104, "nobody takes it")       # programs that write for ever end by this
+        return True
+
+    def WriteSwitchProto(self, upgrade, headers=None):
+        """101; what the connection speaks from then on is the program's business, by _write."""
+        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
+        return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
+
+    def WriteResponse(self, code, headers, contentType, contentCharset, content):
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        if isinstance(content, str):
+            content, contentCharset = Encode(content, contentCharset)
+        elif content:
+            content = Bytes(content)
+        if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
+                and not self.connection.server.defaults:
+            return self.connection.Answer(self, code, contentType, contentCharset, b"", content)
+        if not content or code == 205:          # RFC 9110 section 15.3.6
+            content = b""
+        elif not contentType:
+            contentType = "application/octet-stream"
+        return self.Answer(code, headers, contentType, contentCharset, content)
+
+    def WriteResponseOk(self, headers=None, contentType=None, contentCharset=None, content=None):
+        return self.WriteResponse(200, headers, contentType, contentCharset, content)
+
+    def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
+        """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
+        if not hasattr(pieces, "__aiter__"):
+            pieces = iter(pieces)
+        elif self.connection.server.AsyncSource:
+            pieces = self.connection.server.AsyncSource(pieces)
+        else:
+            raise ValueError("async pieces need microWebAsync.py")
+        return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
+
+    def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
+        """The rendered template; 501 without microWebTemplate.py, 404 without the file."""
+        server = self.connection.server
+        render = server.Renderers.get(".pyhtml")
+        if not render:
+            return self.WriteError(501)
+        values = dict(vars or ())
+        values.update(self.flash or ())
+        try:
+            pieces = render(server, filepath, values)
+        except OSError:
+            return self.WriteResponseNotFound()
+        if isinstance(pieces, tuple):           # the whole page, in one piece
+            return self.WriteResponse(200, headers, "text/html", "UTF-8", pieces[0])
+        return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
+
+    def FlashMessage(self, messageText, messageStyle=""):
+        """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
+        self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+
+    def WriteResponseFile(self, filepath, contentType=None, headers=None):
+        """The file; 404 where there is none."""
+        server = self.connection.server
+        contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
+        return server.SendFile(self, server.Disk, filepath, contentType, headers)
+
+    def WriteResponseFileAttachment(self, filepath, attachmentName, headers=None):
+        return self.WriteResponseFile(filepath, None,
+                                      Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
+
+    def WriteResponseJSONOk(self, obj=None, headers=None):
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+
+    def WriteResponseJSONError(self, code, obj=None):
+        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
+
+    def WriteResponseRedirect(self, location):
+        """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
+                            for byte in location.encode()])         # CR and LF stay, to be refused
+        return self.WriteResponse(302, {"Location": location}, None, None, None)
+
+    def WriteError(self, code, headers=None, rule=""):
+        """A small HTML page that names the status, and the rule that was broken."""
+        reason = Reason(code)
+        return self.WriteResponse(code, headers, "text/html", "UTF-8",
+                                  _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
+
+    def WriteResponseError(self, code):
+        """A small HTML page that names the status and nothing else."""
+        return self.WriteError(code)
+
+    def WriteResponseBadRequest(self):
+        return self.WriteError(400)
+
+    def WriteResponseForbidden(self):
+        return self.WriteError(403)
+
+    def WriteResponseNotFound(self):
+        """404, or 302 to the URL of SetNotFoundPageUrl."""
+        url = self.connection.server.notFoundUrl
+        if url and url != self.client.head.path:
+            return self.WriteResponseRedirect(url)
+        return self.WriteError(404)
+
+    def WriteResponseMethodNotAllowed(self, allow=()):
+        """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
+        allow = allow or self.connection.server.Allowed(self.client.head)
+        return self.WriteError(405, {"Allow": ", ".join(allow)})
+
+    def WriteResponseInternalServerError(self):
+        return self.WriteError(500)
+
+    def WriteResponseNotImplemented(self):
+        return self.WriteError(501)
+
+    def WriteResponseNotModified(self):
+        return self.WriteResponse(304, None, None, None, None)

@@ -1,0 +1,301 @@
+# A path of a request to a file below webPath, or to nothing; the file itself, or 304. webPath may be any object with
+# Stat(path) -> (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
+
+import os
+import re
+import time
+
+from .text import BOARD, MICROPYTHON, HttpDate, const
+from .writers import PathEscape
+
+_INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
+_FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
+_FILE_KIND = const(0x8000)
+_LINK_KIND = const(0xA000)
+_ENOENT = const(2)
+_ENFILE = const(23)
+_EMFILE = const(24)
+
+# Bounds of what is remembered where there are links: entries, and characters of a path
+_KNOWN_MAX = const(64)
+_KEY_MAX = const(256)
+
+# Security: controls, backslashes and drives; hidden names, '..' among them; dots and spaces at the end of a name, which
+# FAT and Windows drop; the short names of FAT and Windows, which reach hidden files.
+# (MicroPython's re can't have NUL, an encoded slash here, in a pattern.)
+_UNSAFE = re.compile("[\x01-\x1f\\\\:]|/\\.|[. ](/|$)|~[0-9]")
+
+
+class Folder:
+    """A folder of the file system. "/" is all of it, and takes what a program calls a file: relative paths, too."""
+
+    def __init__(self, root):
+        if root[:1] != "/":                 # a relative path is looked up slowly, and another one after a chdir()
+            root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
+        self.root = root = root.rstrip("/")
+        if not BOARD:
+            # path -> (second, os.stat, what Stat says, the whole path, may Open trust it?); folder -> [ctime, its links]
+            self._known = self._links = {}
+        if not MICROPYTHON:                 # bytes: in a C locale Python has no others than ASCII names
+            self._root = os.fsencode(root)
+
+    def Stat(self, path):
+        """None for what is neither file nor folder (a pipe would block us), and for what links lead to outside."""
+        found = None
+        try:
+            if not BOARD:
+                known = self._known.get(path)
+                if known and _IsSame(known, os.stat(known[3])):
+                    return known[2]
+            if "\x00" in path:
+                return None
+            isFolder = path.endswith("/")
+            whole = path[:-1] if isFolder else path     # FAT refuses a slash at the end
+            whole = self.root + whole if MICROPYTHON else self._root + whole.encode("utf-8", "surrogateescape")
+            stat = os.stat(whole or "/")
+            kind = stat[0] & 0xF000
+            if kind != _FOLDER_KIND and (isFolder or kind != _FILE_KIND):
+                return None
+            found = kind == _FOLDER_KIND, stat[6], stat[8]
+            if not BOARD and self.root:
+                if not self._Inside(whole):
+                    return None
+                self._known = _With(self._known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
+        except OSError as error:
+            if BOARD or error.errno not in (_ENFILE, _EMFILE):  # of those Open will tell
+                return None
+        return found
+
+    def Open(self, path):
+        """OSError: there is none. Security: a link may have taken the place of the file since somebody looked."""
+        if BOARD:                           # the file systems of boards have no links
+            return open(self.root + path, "rb")
+        known = self._known.get(path)
+        if not MICROPYTHON:
+            whole = self._root + path.encode("utf-8", "surrogateescape")
+            return open(self._OpenInside(path, known, whole) if self.root else whole, "rb", 0)
+        whole = known[3] if known else self.root + path
+        file = open(whole, "rb")
+        try:
+            if self.root and not (known and _IsSame(known, os.stat(whole)) or self._Inside(whole)):
+                raise OSError(_ENOENT)
+        except OSError:
+            file.close()
+            raise
+        return file
+
+    def _Inside(self, whole):
+        """Does it stay below the root, whatever its links say? -> the root and the rest when they are followed, or None.
+        MicroPython can't resolve a link, but it sees one, and follows none."""
+        if not MICROPYTHON:
+            sep = os.sep.encode()
+            root = os.path.realpath(self._root).rstrip(sep)
+            real = os.path.realpath(whole)
+            return (root, real[len(root):]) if (real + sep).startswith(root + sep) else None
+        folder = self.root
+        for name in whole[len(folder):].split("/"):
+            if name:
+                changed = os.stat(folder)[9]
+                links = self._links.get(folder)
+                if not links or links[0] != changed:    # a list of ten thousand names takes 11 ms
+                    links = [changed] + [entry[0] for entry in os.ilistdir(folder) if entry[1] == _LINK_KIND]
+                    # What changes in the second of the last change would not be seen.
+                    if changed < int(time.time()) - 1 and len(links) < _KNOWN_MAX:
+                        self._links = _With(self._links, folder, links)
+                if name in links:
+                    return None
+                folder += "/" + name
+        return folder
+
+    def _OpenInside(self, path, known, whole):
+        """-> a file descriptor, or the path where the system can't walk."""
+        if os.open not in os.supports_dir_fd:   # Windows
+            if not self._Inside(whole):
+                raise OSError(_ENOENT)
+            return whole
+        try:
+            if known and known[4]:
+                found = os.open(whole, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+                if _IsSame(known, os.fstat(found)):
+                    return found
+                os.close(found)
+            found = _Walk(self._root, whole[len(self._root):])
+        except OSError as error:
+            inside = error.errno not in (_ENFILE, _EMFILE) and self._Inside(whole)
+            if not inside:
+                raise
+            found = _Walk(*inside)              # links that stay below the root
+        stat = os.fstat(found)
+        self._known = _With(self._known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
+        return found
+
+
+def _With(table, key, value):
+    """A copy with one more, bounded: other threads read the old one."""
+    if len(key) >= _KEY_MAX:
+        return table
+    table = dict(table) if len(table) < _KNOWN_MAX else {}
+    table[key] = value
+    return table
+
+
+def _IsSame(known, stat):
+    """Were its links looked at in this second, and is it still the same file? A link that has taken its place is not."""
+    return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
+
+
+def _Walk(root, path):
+    """-> the descriptor of a regular file. Each name is opened in the folder before it, and none may be a link."""
+    through = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY       # O_PATH: a folder need not be readable
+    names = [name for name in path.split(b"/") if name]
+    found = os.open(root, through)
+    try:
+        for at, name in enumerate(names, 1):
+            flags = through if at < len(names) else os.O_RDONLY | os.O_NONBLOCK
+            folder = found
+            found = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+        if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
+            raise OSError(_ENOENT, "not a file")
+    except OSError:
+        os.close(found)
+        raise
+    return found
+
+
+Disk = Folder("/")
+
+
+def ServeFile(client, response):
+    """The handler of every path that has no route: a file, an index page, or the status that says why not."""
+    server = client.connection.server
+    head = client.head
+    if not BOARD:                           # a board hardly ever gets the same head twice in a second
+        known = getattr(head, "file", None)
+        if known and known[0] == server.now:
+            stat = server.Stat(known[1])
+            if stat and not stat[0]:
+                return server.SendFile(response, server.source, known[1], known[2], None, stat)
+    method = head.method
+    path, stat = _Locate(server, head.key)
+    isPage = path[-7:].lower() == ".pyhtml"
+    if isPage and "/_" in path:             # a part of other pages
+        stat = None
+    isFile = stat and not stat[0]
+    if method in ("GET", "HEAD") and stat:
+        if isPage and isFile:
+            return response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + path)
+        if isFile:
+            contentType = server.GetMimeTypeFromFilename(path)
+            if not contentType:             # that keeps the programs of a board private
+                return response.WriteResponseForbidden()
+            if not BOARD:
+                head.file = server.now, path, contentType
+            return server.SendFile(response, server.source, path, contentType, None, stat)
+        if path[-1] != "/":
+            path = PathEscape(path) + "/"
+            return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
+                                          None, None, None)
+    # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
+    allow = server.Allowed(head, isFile or head.target == "*")
+    if method == "OPTIONS" and allow:
+        return response.WriteResponse(204, {"Allow": ", ".join(allow)}, None, None, None)
+    if "websocket" in head.upgrade or not server.Knows(method):
+        return response.WriteError(501)
+    if allow:
+        return response.WriteResponseMethodNotAllowed(allow)
+    return response.WriteResponseNotFound()
+
+
+def _Locate(server, path):
+    """-> the path and its stat, None where nothing is served; the index page in the place of a folder that has one."""
+    start = 12 if server.ServeWellKnown and path.startswith("/.well-known/") else 0
+    if path[:1] != "/" or "\x00" in path or _UNSAFE.search(path[start:]):
+        return path, None
+    if path in server.pages:
+        return server.pages[path], (False, 0, 0)
+    stat = server.Stat(path)
+    if stat and stat[0] and path[-1] == "/":
+        for name in (_INDEX_PAGES + _INDEX_PAGES.upper()).split():      # FAT
+            index = server.Stat(path + name)
+            if index and not index[0]:
+                return path + name, index
+    return path, stat
+
+
+def SendFile(response, source, path, contentType, headers, stat=None):
+    """200, 304 or 404 for a file (RFC 9110). microWebFiles.py puts ETags, conditions, ranges and .gz in its place."""
+    head = response.client.head
+    server = response.connection.server
+    stat = stat or source.Stat(path)
+    if not stat or stat[0]:
+        return response.WriteResponseNotFound() and False
+    level = server.LetCacheStaticContentLevel
+    lines = "Cache-Control: %s\r\n" % ("no-store", "max-age=3600", "no-cache")[level]
+    code = 200
+    # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
+    # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
+    now = time.time()
+    if level and stat[2] > 0 and (stat[2] > now if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+        date = HttpDate(time.gmtime(stat[2]))
+        if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
+                and head.method in ("GET", "HEAD"):
+            code = 304
+        else:
+            lines += "Last-Modified: %s\r\n" % date
+    return WriteFile(response, code, headers, contentType, source, path, 0, stat[1], lines.encode())
+
+
+def WriteFile(response, code, headers, contentType, source, path, start, length, lines):
+    """length bytes of the file from start, or of 304 and 412 the head alone; lines: bytes of field lines."""
+    if code > 299:
+        return response.Answer(code, headers, None, None, b"", None, None, lines)
+    try:
+        body = FileBody(source.Open(path), start, length, response.connection.server.buffer)
+    except OSError as error:
+        isFull = error.errno in (_ENFILE, _EMFILE)      # not a 404, which a cache would keep
+        return (response.WriteError(503) if isFull else response.WriteResponseNotFound()) and False
+    # HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule.
+    charset = "UTF-8" if contentType in "text/plain text/csv text/markdown" else None
+    return response.Answer(code, headers, contentType, charset, b"", body, length, lines)
+
+
+class FileBody:
+    """Pieces of an open file through the server's one buffer; the next piece overwrites the last. `head` leaves with
+    the first of them, and without a copy of both: a board has no room for that in one piece."""
+
+    head = b""
+
+    def __init__(self, file, start, length, buffer):
+        self._file = file
+        self._left = length
+        self._buffer = buffer
+        if start:
+            file.seek(start)
+
+    def __next__(self):
+        head = self.head
+        used = len(head)
+        buffer = self._buffer
+        self.head = b""
+        left = self._left
+        if used and (not left or used > len(buffer) // 2):
+            return head
+        if not left:
+            raise StopIteration
+        size = min(left, len(buffer) - used)
+        if MICROPYTHON:
+            buffer[:used] = head
+            size = self._file.readinto(buffer[used:used + size])
+            piece = buffer[:used + size]
+        else:
+            piece = self._file.read(size)
+            size = len(piece)
+            piece = head + piece if head else piece
+        if not size:
+            raise OSError("the file became shorter")
+        self._left = left - size
+        return piece
+
+    def close(self):
+        self._file.close()

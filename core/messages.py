@@ -1,0 +1,65 @@
+# What the head of a request is (RFC 9112 section 3), and the one error: who breaks a rule of HTTP raises HttpError
+# where the rule stands, and the connection alone turns it into an answer.
+
+from .text import BOARD
+
+_REASONS = (
+    "\n101 Switching Protocols\n200 OK\n201 Created\n202 Accepted\n204 No Content\n206 Partial Content"
+    "\n301 Moved Permanently\n302 Found\n303 See Other\n304 Not Modified\n307 Temporary Redirect"
+    "\n400 Bad Request\n401 Unauthorized\n403 Forbidden\n404 Not Found\n405 Method Not Allowed\n406 Not Acceptable"
+    "\n408 Request Timeout\n409 Conflict\n412 Precondition Failed\n413 Content Too Large\n414 URI Too Long"
+    "\n416 Range Not Satisfiable\n417 Expectation Failed\n426 Upgrade Required\n429 Too Many Requests"
+    "\n431 Request Header Fields Too Large\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable"
+    "\n505 HTTP Version Not Supported\n")
+if not BOARD:                   # the rest of them: a program on a board that answers one says `Status`
+    _REASONS += (
+        "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
+        "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
+        "\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
+        "\n504 Gateway Timeout\n507 Insufficient Storage\n")
+
+
+def Reason(code):
+    """The reason phrase of a status code (RFC 9110 section 15)."""
+    start = _REASONS.find("\n%d " % code)
+    return _REASONS[start + 5:_REASONS.find("\n", start + 5)] if start >= 0 else "Status"
+
+
+class HttpError(Exception):
+    """The client's message is at fault: answer with `status`, then close."""
+
+    def __init__(self, status, rule):
+        super().__init__(rule)
+        self.status = status
+        self.rule = rule
+
+
+class Head:
+    """One request head. Equal requests share it, so nobody changes it; `found` alone is the router's to fill.
+
+    path: percent-decoded, slashes merged. key: the same with NUL in the place of an encoded slash, which separates
+    nothing (RFC 3986 section 2.2): the one form that routes, hooks and files compare."""
+
+    method = "GET"
+    target = path = key = rawPath = query = ""
+    minor = 1                   # of HTTP/1.x
+    authority = ""              # of an absolute-form target, else the Host
+    contentLength = None
+    isChunked = expect = False
+    keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
+    upgrade = ()                # protocols, in lower case
+    found = None                # (route, args) until a route is added
+    fields = {}                 # lower-case names
+
+
+class Fields(dict):
+    """A copy of the field section for a program: lower-case names, looked up in any case."""
+
+    def get(self, name, default=None):
+        return super().get(name.lower(), default)
+
+    def __getitem__(self, name):
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name):
+        return self.get(name) is not None

@@ -1,0 +1,261 @@
+# Bytes to a Head or to content, or an HttpError; no connection is known here. Every rule of RFC 9112 about a malformed
+# or ambiguous message answers 400: one request must never be read as two.
+
+import re
+
+from .messages import Head, HttpError
+from .text import NOT_HEX, PercentDecode, Utf8, const
+
+# Searches for the first forbidden byte: C speed, no recursion, no allocation.
+_NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
+_NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
+_NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
+_NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%\\-]")
+_NOT_DIGIT = re.compile("[^0-9]")
+
+_FIELDS_MAX = const(100)          # Apache: LimitRequestFields 100
+_LINE_MAX = const(4096)           # of a chunk's size and extensions, or of all trailers; Apache: 8190
+
+
+def IsToken(name):
+    """RFC 9110 section 5.6.2; bytes."""
+    return bool(name) and not _NOT_TOKEN.search(name)
+
+
+def IsDigits(text):
+    """ASCII digits, one at least."""
+    return bool(text) and not _NOT_DIGIT.search(text)
+
+
+def Options(text):
+    """'Close, TE' -> ['close', 'te'], a hundred at most. Beyond ASCII is no option: lower() would make one of it."""
+    if len(text.encode()) != len(text):
+        return ["?"]
+    return [option.strip(" \t") for option in text.lower().split(",", 100)]
+
+
+def ParseHead(raw, lineMax=8192):
+    """The bytes of a head without its last two CRLFs -> Head (RFC 9112 sections 2 to 6)."""
+    lines = raw.split(b"\r\n")
+    if len(lines[0]) > lineMax:
+        raise HttpError(414, "request line too long")
+    if len(lines) > _FIELDS_MAX + 1:
+        raise HttpError(431, "too many header fields")
+    head = Head()
+    _ReadLine(head, lines[0])
+    fields = head.fields = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        # A line break that is not CRLF, obs-fold and a space before the colon end here (sections 2.2, 5.1 and 5.2).
+        if not colon or not IsToken(name) or _NOT_VALUE.search(value):
+            raise HttpError(400, "malformed header field")
+        name = name.decode().lower()
+        value = value.strip(b" \t")
+        try:
+            value = Utf8(value, True)
+        except ValueError:                      # RFC 9110 section 5.5: obs-text is opaque
+            value = "".join([chr(byte) for byte in value])
+        if name in fields:                      # RFC 9110 section 5.3; cookies: RFC 6265 section 5.4
+            value = fields[name] + ("; " if name == "cookie" else ", ") + value
+        fields[name] = value
+    _ReadFraming(head)
+    return head
+
+
+def _ReadLine(head, line):
+    """RFC 9112 section 3."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or not parts[1] or _NOT_TARGET.search(parts[1]) or not IsToken(parts[0]):
+        raise HttpError(400, "malformed request line")
+    method, target, version = parts
+    head.method = method.decode()
+    if version != b"HTTP/1.1":
+        if len(version) != 8 or version[:5] != b"HTTP/" or version[6] != 46 \
+                or not (version[5:6] + version[7:]).isdigit():
+            raise HttpError(400, "malformed HTTP version")
+        if version[5] != 49:
+            raise HttpError(505, "only HTTP/1.x is spoken here")
+        head.minor = int(version[7:] > b"0")    # a higher one is spoken to as 1.1 (RFC 9110 section 2.5)
+    head.target = Utf8(target)
+    if target[:1] != b"/":
+        target = _ReadForm(head, target)
+    path, _, query = target.partition(b"?")
+    head.rawPath = Utf8(path)
+    head.query = Utf8(query)
+    _ReadPath(head, path)
+
+
+def _ReadForm(head, target):
+    """The other forms of a target than a path (RFC 9112 section 3.2) -> its path and query."""
+    if target == b"*":
+        if head.method != "OPTIONS":
+            raise HttpError(400, "only OPTIONS may ask for *")
+        return target
+    scheme, colon, rest = target.partition(b"://")
+    if head.method == "CONNECT" and not colon:
+        authority = target
+        target = b""
+    else:
+        if scheme.lower() not in (b"http", b"https"):
+            raise HttpError(400, "malformed request target")
+        cut = len(rest)
+        for mark in b"/?":
+            at = rest.find(bytes((mark,)))
+            if 0 <= at < cut:
+                cut = at
+        authority = rest[:cut]
+        target = rest[cut:]
+        if target[:1] != b"/":
+            target = b"/" + target
+        if not authority:                       # RFC 9110 section 4.2.1
+            raise HttpError(400, "a URI without a host")
+    head.authority = Utf8(authority)
+    CheckHost(head.authority)
+    return target
+
+
+def _ReadPath(head, path):
+    """The one normal form of a path: decoded, an encoded slash kept apart, slashes merged."""
+    try:
+        if b"%" in path or b"//" in path or max(path or b" ") > 127:
+            while b"//" in path:
+                path = path.replace(b"//", b"/")
+            if b"%00" in path:                  # it would end a file name; nginx: 400
+                raise ValueError
+            path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
+            head.key = PercentDecode(path, True)
+            head.path = head.key.replace("\x00", "/")
+        else:
+            head.key = head.path = path.decode()
+    except ValueError:
+        raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
+
+
+def CheckHost(host):
+    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
+    name, colon, port = host.rpartition(":")
+    if not colon or "]" in port:
+        name = host
+        port = ""
+    if name[:1] == "[" and ":" in name and name[-1] == "]":     # an IPv6 address
+        bad = NOT_HEX.search(name[1:-1].replace(":", "").replace(".", "").encode())
+    else:
+        bad = _NOT_HOST.search(name)
+    if not name or bad or _NOT_DIGIT.search(port):
+        raise HttpError(400, "malformed Host")
+
+
+def _ReadFraming(head):
+    """What the fields say about the message itself (RFC 9112 sections 3.2, 6 and 9)."""
+    fields = head.fields
+    host = fields.get("host")
+    if host:
+        CheckHost(host)                         # a repeated Host was joined with ", ": no host has a space
+    elif host is None and head.minor:
+        raise HttpError(400, "missing Host")
+    if not head.authority:                      # section 3.2.2: the target's authority is the one that counts
+        head.authority = host or ""
+    length = fields.get("content-length")
+    if length is not None:
+        if not IsDigits(length):
+            raise HttpError(400, "malformed or repeated Content-Length")
+        if len(length) > 18:
+            raise HttpError(413, "Content-Length beyond all bounds")
+        head.contentLength = int(length)
+    codings = fields.get("transfer-encoding")
+    if codings is not None:
+        # Sections 6.1 and 6.3: chunked, last, once, and never beside a Content-Length or in HTTP/1.0.
+        names = Options(codings)
+        if names != ["chunked"] or length is not None or not head.minor:
+            isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
+                and [name for name in names if name not in ("", "chunked")]
+            raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
+        head.isChunked = True
+    options = Options(fields.get("connection", ""))
+    head.keepAlive = "close" not in options and (head.minor > 0 or "keep-alive" in options)
+    if "upgrade" in options and head.minor:
+        head.upgrade = Options(fields.get("upgrade", ""))
+    expect = fields.get("expect")
+    if expect and head.minor:
+        if Options(expect) != ["100-continue"]:
+            raise HttpError(417, "unknown expectation")
+        head.expect = True
+
+
+_SIZE = const(0)
+_DATA = const(1)
+_CHUNK_END = const(2)
+_TRAILER = const(3)
+_DONE = const(4)
+
+
+class ContentReader:
+    """The content of a request: of a known length (RFC 9112 section 6.2), or chunked if that is None (section 7.1).
+
+    Extensions and trailers are checked for their bytes and dropped."""
+
+    def __init__(self, length):
+        self.left = length or 0                 # bytes to come: of the content, or of the chunk
+        self._isChunked = length is None
+        self._phase = _SIZE if length is None else _DATA
+        self._trailerLen = 0
+
+    def IsDone(self):
+        return self._phase == _DONE
+
+    def IsShort(self, most):
+        """What is to come is known, and not much."""
+        return not self._isChunked and self.left <= most
+
+    def Read(self, data):
+        """Bytes that arrived -> (content, bytes that were not read)."""
+        if not self._isChunked:
+            piece = data[:min(self.left, len(data))]
+            self.left -= len(piece)
+            if not self.left:
+                self._phase = _DONE
+            return piece, data[len(piece):]
+        content = bytearray()                   # of many small chunks: kept apart each would cost 64 bytes of heap
+        pos = 0
+        while self._phase != _DONE:
+            if self._phase == _DATA:
+                size = min(self.left, len(data) - pos)
+                content += data[pos:pos + size]
+                pos += size
+                self.left -= size
+                if self.left:
+                    break
+                self._phase = _CHUNK_END
+            end = data.find(b"\r\n", pos)
+            if end < 0:
+                if len(data) - pos > _LINE_MAX:
+                    raise HttpError(400, "chunk or trailer line too long")
+                if self._phase == _CHUNK_END and len(data) - pos > 1:
+                    raise HttpError(400, "a chunk does not end where it said")
+                break
+            self._Line(data[pos:end])
+            pos = end + 2
+        return bytes(content), data[pos:]
+
+    def _Line(self, line):
+        if len(line) > _LINE_MAX or _NOT_VALUE.search(line):
+            raise HttpError(400, "malformed chunk or trailer")
+        if self._phase == _SIZE:
+            size, semicolon, _ = line.partition(b";")
+            if semicolon:
+                size = size.rstrip(b" \t")      # section 7.1.1: BWS before an extension
+            if not size or len(size.lstrip(b"0")) > 15 or NOT_HEX.search(size):
+                raise HttpError(400, "malformed chunk size")
+            self.left = int(size, 16)
+            self._phase = _DATA if self.left else _TRAILER
+        elif self._phase == _CHUNK_END:
+            if line:
+                raise HttpError(400, "a chunk does not end where it said")
+            self._phase = _SIZE
+        elif line:
+            name, colon, _ = line.partition(b":")
+            self._trailerLen += len(line)
+            if not colon or not IsToken(name) or self._trailerLen > _LINE_MAX:
+                raise HttpError(400, "malformed or endless trailers")
+        else:
+            self._phase = _DONE

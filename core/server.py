@@ -1,0 +1,222 @@
+# What a program holds: settings, routes, optional files. Limits are attributes, each with a value for a board and one
+# for CPython; set them before Start, on the class or on one server.
+
+import gc
+import sys
+import time
+
+from .engine import Engine
+from .exchange import HttpClient, HttpResponse
+from .files import Disk, Folder, SendFile, ServeFile, WriteFile
+from .optional import OPTIONAL
+from .router import NO_ARGS, Find, Methods, Route
+from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
+from .writers import FieldLines, HeadStart, Pairs
+
+
+class MicroWebSrv(Engine):
+    """The server: MicroWebSrv(routeHandlers=[(url, method, handler), …], port=80, bindIP='', webPath='/flash/www')."""
+
+    AcceptWebSocketCallback = None
+    MaxWebSocketRecvLen = 1024 if BOARD else 65536
+    WebSocketThreaded = True
+    WebSocketStackSize = 4096
+    LetCacheStaticContentLevel = 2              # of files: 0 never, 1 for an hour, 2 with revalidation
+
+    MaxRequestLineLen = 1024 if BOARD else 8192             # bytes, else 414
+    MaxRequestHeadLen = 4096 if BOARD else 32768            # bytes, else 431
+    MaxRequestContentLen = 16384 if BOARD else 1 << 20      # bytes for a plain handler, else 413
+    MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if BOARD else 1000)
+    MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20      # bytes a raw _write may leave waiting
+    HeadTimeoutSec = 10
+    BodyTimeoutSec = 20                                     # and a second for each KiB that came
+    KeepAliveTimeoutSec = 5 if BOARD else 75
+    SendTimeoutSec = 20                                     # without any progress
+    StopGraceSec = 3
+    BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
+    ServeWellKnown = False                                  # files below /.well-known/
+    Debug = False                                           # the 500 of a failed handler says what has failed
+    ErrorCallback = None                                    # (text, exception or None)
+    AccessCallback = None                                   # (httpClient, code)
+    Banner = True                                           # Start() says where it listens, and with which files
+
+    isBoard = BOARD
+    memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
+    Client = _client = HttpClient               # the names with an underscore: annotations of older programs
+    Response = _response = HttpResponse
+    Disk = Disk
+    Utf8 = staticmethod(Utf8)
+    HTMLEscape = staticmethod(HTMLEscape)
+    SendFile = staticmethod(SendFile)
+    WriteFile = staticmethod(WriteFile)
+    Offload = None                              # of microWebThreads
+    Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
+    webSocketRoutes = []
+    pages = {}                                  # path -> precompiled page, which needs no file
+    defaults = notFoundUrl = None
+
+    _mimeTypes = {}
+    _docoratedRouteHandlers = []
+    _file = (Route("/", "GET", ServeFile), NO_ARGS)
+
+    def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
+        if not isinstance(port, int) or not 0 <= port < 65536:
+            raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
+        if webPath is None:
+            raise ValueError("webPath must be a folder or a source of files, not None")
+        if hasattr(webPath, "__fspath__"):
+            webPath = str(webPath)
+        super().__init__()
+        self.port = port
+        self.bindIP = bindIP
+        self.source = Folder(webPath) if isinstance(webPath, str) else webPath
+        self.routes = []
+        self.decorated = 0
+        self.Upgraders = {}
+        self.Renderers = {}
+        self.heads = {}
+        self.found = []                         # optional files
+        self._PlugIn()
+        for route in routeHandlers or ():
+            self.AddRoute(*route)
+        self._AddDecorated()
+
+    # -- routes --------------------------------------------------------------------
+
+    @staticmethod
+    def route(url, method="GET", threaded=False, routes=None):
+        """@MicroWebSrv.route('/path/<arg>', 'GET'): the handler serves this route on every server."""
+        def decorated(handler):
+            (MicroWebSrv._docoratedRouteHandlers if routes is None else routes).append(
+                Route(url, method, handler, threaded))
+            return handler
+        return decorated
+
+    @staticmethod
+    def webSocketRoute(url):
+        """@MicroWebSrv.webSocketRoute('/chat/<room>'): the accept callback of WebSockets at this path."""
+        return MicroWebSrv.route(url, "GET", False, MicroWebSrv.webSocketRoutes)
+
+    def AddRoute(self, url, method, handler, threaded=False):
+        """Registers one more route; ValueError or TypeError says what is wrong with it."""
+        self._Add(Route(url, method, handler, threaded))
+
+    def _Add(self, route):
+        if route.isAsync:
+            if not self.Spawn:
+                raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
+            self.UseAsyncio = True
+        self.routes.append(route)
+        self.heads = {}                         # what its heads have found may be another one now
+
+    def _AddDecorated(self):
+        routes = MicroWebSrv._docoratedRouteHandlers
+        while self.decorated < len(routes):
+            self.decorated += 1
+            self._Add(routes[self.decorated - 1])
+
+    def Open(self):
+        """As the engine does, with the routes that were decorated since the server was made."""
+        self._AddDecorated()
+        return super().Open()
+
+    def GetRouteHandler(self, resUrl, method):
+        """-> (handler, routeArgs or None), or (None, None)."""
+        self._AddDecorated()
+        found = Find(self.routes, method.upper(), resUrl)
+        return (found[0].handler, found[1] or None) if found else (None, None)
+
+    def Find(self, head):
+        """Always a route and its arguments: the path's, or the one that serves files."""
+        found = head.found
+        if found is None:
+            found = Find(self.routes, head.method, head.key) \
+                or head.method == "HEAD" and Find(self.routes, "GET", head.key) or self._file
+            head.found = found
+        return found
+
+    def Allowed(self, head, isFile=False):
+        """The methods that a path answers, sorted; [] if there are none."""
+        methods = Methods(self.routes, head.key)
+        if isFile:
+            methods.append("GET")
+        if "GET" in methods:
+            methods.append("HEAD")
+        return sorted(set(methods + ["OPTIONS"])) if methods else []
+
+    def Knows(self, method):
+        """False for a method that neither HTTP nor a route has: 501."""
+        return method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS") \
+            or method in [route.method for route in self.routes]
+
+    # -- configuration ---------------------------------------------------------------
+
+    def SetNotFoundPageUrl(self, url=None):
+        """Every path that is not found answers 302 to this URL; None: 404."""
+        self.notFoundUrl = url
+
+    def SetDefaultHeaders(self, headers=None):
+        """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
+        defaults = []
+        for pair in Pairs(headers):
+            line = FieldLines([pair])[0]
+            name = pair[0].lower()
+            if not line or name == "content-type":
+                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+            defaults.append((name.encode(), line))
+        self.defaults = defaults
+
+    def SetSmall(self):
+        """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
+        self.MaxRequestLineLen = 512
+        self.MaxRequestHeadLen = self.MaxSendQueueLen = self.MaxWebSocketSendQueueLen = 2048
+        self.MaxRequestContentLen = 4096
+        self.MaxConnections = 4
+        self.MaxWorkers = 1
+        self.HeadTimeoutSec = 5
+        self.KeepAliveTimeoutSec = 3
+        self.BufferLen = self.MaxWebSocketRecvLen = 1024
+        self.memoLen = 2
+        self.WebSocketThreaded = False
+
+    def GetMimeTypeFromFilename(self, filename):
+        """'text/html' for 'a.HTML'; None for an unknown extension."""
+        for ext in self._mimeTypes:
+            if filename.lower().endswith(ext):
+                return self._mimeTypes[ext]
+        return MimeType(filename)
+
+    def _PlugIn(self):
+        """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
+        home = __name__.rpartition(".")
+        if home[2] == "server":                 # the folder of rooms: the files lie beside it
+            home = home[0].rpartition(".")
+        home = home[0] and home[0] + "."
+        for name in OPTIONAL:
+            if BOARD:
+                gc.collect()
+            try:
+                __import__(home + name)
+            except ImportError as error:
+                if getattr(error, "name", None) == home + name or str(error) == "no module named '%s'" % (home + name):
+                    continue
+                raise
+            sys.modules[home + name].Attach(self)
+            self.found.append(name)
+
+    # -- what rooms and optional files ask of it --------------------------------------------
+
+    def Prefix(self, code, contentType, contentCharset):
+        """The first lines of a response head: kept until the next second, when the Date changes."""
+        if len(self.prefixes) > 16:
+            self.prefixes.clear()
+        prefix = HeadStart(code, contentType, contentCharset, time.gmtime())
+        self.prefixes[code, contentType, contentCharset] = prefix
+        return prefix
+
+    def Stat(self, path):
+        """(isFolder, size in bytes, mtime) of a path below webPath, or None."""
+        return self.source.Stat(path)
+
+
+MicroWebSrv._file[0].isFile = True

@@ -1,0 +1,281 @@
+# One socket as bytes: readable, writable. All of it runs on the thread of the poll loop.
+
+import os
+import select
+import socket
+import time
+
+from .connection import WANT_BYTES, WANT_TURN
+from .text import BOARD, MICROPYTHON, const
+
+POLL_IN = const(1)              # of poll and epoll, on every system
+POLL_OUT = const(4)
+_BACKLOG = 16 if BOARD else 511
+_RECEIVE_MAX = const(65536)
+
+
+def Listen(port, bindIP):
+    """A listening socket; OSError where the address can't be had."""
+    address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
+    listener = socket.socket(address[0], socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address[-1])
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+if MICROPYTHON:
+    def NewPoll():
+        """An object with register, modify, unregister and ipoll(ms)."""
+        return select.poll()
+
+    # What runs before the bytes of an event are made has frames of eleven words at most. MicroPython makes a larger one
+    # on the heap, and once it is free again looks for memory from there, past all that was allocated since.
+    def _Receive(sock, buffer):
+        """Bytes; 0 at their end, None if there are none now."""
+        size = sock.readinto(buffer)
+        return bytes(buffer[:size]) if size else size
+
+    def Elapsed(start=0):
+        """Milliseconds since an earlier value of it."""
+        return time.ticks_diff(time.ticks_ms(), start) if start else time.ticks_ms()
+else:
+    def _Receive(sock, buffer):
+        """Bytes; b'' at their end, None if there are none now."""
+        try:
+            return sock.recv(_RECEIVE_MAX)
+        except BlockingIOError:
+            return None
+
+    class _Selector:
+        """What epoll is on Linux, where there is none: kqueue, poll or select."""
+
+        def __init__(self):
+            from selectors import DefaultSelector
+            self._selector = DefaultSelector()
+            self.close = self._selector.close
+            self.fileno = getattr(self._selector, "fileno", None)
+
+        def register(self, number, mask):
+            # A selector knows no empty mask: what waits for nothing is not in it.
+            if mask:
+                self._selector.register(number, mask & POLL_IN | (mask & POLL_OUT) >> 1)
+
+        def modify(self, number, mask):
+            self.unregister(number)
+            self.register(number, mask)
+
+        def unregister(self, number):
+            try:
+                self._selector.unregister(number)
+            except KeyError:
+                pass
+
+        def poll(self, timeoutSec):
+            return [(key.fd, mask & POLL_IN | (mask & 2) << 1) for key, mask in self._selector.select(timeoutSec)]
+
+    NewPoll = getattr(select, "epoll", _Selector)
+
+    def Elapsed(start=0):
+        """Milliseconds since an earlier value of it."""
+        return int(time.monotonic() * 1000) - start
+
+# How a socket is called in the poll object and in the table of links.
+Key = id if MICROPYTHON else socket.socket.fileno
+
+if not BOARD:
+    class Wake:
+        """Wakes the poll loop from any thread: a datagram to itself."""
+
+        def __init__(self):
+            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.sock.setblocking(False)
+            for _ in range(50):                 # MicroPython has no getsockname() to ask which port the system chose
+                port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
+                self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
+                try:
+                    self.sock.bind(self._address)
+                    break
+                except OSError:
+                    pass
+            else:
+                raise OSError("no local port is free")
+
+        def Set(self):
+            try:
+                self.sock.sendto(b"!", self._address)
+            except OSError:                     # its queue is full: the loop will wake
+                pass
+
+        def Clear(self):
+            try:
+                self.sock.recv(64)
+            except OSError:
+                pass
+
+
+def _IsWritable(sock, timeoutMs):
+    if not hasattr(select, "poll"):             # Windows; elsewhere select() knows no socket above number 1023
+        return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
+    poll = select.poll()
+    poll.register(sock, POLL_OUT)
+    return bool(poll.poll(timeoutMs))
+
+
+class Link:
+    """One connection, as its endpoint sees it."""
+
+    want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
+    out = None              # what the socket did not take yet: a bytearray
+    deadline = None         # for the next progress of it
+    isClosing = False
+    watched = None          # what the poll loop looks for; None: it does not know this link
+
+    def __init__(self, server, sock, address):
+        self.server = server
+        self.sock = sock
+        self.address = address
+        self.endpoint = None
+        self.isDead = False     # has its place from the beginning: at the end there may be no memory for one
+
+    def GetAddr(self):
+        address = self.address
+        if isinstance(address, tuple):
+            return address[:2]
+        address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
+        return socket.inet_ntop(address[0], address[1]), address[2]
+
+    def Backlog(self):
+        return len(self.out) if self.out else 0
+
+    def Send(self, data):
+        """Queue, and send what the socket takes now."""
+        if self.isClosing or self.isDead:
+            return
+        if self.out:
+            self.out += data
+            return
+        size = self._Take(data)
+        if size < len(data) and not self.isDead:
+            try:
+                self.out = bytearray(data[size:])
+            except MemoryError:                 # the rest is lost: nothing may follow it
+                self.Abort()
+                raise
+            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.Watch()
+
+    def _Take(self, data):
+        """How many bytes the socket takes."""
+        try:
+            if MICROPYTHON:
+                return self.sock.write(data) or 0
+            return self.sock.send(data)
+        except OSError as error:
+            if MICROPYTHON or not isinstance(error, BlockingIOError):
+                self.Abort()
+        except MemoryError:                     # perhaps it has gone: it must not go twice
+            self.Abort()
+            raise
+        return 0
+
+    def Watch(self):
+        """Tell the poll loop what to look for, if that has changed."""
+        want = POLL_OUT if self.out else self.want
+        watched = self.watched
+        if want != watched and not self.isDead:
+            if watched is None:
+                self.server.poll.register(self.sock, want)
+            else:
+                self.server.poll.modify(self.sock, want)
+            self.watched = want
+
+    def Want(self, want):
+        """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
+        self.want = want
+        if not self.out:                        # a turn waits for room in the socket, as bytes do
+            self.deadline = self.server.now + self.server.SendTimeoutSec if want == WANT_TURN else None
+        self.Watch()
+
+    def OnEvent(self, event):
+        """The socket is ready; an OSError is for the loop."""
+        if event & POLL_IN:
+            data = _Receive(self.sock, self.server.buffer)
+            if data:
+                self.endpoint.OnReceived(data)
+            elif data is not None and not self.endpoint.OnEnd():
+                self.Close()
+        elif event & POLL_OUT:
+            self.OnWritable()
+        else:                                   # the connection is gone
+            self.Abort()
+
+    def OnWritable(self):
+        out = self.out
+        if out:
+            size = self._Take(out)
+            if not size:
+                return
+            self.deadline = self.server.now + self.server.SendTimeoutSec
+            out[:size] = b""                    # in place: a copy may find no memory
+            if out:
+                return
+            self.out = self.deadline = None
+            if self.isClosing:
+                return self.Abort()
+        elif MICROPYTHON and self.want == WANT_BYTES | WANT_TURN:
+            return self.Close()
+        else:
+            self.want = WANT_BYTES              # the turn that was wanted is this one
+            self.deadline = None
+        self.endpoint.OnDrained()
+        self.Watch()
+
+    def Settle(self, most, patienceMs):
+        """Block until at most so many bytes wait -> the patience left; 0: the client has gone or is too slow."""
+        start = Elapsed()
+        while self.Backlog() > most and not self.isDead:
+            left = patienceMs - Elapsed(start)
+            if left <= 0 or not _IsWritable(self.sock, left):
+                self.Abort()
+            else:
+                self.OnWritable()
+        return 0 if self.isDead else max(1, patienceMs - Elapsed(start))
+
+    def Close(self):
+        """When what waits has left."""
+        if self.out:
+            self.isClosing = True
+        else:
+            self.Abort()
+
+    def Finish(self, isWhole=False):
+        """The last answer was queued; when it has left the endpoint calls once more. What still comes is read until the
+        client closes. MicroPython can't tell the client that this is the end (no shutdown): after a whole request the
+        link closes as soon as there is nothing left to read."""
+        if not self.out:
+            if not MICROPYTHON:
+                try:
+                    self.sock.shutdown(socket.SHUT_WR)
+                except OSError:
+                    return self.Abort()
+            self.Want(WANT_BYTES | WANT_TURN if MICROPYTHON and isWhole else WANT_BYTES)
+
+    def Abort(self):
+        """Now."""
+        if not self.isDead:
+            self.isDead = True
+            if self.out:
+                self.out = None
+            try:
+                if self.watched is not None:
+                    self.server.poll.unregister(self.sock)
+                self.server.Forget(self)
+            finally:                            # Forget lets the listener be watched again, which takes memory
+                self.sock.close()
+                self.endpoint.OnLost()

@@ -1,0 +1,173 @@
+# More for .pyhtml pages: copy this file beside microWebTemplate.py. MIT license, see LICENSE.
+#
+#    1  COMPILER     {{ extends }}, {{ block }} and {{ verbatim }}
+#    2  PAGE         pages that were compiled before, by tools/compile_templates.py
+#    3  CACHE        the page that was not asked for the longest goes first; plugging in
+#
+# It puts its classes in the place of those of microWebTemplate.py, whose names without an underscore are all that it
+# uses. A board whose pages are all precompiled needs no section 1; tools/compile_templates.py --runtime leaves it out.
+
+import sys
+
+_NAME = __name__.replace("microWebPages", "microWebTemplate")
+__import__(_NAME)
+template = sys.modules[_NAME]
+
+
+# ==============================================================================
+# 1  COMPILER
+# ==============================================================================
+# A block is `if 1:`, for which nothing is executed, so its lines can be moved to any level.
+
+class Compiler(template.Compiler):
+    base = None                                 # what this page extends, and where: then only its blocks are shown
+    isFirst = True                              # nothing but comments so far: {{ extends }} may come
+
+    def __init__(self, page):
+        super().__init__(page)
+        self.above = []                         # the pages that extend this one
+        self.within = []                        # the open blocks of such pages
+        self.blocks = {}                        # name: lines and level, of pages that extend
+
+    def Insert(self, name):
+        """A base is compiled behind the page that extends it."""
+        isPage = not self.chain
+        if isPage:
+            self.start = len(self.code)
+        super().Insert(name)
+        if isPage and self.base:
+            self.above.append(name)
+            name, self.place = self.base
+            if name in self.above:
+                raise ValueError("a cycle: %s > %s" % (" > ".join(self.above), name))
+            self.base = None
+            self.isFirst = True
+            self.Insert(name)
+
+    def Tag(self, word, body, tag, text, i):
+        if tag == "verbatim" and "end verbatim" in text[i:]:            # else it is a variable
+            literal, i = template.Until("end verbatim", text, i)
+            self.Literal(literal)
+        elif tag[:1] != "#":
+            isHidden = self.base and not self.open
+            if isHidden and word not in ("block", "include", "py"):
+                template.Expected("only block, py and include, because the page extends another")
+            if word == "extends":
+                if not self.isFirst:
+                    template.Expected("{{ extends }} at the beginning of a page")
+                self.code = self.code[:self.start]
+                self.base = self.page.Resolve(body.strip("\"'"), self.page.files[self.place >> 16]), self.place
+                return i
+            self.isFirst = False
+            if word != "block":
+                isDynamic = self.isDynamic
+                i = super().Tag(word, body, tag, text, i)
+                if isHidden and self.isDynamic and not isDynamic:
+                    template.Expected("the name of a file")
+                return i
+            if body[0].isdigit() or [char for char in body if not (char.isalpha() or char.isdigit() or char in "_"
+                                                                    or char > "\x7f")]:
+                template.Expected("a name")
+            if self.base:
+                if body in self.within:
+                    raise ValueError("a cycle: block %s in itself" % body)
+                self.within.append(body)
+            self.Put("if 1:", word, "pass", (body, self.code))
+            self.code = []
+        return i
+
+    def Literal(self, text):
+        if text.strip():
+            self.isFirst = False
+        if self.open or not self.base:
+            super().Literal(text)
+
+    def Close(self, words):
+        more = super().Close(words)
+        if type(more) is not tuple:
+            return more
+        lines, level = self.blocks.get(more[0]) or (self.code, len(self.open))
+        self.code = more[1]
+        if self.base:
+            self.blocks[self.within.pop()] = lines, level
+        for line in lines if self.open or not self.base else ():
+            self.code.append((line[0] + len(self.open) - level,) + line[1:])
+
+
+# ==============================================================================
+# 2  PAGE
+# ==============================================================================
+# The module www_pyhtml.sub__page of the page /sub/page.pyhtml below www has all that compiling gives, in one tuple
+# `page__`: function, names, places, files, texts. It may be frozen. The package knows which pages there are,
+# {path: page}, so they need no file.
+
+def _Import(name):
+    """The module, or None if it is not there; one that is broken is loud."""
+    try:
+        __import__(name)
+    except ImportError as error:
+        missing = (str(error) + "''").split("'")[1]         # some boards have no text: then it is not there
+        if missing and not (name + ".").startswith(missing + "."):
+            raise
+        return None
+    return sys.modules[name]
+
+
+def _Package(source, prefix="/"):
+    root = "" if source is template else getattr(source, "root", "/www")
+    return ("/" + root + prefix).split("/")[-2] + "_pyhtml"
+
+
+class Page(template.Page):
+    def Compile(self):
+        """The module, if it is there and not older than its sources; OSError if there is neither."""
+        if self.text is None and not self.generator:
+            name = _Package(self.source, self.prefix) + "." + self.name.rpartition(".")[0].replace("/", "__")
+            module = _Import(name)
+            if module:
+                sys.modules.pop(name)
+                generator, self.names, self.places, self.files, self.texts = module.page__
+                self.file = name.replace(".", "/") + ".py"
+                self.Set(generator)
+                stat = template.Stat(getattr(module, "__file__", ""))
+                if self.files[0] == self.name and not (stat and 0 < stat[2] < self.newest):     # in a ROM it is 0
+                    return
+                self.generator = None
+                self.file = "{{"
+        super().Compile()
+
+
+# ==============================================================================
+# 3  CACHE
+# ==============================================================================
+
+class Cache(template.MicroWebTemplate):
+    isAlways = False
+    clock = 0
+
+    def Get(self, *key):
+        page = self.pages.get(key)
+        if not page or page.stamps != page.Stamps():
+            page = Page(self, *(key if len(key) > 2 else template.Locate(*key)))
+            page.Compile()
+            pages = dict(self.pages)
+            pages[key] = page
+            page.used = self.clock + 1
+            while len(pages) > template.MaxPages or len(pages) > 1 and (
+                    sum([page.size for page in pages.values()]) > template.MaxBytes):
+                del pages[min(pages, key=lambda key: pages[key].used)]
+            self.pages = pages
+        self.clock += 1
+        page.used = self.clock
+        return page
+
+
+template.Compiler = Compiler
+template.Page = Page
+
+
+def Attach(server):
+    server.Renderers[".pyhtml"] = Cache("", server.HTMLEscape).Render
+    package = _Import(_Package(server.source))
+    if package:
+        server.pages = package.Pages
