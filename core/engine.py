@@ -6,7 +6,7 @@ import sys
 import time
 
 from .connection import Connection
-from .text import BOARD, MICROPYTHON
+from .text import BOARD, MICROPYTHON, const
 from .transport import POLL_IN, Elapsed, Key, Link, Listen, NewPoll
 
 if not BOARD:
@@ -48,6 +48,9 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
+_INBOX_MAX = const(8192)
+
+
 class Engine:
     """What runs a server; its settings and tables are those of MicroWebSrv."""
 
@@ -55,7 +58,7 @@ class Engine:
     Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
     NewLock = staticmethod(NewLock)
     now = 0                                     # seconds of the clock
-    buffer = poll = None
+    buffer = inbox = poll = None
 
     def __init__(self):
         self.links = {}
@@ -81,7 +84,7 @@ class Engine:
                 return
             time.sleep(0.01)
         if self.Banner:
-            print("MicroWebSrv: port %d, with" % self.port, ", ".join(self.found) or "no optional file", file=sys.stderr)
+            _PrintError("port %d, with %s" % (self.port, ", ".join(self.found) or "no optional file"))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -153,6 +156,7 @@ class Engine:
             size = min(size, max(2048, gc.mem_free() // 16))
         self._listener = Listen(self.port, self.bindIP)
         self.buffer = memoryview(bytearray(size))
+        self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
         self._until = None
         self._failures = 0
         self._isFull = False
@@ -160,6 +164,7 @@ class Engine:
         if not BOARD:
             self._wake = Wake()
         self.Use(NewPoll())
+        self._ident = 0                         # its thread has still to begin, but calls can wait for it
 
     def Use(self, poll):
         """All sockets wait in this poll object from now on."""
@@ -400,7 +405,9 @@ class Engine:
         """ErrorCallback, else stderr."""
         try:
             (self.ErrorCallback or _PrintError)(text, error)
-        except Exception as failure:
+        except BaseException as failure:
+            if isinstance(failure, KeyboardInterrupt):
+                raise
             _PrintError("ErrorCallback", failure)
 
     def IsOnEngine(self):

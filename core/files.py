@@ -34,7 +34,7 @@ class Folder:
             root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
         self.root = root = root.rstrip("/")
         if not BOARD:
-            # path -> (second, os.stat, what Stat says, the whole path, may Open trust it?); folder -> [ctime, its links]
+            # path -> (second, os.stat, what Stat says, whole path, may Open trust it?); folder -> [ctime, its links]
             self._known = self._links = {}
         if not MICROPYTHON:                 # bytes: in a C locale Python has no others than ASCII names
             self._root = os.fsencode(root)
@@ -85,7 +85,7 @@ class Folder:
         return file
 
     def _Inside(self, whole):
-        """Does it stay below the root, whatever its links say? -> the root and the rest when they are followed, or None.
+        """Does it stay below the root, whatever its links say? -> root and rest when they are followed, or None.
         MicroPython can't resolve a link, but it sees one, and follows none."""
         if not MICROPYTHON:
             sep = os.sep.encode()
@@ -140,7 +140,7 @@ def _With(table, key, value):
 
 
 def _IsSame(known, stat):
-    """Were its links looked at in this second, and is it still the same file? A link that has taken its place is not."""
+    """Were its links looked at in this second, and is it still that file? A link that has taken its place is not."""
     return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
@@ -171,8 +171,8 @@ def ServeFile(client, response):
     server = client.connection.server
     head = client.head
     if not BOARD:                           # a board hardly ever gets the same head twice in a second
-        known = getattr(head, "file", None)
-        if known and known[0] == server.now:
+        known = head.file
+        if known[0] == server.now:
             stat = server.Stat(known[1])
             if stat and not stat[0]:
                 return server.SendFile(response, server.source, known[1], known[2], None, stat)
@@ -236,7 +236,7 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (stat[2] > now if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (now < stat[2] < 1 << 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):

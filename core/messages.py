@@ -49,6 +49,7 @@ class Head:
     keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
     upgrade = ()                # protocols, in lower case
     found = None                # (route, args) until a route is added
+    file = (None,)              # of a path without one: (second, path, media type) of what was found (files)
     fields = {}                 # lower-case names
 
 

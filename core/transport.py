@@ -205,7 +205,7 @@ class Link:
     def OnEvent(self, event):
         """The socket is ready; an OSError is for the loop."""
         if event & POLL_IN:
-            data = _Receive(self.sock, self.server.buffer)
+            data = _Receive(self.sock, self.server.inbox)
             if data:
                 self.endpoint.OnReceived(data)
             elif data is not None and not self.endpoint.OnEnd():

@@ -145,8 +145,8 @@ class _Files:
         accept = fields.get("accept-encoding", "")
         stat = stat or source.Stat(path)
         known = source is server.source and self._known.get(path)
-        # A .gz beside it was looked for in this second, and there was none.
-        if not known or known[0] != server.now or known[1] != stat or known[2] or "=" in accept:
+        # Else in this second a .gz was looked for, and there was none.
+        if not known or known[0] != self._Mark() or known[1] != stat or known[2] or "=" in accept:
             chosen = self._Choose(source, path, stat, accept)
             if not chosen:
                 return response.WriteError(406, {"Vary": "Accept-Encoding"}) if chosen is False \
@@ -166,8 +166,12 @@ class _Files:
                 lines += b"Content-Range: bytes %d-%d/%d\r\n" % (start, start + length - 1, stat[1])
         return server.WriteFile(response, code, headers, contentType, source, path, start, length, lines)
 
+    def _Mark(self):
+        """Until when what is remembered counts: the end of the second, or another level."""
+        return self._server.now << 2 | self._server.LetCacheStaticContentLevel
+
     def _Choose(self, source, path, stat, accept):
-        """-> (path, stat, field lines) of the file or the .gz beside it; None: neither is there; False: not acceptable."""
+        """-> (path, stat, field lines) of the file or its .gz; None: neither is there; False: not acceptable."""
         stat = stat if stat and len(stat) < 4 else None
         zipped = None if stat and stat[0] else source.Stat(path + ".gz")
         if zipped and (zipped[0] or stat and zipped[2] < stat[2]):
@@ -185,7 +189,7 @@ class _Files:
         server = self._server
         isOurs = source is server.source        # of those alone: no thread but the engine's asks for them
         known = isOurs and self._known.get(path)
-        if known and known[:3] == (server.now, stat, lines):
+        if known and known[:3] == (self._Mark(), stat, lines):
             return known
         etag = when = date = None
         level = server.LetCacheStaticContentLevel
@@ -196,7 +200,7 @@ class _Files:
             now = time.time()
             hasClock = time.gmtime()[0] > 2023
             isPast = 0 < second <= now
-            isDated = isPast and second < now - 2 if hasClock else second > now
+            isDated = isPast and second < now - 2 if hasClock else now < second < 1 << 33
             etag = '"%x-%x%s"' % (second, stat[1], "-gz" if lines == _GZIP else "")
             if not (isDated and hasClock):
                 etag = 'W/%s-%s"' % (etag[:-1], "now" if isPast and second >= now - 2 else server.FilesVersion)
@@ -207,7 +211,7 @@ class _Files:
                 if isDated:
                     date = _Date(_FORMATS[0], _DAYS.split()[now[6]], when)
                     text += "Last-Modified: %s\r\n" % date
-        known = server.now, stat, lines, path, text.encode(), etag, when, date
+        known = self._Mark(), stat, lines, path, text.encode(), etag, when, date
         if isOurs and len(path) < _PATH_MAX:
             if len(self._known) >= server.memoLen:
                 self._known.clear()

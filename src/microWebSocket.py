@@ -204,9 +204,9 @@ class MicroWebSocket:
     # -- sending ------------------------------------------------------------------
 
     def _Send(self, first, data):
-        data = _AsBytes(data)
         if self.CloseCode:
             return False
+        data = _AsBytes(data)
         if self._server.IsOnEngine():
             return self._Transmit(first, data)
         return _Cross(self._server, self, self._Transmit, first, data)
@@ -247,7 +247,7 @@ class MicroWebSocket:
         if self._state < state:
             self._state = state
             self._Renew()
-            self._Advance(b"")                        # the answer has to be read
+            self._Advance()                             # the answer has to be read
 
     def _Fail(self, code):
         """The client broke a rule: the Close frame says so, and nothing counts that it sends (section 7.1.7). -> 0: no
@@ -258,7 +258,7 @@ class MicroWebSocket:
             self._server.Log("WebSocket " + reason)
         self._SendClose(code, reason, _ENDED)
         self._link.Finish()                             # closing on unread bytes would reset the connection under it
-        self._Advance(b"")
+        self._Advance()
         return 0
 
     # -- the calls of the link ----------------------------------------------------
@@ -272,7 +272,7 @@ class MicroWebSocket:
         self._state = state & ~_BEHIND
         if state < _CLOSING or self.deadline is None:
             self._Renew()
-        self._Advance(b"")
+        self._Advance()
 
     def IsIdle(self):
         return False
@@ -324,7 +324,7 @@ class MicroWebSocket:
                 return self._OnData(data[0] & 15, _Unmask(memoryview(data)[start:], data[start - 4:start]))
         self._Advance(data)
 
-    def _Advance(self, data):
+    def _Advance(self, data=b""):
         """As far as the bytes go, until callbacks or the client are behind, or others have their turn."""
         link = self._link
         self._state &= ~_PINGED
@@ -514,7 +514,7 @@ class MicroWebSocket:
         self._Crashed(error)
         if not (coroutine and self._Spawns(callback, coroutine)):
             self._Next()
-            self._Advance(b"")
+            self._Advance()
 
     def _Crashed(self, error):
         if isinstance(error, KeyboardInterrupt):

@@ -179,6 +179,7 @@ class Head:
     keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
     upgrade = ()                # protocols, in lower case
     found = None                # (route, args) until a route is added
+    file = (None,)              # of a path without one: (second, path, media type) of what was found (files)
     fields = {}                 # lower-case names
 
 
@@ -1514,7 +1515,7 @@ class Folder:
             root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
         self.root = root = root.rstrip("/")
         if not BOARD:
-            # path -> (second, os.stat, what Stat says, the whole path, may Open trust it?); folder -> [ctime, its links]
+            # path -> (second, os.stat, what Stat says, whole path, may Open trust it?); folder -> [ctime, its links]
             self._known = self._links = {}
         if not MICROPYTHON:                 # bytes: in a C locale Python has no others than ASCII names
             self._root = os.fsencode(root)
@@ -1565,7 +1566,7 @@ class Folder:
         return file
 
     def _Inside(self, whole):
-        """Does it stay below the root, whatever its links say? -> the root and the rest when they are followed, or None.
+        """Does it stay below the root, whatever its links say? -> root and rest when they are followed, or None.
         MicroPython can't resolve a link, but it sees one, and follows none."""
         if not MICROPYTHON:
             sep = os.sep.encode()
@@ -1620,7 +1621,7 @@ def _With(table, key, value):
 
 
 def _IsSame(known, stat):
-    """Were its links looked at in this second, and is it still the same file? A link that has taken its place is not."""
+    """Were its links looked at in this second, and is it still that file? A link that has taken its place is not."""
     return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
@@ -1651,8 +1652,8 @@ def ServeFile(client, response):
     server = client.connection.server
     head = client.head
     if not BOARD:                           # a board hardly ever gets the same head twice in a second
-        known = getattr(head, "file", None)
-        if known and known[0] == server.now:
+        known = head.file
+        if known[0] == server.now:
             stat = server.Stat(known[1])
             if stat and not stat[0]:
                 return server.SendFile(response, server.source, known[1], known[2], None, stat)
@@ -1716,7 +1717,7 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (stat[2] > now if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (now < stat[2] < 1 << 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):
@@ -1983,7 +1984,7 @@ class Link:
     def OnEvent(self, event):
         """The socket is ready; an OSError is for the loop."""
         if event & POLL_IN:
-            data = _Receive(self.sock, self.server.buffer)
+            data = _Receive(self.sock, self.server.inbox)
             if data:
                 self.endpoint.OnReceived(data)
             elif data is not None and not self.endpoint.OnEnd():
@@ -2101,6 +2102,9 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
+_INBOX_MAX = const(8192)
+
+
 class Engine:
     """What runs a server; its settings and tables are those of MicroWebSrv."""
 
@@ -2108,7 +2112,7 @@ class Engine:
     Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
     NewLock = staticmethod(NewLock)
     now = 0                                     # seconds of the clock
-    buffer = poll = None
+    buffer = inbox = poll = None
 
     def __init__(self):
         self.links = {}
@@ -2134,7 +2138,7 @@ class Engine:
                 return
             time.sleep(0.01)
         if self.Banner:
-            print("MicroWebSrv: port %d, with" % self.port, ", ".join(self.found) or "no optional file", file=sys.stderr)
+            _PrintError("port %d, with %s" % (self.port, ", ".join(self.found) or "no optional file"))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -2206,6 +2210,7 @@ class Engine:
             size = min(size, max(2048, gc.mem_free() // 16))
         self._listener = Listen(self.port, self.bindIP)
         self.buffer = memoryview(bytearray(size))
+        self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
         self._until = None
         self._failures = 0
         self._isFull = False
@@ -2213,6 +2218,7 @@ class Engine:
         if not BOARD:
             self._wake = Wake()
         self.Use(NewPoll())
+        self._ident = 0                         # its thread has still to begin, but calls can wait for it
 
     def Use(self, poll):
         """All sockets wait in this poll object from now on."""
@@ -2453,7 +2459,9 @@ class Engine:
         """ErrorCallback, else stderr."""
         try:
             (self.ErrorCallback or _PrintError)(text, error)
-        except Exception as failure:
+        except BaseException as failure:
+            if isinstance(failure, KeyboardInterrupt):
+                raise
             _PrintError("ErrorCallback", failure)
 
     def IsOnEngine(self):

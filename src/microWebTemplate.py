@@ -349,7 +349,7 @@ class Page:
         return path[1:]
 
     def Stamps(self):
-        return [self.source.Stat(path) or (0, 0, 0) for path in self.paths]
+        return [self.source.Stat(self.prefix + name) or (0, 0, 0) for name in self.files]
 
     def Compile(self):
         """Once; OSError if there is no file."""
@@ -369,8 +369,6 @@ class Page:
     def Set(self, generator):
         self.generator = generator
         self.defaults = [getattr(builtins, name, ...) for name in self.names]
-        # Made once: MicroPython looks up each new str among all names that it knows.
-        self.paths = (self.prefix + ("\0" + self.prefix).join(self.files)).split("\0")
         self.stamps = self.Stamps()
         self.size = self.newest = 0
         for stamp in self.stamps:

@@ -70,7 +70,7 @@ def test_smuggling(version):
 @ALL
 def test_websockets(version):
     checks = len(websocket_cases.CHECKS) - (len(websocket_cases.OF_DEFLATE) if version < "1.21" else 0)
-    assert Run(version, MP.parent / "websocket_cases.py").endswith("%d checks\n" % checks)
+    assert Run(version, MP / "play_websockets.py").endswith("%d checks\n" % checks)
 
 
 @ALL

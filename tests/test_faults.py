@@ -482,6 +482,43 @@ mws.AddRoute("/raises", "GET", NoRoom)
         assert Left(server) == 0
 
 
+SYS_EXIT = """
+def Exit(*args):
+    print("EXIT")
+    sys.exit(3)
+
+def Pieces(httpClient, httpResponse):
+    def Made():
+        yield "first" * 300
+        Exit()
+    httpResponse.WriteResponseStream(Made(), "text/plain")
+
+mws.AddRoute("/exit", "GET", Exit)
+mws.AddRoute("/pieces", "GET", Pieces)
+"""
+
+
+@pytest.mark.parametrize("place", ("mws.ErrorCallback = Exit", "mws.AccessCallback = Exit", "mws.Ticks.append(Exit)", "mws.CallSoon(Exit)",
+                                   "mws.CallSoon(mws.Call, Exit)"))
+def test_sys_exit_in_what_the_server_calls(faulty, place):
+    """It ends what it was called in, not the server."""
+    server = faulty(SYS_EXIT)
+    server.Tell(place + "; print('SET')")
+    server.WaitLine("SET")
+    if "Error" in place:
+        server.ExpectError("SystemExit")                # the console has it in the place of ErrorCallback
+        assert Fetch(server.port, "/exit").status == 500
+        data = harness.RawExchange(server.port, Get("/pieces"))
+        assert b"first" in data and not data.endswith(b"\r\n0\r\n\r\n")
+    elif "Access" in place:
+        assert Fetch(server.port, "/hello").text == "hello"
+    server.Seen("EXIT")
+    for _ in range(3):
+        assert Fetch(server.port, "/hello").text == "hello"
+    if "Error" not in place:
+        server.Seen(r"LOG .*\|SystemExit")
+
+
 FAIL_ONCE = """
 mws.HeadTimeoutSec = mws.KeepAliveTimeoutSec = 1
 left = [0]

@@ -749,6 +749,8 @@ def CheckClosing():
     server, link, webSocket, log = Open()
     webSocket.OnStop()
     Same(link.Take(), b"\x88\x02\x03\xe9", "the server stops")
+    webSocket.OnReceived(b"\x82\xff\x7f" + b"\xff" * 7 + KEY + b"some of it")
+    Same((link.Take(), link.state), (b"", "open"), "a frame of 2 ** 63 bytes behind our Close frame")
 
 
 def CheckCloseArguments():

@@ -46,7 +46,7 @@ MUTATIONS = (
     ("router: an encoded slash separates", READERS,
      'path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")', "pass", ROUTER_TESTS),
     ("files: hidden files are served", PATHS,
-     '|/\\\\.|[. ](/|$)|', '|/\\\\.\\\\.|[. ](/|$)|', FILE_TESTS),
+     "|/\\\\.|[. ](/|$)|", "|/\\\\.\\\\.|[. ](/|$)|", FILE_TESTS),
     ("files: the last byte of a range is missing", FILES,
      "min(int(last) + 1, size)", "min(int(last), size)", FILE_TESTS),
     ("files: If-Modified-Since counts beside If-None-Match", FILES,

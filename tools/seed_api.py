@@ -136,9 +136,9 @@ def Page() -> tuple[str, list[str]]:
     lines = ["# The seed API and its tests", "",
              "Made by `tools/seed_api.py`; a test fails when this page is out of date or a row has no test. Each test",
              "is one of [`tests/test_seed_api.py`](../tests/test_seed_api.py) and runs on CPython, on CPython with the",
-             "poll loop under asyncio, and on MicroPython. The last column counts the programs in the style of the older",
-             "server ([`tests/old_programs`](../tests/old_programs)) that use the member; they run unmodified, on the",
-             "same three. `MaxWebSocketRecvLen` has its old default on a board, and 65536 elsewhere."]
+             "poll loop under asyncio, and on MicroPython. The last column counts the programs in the style of the",
+             "older server ([`tests/old_programs`](../tests/old_programs)) that use the member; they run unmodified,",
+             "on the same three. `MaxWebSocketRecvLen` has its old default on a board, and 65536 elsewhere."]
     missing = []
     before = ""
     for owner, name, signature in Members():

@@ -4,10 +4,12 @@
     python3 tools/soak.py [--requests 1000000] [--runtime NAME] [--seconds 3600]
                           [--clients 4] [--stops 1000]
 
+NAME is micropython or cpython, the core's own poll loop; or one of these with -asyncio, where a handler is async and
+asyncio waits for the poll loop.
+
 Plain answers, JSON, templates, files, ranges, chunked streams, content of known and unknown length, async handlers and
 worker threads; WebSockets come and go, clients break off in every way. In the end Start and Stop, so many times.
-NAME is micropython or cpython, the core's own poll loop; or one of these with -asyncio, where a handler is async and asyncio
-waits for the poll loop. `heap` is what is reachable behind a collection: bytes on MicroPython, objects on CPython. The exit code is 1 if an
+`heap` is what is reachable behind a collection: bytes on MicroPython, objects on CPython. The exit code is 1 if an
 answer was wrong, or if more is held at 100 % than at 10 % and a little.
 """
 
@@ -36,6 +38,7 @@ import os
 import sys
 from microWebSrv import MicroWebSrv
 
+MicroWebSrv.Banner = False
 MicroWebSrv.UseAsyncio = sys.argv[3:] == ["asyncio"]
 
 def Held():
@@ -86,7 +89,8 @@ def Errors(text, error):
     if not isinstance(error, OSError) and (not isinstance(error, ValueError) or error.args != ("on purpose",)):
         print("ERROR", text, repr(error))
 
-mws = MicroWebSrv([("/hello", "GET", Hello), ("/echo", "POST", Echo), ("/async", "POST", AsyncEcho if MicroWebSrv.UseAsyncio else Echo),
+mws = MicroWebSrv([("/hello", "GET", Hello), ("/echo", "POST", Echo),
+                   ("/async", "POST", AsyncEcho if MicroWebSrv.UseAsyncio else Echo),
                    ("/args/<a>", "GET", Args), ("/stream", "GET", Stream), ("/raises", "GET", Raises),
                    ("/stats", "GET", Stats)],
                   int(sys.argv[1]), "127.0.0.1", sys.argv[2])
@@ -315,7 +319,8 @@ def Command(runtime, folder, program, *args):
     name, _, loop = runtime.partition("-")
     head = [micropython, "-X", "heapsize=4M"] if name == "micropython" else [sys.executable]
     environment = dict(os.environ, PYTHONPATH=str(source), MICROPYPATH="%s:.frozen" % source, PYTHONUNBUFFERED="1")
-    return subprocess.Popen([*head, str(path), *map(str, args), loop], env=environment, stdout=subprocess.PIPE, text=True)
+    command = [*head, str(path), *map(str, args), loop]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def FreePort():

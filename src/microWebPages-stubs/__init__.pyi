@@ -1,4 +1,4 @@
-"""More for .pyhtml pages: extends, blocks, verbatim, and pages that were compiled before. docs/templates.md is the manual.
+"""More for .pyhtml pages: extends, blocks, verbatim, and precompiled pages. docs/templates.md is the manual.
 
 Copy it beside microWebTemplate.py; the server finds it. A program without a server imports it.
 """
@@ -16,8 +16,8 @@ Compiler: Any
 Page: Any
 """A page that may be the module www_pyhtml.name instead of a file.
 
-That module has one name, `page__`: a tuple of the function, its names, a text with the place in the template and the words
-of each line, the files that it was made from, and the texts.
+That module has one name, `page__`: a tuple of the function, its names, a text with the place in the template and the
+words of each line, the files that it was made from, and the texts.
 """
 
 class Cache(microWebTemplate.MicroWebTemplate):

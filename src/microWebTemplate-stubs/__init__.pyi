@@ -14,8 +14,8 @@ MaxNames: int
 class TemplateError(Exception):
     """A page that can't be compiled, or has failed.
 
-    `str()` is "file, line N: Kind: what", and on a second line that line of the template. For a name that nobody has set,
-    what is "'name' isn't defined".
+    `str()` is "file, line N: Kind: what", and on a second line that line of the template. For a name that nobody
+    has set, what is "'name' isn't defined".
     """
 
 class Markup(str):
@@ -28,6 +28,7 @@ class MicroWebTemplate:
 
     Markup: type[Markup]
     isAlways: bool
+    size: int
 
     def __init__(
         self,
@@ -66,12 +67,12 @@ def Attach(server: Any) -> None:
     no such page.
     """
 
-# For microWebPages.py and tools/compile_templates.py: whoever puts another Compiler or Page in the place of these has all
-# pages made by it.
+# For microWebPages.py and tools/compile_templates.py: what puts another Compiler or Page in the place of these has
+# all pages made by it.
 
 Compiler: Any
-"""A file and all that it includes -> the source of one generator function. (Its members have short names on a board: the
-two files must be of one build.)"""
+"""A file and all that it includes -> the source of one generator function. (Its members have short names on a board:
+the two files must be of one build.)"""
 
 Page: Any
 """A compiled page: it writes blocks."""

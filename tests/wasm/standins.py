@@ -203,7 +203,7 @@ def _Rotated(word, count):
 
 
 def _Seconds():
-    return time.ticks_ms() // 1000
+    return 1795000000 + time.ticks_ms() // 1000         # a clock that was set
 
 
 def _GmTime(seconds=None):
