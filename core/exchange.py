@@ -4,8 +4,8 @@
 import json
 
 from .messages import Fields, HttpError, Reason
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, Utf8
-from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, WithDefaults
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseParts, ParseQuery, Utf8
+from .writers import Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, WithDefaults
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -81,10 +81,12 @@ class HttpClient:
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The content as application/x-www-form-urlencoded -> dict."""
-        mediaType = self.head.fields.get("content-type", "").lower()
-        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
-        return self.Read(None, _Nothing if isOther else _ToForm)
+        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        mediaType = self.head.fields.get("content-type", "")
+        at = mediaType.lower().find("boundary=")
+        boundary = mediaType[at + 9:].partition(";")[0].strip('" \t').encode()
+        isMultipart = at > 0 and mediaType[:10].lower() == "multipart/" and 0 < len(boundary) < 71
+        return self.Read(None, lambda content: _ToForm(content, boundary if isMultipart else None))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -101,15 +103,11 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content):
+def _ToForm(content, boundary=None):
     try:
-        return ParseQuery(content)
+        return ParseParts(content, boundary) if boundary else ParseQuery(content)
     except ValueError as error:
         raise HttpError(400, str(error))
-
-
-def _Nothing(content):
-    return {}
 
 
 def _FromJSON(content):
@@ -119,6 +117,24 @@ def _FromJSON(content):
         return json.loads(Utf8(content))
     except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
         return None
+
+
+if MICROPYTHON:
+    def _Dumps(obj):
+        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
+else:
+    _Dumps = json.JSONEncoder(allow_nan=False).encode
+
+
+def _ToJSON(obj):
+    try:
+        return _Dumps(obj)
+    except (TypeError, ValueError) as error:
+        raise ValueError("obj must be JSON: %s" % error)
 
 
 class HttpResponse:
@@ -157,6 +173,7 @@ class HttpResponse:
             if defaults:
                 lines = WithDefaults(lines, defaults)
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 return connection.response is self
@@ -170,8 +187,8 @@ class HttpResponse:
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         connection = self.connection
-        if isinstance(data, str):
-            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if isinstance(data, str):               # MicroPython's encode() always gives UTF-8: a program counts that
+            data = data.encode() if MICROPYTHON else Encode(data, strEncoding or "ISO-8859-1")[0]
         if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
@@ -185,14 +202,14 @@ class HttpResponse:
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
+        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
-        elif content:
+        elif content is not None:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
                 and not self.connection.server.defaults:
@@ -209,7 +226,10 @@ class HttpResponse:
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         if not hasattr(pieces, "__aiter__"):
-            pieces = iter(pieces)
+            try:
+                pieces = iter(pieces)
+            except TypeError:
+                raise ValueError("pieces must be iterable, not %r" % (pieces,))
         elif self.connection.server.AsyncSource:
             pieces = self.connection.server.AsyncSource(pieces)
         else:
@@ -222,6 +242,9 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
+        filepath = CheckText("filepath", filepath)
+        if vars and not hasattr(vars, "items"):
+            raise ValueError("vars must be a dict, not %r" % (vars,))
         values = dict(vars or ())
         values.update(self.flash or ())
         try:
@@ -237,8 +260,9 @@ class HttpResponse:
         self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; 404 where there is none."""
+        """The file; False and a 404 where there is none."""
         server = self.connection.server
+        filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
         return server.SendFile(self, server.Disk, filepath, contentType, headers)
 
@@ -247,15 +271,16 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location.encode()])         # CR and LF stay, to be refused
+                            for byte in location])
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
@@ -284,7 +309,10 @@ class HttpResponse:
     def WriteResponseMethodNotAllowed(self, allow=()):
         """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
-        return self.WriteError(405, {"Allow": ", ".join(allow)})
+        try:
+            return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
+        except TypeError:
+            raise ValueError("allow must be methods, not %r" % (allow,))
 
     def WriteResponseInternalServerError(self):
         return self.WriteError(500)

@@ -14,9 +14,9 @@ from hashlib import sha1
 
 _MICROPYTHON = sys.implementation.name == "micropython"
 
-try:
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
 

@@ -79,7 +79,7 @@ class Server:
     MaxSendQueueLen = 1 << 20
     BufferLen = 4096
     Debug = False
-    AccessCallback = Offload = Spawn = defaults = None
+    AccessCallback = AllowedHosts = Offload = Spawn = defaults = None
     Client = Client
     Response = Response
     MaxConnections = 8
