@@ -111,8 +111,30 @@ class Engine:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program has died of an error, and its server goes on")
             self._Join()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
+
+    if not MICROPYTHON:
+        _running = set()
+
+        def _WatchTerm(self):
+            """A program that has no handler of SIGTERM gets one: its servers stop as Stop() does, then it ends."""
+            import signal
+            import threading
+            self._running.add(self)
+            if threading.current_thread() is threading.main_thread() \
+                    and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, self._OnTerm)
+
+        def _OnTerm(self, number, frame):
+            import signal
+            import threading
+            signal.signal(number, signal.SIG_DFL)       # a second one kills
+            servers = list(self._running)
+            for server in servers:                      # not here: this thread may hold the lock that Stop() needs
+                threading.Thread(target=server.Stop, daemon=True).start()
+            if not [server for server in servers if server.IsOnEngine()]:
+                raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):
         """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
@@ -125,6 +147,8 @@ class Engine:
         except BaseException:
             self._Ended()
             raise
+        if not MICROPYTHON:
+            self._WatchTerm()
         return True
 
     def _Again(self):
@@ -165,7 +189,12 @@ class Engine:
         size = self.BufferLen
         if MICROPYTHON:
             size = min(size, max(2048, gc.mem_free() // 16))
-        self._listener, self.port = (self._server, self.port) if self._server else Listen(self.port, self.bindIP)
+        self._listener = self._server
+        if self._server:
+            self._server = None
+            self._listener.setblocking(False)
+        else:
+            self._listener, self.port = Listen(self.port, self.bindIP)
         self.buffer = memoryview(bytearray(size))
         self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
         self._until = None
@@ -280,11 +309,14 @@ class Engine:
         try:
             self._CloseListener()
             while self.links:
-                self.Call(self.links.popitem()[1].Abort)
+                try:
+                    self.links.popitem()[1].Abort()
+                except BaseException as error:
+                    self._Broke(None, error)
             with self._lock:
                 self._ident = None              # from here on nobody calls
             self._RunCalls()
-        finally:                                # there may be no memory for that
+        finally:                                # whatever came between
             self._ident = None
             if self._wake:
                 self.poll.unregister(self._wake.sock)
@@ -297,6 +329,8 @@ class Engine:
     def _Ended(self):
         with self._lock:
             self._isBusy = self.isStarted = False
+        if not MICROPYTHON:
+            self._running.discard(self)
 
     def _CloseListener(self):
         listener = self._listener

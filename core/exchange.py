@@ -84,9 +84,10 @@ class HttpClient:
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
         mediaType = self.head.fields.get("content-type", "")
         at = mediaType.lower().find("boundary=")
-        boundary = mediaType[at + 9:].partition(";")[0].strip('" \t').encode()
-        isMultipart = at > 0 and mediaType[:10].lower() == "multipart/" and 0 < len(boundary) < 71
-        return self.Read(None, lambda content: _ToForm(content, boundary if isMultipart else None))
+        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
+        if at > 0 and mediaType[:10].lower() == "multipart/":
+            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+        return self.Read(None, lambda content: _ToForm(content, boundary))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -103,7 +104,7 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content, boundary=None):
+def _ToForm(content, boundary=b""):
     try:
         return ParseParts(content, boundary) if boundary else ParseQuery(content)
     except ValueError as error:
@@ -127,6 +128,13 @@ if MICROPYTHON:
             json.loads(text)
         return text
 else:
+    def _EncodeRaw(text, charset):
+        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        try:
+            return text.encode(charset)
+        except (UnicodeError, LookupError):
+            return text.encode()
+
     _Dumps = json.JSONEncoder(allow_nan=False).encode
 
 
@@ -187,8 +195,8 @@ class HttpResponse:
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         connection = self.connection
-        if isinstance(data, str):               # MicroPython's encode() always gives UTF-8: a program counts that
-            data = data.encode() if MICROPYTHON else Encode(data, strEncoding or "ISO-8859-1")[0]
+        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+            data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
         if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False

@@ -27,7 +27,7 @@ def Address(bindIP, port):
 def Listen(port, bindIP):
     """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
     listener = None
-    for tries in range(20 if not port else 1, 0, -1):
+    for _ in range(1 if port else 20):
         number = port or RandomPort()
         try:
             address = Address(bindIP, number)
@@ -40,9 +40,9 @@ def Listen(port, bindIP):
         except OSError as error:
             if listener:
                 listener.close()
-            if tries == 1:
-                raise OSError(error.errno, "can't listen on %s, port %d: %s" % (
-                    bindIP or "all addresses", number, error))
+            failure = OSError(error.errno, "can't listen on %s, port %d: %s" % (
+                bindIP or "all addresses", number, error))
+    raise failure
 
 
 if MICROPYTHON:
