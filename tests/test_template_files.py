@@ -190,19 +190,21 @@ def _Write(folder, files):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
-@pytest.fixture(scope="module", params=("cpython", "micropython"))
-def answers(request, tmp_path_factory):
-    """Each case rendered from files below a folder www, as a server does it."""
-    folder = tmp_path_factory.mktemp("files")
+def Answers(runtime, folder):
+    """{name: (job, answer)}: each case rendered from files below a folder www, as a server does it."""
     jobs = []
-    table = {**FILES, **{"error: " + name: case for name,
-                                                                case in FILE_ERRORS.items()}}
+    table = {**FILES, **{"error: " + name: case for name, case in FILE_ERRORS.items()}}
     for number, (files, values, *_) in enumerate(table.values()):
         _Write(folder / str(number), files)
         page = next(name for name in files if name.lower().endswith("page.pyhtml"))
         root = "%d/www" % number
         jobs.append({"file": root + "/" + page, "root": root, "vars": values})
-    return dict(zip(table, zip(jobs, RunJobs(request.param, jobs, folder))))
+    return dict(zip(table, zip(jobs, RunJobs(runtime, jobs, folder))))
+
+
+@pytest.fixture(scope="module", params=("cpython", "micropython"))
+def answers(request, tmp_path_factory):
+    return Answers(request.param, tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -210,8 +212,7 @@ def test_files(answers, name):
     assert answers[name][1] == {"text": FILES[name][2]}
 
 
-@pytest.mark.parametrize("name", FILE_ERRORS)
-def test_errors_name_the_file(answers, name):
+def CheckError(answers, name):
     files, _, file, line, what = FILE_ERRORS[name]
     job, answer = answers["error: " + name]
     assert "text" not in answer
@@ -219,6 +220,11 @@ def test_errors_name_the_file(answers, name):
     assert what in answer["error"]
     if isinstance(files[file], str):
         assert answer["error"].endswith("\n    " + files[file].split("\n")[line - 1].strip()[:160])
+
+
+@pytest.mark.parametrize("name", FILE_ERRORS)
+def test_errors_name_the_file(answers, name):
+    CheckError(answers, name)
 
 
 @pytest.mark.parametrize("runtime", ("cpython", "micropython"))
