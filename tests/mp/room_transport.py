@@ -2,8 +2,6 @@
 
 import microWebSrv as core
 
-import rooms
-
 
 class Socket:
     """A client's socket: `room` bytes are taken, `arrives` are the pieces that come (b'': the client's end)."""
@@ -59,7 +57,7 @@ class Socket:
 
 
 if core.MICROPYTHON:
-    BlockingIOError = OSError               # noqa: A001  it has no other
+    BlockingIOError = OSError                # it has no other
 
 
 class Poll:
