@@ -38,3 +38,53 @@ def test_what_is_remembered_of_validators_is_bounded(length):
     for path in content:
         rooms.Exchange(server, b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode())
         assert len(files._known) <= server.memoLen and sum(map(len, files._known)) < BOUND
+
+
+class _Time:
+    def __init__(self, monkeypatch):
+        self.now = 1790000000.0
+        monkeypatch.setattr(microWebSrv, "time", self)
+
+    def time(self):
+        return self.now
+
+
+def test_links_are_looked_at_again_in_the_next_second(tmp_path, monkeypatch):
+    """A folder that was moved out of webPath, with a link in its place: its files are the same to stat. What was known of them
+    counts for one second."""
+    clock = _Time(monkeypatch)
+    www = tmp_path / "www"
+    (www / "sub").mkdir(parents=True)
+    (www / "sub" / "a.txt").write_bytes(b"text")
+    folder = microWebSrv.Folder(str(www))
+    assert folder.Stat("/sub/a.txt")[:2] == (False, 4)
+    folder.Open("/sub/a.txt").close()
+    (www / "sub").rename(tmp_path / "outside")
+    (www / "sub").symlink_to(tmp_path / "outside")
+    clock.now += 1
+    assert folder.Stat("/sub/a.txt") is None
+    with pytest.raises(OSError):
+        folder.Open("/sub/a.txt")
+
+
+def test_another_file_in_the_same_second(tmp_path, monkeypatch):
+    """What takes the place of a file is looked at anew, within the second too: a longer one, and a link that leads out."""
+    _Time(monkeypatch)
+    (tmp_path / "www").mkdir()
+    path = tmp_path / "www" / "a.txt"
+    secret = tmp_path / "secret.txt"
+    path.write_bytes(b"text")
+    secret.write_bytes(b"secret")
+    folder = microWebSrv.Folder(str(path.parent))
+    assert folder.Stat("/a.txt")[:2] == (False, 4)
+    path.write_bytes(b"longer")
+    assert folder.Stat("/a.txt")[:2] == (False, 6)
+    with folder.Open("/a.txt") as file:
+        assert file.read() == b"longer"
+    path.unlink()
+    path.symlink_to(secret)
+    assert folder.Stat("/a.txt") is None
+    with pytest.raises(OSError):
+        folder.Open("/a.txt")
+    path.unlink()
+    assert folder.Stat("/a.txt") is None

@@ -358,7 +358,7 @@ def _Templates():
 
 # In the order of their price. A room's own are played first.
 FAST = {room: functools.partial(_Tables, room) for room in (
-    "text", "messages_readers", "writers", "router", "files")}
+    "text", "messages_readers", "writers", "router", "transport", "engine", "exchange", "server", "files")}
 FAST.update(laws=functools.partial(_Laws, "head", "chunked", "form", "query", "range", "server"), smuggling=_Smuggling,
             connection=functools.partial(_Tables, "connection"), frames=functools.partial(_Laws, "frame"), websocket=_WebSocketCases)
 TEMPLATES = {"template": _Templates, "templateLaws": functools.partial(_Laws, "template")}

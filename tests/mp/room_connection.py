@@ -188,6 +188,14 @@ def Script(*steps):
             server.now = value
         elif what == "answer":
             seen.append(connection.Answer(server.response, 200, None, None, b"", b"answer"))
+        elif what == "stream":
+            seen.append(connection.Answer(server.response, 200, None, None, b"", b"", _SOURCES[value]()))
+        elif what == "wakes":
+            connection.wake = lambda: seen.append("woken")
+        elif what == "full":
+            server.links = [link] * (server.MaxConnections - value)
+        elif what == "lost":
+            link.Abort()
         elif what == "fail":
             connection.Failed(server.response, ValueError("it broke"))
         elif what == "end":
@@ -205,7 +213,7 @@ def _Look(server, link, connection):
     link.sent = b""
     statuses = [int(part[:3]) for part in parts[1:]]
     content = parts[0] + b"".join([part.partition(b"\r\n\r\n")[2] for part in parts[1:]])
-    does = "dead" if link.isDead else "lingers" if link.isClosed else {0: "waits", 1: "reads", 4: "turn"}[link.want]
+    does = "dead" if link.isDead else "lingers" if link.isFinished else "behind" if link.isClosed else {0: "waits", 1: "reads", 4: "turn"}[link.want]
     deadline = connection.deadline
     return (statuses, content if len(content) < 40 else len(content), does, deadline and deadline - server.now,
             bool(connection.IsIdle()))
@@ -217,6 +225,10 @@ def _Get(path, *fields):
 
 def _Post(path, length, *fields):
     return b"\r\n".join((b"POST " + path + b" HTTP/1.1", b"Host: a", b"Content-Length: %d" % length) + fields) + b"\r\n\r\n"
+
+
+def _Chunks(path, *fields):
+    return b"\r\n".join((b"POST " + path + b" HTTP/1.1", b"Host: a", b"Transfer-Encoding: chunked") + fields) + b"\r\n\r\n"
 
 
 SCRIPTS = [
@@ -373,6 +385,29 @@ SCRIPTS = [
     # an endless sender behind a refusal
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "look", ("time", 1), ("in", b"x" * 5000), "look", "expire", "look"),
      [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 1, True), ([], b"", "dead", 1, True)]),
+    # a refusal behind a stream that has begun is not written into it: a cut
+    ((("in", _Chunks(b"/async")), ("stream", "/waits"), "look", ("in", b"no size\r\n"), "look"),
+     [True, ([200], b"5\r\nppppp\r\n", "reads", 20, False), ([], b"", "dead", 20, True)]),
+    ((("in", _Chunks(b"/async")), ("stream", "/waits"), "expire", "look"),
+     [True, ([200], b"5\r\nppppp\r\n", "dead", 20, True)]),
+    # before its head it is an answer
+    ((("in", _Chunks(b"/async")), "look", ("in", b"no size\r\n"), "look"),
+     [([], b"", "reads", 20, False), ([400], b"refused", "lingers", 2, True)]),
+    # behind a whole answer whose content still comes there is nobody to tell
+    ((("in", _Post(b"/async", 90)), "answer", ("time", 30), "expire", "look"),
+     [True, ([200], b"answer", "dead", -10, True)]),
+    # who waits for content, or for the client to take what was written, is woken when there is some, and when the client has gone
+    ((("in", _Post(b"/async", 9)), "wakes", ("in", b"x"), "drained", "lost", "look"),
+     ["woken", "woken", "woken", ([], b"", "dead", 20, True)]),
+    ((("in", _Get(b"/later")), "wakes", "lost"), ["woken"]),
+    # and when the answer is out
+    ((("in", _Get(b"/later")), "wakes", "answer", "look"), ["woken", True, ([200], b"answer", "reads", 50, True)]),
+    # the last place is not kept alive, the one before it is
+    ((("full", 1), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "reads", 50, True)]),
+    ((("full", 0), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "dead", None, True)]),
+    # it lingers behind what the client has not taken yet: the end comes when that has left
+    ((("in", _Get(b"/later", b"Connection: close") + _Get(b"/now")), ("slow", 9), "answer", "look", "drained", "look"),
+     [True, ([200], b"answer", "behind", 2, True), ([], b"", "lingers", 2, True)]),
     # Connection: close
     ((("in", _Get(b"/now", b"Connection: close")), "look"),
      [([200], b"[0]", "dead", None, True)]),

@@ -122,7 +122,7 @@ SEE = [
 ]
 
 JSON = [
-    ((b"7",), 7), ((b"\xef\xbb\xbf[7]",), [7]), ((b'"\xc3\xa9"',), "\u00e9"), ((b"{",), None), ((b"\xef\xbb\xbf",), None),
+    ((b"7",), 7), ((b"\xef\xbb\xbf[7]",), [7]), ((b'"\xc3\xa9"',), "\u00e9"), ((b"nope",), None), ((b"\xef\xbb\xbf",), None),
     ((b"\xef\xbb[7]",), None), ((_DEEP,), None), ((b" ",), None),
 ]
 

@@ -558,6 +558,44 @@ def Starts():
     return etags[0] != etags[1]
 
 
+def Sequence(*requests):
+    """Requests to one server within one second -> of each (status, Content-Encoding, ETag): what is remembered of a file is never
+    that of its .gz."""
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(FILES, _MTIME))
+    seen = []
+    for target, *fields in requests:
+        lines = "".join(["%s: %s\r\n" % pair for pair in fields])
+        sent = rooms.Exchange(server, ("GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (target, lines)).encode())[0]
+        status, answered, body = rooms.SplitResponse(sent)
+        answered = dict(answered)
+        if status == 200 and body != FILES[target + (".gz" if "content-encoding" in answered else "")]:
+            return "another file", target
+        seen.append((status, answered.get("content-encoding"), answered.get("etag")))
+    return seen
+
+
+_AS_GZIP = ("Accept-Encoding", "gzip")
+_ZIP_ETAG = '"2ebc98a1-24"'
+_FILE_ETAG = '"2ebc98a1-5"'
+
+SEQUENCE = [
+    # the packed one, the file that is packed, and the plain one have three validators, in any order
+    ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz",), ("/zip.txt",), ("/zip.txt", _AS_GZIP)),
+     [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG)]),
+    ((("/zip.txt.gz",), ("/zip.txt", _AS_GZIP), ("/zip.txt.gz", _AS_GZIP)),
+     [(200, None, _FILE_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG)]),
+    ((("/zip.txt",), ("/zip.txt", _AS_GZIP), ("/zip.txt",)), [(200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _ZIP_ETAG)]),
+    # and no condition on one of them holds for another
+    ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz", ("If-None-Match", _GZ_ETAG)), ("/zip.txt", ("If-None-Match", _GZ_ETAG)),
+      ("/zip.txt", _AS_GZIP, ("If-None-Match", _ZIP_ETAG)), ("/zip.txt", _AS_GZIP, ("If-None-Match", _GZ_ETAG))),
+     [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (304, "gzip", _GZ_ETAG)]),
+    # what was acceptable once is not for ever
+    ((("/text.txt",), ("/text.txt", ("Accept-Encoding", "identity;q=0")), ("/text.txt", _AS_GZIP)),
+     [(200, None, _ETAG), (406, None, None), (200, None, _ETAG)]),
+    ((("/only.css", _AS_GZIP), ("/only.css",), ("/only.css", _AS_GZIP)),
+     [(200, "gzip", '"2ebc98a1-6-gz"'), (406, None, None), (200, "gzip", '"2ebc98a1-6-gz"')]),
+]
+
 _KNOWN = (("ServeWellKnown", True),)
 
 ALONE = [
@@ -658,6 +696,7 @@ TABLES = [
     ("Dates", Get, DATES),
     ("Gzip", Get, GZIP),
     ("Aged", Aged, AGED),
+    ("Sequence", Sequence, SEQUENCE),
     ("Timed", Timed, TIMED),
     ("Rewritten", Rewritten, REWRITTEN),
     ("Starts", Starts, [((), True)]),
