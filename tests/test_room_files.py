@@ -1,5 +1,8 @@
 """FILES: the tables of mp/room_files.py, on both runtimes; and that no client can fill a table of the server."""
 
+import time
+
+import harness
 import microWebFiles
 import microWebSrv
 import pytest
@@ -65,6 +68,39 @@ def test_links_are_looked_at_again_in_the_next_second(tmp_path, monkeypatch):
     assert folder.Stat("/sub/a.txt") is None
     with pytest.raises(OSError):
         folder.Open("/sub/a.txt")
+
+
+LATER = """
+import os
+import time
+import microWebSrv
+
+class Clock:
+    def time():
+        return time.time() + 10         # what has changed just now is not remembered
+
+microWebSrv.time = Clock
+folder = microWebSrv.Folder("www")
+print(folder.Stat("/a.txt"))
+os.rename("link", "www/b.txt")
+print(folder.Stat("/b.txt"))
+try:
+    print(folder.Open("/b.txt"))
+except OSError:
+    print("None")
+"""
+
+
+def test_a_link_that_comes_later_is_seen_by_micropython(tmp_path):
+    """It keeps a list of the links of a folder, until the folder changes."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "a.txt").write_bytes(b"text")
+    (tmp_path / "link").symlink_to(tmp_path / "www")
+    made = int((tmp_path / "www").stat().st_ctime)
+    while time.time() < made + 1.05:            # its file system knows whole seconds
+        time.sleep(0.05)
+    first, *others = harness.RunProgram("micropython", LATER, tmp_path, (harness.SRC,)).split("\n")
+    assert first.startswith("(False, 4, ") and others == ["None", "None", ""]
 
 
 def test_another_file_in_the_same_second(tmp_path, monkeypatch):
