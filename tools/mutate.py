@@ -250,7 +250,7 @@ class Changes:
             part = node.body if Truth(node.test) else node.orelse
             return self._List(part) if isinstance(part, list) else self._Node(part, functools.partial(
                 setattr, node, "body" if Truth(node.test) else "orelse"))
-        if isinstance(node, ast.BoolOp) and Truth(node) is not None or isinstance(node, ast.JoinedStr):
+        if isinstance(node, (ast.BoolOp, ast.UnaryOp)) and Truth(node) is not None or isinstance(node, ast.JoinedStr):
             return None
         getattr(self, "On" + type(node).__name__, lambda node, put: None)(node, put)
         self._Children(node)

@@ -31,7 +31,7 @@ def Play(handler, request, settings=()):
 
 def Request(method="GET", target=PATH, fields=(), content=b""):
     lines = ["%s %s HTTP/1.1" % (method, target), "Host: a"] + ["%s: %s" % pair for pair in fields]
-    if content:
+    if content and ("Transfer-Encoding", "chunked") not in fields:
         lines.append("Content-Length: %d" % len(content))
     return "\r\n".join(lines + ["", ""]).encode() + content
 
@@ -102,6 +102,8 @@ SEE = [
     (("length",), (0, 0)),
     (("length", "POST", PATH, (), b"hello"), (5, 5)),
     (("length", "POST", PATH, [("Transfer-Encoding", "chunked")]), []),
+    (("length", "POST", PATH, [("Transfer-Encoding", "chunked")], b"3\r\nabc\r\n0\r\n\r\n"), (3, 3)),
+    (("length", "POST", PATH, [("Content-Length", "0")]), (0, 0)),
     (("header", "GET", PATH, [("x-Y", "z")]), ("z", "z")),
     (("header",), "!KeyError"),
     # content is read once
@@ -148,8 +150,8 @@ def _All(*steps):
 def _Call(response, way, args):
     try:
         return getattr(response, way)(*args)
-    except OSError:                         # it has another name on each runtime
-        return "gone"
+    except OSError as error:                # it has another name on each runtime
+        return "gone %d" % error.errno
 
 
 class _Closing:
@@ -247,6 +249,14 @@ WRITES = {
     "raw behind a head": _All(("WriteResponseOk", None, "text/plain"), ("_write", b"one"), ("_write", "two\u00e9", "UTF-8"), ("WriteResponseOk",)),
     "raw behind a length": _All(("WriteResponseOk", {"Content-Length": "3"}, "text/plain"), ("_write", b"one")),
     "raw behind content": _All(("WriteResponseOk", None) + _TEXT, ("_write", b"one")),
+    "raw behind 404": _All(("WriteResponse", 404, None, "text/plain", None, ""), ("_write", b"one")),
+    "raw behind 404 bare": _All(("WriteResponse", 404, None, None, None, ""), ("_write", b"one")),
+    "raw behind 200 bare": _All(("WriteResponse", 200, None, None, None, ""), ("_write", b"one")),
+    "raw behind 204": _All(("WriteResponse", 204, None, "text/plain", None, ""), ("_write", b"one")),
+    "raw behind 304": _All(("WriteResponse", 304, None, "text/plain", None, ""), ("_write", b"one")),
+    "own cache": _All(("Answer", 200, {"cache-control": "private"}, None, None, b"x", None, None, b"Cache-Control: no-cache\r\nX: y\r\n")),
+    "cache": _All(("Answer", 200, {"Y": "z"}, None, None, b"x", None, None, b"Cache-Control: no-cache\r\nX: y\r\n")),
+    "redirect ends": _All(("WriteResponseRedirect", "/!~ ")),
     "switch": _All(("WriteSwitchProto", "foo", {"X": "y"})),
     "page": _Page, "no page": _All(("WriteResponsePyHTMLFile", "x")),
     "nothing": _All(),
@@ -312,8 +322,16 @@ WRITE = [
                      (200, _CHUNKED, b"12\r\npiece piece piece \r\n0\r\n\r\n"), False, [])),
     # raw content: behind a head without content it is framed, without a head the program speaks HTTP itself
     (("raw behind a head",), ([True, True, True, False], (200, ["content-type: text/plain"] + _CHUNKED, b"3\r\none\r\n5\r\ntwo\xc3\xa9\r\n0\r\n\r\n"), False, [])),
-    (("raw behind a head", "HEAD"), ([True, "gone", "gone", False], (200, ["content-type: text/plain"] + _CHUNKED, b""), False, [])),
-    (("raw behind content",), ([True, "gone"], (200, _KIND + _LEN, b"content"), False, [])),
+    (("raw behind a head", "HEAD"), ([True, "gone 104", "gone 104", False], (200, ["content-type: text/plain"] + _CHUNKED, b""), False, [])),
+    (("raw behind content",), ([True, "gone 104"], (200, _KIND + _LEN, b"content"), False, [])),
+    (("raw behind 404",), ([True, True], (404, ["content-type: text/plain"] + _CHUNKED, b"3\r\none\r\n0\r\n\r\n"), False, [])),
+    (("raw behind 404 bare",), ([True, "gone 104"], (404, _NONE, b""), False, [])),
+    (("raw behind 200 bare",), ([True, True], (200, _CHUNKED, b"3\r\none\r\n0\r\n\r\n"), False, [])),
+    (("raw behind 204",), ([True, "gone 104"], (204, ["content-type: text/plain"], b""), False, [])),
+    (("raw behind 304",), ([True, "gone 104"], (304, ["content-type: text/plain"], b""), False, [])),
+    (("own cache",), ([True], (200, ["x: y", "cache-control: private", "content-length: 1"], b"x"), False, [])),
+    (("cache",), ([True], (200, ["cache-control: no-cache", "x: y", "y: z", "content-length: 1"], b"x"), False, [])),
+    (("redirect ends",), ([True], (302, ["location: /!~%20"] + _NONE, b""), False, [])),
     (("switch",), ([True], (101, ["connection: Upgrade", "upgrade: foo", "x: y"], b""), True, [])),
     (("page",), ([True], (200, _HTML + ["y: 1", "content-length: 15"], b"whole[('a', 1)]"), False, [])),
     (("page", "GET", [("X", "flash")]), ([True], (200, _HTML + ["y: 1", "content-length: 69"],
@@ -334,6 +352,19 @@ def Raw(name, settings=()):
     """All the bytes of an answer that the program has written itself, and does it close?"""
     told = []
     return Play(lambda client, response: WRITES[name](client, response, told.append), Request(), settings)[:2]
+
+
+def Access(*names):
+    """What AccessCallback is told of these answers, and of a request that is refused."""
+    told = []
+    for name in names:
+        Play(lambda client, response, name=name: WRITES[name](client, response, told.append), Request(),
+             [("AccessCallback", lambda client, code: told.append((client.GetRequestMethod(), code)))])
+    Play(print, b"HEAD /\r\n\r\n", [("AccessCallback", lambda client, code: told.append((client.GetRequestMethod(), code)))])
+    return told
+
+
+ACCESS = [(("404", "raw", "nothing"), [("GET", 404), True, True, ("GET", 200), ("GET", 204), ("HEAD", 400)])]
 
 
 def IsRaw():
@@ -438,6 +469,8 @@ TABLES = [
     ("See", See, SEE),
     ("Json", Json, JSON),
     ("Write", Write, WRITE),
+    ("Access", Access, ACCESS),
+    ("Patience", lambda: core.HttpResponse.patienceMs, [((), 2000)]),
     ("IsRaw", IsRaw, [((), True)]),
     ("Failing", Failing, FAILING),
     ("Remembered", Remembered, REMEMBERED),
