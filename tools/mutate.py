@@ -24,6 +24,7 @@ import ast
 import copy
 import functools
 import importlib
+import inspect
 import io
 import json
 import os
@@ -413,22 +414,46 @@ def _Templates():
             files.CheckError(answers, name)
 
 
-# In the order of their price. A room's own are played first.
+def _Functions(name):
+    """The tests of a file that need nothing but a folder and a monkeypatch, and no other interpreter."""
+    module = importlib.import_module(name)
+    for test, function in vars(module).items():
+        names = inspect.signature(function).parameters if test.startswith("test_") and "micropython" not in test else ("",)
+        marks = getattr(function, "pytestmark", ())
+        rows = [dict(zip(mark.args[0].split(", "), row if isinstance(row, tuple) else (row,))) for mark in marks for row in mark.args[1]]
+        for row in rows or [{}]:
+            if set(names) <= {"tmp_path", "monkeypatch", *row}:
+                _Call(function, names, row)
+
+
+def _Call(function, names, values):
+    with tempfile.TemporaryDirectory() as folder, sys.modules["pytest"].MonkeyPatch.context() as patch:
+        values.update(tmp_path=pathlib.Path(folder), monkeypatch=patch)
+        try:
+            function(**{name: values[name] for name in names})
+        except BaseException as error:
+            raise AssertionError(function.__name__) from error
+
+
 FAST = {room: functools.partial(_Tables, room) for room in (
-    "text", "messages_readers", "writers", "router", "transport", "engine", "exchange", "server", "files")}
+    "text", "messages_readers", "writers", "router", "transport", "engine", "exchange", "server", "files", "connection")}
 FAST.update(laws=functools.partial(_Laws, "head", "chunked", "form", "query", "range", "server"), smuggling=_Smuggling,
-            connection=functools.partial(_Tables, "connection"), frames=functools.partial(_Laws, "frame"), websocket=_WebSocketCases)
-TEMPLATES = {"template": _Templates, "templateLaws": functools.partial(_Laws, "template")}
-OWN = {"messages": "messages_readers", "readers": "messages_readers"}
+            disk=functools.partial(_Functions, "test_room_files"), frames=functools.partial(_Laws, "frame"), websocket=_WebSocketCases,
+            template=_Templates, pages=functools.partial(_Laws, "template"))
+# Which of them can see a change in a room, the likeliest first.
+BATTERIES = {
+    "text": "text messages_readers writers files exchange laws websocket", "messages": "messages_readers exchange writers connection",
+    "readers": "messages_readers connection laws smuggling exchange", "writers": "writers exchange server files connection",
+    "router": "router server exchange laws", "connection": "connection exchange laws engine smuggling writers",
+    "exchange": "exchange files laws server", "files": "files disk exchange laws", "transport": "transport engine",
+    "engine": "engine server", "server": "server exchange files laws engine", "websocket": "websocket frames laws",
+    "template": "template pages"}
 SOCKET_TESTS = {}
 
 
 def Battery(room):
     """-> [(name, test)] of a room."""
-    if room == "template":
-        return list(TEMPLATES.items())
-    own = OWN.get(room, room)
-    return sorted(FAST.items(), key=lambda item: item[0] != own)
+    return [(name, FAST[name]) for name in BATTERIES[room].split()]
 
 
 # ==============================================================================

@@ -168,6 +168,7 @@ class _Scripted(rooms.Server):
     def Handle(self, client, response):
         path = client.head.path
         self.response = response
+        self.client = client
         if path in ("/later", "/async"):
             return _Coroutine()
         if path == "/boom":
@@ -181,6 +182,9 @@ class _Scripted(rooms.Server):
 
     def Spawn(self, connection, coroutine):
         pass
+
+    def Call(self, func, *args):
+        func(*args)
 
 
 def Script(*steps):
@@ -214,6 +218,10 @@ def Script(*steps):
             server.links = [link] * (server.MaxConnections - value)
         elif what == "lost":
             link.Abort()
+        elif what == "sent":
+            connection.OnSent(lambda: seen.append("sent"))
+        elif what == "there":
+            seen.append(connection.Serves(value or server.client))
         elif what == "push":
             seen.append(connection.Push(server.response, value))
         elif what == "closable":
@@ -462,6 +470,18 @@ SCRIPTS = [
     # it answers early, while nothing was read for it: the rest, if it is short, is read again and dropped
     ((("in", _Post(b"/async", 150)), ("in", b"x" * 120), "look", "answer", "look", ("in", b"x" * 30 + _Get(b"/now")), "look"),
      [([], b"", "waits", None, False), True, ([200], b"answer", "reads", 20, False), ([200], b"[0]", "reads", 50, True)]),
+    # what is to be done when the client has the answer: it closes, and this is done when it has gone, or is cut for not closing
+    ((("in", _Get(b"/later")), "sent", "answer", "look", "turn", "look", "lost", "look"),
+     [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 2, True), "sent", ([], b"", "dead", 2, True)]),
+    ((("in", _Get(b"/later")), "sent", "answer", "expire", "look"), [True, "sent", ([200], b"answer", "dead", 2, True)]),
+    ((("in", _Get(b"/later")), "sent", "lost", "answer"), ["sent", False]),
+    ((("in", _Get(b"/later")), "answer", "sent", "look", "lost"), [True, ([200], b"answer", "lingers", 2, True), "sent"]),
+    ((("in", _Get(b"/later")), "lost", "sent"), ["sent"]),
+    ((("in", _Get(b"/later") + _Get(b"/now")), "sent", "answer", "look"), [True, ([200], b"answer", "lingers", 2, True)]),
+    # is the client still there?
+    ((("in", _Get(b"/later")), "there", "end", "there", "answer", "there"), [True, True, False, True, False]),
+    ((("in", _Get(b"/later")), "there", "lost", "there"), [True, False]),
+    ((("in", _Get(b"/later")), "answer", "there"), [True, False]),
     # the last place is not kept alive, the one before it is
     ((("full", 1), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "reads", 50, True)]),
     ((("full", 0), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "dead", None, True)]),

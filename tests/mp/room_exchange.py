@@ -12,8 +12,11 @@ def _Server(handler, settings=()):
     server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder({"/a.txt": b"file", "/a.py": b"secret"}, 0))
     for method in ("GET", "POST"):
         server.AddRoute(PATH, method, handler)
-    for name in dict(settings):
-        setattr(server, name, dict(settings)[name])
+    for name, value in settings:
+        if isinstance(value, tuple):            # a call
+            getattr(server, name)(*value)
+        else:
+            setattr(server, name, value)
     return server
 
 
@@ -76,11 +79,12 @@ LOOKS = {
     "form": _Twice("ReadRequestPostedFormData"), "json": _Twice("ReadRequestContentAsJSON"),
 }
 _FORM = [("Content-Type", "application/x-www-form-urlencoded")]
-_DEEP = b"[" * 20000
+_DEEP = b"[" * 2000
 
 
 def Json(content):
-    return See("json", "POST", PATH, (), content)[0]
+    seen = See("json", "POST", PATH, (), content)
+    return seen[0] if seen[1:] == (None,) else seen
 
 
 SEE = [
@@ -333,7 +337,7 @@ WRITE = [
     (("cache",), ([True], (200, ["cache-control: no-cache", "x: y", "y: z", "content-length: 1"], b"x"), False, [])),
     (("redirect ends",), ([True], (302, ["location: /!~%20"] + _NONE, b""), False, [])),
     (("switch",), ([True], (101, ["connection: Upgrade", "upgrade: foo", "x: y"], b""), True, [])),
-    (("page",), ([True], (200, _HTML + ["y: 1", "content-length: 15"], b"whole[('a', 1)]"), False, [])),
+    (("page",), ([True], (200, _HTML + ["y: 1", "content-length: 60"], b"whole[('MESSAGE_STYLE', ''), ('MESSAGE_TEXT', ''), ('a', 1)]"), False, [])),
     (("page", "GET", [("X", "flash")]), ([True], (200, _HTML + ["y: 1", "content-length: 69"],
                                                   b"whole[('MESSAGE_STYLE', 'good'), ('MESSAGE_TEXT', 'saved'), ('a', 1)]"), False, [])),
     (("page", "GET", [("X", "pieces")]), ([True], (200, _HTML + ["y: 1"] + _CHUNKED, b"7\r\none two\r\n0\r\n\r\n"), False, [])),
@@ -341,10 +345,178 @@ WRITE = [
     (("no page", "GET", (), [("Renderers", {})]), ([True], _Error(501, "Not Implemented"), False, [])),
     (("nothing",), ([], (204, [], b""), False, [])),
     # the defaults of all answers
-    (("ok", "GET", (), [("defaults", [(b"x", b"X: default\r\n")])]), ([True], (200, _KIND + ["x: default"] + _LEN, b"content"), False, [])),
-    (("headers", "GET", (), [("defaults", [(b"x", b"X: default\r\n"), (b"y", b"Y: z\r\n")])]),
-     ([True], (200, _KIND + ["x: y", "y: z"] + _LEN, b"content"), False, [])),
-    (("nothing", "GET", (), [("defaults", [(b"x", b"X: default\r\n")])]), ([], (204, [], b""), False, [])),
+    (("ok", "GET", (), [("SetDefaultHeaders", ({"X": "default"},))]), ([True], (200, _KIND + ["x: default"] + _LEN, b"content"), False, [])),
+    (("headers", "GET", (), [("SetDefaultHeaders", ([("x", "default"), ("Y", "z")],))]),
+     ([True], (200, _KIND + ["y: z", "x: y"] + _LEN, b"content"), False, [])),
+    (("ok", "GET", (), [("SetDefaultHeaders", ({"X": "default"},)), ("SetDefaultHeaders", (None,))]),
+     ([True], (200, _KIND + _LEN, b"content"), False, [])),
+]
+
+
+# -- hooks, error pages, headers and cookies
+
+def _Forbids(client, response):
+    response.WriteResponse(403, {"X": "hook"}, "text/plain", None, "no")
+
+
+def _Fails(client, response, code=0):
+    raise ValueError("hook")
+
+
+def _Marks(client, response):
+    response.SetHeader("X-Mark", "%s %s" % (client.GetRequestMethod(), response.code))
+
+
+def _Later(client, response):
+    def Content(client, response):
+        content = client.ReadRequestContent(3)
+        response.SetHeader("X-Content", content.decode())
+        if content == b"bad":
+            response.WriteResponse(400, None, "text/plain", None, "bad")
+    return Content
+
+
+def _Own(client, response, code):
+    response.WriteResponseOk({"X": "own"}, "text/plain", None, "own %d %s" % (code, response.rule))
+
+
+def _OwnCode(client, response, code):
+    response.WriteResponse(410, None, "text/plain", None, "gone")
+
+
+def _OwnError(client, response, code):
+    response.WriteResponseNotFound()
+
+
+def _Silent(client, response, code):
+    pass
+
+
+async def _AsyncHook(client, response):
+    pass
+
+
+def _Sets(*steps):
+    """SetHeader and others, then an answer with a header."""
+    return _All(*(steps + (("WriteResponseOk", {"X": "y"}, "text/plain", None, "x"),)))
+
+
+WRITES.update({
+    "set": _Sets(("SetHeader", "A", "1"), ("SetHeader", "B", 2)), "set again": _Sets(("SetHeader", "A", "1"), ("SetHeader", "a", "2")),
+    "set back": _Sets(("SetHeader", "A", "1"), ("SetHeader", "a", None)), "set less": _Sets(("SetHeader", "x", "1")),
+    "set more": _Sets(("SetHeader", "Vary", "A"), ("SetHeader", "Vary", "B"), ("SetHeader", "Set-Cookie", "c"), ("SetHeader", "Set-Cookie", "d")),
+    "set badly": _Sets(("SetHeader", "A\r\nB", "1"), ("SetHeader", "A", "1\nB: 2"), ("SetHeader", "", "1"), ("SetHeader", 7, "1")),
+    "set close": _Sets(("SetHeader", "Connection", "close")), "set type": _Sets(("SetHeader", "Content-Type", "text/x")),
+    "set late": _All(("WriteResponseOk", {"X": "y"}) + _TEXT, ("SetHeader", "A", "1"), ("SetCookie", "a", "b")),
+    "set bare": _All(("SetHeader", "A", "1"), ("WriteResponseOk", None) + _TEXT),
+    "set and fail": _All(("SetHeader", "A", "1"), ("none",)),
+    "cookie": _Sets(("SetCookie", "a", "b")), "cookie 9": _Sets(("SetCookie", "a", "b", 9, "/p", False, True, "Strict")),
+    "cookie 0": _Sets(("SetCookie", "a", "", 0)), "cookie bad": _Sets(("SetCookie", "a", "b;c"), ("SetCookie", "a b", "c"), ("SetCookie", "", "c"),
+                                                                    ("SetCookie", "a", "b\r\nc"), ("SetCookie", "a", "b", 9, "/;p")),
+    "flash": _All(("FlashMessage", "sa;ved\u00e9", "good"), ("WriteResponseRedirect", "/x")),
+    "flash plain": _All(("FlashMessage", "saved"), ("WriteResponseRedirect", "/x")),
+})
+_ONE = ["content-type: text/plain", "x: y", "content-length: 1"]
+
+
+def _One(*lines):
+    return (200, _ONE[:1] + list(lines) + _ONE[1:], b"x")
+
+
+def _Before(hook, prefix="/"):
+    return [("Before", (hook, prefix))]
+
+
+def _After(hook, prefix="/"):
+    return [("After", (hook, prefix))]
+
+
+_NO = (403, ["content-type: text/plain", "x: hook", "content-length: 2"], b"no")
+_FLASH_SET = "set-cookie: flash=good%0Asa%3Bved%C3%A9; Path=/; SameSite=Lax; Max-Age=60; HttpOnly"
+
+HOOKS = [
+    # before: it marks, answers, fails, and each only below its prefix, whatever the case
+    (("ok", "GET", (), _Before(_Marks)), ([True], (200, _KIND + ["x-mark: GET None"] + _LEN, b"content"), False, [])),
+    (("ok", "GET", (), _Before(_Forbids)), ([], _NO, False, [])),
+    (("ok", "GET", (), _Before(_Fails)), ([], _Error(500, "Internal Server Error"), False, ["GET /a/b: ValueError"])),
+    (("ok", "GET", (), _Before(_Forbids) + _Before(_Fails)), ([], _NO, False, [])),
+    (("ok", "GET", (), _Before(_Forbids, "/a")), ([], _NO, False, [])),
+    (("ok", "GET", (), _Before(_Forbids, "/A/")), ([], _NO, False, [])),
+    (("ok", "GET", (), _Before(_Forbids, "/a/b")), ([], _NO, False, [])),
+    (("ok", "GET", (), _Before(_Forbids, "/a/b/c")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
+    (("ok", "GET", (), _Before(_Forbids, "/a/bc")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
+    (("ok", "GET", (), _Before(_Forbids, "/b")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
+    # and again when the content is there
+    (("ok", "POST", (), _Before(_Later), b"fine"), ([True], (200, _KIND + ["x-content: fin"] + _LEN, b"content"), False, [])),
+    (("ok", "POST", (), _Before(_Later), b"bad"), ([], (400, ["content-type: text/plain", "x-content: bad", "content-length: 3"], b"bad"), False, [])),
+    (("ok", "GET", (), _Before(_Later)), ([True], (200, _KIND + ["x-content: "] + _LEN, b"content"), False, [])),
+    (("ok", "POST", (), _Before(_Forbids), b"fine"), ([], _NO, False, [])),
+    # after: each answer, of errors too
+    (("ok", "GET", (), _After(_Marks)), ([True], (200, _KIND + ["x-mark: GET 200"] + _LEN, b"content"), False, [])),
+    (("404", "GET", (), _After(_Marks)), ([True], _Error(404, "Not Found", "", ["x-mark: GET 404"]), False, [])),
+    (("nothing", "GET", (), _After(_Marks)), ([], (204, [], b""), False, [])),
+    (("headers", "GET", (), _After(_Marks, "/a")), ([True], (200, _KIND + ["x-mark: GET 200", "x: y"] + _LEN, b"content"), False, [])),
+    (("ok", "GET", (), _After(_Marks, "/b")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
+    (("ok", "GET", (), _After(_Fails)), ([True], (200, _KIND + _LEN, b"content"), False, ["a call on the engine: ValueError"])),
+    (("ok", "GET", (), _After(_Forbids)), ([True], (200, _KIND + _LEN, b"content"), False, [])),
+    # pages for errors: a 200 becomes the code; another code stays; one that writes nothing, fails or errs leaves the built-in one
+    (("404", "GET", (), [("SetErrorHandler", (404, _Own))]), ([True], (404, ["content-type: text/plain", "x: own", "content-length: 8"], b"own 404 "), False, [])),
+    (("rule", "GET", (), [("SetErrorHandler", (None, _Own))]),
+     ([True], (400, ["content-type: text/plain", "x: own", "content-length: 16"], b"own 400 <'rule'>"), False, [])),
+    (("405 own", "GET", (), [("SetErrorHandler", (405, _OwnCode))]), ([True], (410, ["content-type: text/plain", "allow: PUT", "content-length: 4"], b"gone"), False, [])),
+    (("404", "GET", (), [("SetErrorHandler", (403, _Own))]), ([True], _Error(404, "Not Found"), False, [])),
+    (("404", "GET", (), [("SetErrorHandler", (None, _OwnCode)), ("SetErrorHandler", (404, _Silent))]), ([True], _Error(404, "Not Found"), False, [])),
+    (("404", "GET", (), [("SetErrorHandler", (404, _Own)), ("SetErrorHandler", (404, None))]), ([True], _Error(404, "Not Found"), False, [])),
+    (("404", "GET", (), [("SetErrorHandler", (404, _Fails))]), ([True], _Error(404, "Not Found"), False, ["a call on the engine: ValueError"])),
+    (("404", "GET", (), [("SetErrorHandler", (404, _OwnError))]), ([True], _Error(404, "Not Found"), False, [])),
+    (("twice", "GET", (), [("SetErrorHandler", (404, _Own))]), ([True, False, False], (200, _KIND + _LEN, b"content"), False, [])),
+    # headers of the answer, whichever it is
+    (("set",), ([True] * 3, _One("a: 1", "b: 2"), False, [])),
+    (("set again",), ([True] * 3, _One("a: 2"), False, [])),
+    (("set back",), ([True] * 3, _One(), False, [])),
+    (("set less",), ([True] * 2, _One(), False, [])),
+    (("set more",), ([True] * 5, _One("vary: A", "vary: B", "set-cookie: c", "set-cookie: d"), False, [])),
+    (("set badly",), (["!ValueError"] * 4 + [True], _One(), False, [])),
+    (("set close",), ([True] * 2, (200, _ONE[:2] + _CLOSE + _ONE[2:], b"x"), True, [])),
+    (("set type",), ([True] * 2, (200, ["content-type: text/x"] + _ONE[1:], b"x"), False, [])),
+    (("set late",), ([True, False, False], (200, _KIND + ["x: y"] + _LEN, b"content"), False, [])),
+    (("set bare",), ([True, True], (200, _KIND + ["a: 1"] + _LEN, b"content"), False, [])),
+    (("cookie",), ([True] * 2, _One("set-cookie: a=b; Path=/; SameSite=Lax; HttpOnly"), False, [])),
+    (("cookie 9",), ([True] * 2, _One("set-cookie: a=b; Path=/p; SameSite=Strict; Max-Age=9; Secure"), False, [])),
+    (("cookie 0",), ([True] * 2, _One("set-cookie: a=; Path=/; SameSite=Lax; Max-Age=0; HttpOnly"), False, [])),
+    (("cookie bad",), (["!ValueError"] * 5 + [True], _One(), False, [])),
+    # a flash message goes with a redirect, to the next page and no further
+    (("flash",), ([None, True], (302, [_FLASH_SET, "location: /x"] + _NONE, b""), False, [])),
+    (("flash plain",), ([None, True], (302, ["set-cookie: flash=%0Asaved; Path=/; SameSite=Lax; Max-Age=60; HttpOnly", "location: /x"] + _NONE, b""), False, [])),
+    (("page", "GET", [("Cookie", "a=b; flash=good%0Asaved%3B")]),
+     ([True], (200, _HTML + ["set-cookie: flash=; Path=/; SameSite=Lax; Max-Age=0; HttpOnly", "y: 1", "content-length: 70"],
+               b"whole[('MESSAGE_STYLE', 'good'), ('MESSAGE_TEXT', 'saved;'), ('a', 1)]"), False, [])),
+]
+
+
+def BadHook(way, *args):
+    getattr(_Server(print), way)(*args)
+
+
+BAD_HOOK = [(("Before",) + args, "!ValueError") for args in ((7,), (_AsyncHook,), (_Marks, ""), (_Marks, "a"))] \
+    + [(("After",) + args, "!ValueError") for args in ((None,), (_AsyncHook,), (_Marks, "a/"))] \
+    + [(("SetErrorHandler",) + args, "!ValueError") for args in ((399, _Own), (600, _Own), ("404", _Own), (404, 7))] \
+    + [(("SetErrorHandler",) + args, None) for args in ((400, _Own), (599, _Own), (None, _Own), (404, None), (None, None))]
+
+
+def HookIsReturned():
+    server = _Server(print)
+    return server.Before(_Marks) is _Marks and server.After(_Marks, "/a") is _Marks
+
+
+def Cookies(*lines):
+    return See("cookies", "GET", PATH, [("Cookie", line) for line in lines])
+
+
+LOOKS["cookies"] = lambda client: client.GetCookies()
+COOKIES = [
+    ((), {}), (("a=b",), {"a": "b"}), (("a=b; c=d;e=",), {"a": "b", "c": "d", "e": ""}), (("a=1; a=2",), {"a": "1"}), (("a=b", "c=d"), {"a": "b", "c": "d"}),
+    (("a", "=b", ";;"), {"": "b"}), (("a=b=c; d=\"e\"",), {"a": "b=c", "d": "\"e\""}),
 ]
 
 
@@ -469,6 +641,10 @@ TABLES = [
     ("See", See, SEE),
     ("Json", Json, JSON),
     ("Write", Write, WRITE),
+    ("Hooks", Write, HOOKS),
+    ("BadHook", BadHook, BAD_HOOK),
+    ("HookIsReturned", HookIsReturned, [((), True)]),
+    ("Cookies", Cookies, COOKIES),
     ("Access", Access, ACCESS),
     ("Patience", lambda: core.HttpResponse.patienceMs, [((), 2000)]),
     ("IsRaw", IsRaw, [((), True)]),
