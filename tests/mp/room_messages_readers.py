@@ -34,6 +34,12 @@ LINE = [
     ((b"GET /a%20b?c=%20&d HTTP/1.0",), ("GET", "/a%20b?c=%20&d", "/a%20b", "/a b", "c=%20&d", 0, "h")),
     ((b"HEAD /%3f?? HTTP/1.7",), ("HEAD", "/%3f??", "/%3f", "/?", "?", 1, "h")),
     ((b"FROB /x HTTP/1.1",), ("FROB", "/x", "/x", "/x", "", 1, "h")),
+    ((b"CONNECT a:80 HTTP/1.1",), ("CONNECT", "a:80", "", "", "", 1, "a:80")),
+    ((b"CONNECT http://a/b HTTP/1.1",), ("CONNECT", "http://a/b", "/b", "/b", "", 1, "a")),
+    ((b"CONNECT a/b HTTP/1.1",), 400), ((b"CONNECT / HTTP/1.1",), ("CONNECT", "/", "/", "/", "", 1, "h")),
+    ((b"GET http://a/?b/c HTTP/1.1",), ("GET", "http://a/?b/c", "/", "/", "b/c", 1, "a")),
+    ((b"GET http://a/b?c/d?e HTTP/1.1",), ("GET", "http://a/b?c/d?e", "/b", "/b", "c/d?e", 1, "a")),
+    ((b"GET http:///a HTTP/1.1",), 400), ((b"GET http://?a HTTP/1.1",), 400), ((b"GET http:// HTTP/1.1",), 400),
     ((b"OPTIONS * HTTP/1.1",), ("OPTIONS", "*", "*", "*", "", 1, "h")),
     # RFC 9112 section 3.2.2: the authority of an absolute-form overrides Host
     ((b"GET http://a.b:8080/c/d?e#f HTTP/1.1",), 400),
