@@ -107,11 +107,10 @@ class UseSessions:
 
     def __init__(self, mws, key=None, maxAgeSec=28800, store=None, name="session", csrf="/", origins=(),
                  isSecure=False):
-        self._keys = []
-        for key in key if isinstance(key, (list, tuple)) else (os.urandom(32) if key is None else key,):
-            if len(key) < 16:
-                raise ValueError("key must have 16 bytes or more")
-            self._keys.append(key.encode() if isinstance(key, str) else key)
+        keys = key if isinstance(key, (list, tuple)) else (os.urandom(32) if key is None else key,)
+        if min(map(len, keys)) < 16:            # of none at all it is a ValueError, too
+            raise ValueError("key must have 16 bytes or more")
+        self._keys = [key.encode() if isinstance(key, str) else key for key in keys]
         self._server = mws
         self._maxAgeSec = maxAgeSec
         self._store = store
@@ -129,7 +128,7 @@ class UseSessions:
     def _Bound(self, client, purpose):
         """The name of the cookie, and what is signed with all data: purpose, name, and without a clock this run."""
         name = self._name
-        if self._isSecure or getattr(client.connection.link, "isSecure", False):
+        if self._isSecure or client.connection.link.isSecure:
             name = "__Host-" + name
         return name, purpose + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
 
@@ -209,7 +208,7 @@ class UseSessions:
 
     def _Refuse(self, client, response, reason):
         head = client.head
-        self._server.Log("CSRF: refused %s %r of %s: %s" % (head.method, head.target, client.GetIPAddr(), reason))
+        self._server.Log("CSRF: refused %s %r of %s: %r" % (head.method, head.target, client.GetIPAddr(), reason))
         response.WriteError(403)
 
 

@@ -10,7 +10,6 @@ import time
 
 import httpx
 import pytest
-from playwright.sync_api import expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -304,3 +303,471 @@ def test_store(run):
     """It is full: the one that ends first goes, and a session that is there gets no second place. What has ended is not given."""
     said = run(STORE)
     assert said.splitlines() == ["b'3' b'2'", "b'3' None b'4'", "None None", "None"]
+
+
+# --- sessions -------------------------------------------------------------------
+
+KINDS = pytest.mark.parametrize("args", ["KEY", "KEY, store=store"], ids=["cookie", "store"])
+
+
+@KINDS
+def test_a_session(sessions, browse, args):
+    """Kept from request to request, changed in depth, saved by itself; nothing is sent where nothing was changed."""
+    client = browse(sessions(args))
+    first = client.get("/get")
+    assert first.json() == {} and "set-cookie" not in first.headers and first.headers["vary"] == "Cookie"
+    assert client.get("/plain.pyhtml").headers.get("vary") is None      # nobody has asked for the session
+    made = client.get("/set?name=J%C3%BCrgen&empty=")
+    assert made.json() == {"name": "Jürgen", "empty": ""}
+    assert re.fullmatch(r"session=[^;]+; Path=/; SameSite=Lax; Max-Age=28800; HttpOnly", made.headers["set-cookie"])
+    same = client.get("/get")
+    assert same.json() == made.json() and "set-cookie" not in same.headers
+    assert "set-cookie" not in client.get("/set?name=J%C3%BCrgen").headers
+    assert client.get("/append/1").json()["list"] == [1]
+    assert client.get("/append/two").json()["list"] == [1, "two"]
+    assert client.get("/get").json() == {"name": "Jürgen", "empty": "", "list": [1, "two"]}
+    assert client.get("/fail").status_code == 500                       # of an error page, too
+    assert client.get("/get").json()["fail"] == 1
+    gone = client.get("/logout")
+    assert gone.headers["set-cookie"] == "session=; Path=/; SameSite=Lax; Max-Age=0; HttpOnly"
+    assert not client.cookies and client.get("/get").json() == {}
+    assert "set-cookie" not in client.get("/logout").headers
+    client.get("/set?a=1")
+    assert "Max-Age=0" in client.get("/empty").headers["set-cookie"] and not client.cookies
+
+
+def test_the_cookie_is_what_it_says(sessions, browse):
+    """Byte by byte as CPython's HMAC signs it; and a cookie that CPython signs is a session."""
+    server = sessions()
+    before = int(time.time())
+    value = Value(browse(server).get("/set?a=1"))
+    raw = base64.b64decode(value)
+    assert value == Signed(raw[32:]) and json.loads(raw[52:]) == {"a": "1"}
+    assert before <= int.from_bytes(raw[32:36], "big") - 28800 <= time.time()
+    assert Got(server, Signed(Payload({"b": [1, {"c": None}]}))) == {"b": [1, {"c": None}]}
+
+
+def test_the_store_has_the_values(sessions, browse):
+    """The cookie has an identity and nothing else; 128 bits of it are random."""
+    server = sessions("KEY, store=store")
+    values = {Value(browse(server).get("/set?secret=" + "x" * 100)) for _ in range(3)}
+    raws = [base64.b64decode(value) for value in values]
+    assert [len(raw) for raw in raws] == [52] * 3 and len({raw[36:] for raw in raws}) == 3
+    assert Got(server, Signed(Payload({}, identity=b"never was there!")[:20])) == {}
+
+
+def Tampered(value):
+    """What a client may make of a cookie."""
+    raw = base64.b64decode(value)
+    yield from (value[:-4], value[4:], value[:44], value[: len(value) // 2], value[0], "", "=", "a", "%00", "\xff\xfe")
+    yield from (value.rstrip("=") + value, value.rstrip("=") + "AAAA", "AAAA" + value, value.swapcase(), json.dumps({"user": "ann"}))
+    for at in (0, 1, 15, 31, 32, 35, 36, 47, len(raw) - 1):     # a bit of the MAC, the end, the identity and the values
+        yield base64.b64encode(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1:]).decode()
+    yield base64.b64encode(bytes(32) + raw[32:]).decode()
+    yield base64.b64encode(raw[32:]).decode()
+
+
+@KINDS
+def test_forged_and_truncated(sessions, browse, args):
+    server = sessions(args)
+    value = Value(browse(server).get("/set?user=ann"))
+    assert Got(server, value) == {"user": "ann"}
+    for forged in Tampered(value):
+        assert Got(server, forged) == {}, forged
+    forged = [Signed(Payload({"user": "ann"}), key) for key in (OLDER, "", KEY[:16], KEY.encode() + b"x")]
+    data = base64.b64decode(value)[32:]
+    forged += [Signed(data, purpose=b"t"), Signed(data, purpose=b""), Signed(data, name="other"), Signed(data, name="Session"),
+               Signed(data, name="__Host-session"), Signed(data, mark=b""), Signed(data, mark=b"12345678")]
+    for value in forged:
+        assert Got(server, value) == {}, value
+    with harness.RawClient(server.port) as client:              # in the head itself
+        for cookie in (b"session", b"session=", b";;=;session==", b"session=\xff\xfe", b"a=b; session=\"x\"", b"=session=x"):
+            client.Send(b"GET /get HTTP/1.1\r\nHost: a\r\nCookie: " + cookie + b"\r\n\r\n")
+            assert client.ReadResponse().Json() == {}
+
+
+def test_hmac_pads_zeros(sessions):
+    """HMAC fills a short key with zeros (RFC 2104): a key with zeros at its end is the same key. No other is."""
+    server = sessions()
+    assert Got(server, Signed(Payload({"a": 1}), KEY.encode() + b"\0")) == {"a": 1}
+
+
+def test_swapped(sessions, browse):
+    """A token of a page is no cookie, and a cookie is no token; a cookie of another name is none."""
+    server = sessions()
+    client = browse(server)
+    cookie = Value(client.get("/set?user=ann"))
+    token = re.search('value="([^"]+)"', client.get("/form.pyhtml").text).group(1)
+    assert Got(server, token) == {}
+    assert Got(server, cookie, name="other") == {}
+    assert client.post("/change", headers={"X-CSRF-Token": cookie}).status_code == 403
+    assert client.post("/change", headers={"X-CSRF-Token": token}).status_code == 200
+
+
+def test_another_name(sessions, browse):
+    """Two servers of one host have one set of cookies: each has a name."""
+    server = sessions('KEY, name="door"')
+    client = browse(server)
+    client.get("/set?a=1")
+    assert list(client.cookies) == ["door"] and client.get("/get").json() == {"a": "1"}
+    assert Got(server, client.cookies["door"]) == {} and Got(server, Signed(Payload({"a": 1})), "door") == {}
+
+
+@KINDS
+def test_expired(sessions, browse, args):
+    server = sessions(args + ", maxAgeSec=100")
+    client = browse(server)
+    value = Value(client.get("/set?user=ann"))
+    client.get("/clock/101/1")
+    assert Got(server, value) == {} and client.get("/get").json() == {}
+    client.get("/clock/95/1")
+    assert Got(server, value) == {"user": "ann"}
+
+
+@KINDS
+def test_sliding(sessions, browse, args):
+    """It is renewed when it has had half of its time, by a request that looks at it, and not before."""
+    server = sessions(args + ", maxAgeSec=100")
+    client = browse(server)
+    first = Value(client.get("/set?user=ann"))
+    client.get("/clock/40/1")
+    assert "set-cookie" not in client.get("/get").headers
+    client.get("/clock/60/1")
+    assert "set-cookie" not in client.get("/plain.pyhtml").headers
+    second = Value(client.get("/get"))
+    assert second != first and base64.b64decode(second)[36:] == base64.b64decode(first)[36:]
+    assert "set-cookie" not in client.get("/get").headers
+    client.get("/clock/150/1")
+    assert Got(server, first) == {} and client.get("/get").json() == {"user": "ann"}
+
+
+def test_no_clock(sessions, browse):
+    """A board before it has the time: what it signs counts in this run only, and not from the moment when it has it."""
+    server = sessions("KEY, maxAgeSec=100")
+    client = browse(server)
+    with_clock = Value(client.get("/set?user=ann"))
+    client.get("/clock/0/0")
+    assert client.get("/get").json() == {}
+    client.cookies.clear()
+    without = Value(client.get("/set?user=ben"))
+    assert client.get("/get").json() == {"user": "ben"}
+    client.get("/clock/101/0")
+    assert client.get("/get").json() == {}
+    client.get("/clock/0/1")
+    assert Got(server, without) == {} and Got(server, with_clock) == {"user": "ann"}
+    assert Got(server, Signed(Payload({"user": "ann"}), mark=bytes(8))) == {"user": "ann"}
+    client.get("/clock/0/0")
+    again = browse(sessions("KEY, maxAgeSec=100"))              # it was started again
+    again.get("/clock/0/0")
+    assert again.get("/get", headers={"Cookie": "session=" + without}).json() == {}
+
+
+def test_rotation(sessions, browse):
+    """The first key signs, each of them verifies; who was signed with an older one is signed anew with the next change."""
+    server = sessions("[KEY, OLDER.encode()]")
+    assert Got(server, Signed(Payload({"a": 1}), OLDER)) == {"a": 1}
+    assert Got(server, Signed(Payload({"a": 1}), KEY)) == {"a": 1}
+    assert Got(server, Signed(Payload({"a": 1}), "a third key, unknown")) == {}
+    client = browse(server, "session=" + Signed(Payload({"a": 1}), OLDER))
+    raw = base64.b64decode(Value(client.get("/set?b=2")))
+    assert Signed(raw[32:], KEY) == base64.b64encode(raw).decode() and json.loads(raw[52:]) == {"a": 1, "b": "2"}
+    half = browse(server, "session=" + Signed(Payload({"a": 1}, 14000), OLDER))
+    assert base64.b64decode(Value(half.get("/get")))[36:52] == b"i" * 16
+    assert Got(sessions("[OLDER]"), Signed(Payload({"a": 1}), KEY)) == {}
+
+
+def test_no_key(sessions, browse):
+    """Each start has a key of its own: the sessions of the last one are over."""
+    client = browse(sessions(""))
+    value = Value(client.get("/set?a=1"))
+    assert client.get("/get").json() == {"a": "1"}
+    assert Got(sessions(""), value) == {}
+
+
+@KINDS
+def test_fixation(sessions, browse, args):
+    """Who gave the victim a session before the log-in has nothing afterwards; a token of before is no token of after."""
+    server = sessions(args)
+    attacker = browse(server)
+    planted = Value(attacker.get("/set?visits=1"))
+    victim = browse(server)
+    victim.cookies.update(attacker.cookies)
+    token = re.search('value="([^"]+)"', victim.get("/form.pyhtml").text).group(1)
+    after = Value(victim.get("/login"))
+    assert victim.get("/get").json() == {"visits": "1", "user": "ann"}
+    assert base64.b64decode(after)[36:52] != base64.b64decode(planted)[36:52]
+    assert "user" not in Got(server, planted)
+    assert Got(server, planted) == ({} if "store" in args else {"visits": "1"})
+    assert victim.post("/change", headers={"X-CSRF-Token": token}).status_code == 403
+
+
+def test_replayed_after_clear(sessions, browse):
+    """On the server it is dead. In the cookie nobody can know: docs/sessions.md says so."""
+    server = sessions("KEY, store=store")
+    client = browse(server)
+    value = Value(client.get("/set?user=ann"))
+    client.get("/logout")
+    assert Got(server, value) == {}
+    server = sessions("KEY")
+    client = browse(server)
+    value = Value(client.get("/set?user=ann"))
+    client.get("/logout")
+    assert Got(server, value) == {"user": "ann"}
+
+
+def test_bounded_store(sessions, browse):
+    """Three at most: the one that ends first has gone, and no number of strangers makes it grow."""
+    server = sessions("KEY, store=store")
+    clients = []
+    for number in range(5):
+        clients.append(browse(server))
+        clients[-1].get("/clock/%d/1" % number)
+        clients[-1].get("/set?n=%d" % number)
+    assert [client.get("/get").json() for client in clients] == [{}, {}, {"n": "2"}, {"n": "3"}, {"n": "4"}]
+
+
+def test_many_clients(sessions):
+    """Forty clients on four threads, each with its own values, on the engine and on workers."""
+    server = sessions("KEY, store=MemoryStore(100)")
+    wrong = []
+
+    def Play(thread):
+        for number in range(10):
+            with httpx.Client(base_url=server.Url(), timeout=harness.DEADLINE_SEC, trust_env=False) as client:
+                client.get("/set?me=%d-%d" % (thread, number))
+                for count in range(1, 6):
+                    got = client.get("/worker").json()
+                    if got != {"me": "%d-%d" % (thread, number), "count": count}:
+                        wrong.append(got)
+
+    threads = [threading.Thread(target=Play, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_too_long(sessions, browse):
+    """More than a cookie holds is one clear line in the log, and what was there before stays."""
+    server = sessions("KEY")
+    server.ExpectError("session must have less than 4,000 bytes")
+    client = browse(server)
+    assert len(Value(client.get("/long/2920"))) <= 4000
+    answer = client.get("/long/3000")
+    assert answer.status_code == 204 and "set-cookie" not in answer.headers
+    server.SeenError("session must have less than 4,000 bytes .* not 40")
+    assert len(client.get("/get").json()["long"]) == 2920
+    client = browse(sessions("KEY, store=store"))
+    client.get("/long/30000")
+    assert len(client.get("/get").json()["long"]) == 30000
+
+
+def test_half_of_the_head(serve, tmp_path):
+    """A small server takes small heads: a cookie that it sets must fit into one, or the client is locked out."""
+    (tmp_path / "www").mkdir()
+    program = PROGRAM.replace("UseSessions(mws", "mws.MaxRequestHeadLen = 2048\nUseSessions(mws") % (KEY, OLDER, "KEY")
+    server = serve(program, args=(tmp_path / "www",))
+    server.ExpectError("half of MaxRequestHeadLen")
+    assert "set-cookie" in dict(harness.Fetch(server.port, "/long/690").headers)
+    assert "set-cookie" not in dict(harness.Fetch(server.port, "/long/760").headers)
+
+
+def test_what_is_no_json(sessions, browse):
+    """Signed by us, and can't be read: MicroPython writes nan. An empty session, no error."""
+    client = browse(sessions("KEY"))
+    client.get("/odd")
+    assert client.get("/get").json() in ({}, {"odd": 1.5})
+    server = sessions("KEY")
+    for text in (b"", b"{", b'{"a": nun}', b"\xff"):
+        assert Got(server, Signed(Payload({})[:20] + text)) == {}, text
+    for size in range(20):
+        assert Got(server, Signed(Payload({})[:size])) == {}
+
+
+def test_bad_arguments(run):
+    said = run("""
+from microWebSrv import MicroWebSrv
+from microWebSession import UseSessions
+for key in ("", b"15 bytes of key", [], [b"0123456789abcdef", "short"]):
+    try:
+        UseSessions(MicroWebSrv(), key)
+        print("taken", key)
+    except ValueError as error:
+        print(error)
+""")
+    lines = said.splitlines()
+    assert len(lines) == 4 and "taken" not in said and lines.count("key must have 16 bytes or more") == 3
+
+
+def test_behind_tls(sessions, browse):
+    """Where a proxy before us has TLS: Secure, and a name that only HTTPS can set. It is another cookie."""
+    server = sessions("KEY, isSecure=True")
+    answer = browse(server).get("/set?a=1")
+    found = re.fullmatch(r"__Host-session=([^;]+); Path=/; SameSite=Lax; Max-Age=28800; HttpOnly; Secure",
+                         answer.headers["set-cookie"])
+    assert Got(server, found.group(1), "__Host-session") == {"a": "1"}
+    assert Got(server, found.group(1)) == {}
+    assert Got(server, Signed(Payload({"a": 1})), "__Host-session") == {}
+    assert Got(server, Signed(Payload({"a": 1}), name="__Host-session"), "__Host-session") == {"a": 1}
+    host = "127.0.0.1:%d" % server.port
+    cookie = {"Cookie": "a=b"}
+    assert Post(server, cookie, Origin="https://" + host) == 200
+    assert Post(server, cookie, Origin="http://" + host) == 403
+
+
+def test_sessions_of_sockets(sessions, browse):
+    server = sessions("KEY")
+    with connect("ws://127.0.0.1:%d/ws" % server.port,
+                 additional_headers={"Cookie": "session=" + Signed(Payload({"user": "ann"}))},
+                 origin="http://127.0.0.1:%d" % server.port) as socket:
+        assert json.loads(socket.recv()) == {"user": "ann"}
+
+
+# --- forgery --------------------------------------------------------------------
+
+def Post(server, headers=(), method="POST", path="/change", body=b"", **more):
+    """The status of a request with these headers."""
+    headers = dict(headers)
+    headers.update((name.replace("_", "-"), value) for name, value in more.items())
+    request = harness.RequestBytes(method, path, list(headers.items()), body, host="127.0.0.1:%d" % server.port)
+    with harness.RawClient(server.port) as client:
+        client.Send(request)
+        return client.ReadResponse(method).status
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+COOKIE = {"Cookie": "session=" + Signed(Payload({"user": "ann"}, 10 ** 8))}
+
+
+def test_headers_of_browsers(sessions):
+    """Sec-Fetch-Site first, then Origin; with a cookie and without one."""
+    server = sessions()
+    ours = "http://127.0.0.1:%d" % server.port
+    bad = ("http://evil.example", "https://evil.example", "http://127.0.0.1", "http://127.0.0.1:1", "null",
+           "http://127.0.0.1:%d.evil.example" % server.port, "http://evil.example/" + ours, "file://", "",
+           "ftp://127.0.0.1:%d" % server.port, ours + "/", "127.0.0.1:%d" % server.port, ours + " " + ours)
+    for cookie in ({}, COOKIE):
+        for method in ("POST", "PUT", "DELETE"):
+            assert Post(server, cookie, method, Sec_Fetch_Site="same-origin", Origin=ours) == 200
+            assert Post(server, cookie, method, Origin=ours) == 200
+            assert Post(server, cookie, method, Sec_Fetch_Site="cross-site", Origin="http://evil.example") == 403
+        assert Post(server, cookie, Origin=ours.replace("http:", "https:")) == 200      # a proxy has TLS
+        assert Post(server, cookie, Sec_Fetch_Site="none") == 200                       # typed, or a bookmark
+        for site in ("cross-site", "same-site", "Same-Origin", "same-origin, cross-site", "?"):
+            assert Post(server, cookie, Sec_Fetch_Site=site, Origin=ours) == 403, site
+        for origin in bad:
+            assert Post(server, cookie, Origin=origin) == 403, origin
+        for method in ("GET", "HEAD"):
+            assert Post(server, cookie, method, Sec_Fetch_Site="cross-site", Origin="http://evil.example") == 200
+        assert Post(server, cookie, "OPTIONS", Origin="http://evil.example") in (200, 204)
+    assert Post(server) == 200 and Post(server, Authorization="Bearer x") == 200        # curl: nobody forges that
+    assert Post(server, COOKIE) == 403
+    assert Post(server, Cookie="other=1") == 403
+    server.SeenError(r"CSRF: refused POST '/change' of 127\.0\.0\.1: 'http://evil\.example'")
+    server.SeenError("CSRF: refused PUT '/change' of 127.0.0.1: 'cross-site'")
+    server.SeenError("CSRF: refused POST '/change' of 127.0.0.1: 'no token'")
+
+
+def test_nothing_was_changed(sessions, browse):
+    """What is refused never comes to a handler, whatever path, method or length it has; and who may go on, goes on."""
+    server = sessions()
+    client = browse(server)
+    for path in ("/change", "//change", "/%63hange", "/change/", "/nowhere", "/a.txt", "/plain.pyhtml"):
+        assert client.post(path, headers={"Origin": "http://evil.example"}, content=b"x" * 1000).status_code == 403, path
+        assert Post(server, COOKIE, path=path, body=b"x=1") == 403, path
+    assert client.get("/change").json() == 0
+    assert Post(server, method="PATCH", path="/change", Origin="http://evil.example") == 403
+    assert client.post("/change", content=b"x=1").json()["changes"] == 1
+
+
+def test_expect_is_not_continued(sessions):
+    """A refusal comes before the content is asked for."""
+    server = sessions()
+    with harness.RawClient(server.port) as client:
+        client.Send(b"POST /change HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        answer = client.ReadResponse("POST")
+        assert answer.status == 403 and not answer.interim
+
+
+def test_prefix_and_origins(sessions):
+    """Only below the prefix, in any case, for FAT has none; and a site that the program knows may send."""
+    server = sessions('KEY, csrf="/change", origins=("https://panel.example",)')
+    evil = {"Origin": "http://evil.example"}
+    assert Post(server, evil, path="/open/change") == 200
+    for path in ("/change", "/CHANGE", "/change/more", "//change", "/%43hange"):
+        assert Post(server, evil, path=path) == 403, path
+    assert Post(server, evil, path="/x/../change") == 404          # there is no such path: dots are names
+    assert Post(server, COOKIE, Origin="https://panel.example", Sec_Fetch_Site="cross-site") == 200
+    assert Post(server, COOKIE, Origin="https://panel.example.evil.example") == 403
+
+
+def test_off(sessions):
+    assert Post(sessions("KEY, csrf=None"), COOKIE, Origin="http://evil.example") == 200
+
+
+def test_tokens(sessions, browse):
+    """Where a browser says nothing: by a header or a field, of this session, each different."""
+    server = sessions()
+    client = browse(server)
+    client.get("/set?user=ann")
+    tokens = [re.search('value="([^"]+)"', client.get("/form.pyhtml").text).group(1) for _ in range(40)]
+    assert len(set(tokens)) == 40 and {len(token) for token in tokens} == {64}
+    for token in tokens:                # with + and / among them
+        assert client.post("/change", headers={"X-CSRF-Token": token}).status_code == 200
+        assert client.post("/change", data={"csrf": token, "a": "1"}).json()["a"] == "1"
+        assert client.post("/change", data={"a": "1", "csrf": token}).json()["csrf"] == token
+    assert client.post("/change", headers={"X-CSRF-Token": tokens[0], "Origin": "null"}).status_code == 200
+    assert client.post("/change", headers={"X-CSRF-Token": tokens[0], "Origin": "http://evil.example"}).status_code == 403
+    assert client.request("DELETE", "/change", headers={"X-CSRF-Token": tokens[0]}).status_code == 200
+    late = re.findall(r"[A-Za-z0-9+/]{64}", client.get("/late.pyhtml").text)        # behind the first block of the page
+    assert len(late) == 2
+    for token in late:
+        assert client.post("/change", data={"csrf": token}).status_code == 200
+    other = browse(server)
+    other.get("/set?user=ben")
+    count = client.get("/change").json()
+    for wrong in list(Tampered(tokens[0])) + [KEY, "é".encode().decode("latin-1")]:
+        if wrong.isascii():
+            assert client.post("/change", headers={"X-CSRF-Token": wrong}).status_code == 403, wrong
+        assert client.post("/change", data={"csrf": wrong}).status_code == 403, wrong
+    assert client.post("/change", data={"xcsrf": tokens[0]}).status_code == 403
+    assert client.post("/change", content=b"csrf=\xff\xfe", headers=FORM).status_code == 403
+    assert other.post("/change", data={"csrf": tokens[0]}).status_code == 403
+    assert client.get("/change").json() == count
+
+
+def test_tokens_without_a_session(sessions, browse):
+    """A page for strangers has a token too: it is worth nothing to who has a session."""
+    server = sessions()
+    stranger = browse(server, "language=en")
+    token = re.search('value="([^"]+)"', stranger.get("/form.pyhtml").text).group(1)
+    assert stranger.post("/change", data={"csrf": token}).status_code == 200
+    assert stranger.post("/change", data={"csrf": "x"}).status_code == 403
+    assert Post(server, COOKIE, X_CSRF_Token=token) == 403
+    assert "set-cookie" not in stranger.get("/form.pyhtml").headers
+
+
+def Opens(server, **headers):
+    """Whether a WebSocket with these headers is opened."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with connect("ws://127.0.0.1:%d/ws" % server.port, additional_headers=headers) as socket:
+            socket.recv()
+            return True
+    except InvalidStatus as error:
+        assert error.response.status_code == 403
+        return False
+
+
+def test_sockets(sessions, browse):
+    """From another site: a 403, before any WebSocket is there."""
+    server = sessions()
+    assert Opens(server) and Opens(server, Origin="http://127.0.0.1:%d" % server.port)
+    assert not Opens(server, Origin="http://evil.example") and not Opens(server, Origin="null")
+    assert not Opens(server, Sec_Fetch_Site="cross-site") and Opens(server, Sec_Fetch_Site="same-origin", **COOKIE)
+    assert not Opens(server, **COOKIE)
+    assert not Opens(server, Origin="http://evil.example", **COOKIE)
+    client = browse(server, COOKIE["Cookie"])
+    token = re.search('value="([^"]+)"', client.get("/form.pyhtml").text).group(1)
+    assert Opens(server, X_CSRF_Token=token, **COOKIE)
