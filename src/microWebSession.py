@@ -128,7 +128,7 @@ class UseSessions:
     def _Bound(self, client, purpose):
         """The name of the cookie, and what is signed with all data: purpose, name, and without a clock this run."""
         name = self._name
-        if self._isSecure or client.connection.link.isSecure:
+        if self._isSecure or getattr(client.connection.link, "isSecure", False):
             name = "__Host-" + name
         return name, purpose + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
 

@@ -21,6 +21,23 @@ WWW = {
     "form.pyhtml": '<form method="post" action="/change"><input type="hidden" name="csrf" value="{{ CSRF }}">'
                    '<button>send</button></form>',
     "late.pyhtml": "{{ for i in range(3000) }}a line {{ i }}\n{{ end }}<meta name=csrf content='{{ CSRF }}'>{{ raw CSRF }}",
+    "quiet.pyhtml": '<meta name="referrer" content="no-referrer"><form method="post" action="/change">'
+                    '<input type="hidden" name="csrf" value="{{ CSRF }}"><button>send</button></form>',
+    "evil.html": """<!DOCTYPE html><title>evil</title><form method="post" target="frame"><input name="a" value="1"></form>
+        <iframe name="frame"></iframe><script>
+        const target = location.hash.slice(1), said = [];
+        const Say = (text) => { said.push(text); if (said.length === 4) document.title = said.sort().join(" "); };
+        fetch(target + "/change", {method: "POST", mode: "no-cors", credentials: "include", body: "a=1"})
+            .then((answer) => Say("fetch-" + answer.type), () => Say("fetch-failed"));
+        fetch(target + "/change", {method: "DELETE", credentials: "include"}).then(() => Say("delete-done"),
+            () => Say("delete-failed"));
+        const socket = new WebSocket(target.replace("http", "ws") + "/ws");
+        socket.onopen = () => Say("socket-open");
+        socket.onerror = () => Say("socket-failed");
+        document.forms[0].action = target + "/change";
+        document.forms[0].submit();
+        document.querySelector("iframe").onload = () => Say("form-answered");
+        </script>""",
     "plain.pyhtml": "{{ 1 + 1 }}",
     "a.txt": "text",
 }
@@ -139,6 +156,10 @@ def Changes(httpClient, httpResponse):
 @MicroWebSrv.webSocketRoute("/ws")
 def OnSocket(webSocket, httpClient):
     webSocket.SendText(json.dumps(httpClient.GetSession()))
+
+
+def Secure(httpClient, httpResponse):
+    httpClient.connection.link.isSecure = True      # as a link with TLS says
 
 
 mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=sys.argv[2])
@@ -600,9 +621,11 @@ for key in ("", b"15 bytes of key", [], [b"0123456789abcdef", "short"]):
     assert len(lines) == 4 and "taken" not in said and lines.count("key must have 16 bytes or more") == 3
 
 
-def test_behind_tls(sessions, browse):
-    """Where a proxy before us has TLS: Secure, and a name that only HTTPS can set. It is another cookie."""
-    server = sessions("KEY, isSecure=True")
+@pytest.mark.parametrize("args", ["KEY, isSecure=True", "KEY)\nmws.before = ((\"\", Secure),) + tuple(mws.before)\n("],
+                         ids=["proxy", "link"])
+def test_tls(sessions, browse, args):
+    """Where this server or a proxy before it has TLS: Secure, and a name that only HTTPS can set. It is another cookie."""
+    server = sessions(args)
     answer = browse(server).get("/set?a=1")
     found = re.fullmatch(r"__Host-session=([^;]+); Path=/; SameSite=Lax; Max-Age=28800; HttpOnly; Secure",
                          answer.headers["set-cookie"])
@@ -771,3 +794,51 @@ def test_sockets(sessions, browse):
     client = browse(server, COOKIE["Cookie"])
     token = re.search('value="([^"]+)"', client.get("/form.pyhtml").text).group(1)
     assert Opens(server, X_CSRF_Token=token, **COOKIE)
+
+
+# --- in a browser -----------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium for which every name is this machine: *.test is a network, which it trusts less than localhost."""
+    from playwright.sync_api import sync_playwright
+    flags = ["--host-resolver-rules=MAP *.test 127.0.0.1", "--disable-background-networking", "--no-first-run", "--disable-gpu"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=harness.FindBrowser(), headless=True, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("host", ["127.0.0.1", "device.test"])
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_two_origins_in_a_browser(sessions, page, host):
+    """Forms, fetch and WebSockets of another host, and of another port of the same host, which gets the cookie too. To
+    127.0.0.1 the browser sends Sec-Fetch-Site, to the other name nothing but Origin."""
+    server, other = sessions(), sessions()
+    ours = "http://%s:%d" % (host, server.port)
+    page.goto(ours + "/set?user=ann")
+    for evil in ("evil.test", host):
+        page.goto("http://%s:%d/evil.html#%s" % (evil, other.port, ours))
+        page.wait_for_function("document.title !== 'evil'")
+        assert page.title() == "delete-failed fetch-opaque form-answered socket-failed"
+    page.goto(ours + "/change")
+    assert json.loads(page.inner_text("body")) == 0
+    reason = "cross-site" if host == "127.0.0.1" else "http://evil.test:%d" % other.port
+    server.SeenError("CSRF: refused POST '/change' of 127.0.0.1: '%s'" % reason)
+    server.SeenError("CSRF: refused GET '/ws' of 127.0.0.1: 'http://evil.test:%d'|refused GET '/ws' .* 'cross-site'" % other.port)
+    server.SeenError("CSRF: refused POST '/change' of 127.0.0.1: '%s'" % (
+        "same-site" if host == "127.0.0.1" else "http://device.test:%d" % other.port))
+    for number, name in enumerate(("form", "quiet"), 1):        # one that hides where it comes from needs its token
+        page.goto(ours + "/%s.pyhtml" % name)
+        page.click("button")
+        page.wait_for_url("**/change")
+        assert json.loads(page.inner_text("body"))["changes"] == number
+    assert page.evaluate("fetch('/change', {method: 'POST', body: 'a=1'}).then((answer) => answer.status)") == 200
+    assert page.evaluate("""new Promise((done, failed) => {
+        const socket = new WebSocket("ws://" + location.host + "/ws");
+        socket.onmessage = (event) => done(event.data);
+        socket.onerror = failed;
+    })""") == '{"user": "ann"}'
