@@ -1,5 +1,5 @@
-"""A door that opens for who knows the code. The log-in is a session: the browser has a signed cookie, the board the rest.
-No other site can press the button (CSRF). It needs microWebSession.py.
+"""A door that opens for who knows the code. The log-in is a session: the browser has a signed cookie, the board has the
+rest. No other site can press the button (CSRF). It needs microWebSession.py.
 
     python3 examples/door.py                 or        micropython examples/door.py          The code is 2580.
 """

@@ -1,5 +1,5 @@
-# Sessions for MicroWebSrv: copy this file beside microWebSrv.py. httpClient.GetSession() is a dict for each browser, kept
-# in a signed cookie or on the server. What another site makes a browser send is refused (CSRF). MIT license, see LICENSE.
+# Sessions for MicroWebSrv: copy this file beside microWebSrv.py. httpClient.GetSession() is a dict for each browser, in
+# a signed cookie or in a store. What another site makes a browser send is refused (CSRF). MIT license, see LICENSE.
 #
 #    1  SIGNING   HMAC-SHA-256
 #    2  SESSIONS  a dict that is saved with the answer, and where it is kept
@@ -47,7 +47,8 @@ else:
 class Session(dict):
     """The values of one client, of what JSON can hold. What was changed is saved with the answer."""
 
-    _old = None                                 # the identity under which it came
+    _id = _old = None                           # its identity, and the one under which it came
+    _end = _text = None                         # as it came: when it ends, its JSON
 
     def Renew(self):
         """A new identity with the same values, at log-in and log-out: nobody else knows it."""
@@ -103,7 +104,7 @@ class UseSessions:
     """GetSession() of every request of a server, and the check of what changes something at or below the path `csrf`.
 
     key: 16 bytes or more, or a list of keys, of which the first signs; None: another one at each start. store: None for
-    the cookie itself. csrf: None for no check. origins: other sites that may send. isSecure: a proxy before us has TLS."""
+    the cookie itself. csrf: None for no check. origins: sites that may send. isSecure: a proxy before us has TLS."""
 
     def __init__(self, mws, key=None, maxAgeSec=28800, store=None, name="session", csrf="/", origins=(),
                  isSecure=False):

@@ -93,6 +93,7 @@ def Set(httpClient, httpResponse):
 @MicroWebSrv.route("/long/<size>")
 def Long(httpClient, httpResponse, args):
     httpClient.GetSession()["long"] = "x" * args["size"]
+    httpResponse.WriteResponseJSONOk()
 
 
 @MicroWebSrv.route("/append/<value>")
@@ -105,6 +106,7 @@ def Append(httpClient, httpResponse, args):
 @MicroWebSrv.route("/odd")
 def Odd(httpClient, httpResponse):
     httpClient.GetSession()["odd"] = float("nan") if sys.implementation.name == "micropython" else 1.5
+    httpResponse.WriteResponseJSONOk()
 
 
 @MicroWebSrv.route("/login")
@@ -112,16 +114,24 @@ def LogIn(httpClient, httpResponse):
     session = httpClient.GetSession()
     session.Renew()
     session["user"] = "ann"
+    httpResponse.WriteResponseJSONOk()
 
 
 @MicroWebSrv.route("/logout")
 def LogOut(httpClient, httpResponse):
     httpClient.GetSession().Clear()
+    httpResponse.WriteResponseJSONOk()
 
 
 @MicroWebSrv.route("/empty")
 def Empty(httpClient, httpResponse):
     httpClient.GetSession().clear()
+    httpResponse.WriteResponseJSONOk()
+
+
+@MicroWebSrv.route("/silent")
+def Silent(httpClient, httpResponse):
+    httpClient.GetSession()["silent"] = 1
 
 
 @MicroWebSrv.route("/fail")
@@ -357,6 +367,13 @@ def test_a_session(sessions, browse, args):
     assert "Max-Age=0" in client.get("/empty").headers["set-cookie"] and not client.cookies
 
 
+@pytest.mark.xfail(reason="the core calls no After hook for the 204 of a handler that has written nothing")
+def test_a_handler_that_writes_nothing(sessions, browse):
+    client = browse(sessions())
+    assert client.get("/silent").status_code == 204
+    assert client.get("/get").json() == {"silent": 1}
+
+
 def test_the_cookie_is_what_it_says(sessions, browse):
     """Byte by byte as CPython's HMAC signs it; and a cookie that CPython signs is a session."""
     server = sessions()
@@ -576,7 +593,7 @@ def test_too_long(sessions, browse):
     client = browse(server)
     assert len(Value(client.get("/long/2920"))) <= 4000
     answer = client.get("/long/3000")
-    assert answer.status_code == 204 and "set-cookie" not in answer.headers
+    assert answer.status_code == 200 and "set-cookie" not in answer.headers
     server.SeenError("session must have less than 4,000 bytes .* not 40")
     assert len(client.get("/get").json()["long"]) == 2920
     client = browse(sessions("KEY, store=store"))
