@@ -95,7 +95,7 @@ class _Token:
 
     def __html__(self):
         sessions = self._client.GetServer().sessions
-        return sessions._Sign(sessions._BoundToken(self._client), os.urandom(16))
+        return sessions._Sign(sessions._Bound(self._client, True)[1], os.urandom(16))
 
     __str__ = __html__
 
@@ -126,16 +126,17 @@ class UseSessions:
             mws.Before(self._Check, csrf)
         mws.After(self._Save)
 
-    def _Bound(self, client, purpose):
-        """The name of the cookie, and what is signed with all data: purpose, name, and without a clock this run."""
+    def _Bound(self, client, isToken=False):
+        """The name of the cookie, and what is signed with all data: of a token the identity of the session, the name, and
+        without a clock this run of the board."""
+        bound = b"s"
+        if isToken:
+            session = client.GetSession()
+            bound = b"t" + (session._id if session else bytes(16))
         name = self._name
         if self._isSecure or getattr(client.connection.link, "isSecure", False):
             name = "__Host-" + name
-        return name, purpose + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
-
-    def _BoundToken(self, client):
-        session = client.GetSession()
-        return self._Bound(client, b"t" + (session._id if session else bytes(16)))[1]
+        return name, bound + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
 
     def _Sign(self, bound, data):
         """-> text of A-Z a-z 0-9 + / ="""
@@ -162,7 +163,7 @@ class UseSessions:
                 and json.loads(session._text) == session:
             return
         store = self._store
-        name, bound = self._Bound(client, b"s")
+        name, bound = self._Bound(client)
         text = json.dumps(session).encode()
         value = self._Sign(bound, (now + maxAgeSec).to_bytes(4, "big") + session._id + (b"" if store else text))
         if len(value) > min(4000, self._server.MaxRequestHeadLen // 2):
@@ -194,7 +195,7 @@ class UseSessions:
             return
         if not site and origin == "null":
             return self._CheckToken if "cookie" in fields or "origin" in fields else None
-        isSecure = self._Bound(client, b"")[0] != self._name        # else a proxy may be before us
+        isSecure = self._Bound(client)[0] != self._name        # else a proxy may be before us
         if site or origin != "https://" + head.authority and (isSecure or origin != "http://" + head.authority):
             self._Refuse(client, response, site or origin)
 
@@ -203,7 +204,7 @@ class UseSessions:
         try:
             token = client.head.fields.get("x-csrf-token") or (b"&" + client.content).partition(b"&csrf=")[2] \
                 .partition(b"&")[0].replace(b"%2B", b"+").replace(b"%2F", b"/")
-            self._Verify(self._BoundToken(client), token)
+            self._Verify(self._Bound(client, True)[1], token)
         except ValueError:
             self._Refuse(client, response, "no token")
 
@@ -221,7 +222,7 @@ def _GetSession(client):
     sessions = client.GetServer().sessions
     client.session = session = Session()
     session.Renew()
-    name, bound = sessions._Bound(client, b"s")
+    name, bound = sessions._Bound(client)
     try:
         data = sessions._Verify(bound, client.GetCookies().get(name, ""))
         session._end = int.from_bytes(data[:4], "big")

@@ -777,6 +777,23 @@ def test_tokens(sessions, browse):
     assert client.get("/change").json() == count
 
 
+def test_async_handlers(serve, browse, tmp_path):
+    """They begin before their content has come: a token in the header counts, and none in a field. Sessions are all the same."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "form.pyhtml").write_text(WWW["form.pyhtml"])
+    program = PROGRAM.replace("def Change(", "async def Change(").replace("= httpClient.ReadRequestP", "= await httpClient.ReadRequestP")
+    program = program.replace("def Set(", "async def Set(").replace("def Worker(", "async def Worker(").replace(", threaded=True", "")
+    server = serve(program % (KEY, OLDER, "KEY"), args=(tmp_path / "www",))
+    client = browse(server)
+    assert client.get("/set?user=ann").json() == client.get("/get").json() == {"user": "ann"}
+    assert client.get("/worker").json()["count"] == 1 and client.get("/worker").json()["count"] == 2
+    token = re.search('value="([^"]+)"', client.get("/form.pyhtml").text).group(1)
+    assert client.post("/change", data={"csrf": token}).status_code == 403
+    assert client.post("/change", data={"a": "1"}, headers={"X-CSRF-Token": token}).json() == {"a": "1", "changes": 1}
+    assert client.post("/change", data={"a": "1"}, headers={"Origin": str(client.base_url).rstrip("/")}).status_code == 200
+    assert client.post("/change", data={"a": "1"}, headers={"Origin": "http://evil.example"}).status_code == 403
+
+
 def test_tokens_without_a_session(sessions, browse):
     """A page for strangers has a token too: it is worth nothing to who has a session."""
     server = sessions()
