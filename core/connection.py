@@ -170,7 +170,7 @@ class Connection:
         rest = data.lstrip(b"\r\n")
         lines = data[:len(data) - len(rest)]
         odd = lines.replace(b"\r\n", b"")
-        if odd and (rest or odd != b"\r"):
+        if odd and (rest or odd != b"\r" or lines[-1] == 10):
             raise HttpError(400, "CR or LF alone")
         self.searched = 0
         self.data = data = odd + rest
