@@ -65,7 +65,7 @@ INPUT_OUTPUT = {"socket", "ssl", "asyncio", "uasyncio", "select", "time", "os", 
                 "input"}
 CPYTHON_IMPORTS = {"atexit", "itertools", "selectors", "signal", "threading", "traceback", "uvloop", "websockets"}   # behind a branch
 ALLOWED_IMPORTS = CPYTHON_IMPORTS | {
-    "array", "asyncio", "binascii", "builtins", "deflate", "errno", "gc", "hashlib", "io", "json", "micropython", "os",
+    "array", "asyncio", "binascii", "builtins", "deflate", "errno", "gc", "hashlib", "hmac", "io", "json", "micropython", "os",
     "random", "re", "select", "socket", "struct", "sys", "time", "uasyncio", "zlib", "_thread"}
 
 # asyncio calls these on a protocol or a coroutine policy, and a poll object has these: somebody else's contract, so

@@ -158,7 +158,11 @@ def Engine(httpClient, httpResponse):
 def Events(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(Values())
 
-mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+def Session(httpClient, httpResponse):
+    sys.modules.get("microWebSession").UseSessions(mws)
+    httpResponse.WriteResponseJSONOk(httpClient.GetSession())
+
+mws = MicroWebSrv([("/session", "GET", Session), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 exec('''
@@ -199,6 +203,7 @@ SEEN = {
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
+    "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
 }
 
 
