@@ -1,6 +1,6 @@
-# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all that is at and
-# below a path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest
-# and a form. MIT license, see LICENSE.
+# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all at and below a
+# path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest and a
+# form. MIT license, see LICENSE.
 #
 #    1  PASSWORDS   salted, and slow to guess
 #    2  TRIES       which addresses have to wait
@@ -68,9 +68,9 @@ def _Text(data):
 
 
 def HashPassword(password, iterations=None):
-    """'pbkdf2$iterations$salt$hash'. iterations: None for as many as take 250 ms here; 1 is enough for a random token."""
-    if not isinstance(password, str) or not password:
-        raise ValueError("password must be a text")
+    """-> 'pbkdf2$iterations$salt$hash'. iterations: None for as many as take 250 ms here; 1 for a random token."""
+    if not isinstance(password, str) or min(password.encode() or b"\0") < 32:
+        raise ValueError("password must be a text without controls")
     if iterations is None:
         iterations = 250
         spent = 0
@@ -106,7 +106,7 @@ def CheckPassword(password, hash):
 # 2  TRIES
 # ==============================================================================
 
-class _Tries:
+class Tries:
     """The addresses of wrong passwords, the latest last: (network, how many, the second at which it may try again)."""
 
     def __init__(self, server):
@@ -114,8 +114,8 @@ class _Tries:
         self._tries = ()                # replaced as a whole: a worker may do it
 
     def Ask(self, client, who, *args):
-        """-> (who(*args), 0): a name, None for a wrong password, "" for neither. (None, seconds): the address has to wait,
-        and nobody was asked."""
+        """-> (who(*args), 0): a name, None for a wrong password, "" for neither. (None, seconds): the address has to
+        wait, and nobody was asked."""
         network = client.GetIPAddr()
         if ":" in network and "." not in network:       # one client has all of an IPv6 /64
             groups, _, rest = network.partition("::")
@@ -152,6 +152,17 @@ class Basic:
         self.server = server
         self.users = users
         self.realm = realm
+        if not callable(users):
+            for name in users:
+                if not isinstance(name, str) or ":" in name or min(name.encode() or b"\0") < 32:
+                    raise ValueError("users must have names without colons and controls, not %r" % (name,))
+                if not isinstance(users[name], str) or not self.IsHash(users[name]):
+                    raise ValueError("users must have hashes of this scheme, made here, not that of %r" % name)
+
+    def IsHash(self, hash):
+        """A board would take minutes for the iterations of a desk."""
+        parts = hash.split("$")
+        return len(parts) == 4 and parts[1].isdigit() and not (self.server.isBoard and int(parts[1]) > _BOARD_MAX)
 
     def Hook(self, client, response):
         """The Before hook: nobody gets 401, and who has to wait 429."""
@@ -178,7 +189,7 @@ class Basic:
     def Who(self, client, text):
         try:
             data = a2b_base64(text)
-            if _Text(data) != text or min(data) < 32 or 127 in data:
+            if _Text(data) != text:
                 return None
             name, _, password = self.server.Utf8(data, True).partition(":")
         except ValueError:
@@ -188,9 +199,11 @@ class Basic:
     def Verify(self, name, password):
         """-> name or None. An unknown user takes the time of a wrong password."""
         users = self.users
+        if min((name + password).encode() or b"\0") < 32:      # a name must not begin a line of a log
+            return None
         if callable(users):
             found = users(name, password)
-            return found if isinstance(found, str) and found else name if found is True and name else None
+            return (name if found is True else found if isinstance(found, str) else None) or None
         hash = users.get(name)
         for other in [hash] if hash else users.values():
             return name if CheckPassword(password, other) and hash else None
@@ -215,20 +228,12 @@ Schemes = {"basic": Basic, "bearer": _Bearer}       # microWebDigest and microWe
 
 
 def Protect(server, prefix, users, scheme="basic", realm="Restricted", **options):
-    """Only users see what is at and below prefix: a dict of names and hashes, or check(name, password), which says True,
-    or the name. options: those of the scheme."""
+    """Only users see what is at and below prefix: a dict of names and hashes, or check(name, password), which returns
+    True or the name. options: those of the scheme."""
     if scheme not in Schemes:
         raise ValueError("scheme must be one of %s, not %r" % (", ".join(Schemes), scheme))
-    if not isinstance(realm, str) or '"' in realm or "\\" in realm or not realm or min(realm.encode()) < 32:
+    if not isinstance(realm, str) or '"' in realm or "\\" in realm or min(realm.encode() or b"\0") < 32:
         raise ValueError("realm must be a text without quotes, not %r" % (realm,))
-    if not callable(users):
-        for name, hash in users.items():
-            if not isinstance(name, str) or not name or min(name.encode()) < 32 or ":" in name:
-                raise ValueError("users must have names without colons and controls, not %r" % (name,))
-            if not isinstance(hash, str) or hash.count("$") != 3 and scheme != "digest":
-                raise ValueError("users must have hashes of HashPassword, not that of %r" % name)
-    if not hasattr(server, "tries"):
-        server.tries = _Tries(server)
     server.Before(Schemes[scheme](server, users, realm, **options).Hook, prefix)
 
 
@@ -239,4 +244,5 @@ def _GetUser(client):
 
 def Attach(server):
     """httpClient.GetUser() is there."""
+    server.tries = Tries(server)
     server.Client.GetUser = _GetUser

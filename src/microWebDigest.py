@@ -1,5 +1,5 @@
-# Digest log-in for MicroWebSrv (RFC 7616): copy this file beside microWebAuth.py, and Protect knows scheme="digest". The
-# password does not travel, but a hash of it is quick to guess. MIT license, see LICENSE.
+# Log-in by Digest for MicroWebSrv (RFC 7616): copy this file beside microWebAuth.py, and Protect knows
+# scheme="digest". The password does not travel, but its hash is quick to guess. MIT license, see LICENSE.
 
 import sys
 from binascii import hexlify
@@ -30,7 +30,7 @@ def DigestHash(name, realm, password):
 
 
 def _Params(text):
-    """'a=b, c="d\\"e"' -> {'a': 'b', 'c': 'd"e'} (RFC 9110 section 11.2); ValueError or IndexError for anything else."""
+    """'a=b, c="d\\"e"' -> {'a': 'b', 'c': 'd"e'} (RFC 9110 section 11.2), else ValueError or IndexError."""
     data = text.encode() + b","
     params = {}
     pos = 0
@@ -113,15 +113,16 @@ class _Digest(auth.Basic):
     def __init__(self, server, users, realm):
         if callable(users):
             raise ValueError("users must be a dict of names and hashes of DigestHash")
-        for name in users:
-            if len(users[name]) != 64:
-                raise ValueError("users must have hashes of DigestHash, not that of %r" % name)
         super().__init__(server, users, realm)
         if not hasattr(server, "nonces"):
             server.nonces = _Nonces()
 
+    def IsHash(self, hash):
+        return len(hash) == 64
+
     def Challenge(self, name):
-        return self.challenge % (self.realm, self.server.nonces.New(self.server.now), ", stale=true" if name == "" else "")
+        nonce = self.server.nonces.New(self.server.now)
+        return self.challenge % (self.realm, nonce, ", stale=true" if name == "" else "")
 
     def Who(self, client, text):
         """Section 3.4; "" for what would be right with a fresh nonce."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+from microWebAuth import Tries
 from microWebEvents import MicroWebEvents
 from microWebSocket import MicroWebSocket
 
@@ -127,6 +128,7 @@ class HttpClient:
     def ReadRequestContent(self, size: int | None = None) -> _Content: ...
     def ReadRequestPostedFormData(self) -> _Form: ...
     def ReadRequestContentAsJSON(self) -> Any: ...
+    def GetUser(self) -> str | None: ...
 
 class HttpResponse:
     client: HttpClient
@@ -210,6 +212,9 @@ class MicroWebSrv:
 
     # with microWebAsync.py
     UseAsyncio: bool
+
+    # with microWebAuth.py
+    tries: Tries
 
     # with microWebFiles.py
     FilesVersion: str
