@@ -153,6 +153,8 @@ class Basic:
         self.users = users
         self.realm = realm
         if not callable(users):
+            if not isinstance(users, dict):
+                raise ValueError("users must be a dict of names and hashes or a function, not %r" % (users,))
             for name in users:
                 if not isinstance(name, str) or ":" in name or min(name.encode() or b"\0") < 32:
                     raise ValueError("users must have names without colons and controls, not %r" % (name,))
@@ -232,6 +234,8 @@ def Protect(server, prefix, users, scheme="basic", realm="Restricted", **options
     True or the name. options: those of the scheme."""
     if scheme not in Schemes:
         raise ValueError("scheme must be one of %s, not %r" % (", ".join(Schemes), scheme))
+    if not isinstance(prefix, str) or prefix[:1] != "/" or len(prefix.encode()) != len(prefix):
+        raise ValueError("prefix must be a path of ASCII, not %r" % (prefix,))      # FAT knows the case of the others
     if not isinstance(realm, str) or '"' in realm or "\\" in realm or min(realm.encode() or b"\0") < 32:
         raise ValueError("realm must be a text without quotes, not %r" % (realm,))
     server.Before(Schemes[scheme](server, users, realm, **options).Hook, prefix)
