@@ -10,12 +10,13 @@ auth = sys.modules[_NAME]
 
 def LoginPage(httpClient, httpResponse, code, text):
     """Writes the form, which posts name and password to its own address. code: 200, 401 or 429; text: what is wrong."""
+    token = (httpResponse.vars or {}).get("CSRF", "")
     httpResponse.WriteResponse(code, None, "text/html", "UTF-8", (
         '<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><title>Log in</title>'
-        '<h1>Log in</h1><form method="post">%s<p role="alert">%s<p><label>Name '
+        '<h1>Log in</h1><form method="post"><input type="hidden" name="csrf" value="%s"><p role="alert">%s<p><label>Name '
         '<input name="name" autocomplete="username" required autofocus></label><p><label>Password '
         '<input name="password" type="password" autocomplete="current-password" required></label>'
-        '<p><button>Log in</button></form>') % ("", text))
+        '<p><button>Log in</button></form>') % (token, text))
 
 
 class _Form(auth.Basic):
@@ -25,14 +26,18 @@ class _Form(auth.Basic):
 
     def __init__(self, server, users, realm, loginPath="/login", logoutPath="/logout", page=LoginPage):
         super().__init__(server, users, realm)
-        if not hasattr(server.Client, "GetSession"):
-            raise ValueError("scheme must not be form without microWebSession.py")
+        if not hasattr(server, "sessions"):
+            raise ValueError("scheme must not be form before UseSessions(mws)")
         self._loginPath = loginPath
         self._page = page
-        if not server.GetRouteHandler(loginPath, "POST")[0]:
+        logins = server.logins = getattr(server, "logins", {})
+        if loginPath not in logins:
+            logins[loginPath] = users
             server.AddRoute(loginPath, "GET", self.LogIn)
             server.AddRoute(loginPath, "POST", self.LogIn, True)
             server.AddRoute(logoutPath, "POST", self.LogOut)
+        elif logins[loginPath] is not users:
+            raise ValueError("loginPath must be another one for other users")
 
     def Hook(self, client, response):
         """The Before hook: a page that is opened leads to the form, anything else gets 401."""
@@ -86,7 +91,7 @@ class _Form(auth.Basic):
     def LogOut(self, client, response):
         session = client.GetSession()
         session.pop(self._loginPath, None)
-        session.Renew()
+        session.Renew()                     # the rest of it stays
         response.WriteResponseRedirect(self._loginPath)
 
 

@@ -689,3 +689,195 @@ def test_curl(serve, www):
     basic = serve(PROGRAM)
     assert Curl("-u", "admin:" + PASSWORD, basic.Url("/admin/who")) == "TOP SECRET of admin\n200 1"
     assert Curl("-H", "Authorization: Bearer tok-1", basic.Url("/tokens/who")) == "TOP SECRET of robot\n200 1"
+
+
+# ------------------------------------------------------------------------------------------------------------ the form
+
+FORM = """
+import sys
+from microWebAuth import HashPassword, Protect
+from microWebSession import UseSessions
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+users = {"admin": HashPassword("PASSWORD", 3), "bob": HashPassword("b", 3)}
+others = {"admin": HashPassword("other", 3)}
+
+
+def Check(name, password):
+    return password == "open"
+
+
+@MicroWebSrv.route("/admin/who")
+@MicroWebSrv.route("/admin/who", "POST")
+@MicroWebSrv.route("/also/who")
+@MicroWebSrv.route("/others/who")
+@MicroWebSrv.route("/check/who")
+@MicroWebSrv.route("/free")
+def Who(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "TOP SECRET of %s" % httpClient.GetUser())
+
+
+@MicroWebSrv.webSocketRoute("/admin/socket")
+def Socket(webSocket, httpClient):
+    webSocket.SendText("TOP SECRET of %s" % httpClient.GetUser())
+
+
+def Page(httpClient, httpResponse, code, text):
+    httpResponse.WriteResponse(code, {"X-Page": "mine"}, "text/plain", "UTF-8", "%d: %s" % (code, text))
+
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
+try:
+    Protect(mws, "/x", users, scheme="form")
+except ValueError as error:
+    print("EARLY", error)
+UseSessions(mws, "a key of sixteen bytes and more")
+Protect(mws, "/admin", users, scheme="form", realm="Panel")
+Protect(mws, "/also", users, scheme="form")
+Protect(mws, "/others", others, scheme="form", loginPath="/others/login", logoutPath="/others/logout")
+Protect(mws, "/check", Check, scheme="form", loginPath="/enter", logoutPath="/leave", page=Page)
+mws.Start()
+for line in sys.stdin:
+    exec(line)
+    print("DONE")
+mws.Stop()
+""".replace("PASSWORD", PASSWORD)
+
+FORM_TYPE = ("Content-Type", "application/x-www-form-urlencoded")
+
+
+class Browser:
+    """Keeps cookies, and says where a request comes from as a browser does."""
+
+    def __init__(self, server, source="127.0.0.1"):
+        self.server, self.source, self.cookies = server, source, {}
+
+    def Ask(self, path, method="GET", headers=(), body=b"", site="same-origin", mode="navigate"):
+        headers = [*headers, ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode)]
+        if self.cookies:
+            headers.append(("Cookie", "; ".join("%s=%s" % pair for pair in self.cookies.items())))
+        answer = Ask(self.server, path, None, self.source, method, headers, body)
+        for cookie in answer.Headers("Set-Cookie"):
+            name, _, rest = cookie.partition("=")
+            value, _, attributes = rest.partition(";")
+            assert "HttpOnly" in attributes and "SameSite=Lax" in attributes
+            self.cookies[name] = value
+        return answer
+
+    def LogIn(self, name, password, path="/login", **kwargs):
+        return self.Ask(path, "POST", [FORM_TYPE], Form(name=name, password=password), **kwargs)
+
+
+def Form(**fields):
+    from urllib.parse import urlencode
+    return urlencode(fields).encode()
+
+
+def test_form(serve, www):
+    server = serve(FORM)
+    assert "scheme" in server.Seen("^EARLY (.*)$").group(1)
+    tab = Browser(server)
+    away = tab.Ask("/admin/who?a=1&b=%20+#")
+    assert away.status == 400 or SECRET not in away.body
+    away = tab.Ask("/admin/who?a=1&b=%20+c")
+    assert (away.status, away.Header("Location")) == (302, "/login?next=/admin/who?a=1%26b=%2520%2Bc") and SECRET not in away.body
+    page = tab.Ask(away.Header("Location"))
+    assert page.status == 200 and 'type="password"' in page.text and 'name="name"' in page.text and 'role="alert"><p>' in page.text
+    wrong = tab.LogIn("admin", "no", away.Header("Location"))
+    assert wrong.status == 401 and "Wrong name or password." in wrong.text and wrong.Header("WWW-Authenticate") == 'Cookie realm="Panel"'
+    before = dict(tab.cookies)
+    inside = tab.LogIn("admin", PASSWORD, away.Header("Location"))
+    assert (inside.status, inside.Header("Location")) == (302, "/admin/who?a=1&b=%20+c")
+    assert tab.cookies != before
+    assert tab.Ask("/admin/who").text == "TOP SECRET of admin"
+    assert tab.Ask("/admin/secret.txt").body == SECRET
+    assert tab.Ask("/also/who").text == "TOP SECRET of admin"            # the same form
+    assert tab.Ask("/free").text == "TOP SECRET of None"
+    assert tab.Ask("/others/who").status == 302                          # the same name is somebody else there
+    with harness.RawClient(server.port) as client:
+        client.Send(harness.RequestBytes("GET", "/admin/socket", [
+            *HANDSHAKE, ("Cookie", "session=" + tab.cookies["session"]), ("Sec-Fetch-Site", "same-origin")]))
+        assert client.ReadResponse(upgrade="websocket").status == 101
+    old = tab.cookies["session"]
+    out = tab.Ask("/logout", "POST")
+    assert (out.status, out.Header("Location")) == (302, "/login")
+    assert tab.cookies["session"] != old
+    assert tab.Ask("/admin/who").status == 302
+
+
+def test_form_refuses(serve, www):
+    """What is no page that a person opens gets 401; a WebSocket before its 101; and forms of other sites."""
+    server = serve(FORM)
+    tab = Browser(server)
+    for path in ("/admin/who", "/admin/secret.txt", "/admin/none"):
+        assert tab.Ask(path, mode="cors").status == 401
+        assert tab.Ask(path, "HEAD").status == 401
+        assert tab.Ask(path, "POST", [FORM_TYPE], b"a=b").status == 401
+        assert tab.Ask(path, "OPTIONS").Header("WWW-Authenticate") == 'Cookie realm="Panel"'
+    for headers in (HANDSHAKE, [*HANDSHAKE, ("Cookie", "session=x")]):
+        with harness.RawClient(server.port) as client:
+            client.Send(harness.RequestBytes("GET", "/admin/socket", headers))
+            assert client.ReadResponse().status == 401
+    assert tab.LogIn("admin", PASSWORD, site="cross-site").status == 403
+    assert tab.Ask("/admin/who").status == 302
+    assert tab.Ask("/login", "PUT").status == 405
+
+
+@pytest.mark.parametrize("next, target", [
+    ("/admin/who", "/admin/who"), ("//evil.example", "/"), ("/\\evil.example", "/"), ("\\\\evil.example", "/"), ("http://evil.example", "/"),
+    ("evil", "/"), ("", "/"), ("/", "/"), ("/\t/evil.example", "/"), ("/a\r\nSet-Cookie: a=b", "/"), ("javascript:alert(1)", "/"), ("/\x00", "/"),
+    ("/%2f/evil.example", "/%2f/evil.example"), ("/\u00fc", "/%C3%BC")])
+def test_where_the_form_leads_to(serve, www, next, target):
+    server = serve(FORM)
+    tab = Browser(server)
+    inside = tab.LogIn("bob", "b", "/login?" + Form(next=next).decode())
+    assert (inside.status, inside.Header("Location")) == (302, target) and len(inside.Headers("Set-Cookie")) == 1
+
+
+def test_form_ends_with_the_password(serve, www):
+    server = serve(FORM)
+    first, second = Browser(server), Browser(server)
+    for tab in (first, second):
+        assert tab.LogIn("bob", "b").status == 302
+    Tell(server, "users['bob'] = HashPassword('c', 3)")
+    assert first.Ask("/admin/who").status == 302 and second.Ask("/admin/who").status == 302
+    assert first.LogIn("bob", "b").status == 401
+    assert first.LogIn("bob", "c").status == 302
+    assert first.Ask("/admin/who").text == "TOP SECRET of bob"
+    Tell(server, "del users['bob']")
+    assert first.Ask("/admin/who").status == 302
+    assert first.LogIn("bob", "c").status == 401
+
+
+def test_form_of_the_program(serve, www):
+    server = serve(FORM)
+    tab = Browser(server)
+    page = tab.Ask("/enter")
+    assert (page.status, page.text, page.Header("X-Page")) == (200, "200: ", "mine")
+    page = tab.LogIn("anna", "no", "/enter")
+    assert (page.status, page.text) == (401, "401: Wrong name or password.")
+    assert tab.LogIn("anna\r\nX: y", "open", "/enter").status == 401
+    assert tab.LogIn("anna", "open", "/enter").status == 302
+    assert tab.Ask("/check/who").text == "TOP SECRET of anna"
+    assert tab.Ask("/admin/who").status == 302
+    for _ in range(6):
+        assert tab.LogIn("anna", "no", "/enter").status == 401
+    page = tab.LogIn("anna", "open", "/enter")
+    assert page.status == 429 and re.match(r"429: Too many tries. Wait for [12] seconds?\.", page.text) and page.Header("Retry-After") in "12"
+    assert tab.Ask("/check/who").text == "TOP SECRET of anna"            # who is in stays in
+    assert Browser(server, "127.0.0.2").LogIn("anna", "open", "/enter").status == 302
+    Tell(server, "mws.now += 2")
+    assert tab.LogIn("anna", "open", "/enter").status == 302
+
+
+def test_everything_behind_a_form(serve, www):
+    """The prefix may be all: the form itself can be reached, nothing else."""
+    server = serve(FORM.replace('Protect(mws, "/also"', 'Protect(mws, "/"'))
+    tab = Browser(server)
+    assert tab.Ask("/login").status == 200
+    for path in ("/", "/free", "/public/a.txt", "/login/", "/LOGIN", "/login/x", "/logout", "/enter"):
+        assert tab.Ask(path).status in (302, 401), path
+    assert tab.Ask("//login").status == 200
+    assert tab.LogIn("bob", "b").status == 302
+    assert tab.Ask("/public/a.txt").text == "public"
