@@ -206,9 +206,8 @@ class Basic:
         if callable(users):
             found = users(name, password)
             return (name if found is True else found if isinstance(found, str) else None) or None
-        hash = users.get(name)
-        for other in [hash] if hash else users.values():
-            return name if CheckPassword(password, other) and hash else None
+        for other in users.values():
+            return name if CheckPassword(password, users.get(name, other)) and name in users else None
 
 
 class _Bearer(Basic):
@@ -220,7 +219,7 @@ class _Bearer(Basic):
         if callable(self.users):
             return self.Verify("", text)
         found = None
-        for name, hash in self.users.items():
+        for name, hash in list(self.users.items()):
             if CheckPassword(text, hash):
                 found = name
         return found

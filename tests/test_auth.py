@@ -396,6 +396,23 @@ def test_headers_open_nothing(serve, www, headers):
     assert b"public" in harness.Fetch(server.port, "/public/a.txt").body
 
 
+@pytest.mark.xfail(strict=True, reason="the core's hooks compare paths in which an encoded slash is none; the handler gets it as one")
+@pytest.mark.parametrize("path", ["/%2fadmin%2fsecret.txt", "/files/admin%2fsecret.txt", "/files/admin%2Fsecret.txt", "/files%2fadmin/secret.txt"])
+def test_an_encoded_slash_in_an_argument(serve, www, path):
+    """A route with an argument is given the slash: what it shows is below the protected path."""
+    server = serve(PROGRAM.replace("mws.Start()", '''
+def Show(httpClient, httpResponse, args):
+    httpResponse.WriteResponseFile("www/" + args["path"].replace("files/", ""))
+
+mws.AddRoute("/<path>", "GET", Show)
+mws.AddRoute("/files/<path>", "GET", Show)
+mws.AddRoute("/<path>/secret.txt", "GET", lambda c, r, args: r.WriteResponseFile("www/" + args["path"].replace("files/", "") + "/secret.txt"))
+Protect(mws, "/files/admin", users)
+mws.Start()
+''', 1))
+    assert SECRET not in harness.RawExchange(server.port, harness.RequestBytes("GET", path, [("Connection", "close")]))
+
+
 def test_old_versions_of_http(serve, www):
     server = serve(PROGRAM)
     for request in (b"GET /admin/secret.txt HTTP/1.0\r\n\r\n", b"GET /admin/secret.txt\r\n\r\n", b"GET /admin/secret.txt HTTP/0.9\r\n\r\n"):
@@ -799,6 +816,8 @@ def test_form(serve, www):
         client.Send(harness.RequestBytes("GET", "/admin/socket", [
             *HANDSHAKE, ("Cookie", "session=" + tab.cookies["session"]), ("Sec-Fetch-Site", "same-origin")]))
         assert client.ReadResponse(upgrade="websocket").status == 101
+    old = tab.cookies["session"]
+    assert tab.LogIn("admin", PASSWORD).status == 302 and tab.cookies["session"] != old, "fixation: the identity is another one"
     old = tab.cookies["session"]
     out = tab.Ask("/logout", "POST")
     assert (out.status, out.Header("Location")) == (302, "/login")
