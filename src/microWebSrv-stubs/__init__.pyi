@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+from microWebAuth import Tries
 from microWebEvents import MicroWebEvents
 from microWebSession import Session
 from microWebSocket import MicroWebSocket
@@ -129,6 +130,7 @@ class HttpClient:
     def ReadRequestContent(self, size: int | None = None) -> _Content: ...
     def ReadRequestPostedFormData(self) -> _Form: ...
     def ReadRequestContentAsJSON(self) -> Any: ...
+    def GetUser(self) -> str | None: ...
     def GetCookies(self) -> dict[str, str]: ...
     def GetSession(self) -> Session: ...
     def IsConnected(self) -> bool: ...
@@ -221,6 +223,9 @@ class MicroWebSrv:
 
     # with microWebAsync.py
     UseAsyncio: bool
+
+    # with microWebAuth.py
+    tries: Tries
 
     # with microWebFiles.py
     FilesVersion: str
