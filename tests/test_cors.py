@@ -45,7 +45,8 @@ def Test(origin):
 mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.MaxRequestContentLen = 100
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
-microWebCors.AllowOrigins(mws, ["https://panel.example", "https://*.example.org", "http://localhost:*"], "/listed",
+microWebCors.AllowOrigins(mws, ["https://panel.example", "https://*.example.org", "http://localhost:*",
+                               "https://Door.Example"], "/listed",
                           credentials=True, expose=["X-Reading", "ETag"])
 microWebCors.AllowOrigins(mws, "*", prefix="/open")
 microWebCors.AllowOrigins(mws, Test, "/called", methods=("PUT", "PATCH"), headers="X-Token", maxAgeSec=60)
@@ -89,7 +90,7 @@ def Vary(answer):
 # ------------------------------------------------------------------------------------------- which origins
 
 ALLOWED = ("https://panel.example", "https://a.example.org", "https://a.b.example.org", "http://localhost:5173",
-           "https://xn--bcher-kva.example.org")
+           "https://xn--bcher-kva.example.org", "https://door.example")
 REFUSED = ("https://panel.example.", "http://panel.example", "https://panel.example:8443", "https://panel.examples",
            "https://evil-panel.example", "https://example.org", "https://.example.org", "https://evilexample.org",
            "https://a.example.org.evil.net", "https://evil.net/.example.org", "https://evil.net:80.example.org",
@@ -182,6 +183,7 @@ def test_another_options_is_no_preflight(site):
     answer = Ask(site, "/listed/thing", PANEL, "OPTIONS")
     assert answer.Header("allow") == "DELETE, GET, HEAD, OPTIONS, PUT" and "max-age" not in Cors(answer)
     assert Preflight(site, "/listed/options").status == 204
+    assert Ask(site, "/listed/thing", PANEL, Access_Control_Request_Method="PUT").body == b"[1]"
 
 
 # ------------------------------------------------------------------------------------------- every answer
@@ -249,3 +251,154 @@ def test_what_is_refused_at_once(run):
     assert [line == "fine" for line in lines] == [False, False, False, True, True, False, False, False, False, False, True,
                                                   True, True]
     assert "credentials" in lines[0] and "'https://a.example/'" in lines[5]
+
+
+# ------------------------------------------------------------------------------------------- in a browser
+
+PANEL_PROGRAM = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(contentType="text/html", content="<title>Panel</title>")
+
+MicroWebSrv(port=Port(), bindIP="127.0.0.1").Start(threaded=False)
+"""
+
+DEVICE = """
+from microWebSrv import MicroWebSrv
+import microWebCors
+from ready import Port
+
+state = {"count": 0}
+
+
+@MicroWebSrv.route("/api/reading")
+@MicroWebSrv.route("/open/reading")
+def Show(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk(state, headers={"X-Reading": "21", "X-Other": "1"})
+
+
+@MicroWebSrv.route("/api/reading", "PUT")
+@MicroWebSrv.route("/bare/reading", "PUT")
+def Change(httpClient, httpResponse):
+    state["count"] += 1
+    state.update(httpClient.ReadRequestContentAsJSON())
+    httpResponse.WriteResponseJSONOk(state)
+
+
+@MicroWebSrv.route("/api/login", "POST")
+def Login(httpClient, httpResponse):
+    httpResponse.SetCookie("name", "Ada")
+    httpResponse.WriteResponseJSONOk("welcome")
+
+
+@MicroWebSrv.route("/api/who")
+def Who(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk(httpClient.GetCookies().get("name"))
+
+
+@MicroWebSrv.route("/api/fails")
+def Fail(httpClient, httpResponse):
+    raise RuntimeError("on purpose")
+
+
+def Accept(webSocket, httpClient):
+    webSocket.SendText("for " + httpClient.GetCookies().get("name", "nobody"))
+
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
+mws.AcceptWebSocketCallback = Accept
+mws.MaxRequestContentLen = 100
+microWebCors.AllowOrigins(mws, "http://127.0.0.1:*", "/api", credentials=True, expose="X-Reading")
+microWebCors.AllowOrigins(mws, "*", "/open")
+mws.Start(threaded=False)
+"""
+
+FETCH = """async ([url, options]) => {
+    try {
+        const answer = await fetch(url, options);
+        return [answer.status, await answer.text(), answer.headers.get("X-Reading"), answer.headers.get("X-Other")];
+    } catch (error) {
+        return [error.name];
+    }
+}"""
+SOCKET = """url => new Promise(done => {
+    const socket = new WebSocket(url);
+    socket.onmessage = event => done(event.data);
+    socket.onerror = () => done("refused");
+})"""
+JSON = {"Content-Type": "application/json", "X-Token": "1"}
+
+
+class Panel:
+    """A page of one server, which asks another."""
+
+    def __init__(self, page, home, device):
+        self._page = page
+        self._url = "http://127.0.0.1:%d" % device.port
+        self._home = home.port
+
+    def Open(self, host="127.0.0.1"):
+        self._page.goto("http://%s:%d/" % (host, self._home))
+
+    def Fetch(self, path, **options):
+        return self._page.evaluate(FETCH, [self._url + path, options])
+
+    def Connect(self, path):
+        return self._page.evaluate(SOCKET, "ws" + self._url[4:] + path)
+
+
+@pytest.fixture
+def panel(page, serve, runtime, tmp_path):
+    folders = tmp_path / "panel", tmp_path / "device"
+    for folder in folders:
+        folder.mkdir()
+    device = serve(DEVICE, workDir=folders[1])
+    device.ExpectError("RuntimeError: on purpose")
+    panel = Panel(page, serve(PANEL_PROGRAM, workDir=folders[0]), device)
+    panel.Open()
+    yield panel
+    assert panel.Fetch("/api/fails")[0] in (500, "TypeError")
+    page.goto("about:blank")
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_a_page_of_an_allowed_origin(panel):
+    status, text, exposed, other = panel.Fetch("/api/reading")
+    assert (status, text, exposed, other) == (200, '{"count": 0}', "21", None)
+    # A preflight goes before it: PUT, JSON, a header of one's own.
+    status, text = panel.Fetch("/api/reading", method="PUT", headers=JSON, body='{"on": true}')[:2]
+    assert status == 200 and '"count": 1' in text and '"on": true' in text
+    # What went wrong can be read.
+    for path, options, expected in (("/api/nothing", {}, 404), ("/api/reading", {"method": "POST"}, 405),
+                                    ("/api/reading", {"method": "PUT", "headers": JSON, "body": "x" * 101}, 413),
+                                    ("/api/fails", {}, 500)):
+        status, text = panel.Fetch(path, **options)[:2]
+        assert status == expected and "<h1>%d " % expected in text
+    # The routes of this path have no DELETE, so the browser does not even send it.
+    assert panel.Fetch("/api/reading", method="DELETE") == ["TypeError"]
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_a_page_with_cookies(panel):
+    assert panel.Fetch("/api/who")[:2] == [200, "null"]
+    assert panel.Connect("/api/live") == "for nobody"
+    assert panel.Fetch("/api/login", method="POST", credentials="include")[:2] == [200, '"welcome"']
+    assert panel.Fetch("/api/who", credentials="include")[:2] == [200, '"Ada"']
+    assert panel.Fetch("/api/who")[:2] == [200, "null"], "fetch leaves them out unless the page asks for them"
+    assert panel.Connect("/api/live") == "for Ada"
+    assert panel.Fetch("/open/reading")[0] == 200
+    assert panel.Fetch("/open/reading", credentials="include") == ["TypeError"]
+    assert panel.Connect("/open/live") == "refused"
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_a_page_of_another_origin(panel):
+    panel.Open("localhost")
+    assert panel.Fetch("/api/reading") == ["TypeError"]
+    for path in ("/api/reading", "/bare/reading"):
+        assert panel.Fetch(path, method="PUT", headers=JSON, body='{"on": true}') == ["TypeError"]
+    assert panel.Connect("/api/live") == "refused"
+    assert panel.Fetch("/open/reading")[:2] == [200, '{"count": 0}'], "nothing has arrived that could change something"

@@ -102,7 +102,7 @@ def test_a_narrower_prefix_changes_them(site):
     assert answer.Header("referrer-policy") == "same-origin"
     assert Policy(answer) == {"default-src": ["'none'"], "script-src": []}
     plain = Fetch(site.port, "/plain/")
-    assert Policy(plain) is None and plain.Header("x-frame-options") is None and plain.Header("referrer-policy") is None
+    assert plain.Header("content-security-policy") is None and plain.Header("x-frame-options") is None and plain.Header("referrer-policy") is None
     assert plain.Header("x-content-type-options") == "nosniff"
 
 
@@ -187,10 +187,11 @@ def test_the_address_that_a_proxy_says(plain, header, address):
 
 
 def test_scheme(plain):
-    assert Who(plain, X_Forwarded_For="1.1.1.1", X_Forwarded_Proto="https")[1] is True
+    assert Who(plain, X_Forwarded_For="1.1.1.1", X_Forwarded_Proto="HTTPS")[1] is True
     assert Who(plain, X_Forwarded_For="1.1.1.1", X_Forwarded_Proto="HTTP")[1] is False
     assert Who(plain, X_Forwarded_For="1.1.1.1")[1] is False
     assert Who(plain, X_Forwarded_For="1.1.1.1", X_Forwarded_Proto="https, http")[1] is False, "the client's own word"
+    assert Who(plain, X_Forwarded_Proto="https, http")[1] is False
     assert Who(plain, X_Forwarded_For="1.1.1.1, 10.0.0.1", X_Forwarded_Proto="https, http")[1] is True, "the first proxy's"
 
 
@@ -249,3 +250,75 @@ for address in ("127.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::1", "10.0.0.0/33", "1
 
 def test_what_is_refused_at_once(run):
     assert [line == "fine" for line in run(CALLS).strip().split("\n")] == [True] * 4 + [False] * 8
+
+
+# ------------------------------------------------------------------------------------------- in a browser
+
+PAGES = """
+from microWebSrv import MicroWebSrv
+import microWebSecurity
+from ready import Port
+
+LONG = "<p>text</p>" * 2000
+
+
+@MicroWebSrv.route("/page/<name>")
+def Page(httpClient, httpResponse, args):
+    httpResponse.WriteResponsePyHTMLFile("www/%s.pyhtml" % args["name"], vars={"LONG": LONG})
+
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
+microWebSecurity.SecurityHeaders(mws)
+mws.Start(threaded=False)
+"""
+
+INLINE = """<!doctype html><title>none</title>%s
+<script%s>document.title = "inline";</script><style%s>body { color: rgb(1, 2, 3); }</style>
+<button onclick="document.title = 'clicked'">Click</button><script src="/own.js"></script>"""
+NONCE = ' nonce="{{ NONCE }}"'
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_what_a_browser_runs(serve, runtime, page, tmp_path):
+    www = tmp_path / "www"
+    www.mkdir()
+    (www / "own.js").write_text("window.own = true;")
+    (www / "guessed.pyhtml").write_text(INLINE % ("", ' nonce="AAAAAAAAAAAAAAAAAAAAAAAA"', ""))
+    (www / "without.pyhtml").write_text(INLINE % ("", "", ""))
+    (www / "with.pyhtml").write_text(INLINE % ("", NONCE, NONCE))
+    (www / "long.pyhtml").write_text(INLINE % ("{{ raw LONG }}", NONCE, NONCE))
+    (www / "both.pyhtml").write_text(INLINE % ("<script>document.title = 'injected';</script>", NONCE, NONCE))
+    server = serve(PAGES)
+    blocked = []
+    page.on("console", lambda message: message.type == "error" and blocked.append(message.text))
+    for name, title in (("with", "inline"), ("long", "inline"), ("both", "inline"), ("without", "none"), ("guessed", "none")):
+        del blocked[:]
+        page.goto(server.Url("/page/" + name))
+        assert page.evaluate("window.own") is True
+        assert page.title() == title
+        assert (page.evaluate("getComputedStyle(document.body).color") == "rgb(1, 2, 3)") == (title == "inline")
+        page.get_by_role("button").click()
+        assert page.title() == title, "an attribute never runs"
+        assert any("Content Security Policy" in text for text in blocked)
+    page.goto("about:blank")
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_no_frame_of_another_site(serve, runtime, page, tmp_path):
+    www = tmp_path / "www"
+    www.mkdir()
+    (www / "inner.html").write_text("<h1>Inner</h1>")
+    (www / "outer.html").write_text('<!doctype html><iframe src="/inner.html"></iframe>')
+    server = serve(PAGES)
+    page.goto(server.Url("/outer.html"))
+    page.frame_locator("iframe").get_by_role("heading", name="Inner").wait_for()
+    page.goto("http://localhost:%d/outer.html" % server.port)
+    page.evaluate("""port => new Promise(done => {
+        const frame = document.createElement("iframe");
+        frame.onload = done;
+        frame.src = "http://127.0.0.1:" + port + "/inner.html";
+        document.body.append(frame);
+    })""", server.port)
+    inner = [frame for frame in page.frames if "127.0.0.1" in frame.url or "chrome-error" in frame.url]
+    assert inner and "Inner" not in inner[0].content()
+    page.goto("about:blank")
