@@ -13,8 +13,6 @@ from microWebSrv import MicroWebSrv
 import microWebSecurity
 from ready import Port
 
-LONG = "<p>text</p>" * 2000
-
 
 @MicroWebSrv.route("/")
 @MicroWebSrv.route("/framed/")
@@ -30,7 +28,7 @@ def Own(httpClient, httpResponse):
 
 @MicroWebSrv.route("/page/<name>")
 def Page(httpClient, httpResponse, args):
-    httpResponse.WriteResponsePyHTMLFile("www/%s.pyhtml" % args["name"], vars={"LONG": LONG})
+    httpResponse.WriteResponsePyHTMLFile("www/%s.pyhtml" % args["name"])
 
 
 @MicroWebSrv.route("/fails")
@@ -40,6 +38,7 @@ def Fail(httpClient, httpResponse):
 
 mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.MaxRequestContentLen = 100
+mws.SetErrorHandler(404, lambda client, response, code: response.WriteResponsePyHTMLFile("www/with.pyhtml"))
 microWebSecurity.SecurityHeaders(mws)
 microWebSecurity.SecurityHeaders(mws, "/framed", csp="default-src 'none'; script-src 'nonce'",
                                  headers={"X-Frame-Options": None, "X-Extra": "1"})
@@ -51,7 +50,7 @@ mws.Start(threaded=False)
 def Site(folder):
     (folder / "www" / "framed").mkdir(parents=True)
     for name, text in (("with", "<script nonce='{{ NONCE }}'>1</script><style nonce='{{ NONCE }}'></style>"),
-                       ("without", "<p>no script</p>"), ("long", "{{ LONG }}<script nonce='{{ NONCE }}'>1</script>")):
+                       ("without", "<p>no script</p>"), ("long", "{{ for i in range(4000) }}<p>text</p>{{ end }}<script nonce='{{ NONCE }}'>1</script>")):
         (folder / "www" / (name + ".pyhtml")).write_text(text)
         (folder / "www" / "framed" / (name + ".pyhtml")).write_text(text)
     (folder / "www" / "a.txt").write_text("abc")
@@ -82,7 +81,8 @@ def test_every_answer_has_them(site, method, path, body, status):
     assert answer.Header("permissions-policy") == "camera=(), geolocation=(), microphone=()"
     assert answer.Header("cross-origin-opener-policy") is None, "without TLS a browser complains of it"
     policy = Policy(answer)
-    assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["form-action"] == ["'self'"]
+    assert policy["default-src"] == policy["form-action"] == ["'self'"]
+    assert policy["script-src"][0] == policy["style-src"][0] == "'self'" and len(policy["script-src"]) == 1 + (status == 404)
     assert policy["frame-ancestors"] == ["'self'"]
     assert policy["object-src"] == policy["base-uri"] == ["'none'"]
 
@@ -127,6 +127,12 @@ def test_a_page_with_a_nonce(site):
 def test_a_page_without_a_nonce(site):
     for path in ("/without.pyhtml", "/page/without", "/a.txt"):
         assert "nonce" not in Fetch(site.port, path).Header("content-security-policy")
+
+
+def test_an_error_page_with_a_nonce(site):
+    answer = Fetch(site.port, "/nothing")
+    nonce = re.search("nonce='(.*?)'", answer.text).group(1)
+    assert answer.status == 404 and "'nonce-%s'" % nonce in Policy(answer)["script-src"]
 
 
 def test_a_page_that_leaves_in_pieces(site):
@@ -259,12 +265,10 @@ from microWebSrv import MicroWebSrv
 import microWebSecurity
 from ready import Port
 
-LONG = "<p>text</p>" * 2000
-
 
 @MicroWebSrv.route("/page/<name>")
 def Page(httpClient, httpResponse, args):
-    httpResponse.WriteResponsePyHTMLFile("www/%s.pyhtml" % args["name"], vars={"LONG": LONG})
+    httpResponse.WriteResponsePyHTMLFile("www/%s.pyhtml" % args["name"])
 
 
 mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
@@ -286,7 +290,7 @@ def test_what_a_browser_runs(serve, runtime, page, tmp_path):
     (www / "guessed.pyhtml").write_text(INLINE % ("", ' nonce="AAAAAAAAAAAAAAAAAAAAAAAA"', ""))
     (www / "without.pyhtml").write_text(INLINE % ("", "", ""))
     (www / "with.pyhtml").write_text(INLINE % ("", NONCE, NONCE))
-    (www / "long.pyhtml").write_text(INLINE % ("{{ raw LONG }}", NONCE, NONCE))
+    (www / "long.pyhtml").write_text(INLINE % ("{{ for i in range(4000) }}<p>text</p>{{ end }}", NONCE, NONCE))
     (www / "both.pyhtml").write_text(INLINE % ("<script>document.title = 'injected';</script>", NONCE, NONCE))
     server = serve(PAGES)
     blocked = []
