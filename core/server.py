@@ -165,7 +165,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
@@ -195,7 +195,7 @@ class MicroWebSrv(Engine):
         """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
         that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
         if code not in range(400, 600) and code is not None or handler and not callable(handler):
-            raise ValueError("code must be 400 to 599 or None, handler a function: %r, %r" % (code, handler))
+            raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
         self.errorHandlers = dict(self.errorHandlers)
         self.errorHandlers[code] = handler
         self.isPlain = False
@@ -255,7 +255,7 @@ class MicroWebSrv(Engine):
 
 def _Hook(hook, prefix):
     if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
-        raise ValueError("not a plain function, or a prefix without a slash: %r, %r" % (hook, prefix))
+        raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
     prefix = prefix.rstrip("/").lower()
     return prefix and prefix + "/", hook
 

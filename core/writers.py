@@ -12,7 +12,7 @@ def CheckValue(value):
     """A field value as str; ValueError where it would end its line."""
     value = value if isinstance(value, str) else str(value)
     if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("CR, LF or NUL in a header value: %r" % value)
+        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
     return value
 
 

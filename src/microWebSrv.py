@@ -470,7 +470,7 @@ def CheckValue(value):
     """A field value as str; ValueError where it would end its line."""
     value = value if isinstance(value, str) else str(value)
     if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("CR, LF or NUL in a header value: %r" % value)
+        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
     return value
 
 
@@ -596,10 +596,10 @@ class Route:
         if not isinstance(method, str) or not IsToken(method.encode()):
             raise ValueError("not a method: %r" % (method,))
         if not callable(handler):
-            raise TypeError("the handler of %s can't be called: %r" % (url, handler))
+            raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
-            raise ValueError("an async handler needs no thread: %s" % url)
+            raise ValueError("threaded must be False for an async handler: %r" % url)
         self.url = url
         self.method = method.upper()
         self.handler = handler
@@ -611,7 +611,7 @@ class Route:
         for part in rest:
             name, closed, literal = part.partition(">")
             if not closed or not name or "/" in name or name in names:
-                raise ValueError("malformed <argument> in the route %s" % url)
+                raise ValueError("an <argument> must have a name of its own: %r" % url)
             names.append(name)
             literals.append(literal)
         if _REGEX_CHARS.search("".join(literals)):
@@ -2822,7 +2822,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
@@ -2852,7 +2852,7 @@ class MicroWebSrv(Engine):
         """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
         that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
         if code not in range(400, 600) and code is not None or handler and not callable(handler):
-            raise ValueError("code must be 400 to 599 or None, handler a function: %r, %r" % (code, handler))
+            raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
         self.errorHandlers = dict(self.errorHandlers)
         self.errorHandlers[code] = handler
         self.isPlain = False
@@ -2912,7 +2912,7 @@ class MicroWebSrv(Engine):
 
 def _Hook(hook, prefix):
     if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
-        raise ValueError("not a plain function, or a prefix without a slash: %r, %r" % (hook, prefix))
+        raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
     prefix = prefix.rstrip("/").lower()
     return prefix and prefix + "/", hook
 
