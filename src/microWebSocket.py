@@ -589,7 +589,8 @@ def _Upgrade(client, response):
                 args = (client, found)
             break
     if accept:
-        status = _Refusal(head, server.AllowedWebSocketOrigins)
+        # A hook may have found out that the page is allowed (microWebCors).
+        status = _Refusal(head, getattr(client, "origins", server.AllowedWebSocketOrigins))
     else:
         status = 404 if server.webSocketRoutes else 501
     if status:
