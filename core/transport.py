@@ -134,6 +134,7 @@ class Link:
     out = None              # what the socket did not take yet: a bytearray
     deadline = None         # for the next progress of it
     isClosing = False
+    isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
 
     def __init__(self, server, sock, address):
@@ -160,7 +161,7 @@ class Link:
         if self.out:
             self.out += data
             return
-        size = self._Take(data)
+        size = self.Take(data)
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
@@ -170,7 +171,7 @@ class Link:
             self.deadline = self.server.now + self.server.SendTimeoutSec
             self.Watch()
 
-    def _Take(self, data):
+    def Take(self, data):
         """How many bytes the socket takes."""
         try:
             if MICROPYTHON:
@@ -218,7 +219,7 @@ class Link:
     def OnWritable(self):
         out = self.out
         if out:
-            size = self._Take(out)
+            size = self.Take(out)
             if not size:
                 return
             self.deadline = self.server.now + self.server.SendTimeoutSec
