@@ -37,6 +37,8 @@ class Connection:
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet
+    isEnded = False         # the client has closed its half
+    sent = None             # what is to be done when the client has the last answer, or has gone
 
     def __init__(self, server, link):
         self.server = server
@@ -82,7 +84,7 @@ class Connection:
         if self.source is not None:
             self._Pull()
         elif self.state == _LINGER:
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             if self.state == _HEAD:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
@@ -92,6 +94,7 @@ class Connection:
 
     def OnEnd(self):
         """The client closed its half. True: it still waits for an answer."""
+        self.isEnded = True
         waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
         if waits:
             self.keepAlive = False
@@ -104,6 +107,8 @@ class Connection:
         self._DropSource()
         if self.wake:
             self.wake()
+        if self.sent:
+            self.server.Call(self.sent)
 
     def OnExpired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
@@ -154,7 +159,7 @@ class Connection:
         self.keepAlive = head.keepAlive
         self.client = client = server.Client(self)
         self.response = server.Response(client)
-        if head.upgrade or head.contentLength or head.isChunked:
+        if server.before or head.upgrade or head.contentLength or head.isChunked:
             self._Prepare(head, server)
         else:
             route, args = head.found or server.Find(head)
@@ -191,16 +196,19 @@ class Connection:
         self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
-        """The request asks for another protocol, or has content: it is read before a plain handler is called."""
+        """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
+        of that has come."""
         length = head.contentLength
-        if not length and not head.isChunked:
-            for token in head.upgrade:
-                if token in server.Upgraders:
-                    return self._Call(None, server.Upgraders[token], NO_ARGS)
-        else:
+        if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
             self.credit = 0
+        if server.before and self._Ask(server.Hooks(server.before, head)):
+            return
+        if not self.reader:
+            for token in head.upgrade:
+                if token in server.Upgraders:
+                    return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
         if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
@@ -212,6 +220,25 @@ class Connection:
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if route.isAsync:
             self._Call(route, route.handler, args)
+
+    def _Ask(self, hooks):
+        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        client = self.client
+        response = self.response
+        self.state = _ANSWER
+        if not self.reader:
+            self.deadline = None
+        try:
+            for hook in hooks:
+                later = hook(client, response)
+                if later:
+                    client.hooks += (later,)
+                if response.code is not None or response is not self.response:
+                    self.Finish(response)
+                    return True
+        except BaseException as error:
+            self.Failed(response, error)
+            return True
 
     def TooLarge(self):
         raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
@@ -259,6 +286,9 @@ class Connection:
         if not self.reader:
             self.deadline = None
         response = self.response
+        hooks = self.client.hooks
+        if hooks and self._Ask(hooks):
+            return
         try:
             # Each handler gets arguments of its own: the head is shared.
             args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
@@ -283,6 +313,8 @@ class Connection:
             return False
         server = self.server
         head = self.head
+        if self.sent:
+            self.keepAlive = False
         # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
         if len(server.links) >= server.MaxConnections or not server.isStarted \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
@@ -433,6 +465,7 @@ class Connection:
             self._DropSource()
             if response.code is None or response.held:
                 response.code = response.held = None
+                response.fields = []
                 response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
             else:
                 self.link.Abort()
@@ -470,15 +503,33 @@ class Connection:
             self.state = _CONTENT               # the rest of it is read and dropped
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
-        elif self.reader or self.data:
+        elif self.reader or self.data or self.sent:
             # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
-            self.state = _LINGER
-            self.data = b""
-            self.deadline = server.now + _LINGER_SEC
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             self.state = _CLOSED
             self.link.Close()
+
+    def _Linger(self):
+        self.state = _LINGER
+        self.data = b""
+        self.deadline = self.server.now + _LINGER_SEC
+        self.link.Finish(not self.reader and not self.sent)
+
+    def OnSent(self, callback):
+        """callback() when the client has the answer and has closed the connection, or has gone."""
+        self.sent = callback
+        self.keepAlive = False
+        if self.link.isDead:
+            self.server.Call(callback)
+        elif not self.client and self.state < _ANSWER:      # the answer is out
+            self._Linger()
+
+    def Serves(self, client):
+        """Does the client still wait for the answer? One that has closed its half does not."""
+        if client is self.client and not self.data:
+            self.link.Look()
+        return client is self.client and not self.isEnded
 
     def _Next(self):
         """The next request may be read."""

@@ -4,8 +4,9 @@
 import json
 
 from .messages import Fields, HttpError, Reason
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, Utf8
-from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, WithDefaults
+from .readers import IsToken
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, PercentDecode, Utf8
+from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, PathEscape
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -16,6 +17,7 @@ class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
     content = b""           # what has come of it and was not read
+    hooks = ()              # called once more when it has come
 
     def __init__(self, connection):
         self.connection = connection
@@ -63,6 +65,19 @@ class HttpClient:
     def GetRequestContentLength(self):
         """In bytes; 0 without content, and for chunked content that has not arrived yet."""
         return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
+
+    def GetCookies(self):
+        """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
+        cookies = {}
+        for pair in self.head.fields.get("cookie", "").split(";"):
+            name, equals, value = pair.strip().partition("=")
+            if equals and name not in cookies:
+                cookies[name] = value
+        return cookies
+
+    def IsConnected(self):
+        """False when the client has gone, or has closed its half: nobody waits for the answer."""
+        return self.connection.Serves(self)
 
     # what programs for the older server read
     _microWebSrv = property(GetServer)
@@ -126,7 +141,9 @@ class HttpResponse:
 
     code = None             # of the answer that was accepted
     held = None             # its head and no content: raw _write may still follow it
-    flash = None
+    fields = []             # of SetHeader, never changed in place; None: the head has left
+    vars = None             # variables for the templates that this response renders
+    status = None           # an error handler writes the answer of this error
     patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
     def __init__(self, client):
@@ -139,13 +156,25 @@ class HttpResponse:
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
+        server = connection.server
         names = ()
         isTaken = False
         try:
             if self.code is not None:
                 return False
-            if headers:
-                more, names = FieldLines(headers)
+            if self.status and code == 200:
+                code = self.status
+            if server.after:
+                self.code = code                # what a hook writes now is no answer
+                for hook in server.Hooks(server.after, self.client.head):
+                    server.Call(hook, self.client, self)
+                self.code = None
+            fields = self.fields
+            for pair in server.defaults:        # a file has lines of its own
+                if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
+                    fields = [pair] + fields
+            if headers or fields:
+                more, names = FieldLines(headers, fields)
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
@@ -153,9 +182,7 @@ class HttpResponse:
                     contentType = None
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
-            defaults = connection.server.defaults
-            if defaults:
-                lines = WithDefaults(lines, defaults)
+            self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
@@ -183,6 +210,33 @@ class HttpResponse:
             raise OSError(104, "nobody takes it")       # programs that write for ever end by this
         return True
 
+    def SetHeader(self, name, value):
+        """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
+        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        FieldLines((), [(name, value)])
+        if self.fields is None:
+            return False
+        self.fields = self.fields + [(name, value)]
+        return True
+
+    def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
+        """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
+        ValueError for what a cookie can't hold."""
+        cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
+        if not IsToken(name.encode()) or cookie.count(";") != 2:
+            raise ValueError("not a cookie: " + cookie)
+        if maxAge is not None:
+            cookie += "; Max-Age=%d" % maxAge
+        if httpOnly:
+            cookie += "; HttpOnly"
+        if secure:
+            cookie += "; Secure"
+        return self.SetHeader("Set-Cookie", cookie)
+
+    def OnSent(self, callback):
+        """callback() on the engine when the client has the answer, or has gone; then the connection is closed."""
+        self.connection.OnSent(callback)
+
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
         lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
@@ -195,7 +249,7 @@ class HttpResponse:
         elif content:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
-                and not self.connection.server.defaults:
+                and not self.fields and self.connection.server.isPlain:
             return self.connection.Answer(self, code, contentType, contentCharset, b"", content)
         if not content or code == 205:          # RFC 9110 section 15.3.6
             content = b""
@@ -222,8 +276,13 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
-        values = dict(vars or ())
-        values.update(self.flash or ())
+        values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
+        flash = self.client.GetCookies().get("flash")
+        if flash:                               # of the answer that has sent the client here
+            values["MESSAGE_STYLE"], _, values["MESSAGE_TEXT"] = PercentDecode(flash.encode()).partition("\n")
+            self.SetCookie("flash", "", 0)
+        values.update(vars or ())
+        values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)
         except OSError:
@@ -233,8 +292,10 @@ class HttpResponse:
         return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
-        """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
-        self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+        """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
+        self.vars = dict(self.vars or ())
+        self.vars["MESSAGE_TEXT"] = messageText
+        self.vars["MESSAGE_STYLE"] = messageStyle
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file; 404 where there is none."""
@@ -256,10 +317,21 @@ class HttpResponse:
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
                             for byte in location.encode()])         # CR and LF stay, to be refused
+        if self.vars and "MESSAGE_TEXT" in self.vars:
+            self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
-        """A small HTML page that names the status, and the rule that was broken."""
+        """The program's page for this error, or a small HTML page with the status and the rule that was broken."""
+        server = self.connection.server
+        handler = server.errorHandlers.get(code) or server.errorHandlers.get(None)
+        if handler and self.code is None and not self.status:
+            self.status = code
+            self.rule = rule
+            self.fields = self.fields + Pairs(headers)
+            server.Call(handler, self.client, self, code)
+            if self.code is not None:
+                return True
         reason = Reason(code)
         return self.WriteResponse(code, headers, "text/html", "UTF-8",
                                   _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))

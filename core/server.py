@@ -9,7 +9,7 @@ from .engine import Engine
 from .exchange import HttpClient, HttpResponse
 from .files import Disk, Folder, SendFile, ServeFile, WriteFile
 from .optional import OPTIONAL
-from .router import NO_ARGS, Find, Methods, Route
+from .router import NO_ARGS, Find, IsAsync, Methods, Route
 from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
 from .writers import FieldLines, HeadStart, Pairs
 
@@ -53,7 +53,10 @@ class MicroWebSrv(Engine):
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
-    defaults = notFoundUrl = None
+    notFoundUrl = None
+    defaults = before = after = ()                       # (prefix, hook)
+    errorHandlers = {}                          # code or None -> handler
+    isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
@@ -157,14 +160,45 @@ class MicroWebSrv(Engine):
 
     def SetDefaultHeaders(self, headers=None):
         """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
-        defaults = []
-        for pair in Pairs(headers):
-            line = FieldLines([pair])[0]
-            name = pair[0].lower()
-            if not line or name == "content-type":
+        self.defaults = Pairs(headers)
+        for pair in self.defaults:
+            line, names = FieldLines([pair])
+            if not line or "content-type" in names:
+                self.defaults = ()
                 raise ValueError("not a default, each answer has its own: %s" % pair[0])
-            defaults.append((name.encode(), line))
-        self.defaults = defaults
+        self.isPlain = False
+
+    # -- hooks -----------------------------------------------------------------------
+
+    def Before(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If it
+        answers, nothing else is called; if it returns a function, that is called once more before the handler."""
+        self.before += (_Hook(hook, prefix),)
+        return hook
+
+    def After(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each answer at or below prefix, of errors too: it may set headers."""
+        self.after += (_Hook(hook, prefix),)
+        self.isPlain = False
+        return hook
+
+    def Hooks(self, hooks, head):
+        """Those for this path. Security: without case, as FAT finds files."""
+        path = head.key.lower() + "/"
+        found = []
+        for prefix, hook in hooks:
+            if path.startswith(prefix):
+                found.append(hook)
+        return found
+
+    def SetErrorHandler(self, code, handler):
+        """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
+        that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
+        if code not in range(400, 600) and code is not None or handler and not callable(handler):
+            raise ValueError("code must be 400 to 599 or None, handler a function: %r, %r" % (code, handler))
+        self.errorHandlers = dict(self.errorHandlers)
+        self.errorHandlers[code] = handler
+        self.isPlain = False
 
     def SetSmall(self):
         """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
@@ -217,6 +251,13 @@ class MicroWebSrv(Engine):
     def Stat(self, path):
         """(isFolder, size in bytes, mtime) of a path below webPath, or None."""
         return self.source.Stat(path)
+
+
+def _Hook(hook, prefix):
+    if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
+        raise ValueError("not a plain function, or a prefix without a slash: %r, %r" % (hook, prefix))
+    prefix = prefix.rstrip("/").lower()
+    return prefix and prefix + "/", hook
 
 
 MicroWebSrv._file[0].isFile = True

@@ -216,6 +216,10 @@ class Link:
         else:                                   # the connection is gone
             self.Abort()
 
+    def Look(self):
+        """Read now what has come: a handler that works long asks for the client's end."""
+        self.server.OnEvent(Key(self.sock), POLL_IN)
+
     def OnWritable(self):
         out = self.out
         if out:

@@ -24,26 +24,29 @@ def Pairs(headers):
         raise ValueError("headers must be a dict or a list of pairs, not %r" % (headers,))
 
 
-def FieldLines(headers):
+def FieldLines(headers, more=()):
     """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
-    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value."""
-    lines = []
+    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value. more: pairs for names
+    that headers has not. Of one name the last counts, unless they add up, and None is none."""
+    lines = ""
     names = {}
-    for name, value in Pairs(headers):
-        value = CheckValue(value)
+    pairs = list(more) + Pairs(headers)
+    at = len(pairs)
+    while at:
+        at -= 1
+        name, value = pairs[at]
         if not isinstance(name, str) or not IsToken(name.encode()):
             raise ValueError("not a header name: %r" % (name,))
         lower = name.lower()
-        names[lower] = value
+        isMore = at < len(more)
+        if isMore and lower in names and lower not in ("set-cookie", "vary"):
+            continue
+        names.setdefault(lower, CheckValue(value))
+        if isMore and value is None:
+            continue
         if lower not in ("content-length", "transfer-encoding", "connection", "date"):
-            lines.append("%s: %s\r\n" % (name, value))
-    return "".join(lines).encode(), names
-
-
-def WithDefaults(lines, defaults):
-    """Field lines and those of the defaults, a list of pairs (lower-case name, line), whose names they don't have."""
-    present = b"\n" + lines.lower()
-    return lines + b"".join([line for name, line in defaults if b"\n" + name + b":" not in present])
+            lines = "%s: %s\r\n%s" % (name, value, lines)
+    return lines.encode(), names
 
 
 def HeadStart(code, contentType, contentCharset, when):

@@ -482,26 +482,29 @@ def Pairs(headers):
         raise ValueError("headers must be a dict or a list of pairs, not %r" % (headers,))
 
 
-def FieldLines(headers):
+def FieldLines(headers, more=()):
     """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
-    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value."""
-    lines = []
+    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value. more: pairs for names
+    that headers has not. Of one name the last counts, unless they add up, and None is none."""
+    lines = ""
     names = {}
-    for name, value in Pairs(headers):
-        value = CheckValue(value)
+    pairs = list(more) + Pairs(headers)
+    at = len(pairs)
+    while at:
+        at -= 1
+        name, value = pairs[at]
         if not isinstance(name, str) or not IsToken(name.encode()):
             raise ValueError("not a header name: %r" % (name,))
         lower = name.lower()
-        names[lower] = value
+        isMore = at < len(more)
+        if isMore and lower in names and lower not in ("set-cookie", "vary"):
+            continue
+        names.setdefault(lower, CheckValue(value))
+        if isMore and value is None:
+            continue
         if lower not in ("content-length", "transfer-encoding", "connection", "date"):
-            lines.append("%s: %s\r\n" % (name, value))
-    return "".join(lines).encode(), names
-
-
-def WithDefaults(lines, defaults):
-    """Field lines and those of the defaults, a list of pairs (lower-case name, line), whose names they don't have."""
-    present = b"\n" + lines.lower()
-    return lines + b"".join([line for name, line in defaults if b"\n" + name + b":" not in present])
+            lines = "%s: %s\r\n%s" % (name, value, lines)
+    return lines.encode(), names
 
 
 def HeadStart(code, contentType, contentCharset, when):
@@ -714,6 +717,8 @@ class Connection:
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet
+    isEnded = False         # the client has closed its half
+    sent = None             # what is to be done when the client has the last answer, or has gone
 
     def __init__(self, server, link):
         self.server = server
@@ -759,7 +764,7 @@ class Connection:
         if self.source is not None:
             self._Pull()
         elif self.state == _LINGER:
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             if self.state == _HEAD:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
@@ -769,6 +774,7 @@ class Connection:
 
     def OnEnd(self):
         """The client closed its half. True: it still waits for an answer."""
+        self.isEnded = True
         waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
         if waits:
             self.keepAlive = False
@@ -781,6 +787,8 @@ class Connection:
         self._DropSource()
         if self.wake:
             self.wake()
+        if self.sent:
+            self.server.Call(self.sent)
 
     def OnExpired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
@@ -831,7 +839,7 @@ class Connection:
         self.keepAlive = head.keepAlive
         self.client = client = server.Client(self)
         self.response = server.Response(client)
-        if head.upgrade or head.contentLength or head.isChunked:
+        if server.before or head.upgrade or head.contentLength or head.isChunked:
             self._Prepare(head, server)
         else:
             route, args = head.found or server.Find(head)
@@ -868,16 +876,19 @@ class Connection:
         self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
-        """The request asks for another protocol, or has content: it is read before a plain handler is called."""
+        """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
+        of that has come."""
         length = head.contentLength
-        if not length and not head.isChunked:
-            for token in head.upgrade:
-                if token in server.Upgraders:
-                    return self._Call(None, server.Upgraders[token], NO_ARGS)
-        else:
+        if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
             self.credit = 0
+        if server.before and self._Ask(server.Hooks(server.before, head)):
+            return
+        if not self.reader:
+            for token in head.upgrade:
+                if token in server.Upgraders:
+                    return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
         if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
@@ -889,6 +900,25 @@ class Connection:
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if route.isAsync:
             self._Call(route, route.handler, args)
+
+    def _Ask(self, hooks):
+        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        client = self.client
+        response = self.response
+        self.state = _ANSWER
+        if not self.reader:
+            self.deadline = None
+        try:
+            for hook in hooks:
+                later = hook(client, response)
+                if later:
+                    client.hooks += (later,)
+                if response.code is not None or response is not self.response:
+                    self.Finish(response)
+                    return True
+        except BaseException as error:
+            self.Failed(response, error)
+            return True
 
     def TooLarge(self):
         raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
@@ -936,6 +966,9 @@ class Connection:
         if not self.reader:
             self.deadline = None
         response = self.response
+        hooks = self.client.hooks
+        if hooks and self._Ask(hooks):
+            return
         try:
             # Each handler gets arguments of its own: the head is shared.
             args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
@@ -960,6 +993,8 @@ class Connection:
             return False
         server = self.server
         head = self.head
+        if self.sent:
+            self.keepAlive = False
         # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
         if len(server.links) >= server.MaxConnections or not server.isStarted \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
@@ -1110,6 +1145,7 @@ class Connection:
             self._DropSource()
             if response.code is None or response.held:
                 response.code = response.held = None
+                response.fields = []
                 response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
             else:
                 self.link.Abort()
@@ -1147,15 +1183,33 @@ class Connection:
             self.state = _CONTENT               # the rest of it is read and dropped
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
-        elif self.reader or self.data:
+        elif self.reader or self.data or self.sent:
             # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
-            self.state = _LINGER
-            self.data = b""
-            self.deadline = server.now + _LINGER_SEC
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             self.state = _CLOSED
             self.link.Close()
+
+    def _Linger(self):
+        self.state = _LINGER
+        self.data = b""
+        self.deadline = self.server.now + _LINGER_SEC
+        self.link.Finish(not self.reader and not self.sent)
+
+    def OnSent(self, callback):
+        """callback() when the client has the answer and has closed the connection, or has gone."""
+        self.sent = callback
+        self.keepAlive = False
+        if self.link.isDead:
+            self.server.Call(callback)
+        elif not self.client and self.state < _ANSWER:      # the answer is out
+            self._Linger()
+
+    def Serves(self, client):
+        """Does the client still wait for the answer? One that has closed its half does not."""
+        if client is self.client and not self.data:
+            self.link.Look()
+        return client is self.client and not self.isEnded
 
     def _Next(self):
         """The next request may be read."""
@@ -1203,6 +1257,7 @@ class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
     content = b""           # what has come of it and was not read
+    hooks = ()              # called once more when it has come
 
     def __init__(self, connection):
         self.connection = connection
@@ -1250,6 +1305,19 @@ class HttpClient:
     def GetRequestContentLength(self):
         """In bytes; 0 without content, and for chunked content that has not arrived yet."""
         return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
+
+    def GetCookies(self):
+        """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
+        cookies = {}
+        for pair in self.head.fields.get("cookie", "").split(";"):
+            name, equals, value = pair.strip().partition("=")
+            if equals and name not in cookies:
+                cookies[name] = value
+        return cookies
+
+    def IsConnected(self):
+        """False when the client has gone, or has closed its half: nobody waits for the answer."""
+        return self.connection.Serves(self)
 
     # what programs for the older server read
     _microWebSrv = property(GetServer)
@@ -1313,7 +1381,9 @@ class HttpResponse:
 
     code = None             # of the answer that was accepted
     held = None             # its head and no content: raw _write may still follow it
-    flash = None
+    fields = []             # of SetHeader, never changed in place; None: the head has left
+    vars = None             # variables for the templates that this response renders
+    status = None           # an error handler writes the answer of this error
     patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
     def __init__(self, client):
@@ -1326,13 +1396,25 @@ class HttpResponse:
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
+        server = connection.server
         names = ()
         isTaken = False
         try:
             if self.code is not None:
                 return False
-            if headers:
-                more, names = FieldLines(headers)
+            if self.status and code == 200:
+                code = self.status
+            if server.after:
+                self.code = code                # what a hook writes now is no answer
+                for hook in server.Hooks(server.after, self.client.head):
+                    server.Call(hook, self.client, self)
+                self.code = None
+            fields = self.fields
+            for pair in server.defaults:        # a file has lines of its own
+                if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
+                    fields = [pair] + fields
+            if headers or fields:
+                more, names = FieldLines(headers, fields)
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
@@ -1340,9 +1422,7 @@ class HttpResponse:
                     contentType = None
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
-            defaults = connection.server.defaults
-            if defaults:
-                lines = WithDefaults(lines, defaults)
+            self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
@@ -1370,6 +1450,33 @@ class HttpResponse:
             raise OSError(104, "nobody takes it")       # programs that write for ever end by this
         return True
 
+    def SetHeader(self, name, value):
+        """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
+        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        FieldLines((), [(name, value)])
+        if self.fields is None:
+            return False
+        self.fields = self.fields + [(name, value)]
+        return True
+
+    def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
+        """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
+        ValueError for what a cookie can't hold."""
+        cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
+        if not IsToken(name.encode()) or cookie.count(";") != 2:
+            raise ValueError("not a cookie: " + cookie)
+        if maxAge is not None:
+            cookie += "; Max-Age=%d" % maxAge
+        if httpOnly:
+            cookie += "; HttpOnly"
+        if secure:
+            cookie += "; Secure"
+        return self.SetHeader("Set-Cookie", cookie)
+
+    def OnSent(self, callback):
+        """callback() on the engine when the client has the answer, or has gone; then the connection is closed."""
+        self.connection.OnSent(callback)
+
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
         lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
@@ -1382,7 +1489,7 @@ class HttpResponse:
         elif content:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
-                and not self.connection.server.defaults:
+                and not self.fields and self.connection.server.isPlain:
             return self.connection.Answer(self, code, contentType, contentCharset, b"", content)
         if not content or code == 205:          # RFC 9110 section 15.3.6
             content = b""
@@ -1409,8 +1516,13 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
-        values = dict(vars or ())
-        values.update(self.flash or ())
+        values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
+        flash = self.client.GetCookies().get("flash")
+        if flash:                               # of the answer that has sent the client here
+            values["MESSAGE_STYLE"], _, values["MESSAGE_TEXT"] = PercentDecode(flash.encode()).partition("\n")
+            self.SetCookie("flash", "", 0)
+        values.update(vars or ())
+        values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)
         except OSError:
@@ -1420,8 +1532,10 @@ class HttpResponse:
         return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
-        """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
-        self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+        """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
+        self.vars = dict(self.vars or ())
+        self.vars["MESSAGE_TEXT"] = messageText
+        self.vars["MESSAGE_STYLE"] = messageStyle
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file; 404 where there is none."""
@@ -1443,10 +1557,21 @@ class HttpResponse:
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
                             for byte in location.encode()])         # CR and LF stay, to be refused
+        if self.vars and "MESSAGE_TEXT" in self.vars:
+            self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
-        """A small HTML page that names the status, and the rule that was broken."""
+        """The program's page for this error, or a small HTML page with the status and the rule that was broken."""
+        server = self.connection.server
+        handler = server.errorHandlers.get(code) or server.errorHandlers.get(None)
+        if handler and self.code is None and not self.status:
+            self.status = code
+            self.rule = rule
+            self.fields = self.fields + Pairs(headers)
+            server.Call(handler, self.client, self, code)
+            if self.code is not None:
+                return True
         reason = Reason(code)
         return self.WriteResponse(code, headers, "text/html", "UTF-8",
                                   _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
@@ -1993,6 +2118,10 @@ class Link:
             self.OnWritable()
         else:                                   # the connection is gone
             self.Abort()
+
+    def Look(self):
+        """Read now what has come: a handler that works long asks for the client's end."""
+        self.server.OnEvent(Key(self.sock), POLL_IN)
 
     def OnWritable(self):
         out = self.out
@@ -2581,7 +2710,10 @@ class MicroWebSrv(Engine):
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
-    defaults = notFoundUrl = None
+    notFoundUrl = None
+    defaults = before = after = ()                       # (prefix, hook)
+    errorHandlers = {}                          # code or None -> handler
+    isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
@@ -2685,14 +2817,45 @@ class MicroWebSrv(Engine):
 
     def SetDefaultHeaders(self, headers=None):
         """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
-        defaults = []
-        for pair in Pairs(headers):
-            line = FieldLines([pair])[0]
-            name = pair[0].lower()
-            if not line or name == "content-type":
+        self.defaults = Pairs(headers)
+        for pair in self.defaults:
+            line, names = FieldLines([pair])
+            if not line or "content-type" in names:
+                self.defaults = ()
                 raise ValueError("not a default, each answer has its own: %s" % pair[0])
-            defaults.append((name.encode(), line))
-        self.defaults = defaults
+        self.isPlain = False
+
+    # -- hooks -----------------------------------------------------------------------
+
+    def Before(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If it
+        answers, nothing else is called; if it returns a function, that is called once more before the handler."""
+        self.before += (_Hook(hook, prefix),)
+        return hook
+
+    def After(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each answer at or below prefix, of errors too: it may set headers."""
+        self.after += (_Hook(hook, prefix),)
+        self.isPlain = False
+        return hook
+
+    def Hooks(self, hooks, head):
+        """Those for this path. Security: without case, as FAT finds files."""
+        path = head.key.lower() + "/"
+        found = []
+        for prefix, hook in hooks:
+            if path.startswith(prefix):
+                found.append(hook)
+        return found
+
+    def SetErrorHandler(self, code, handler):
+        """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
+        that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
+        if code not in range(400, 600) and code is not None or handler and not callable(handler):
+            raise ValueError("code must be 400 to 599 or None, handler a function: %r, %r" % (code, handler))
+        self.errorHandlers = dict(self.errorHandlers)
+        self.errorHandlers[code] = handler
+        self.isPlain = False
 
     def SetSmall(self):
         """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
@@ -2745,6 +2908,13 @@ class MicroWebSrv(Engine):
     def Stat(self, path):
         """(isFolder, size in bytes, mtime) of a path below webPath, or None."""
         return self.source.Stat(path)
+
+
+def _Hook(hook, prefix):
+    if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
+        raise ValueError("not a plain function, or a prefix without a slash: %r, %r" % (hook, prefix))
+    prefix = prefix.rstrip("/").lower()
+    return prefix and prefix + "/", hook
 
 
 MicroWebSrv._file[0].isFile = True

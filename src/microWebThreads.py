@@ -47,6 +47,12 @@ class _Proxy:
     def Failed(self, *args):
         return self._Do(self._Tell, self._connection.Failed, args)
 
+    def OnSent(self, callback):
+        return self._Do(self._connection.OnSent, callback)
+
+    def Serves(self, client):
+        return self._Do(self._connection.Serves, client)
+
     def Push(self, response, data):
         """Blocks until the client has drained; others are served meanwhile."""
         if self.server.IsOnEngine():    # there was no thread for it

@@ -46,6 +46,7 @@ class Client:
     """The request of an exchange, as bare as can be."""
 
     content = b""
+    hooks = ()
 
     def __init__(self, connection):
         self.connection = connection
@@ -79,7 +80,8 @@ class Server:
     MaxSendQueueLen = 1 << 20
     BufferLen = 4096
     Debug = False
-    AccessCallback = Offload = Spawn = defaults = None
+    AccessCallback = Offload = Spawn = None
+    before = ()
     Client = Client
     Response = Response
     MaxConnections = 8
@@ -159,6 +161,9 @@ class Link:
 
     def GetAddr(self):
         return "127.0.0.1", 4711
+
+    def Look(self):
+        """Nothing has come."""
 
     def Receive(self, data):
         """Bytes of the client, as soon as the endpoint wants some; False: it does not want any."""
