@@ -43,7 +43,7 @@ BUDGETS = {
     "readers.py": (1867, 15, 3889),
     "writers.py": (690, 10, 1892),
     "router.py": (854, 7, 1754),
-    "connection.py": (3591, 33, 5906),
+    "connection.py": (3613, 33, 5929),
     "exchange.py": (2723, 51, 6359),
     "files.py": (2256, 15, 3924),
     "transport.py": (1602, 31, 3160),
@@ -63,7 +63,7 @@ BUDGETS = {
     "microWebDigest.py": (949, 13),
     "microWebLogin.py": (695, 8),
     "microWebCors.py": (619, 9),
-    "microWebSecurity.py": (1074, 17),
+    "microWebSecurity.py": (1092, 18),
     "microWebTls.py": (1529, 24),
 }
 MAX_FUNCTION_LINES = 40

@@ -57,6 +57,7 @@ class Response:
     """Its answer: WriteError records a refusal."""
 
     code = held = None
+    fields = []
     patienceMs = 2000
 
     def __init__(self, client):
