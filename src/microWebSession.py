@@ -127,7 +127,7 @@ class UseSessions:
         mws.After(self._Save)
 
     def _Bound(self, client, isToken=False):
-        """The name of the cookie, and what is signed with all data: of a token the identity of the session, the name, and
+        """The name of the cookie, and what is signed with all data: the name, of a token the identity of the session, and
         without a clock this run of the board."""
         bound = b"s"
         if isToken:
