@@ -50,7 +50,7 @@ class Lock:
 
 class Client:
     def __init__(self, server, cookies, method="GET", upgrade=(), content=b"", **fields):
-        self.connection = Object(link=Object())
+        self.connection = Object(link=Object(isSecure=False))
         self.server = server
         self.cookies = cookies
         self.content = content
@@ -77,7 +77,7 @@ class Response:
     def SetHeader(self, name, value):
         pass
 
-    def SetCookie(self, name, value, maxAge, path, httpOnly, secure, sameSite):
+    def SetCookie(self, name, value, maxAge, path, httpOnly, secure):
         self.cookie = value
 
     def WriteError(self, code):
