@@ -134,7 +134,7 @@ class UseSessions:
             session = client.GetSession()
             bound = b"t" + (session._id if session else bytes(16))
         name = self._name
-        if self._isSecure or client.connection.link.isSecure or getattr(client, "proto", None) == "https":
+        if self._isSecure or getattr(client, "IsSecure", bool)():      # of microWebTls or microWebSecurity
             name = "__Host-" + name
         return name, bound + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
 
@@ -194,8 +194,8 @@ class UseSessions:
             return
         if not site and origin == "null":
             return self._CheckToken if "cookie" in fields or "origin" in fields else None
-        isSecure = self._Bound(client)[0] != self._name         # else a proxy may be before us
-        host = "://" + getattr(client, "host", head.authority)  # what a trusted proxy says (microWebSecurity)
+        isSecure = self._Bound(client)[0] != self._name     # else a proxy may be before us
+        host = "://" + (getattr(client, "host", None) or head.authority)      # of a trusted proxy (microWebSecurity)
         if site or origin != "https" + host and (isSecure or origin != "http" + host):
             self._Refuse(client, response, site or origin)
 
