@@ -174,7 +174,7 @@ class Basic:
         if scheme.lower() == self.challenge.partition(" ")[0].lower():
             name, wait = self.server.tries.Ask(client, self.Who, client, text.strip())
         if name:
-            client._user = name
+            client.user = name
         else:
             self.Refuse(response, wait, name)
 
@@ -242,7 +242,7 @@ def Protect(server, prefix, users, scheme="basic", realm="Restricted", **options
 
 def _GetUser(client):
     """Who has logged in, where Protect protects; else None."""
-    return getattr(client, "_user", None)
+    return getattr(client, "user", None)
 
 
 def Attach(server):

@@ -46,7 +46,7 @@ class _Form(auth.Basic):
             return
         name, mark = client.GetSession().get(self._loginPath, (None, None))
         if name and mark == self._Mark(name):
-            client._user = name
+            client.user = name
         elif head.method == "GET" and not head.upgrade and head.fields.get("sec-fetch-mode", "navigate") == "navigate":
             path = client.GetRequestTotalPath()
             for char in "%&+#":

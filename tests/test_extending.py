@@ -158,7 +158,10 @@ def Engine(httpClient, httpResponse):
 def Events(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(Values())
 
-mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+def Schemes(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk([httpClient.GetUser(), sorted(sys.modules["microWebAuth"].Schemes)])
+
+mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events), ("/schemes", "GET", Schemes)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 exec('''
@@ -199,6 +202,9 @@ SEEN = {
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
+    "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
+    "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
 }
 
 
