@@ -14,8 +14,8 @@ sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where t
 import microWebAuth
 from microWebSrv import MicroWebSrv
 
-# In a program of yours stand the hashes, and nobody learns a password from them: print(HashPassword("secret")), once, on
-# the device. A token of random letters can't be guessed: one iteration is enough for it, and it costs no time.
+# In a program of yours stand the hashes, and nobody learns a password from them: print(HashPassword("secret")), once,
+# on the device. A token of random letters can't be guessed: one iteration is enough for it, and it costs no time.
 people = {"anna": microWebAuth.HashPassword("secret"), "ben": microWebAuth.HashPassword("hidden")}
 programs = {"doorbell": microWebAuth.HashPassword("7fgf-2k0x-9qqw", 1)}
 
@@ -26,8 +26,8 @@ log = []
 def Page(httpClient, httpResponse):
     lines = "".join(["<li>" + MicroWebSrv.HTMLEscape(line) for line in log])
     httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=(
-        "<!DOCTYPE html><title>Door</title><h1>Hello, %s</h1><form method=\"post\" action=\"/door/open\"><button>Open the door"
-        "</button></form><ul>%s</ul>" % (MicroWebSrv.HTMLEscape(httpClient.GetUser()), lines)))
+        "<!DOCTYPE html><title>Door</title><h1>Hello, %s</h1><form method=\"post\" action=\"/door/open\">"
+        "<button>Open the door</button></form><ul>%s</ul>" % (MicroWebSrv.HTMLEscape(httpClient.GetUser()), lines)))
 
 
 @MicroWebSrv.route("/door/open", "POST")

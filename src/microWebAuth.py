@@ -1,6 +1,6 @@
-# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all at and below a
-# path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest and a
-# form. MIT license, see LICENSE.
+# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all at and below
+# a path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest and
+# a form. MIT license, see LICENSE.
 #
 #    1  PASSWORDS   salted, and slow to guess
 #    2  TRIES       which addresses have to wait

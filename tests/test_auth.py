@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import hmac
 import json
 import re
 import shutil
@@ -400,7 +399,7 @@ def test_headers_open_nothing(serve, www, headers):
 @pytest.mark.parametrize("path", ["/%2fadmin%2fsecret.txt", "/files/admin%2fsecret.txt", "/files/admin%2Fsecret.txt", "/files%2fadmin/secret.txt"])
 def test_an_encoded_slash_in_an_argument(serve, www, path):
     """A route with an argument is given the slash: what it shows is below the protected path."""
-    server = serve(PROGRAM.replace("mws.Start()", '''
+    server = serve(PROGRAM.replace("mws.Start()", """
 def Show(httpClient, httpResponse, args):
     httpResponse.WriteResponseFile("www/" + args["path"].replace("files/", ""))
 
@@ -409,7 +408,7 @@ mws.AddRoute("/files/<path>", "GET", Show)
 mws.AddRoute("/<path>/secret.txt", "GET", lambda c, r, args: r.WriteResponseFile("www/" + args["path"].replace("files/", "") + "/secret.txt"))
 Protect(mws, "/files/admin", users)
 mws.Start()
-''', 1))
+""", 1))
     assert SECRET not in harness.RawExchange(server.port, harness.RequestBytes("GET", path, [("Connection", "close")]))
 
 
@@ -900,3 +899,17 @@ def test_everything_behind_a_form(serve, www):
     assert tab.Ask("//login").status == 200
     assert tab.LogIn("bob", "b").status == 302
     assert tab.Ask("/public/a.txt").text == "public"
+
+
+def test_the_hash_of_a_form_holds_nobody(serve, www):
+    """A worker computes it: another client is answered before the one that has sent the password."""
+    server = serve(FORM)
+    Tell(server, "count = int(HashPassword('x').split('$')[1]); users['bob'] = HashPassword('b', count * 8)")
+    with harness.RawClient(server.port) as slow:
+        slow.Send(harness.RequestBytes("POST", "/login", [FORM_TYPE], Form(name="bob", password="b")))
+        assert Ask(server, "/free").status == 200
+        slow.socket.settimeout(0.001)
+        with pytest.raises(socket.timeout):
+            slow.Receive()
+        slow.socket.settimeout(60)
+        assert slow.ReadResponse().status == 302
