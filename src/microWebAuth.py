@@ -122,21 +122,35 @@ class Tries:
             groups = groups.split(":")
             rest = rest.split(":")
             network = ":".join((groups + ["0"] * (8 - len(groups) - len(rest)) + rest)[:4])
-        now = self._server.now
-        count = 0
-        for entry in self._tries:
-            if entry[0] == network and now < entry[2] + _FORGET_SEC:
-                if now < entry[2]:
-                    return None, entry[2] - now
-                count = entry[1]
+        before = self._Find(network)
+        wait = before[2] - self._server.now
+        if wait > 0:
+            return None, wait
+        if before[1]:
+            self._Fail(network)         # now: guesses that come at the same time have to find it
         name = who(*args)
-        if name is None or name and count:
-            tries = [entry for entry in self._tries if entry[0] != network]
-            if not name:
-                wait = 1 << min(count - _FREE, _LONGEST) if count >= _FREE else 0
-                tries.append((network, count + 1, now + wait))
-            self._tries = tries[-_TRIES_MAX:]
+        if before[1] and name is not None:
+            self._Put((network, 0, 0) if name else before)
+        elif name is None and not before[1]:
+            self._Fail(network)
         return name, 0
+
+    def _Find(self, network):
+        for entry in self._tries:
+            if entry[0] == network and self._server.now < entry[2] + _FORGET_SEC:
+                return entry
+        return network, 0, 0
+
+    def _Fail(self, network):
+        count = self._Find(network)[1]
+        wait = 1 << min(count - _FREE, _LONGEST) if count >= _FREE else 0
+        self._Put((network, count + 1, self._server.now + wait))
+
+    def _Put(self, entry):
+        tries = [other for other in self._tries if other[0] != entry[0]]
+        if entry[1]:
+            tries.append(entry)
+        self._tries = tries[-_TRIES_MAX:]
 
 
 # ==============================================================================
