@@ -546,12 +546,14 @@ print(Fails("fe80::1", 6), Fails("fe80::abcd:1:2:3"), Fails("fe80::1:0:0:0:3"), 
 print(Fails("::1", 6), Fails("::2"), Fails("::ffff:10.3.0.1"), Fails("::ffff:10.3.0.2"))
 print(Fails("10.4.0.1", 6), Fails("10.4.0.1", 1, "anna"))
 mws.now += 1
-print(Fails("10.4.0.1", 1, ""), Fails("10.4.0.1", 1, "anna"), Fails("10.4.0.1", 5))
+print(Fails("10.4.0.1", 1, ""), Fails("10.4.0.1"), Fails("10.4.0.1"))
+mws.now += 2
+print(Fails("10.4.0.1", 1, "anna"), Fails("10.4.0.1", 5))
 """)
     assert said.splitlines() == [
         "(None, 1) (None, 0)", "(None, 1) (None, 1)", "(None, 0) (None, 1) (None, 1)",
         "(None, 0) (None, 1) (None, 1) (None, 0)", "(None, 0) (None, 1) (None, 0) (None, 0)", "(None, 0) (None, 1) (None, 0) (None, 0)",
-        "(None, 0) (None, 1)", "('', 0) ('anna', 0) (None, 0)"]
+        "(None, 0) (None, 1)", "('', 0) (None, 0) (None, 2)", "('anna', 0) (None, 0)"]
 
 
 # ------------------------------------------------------------------------------------------------------------- Digest
