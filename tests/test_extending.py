@@ -158,11 +158,14 @@ def Engine(httpClient, httpResponse):
 def Events(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(Values())
 
+def Schemes(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk([httpClient.GetUser(), sorted(sys.modules["microWebAuth"].Schemes)])
+
 def Session(httpClient, httpResponse):
     sys.modules.get("microWebSession").UseSessions(mws)
     httpResponse.WriteResponseJSONOk(httpClient.GetSession())
 
-mws = MicroWebSrv([("/session", "GET", Session), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 exec('''
@@ -211,6 +214,9 @@ SEEN = {
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
     "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
+    "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
+    "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
 }
 
 
