@@ -86,10 +86,12 @@ def Watch() -> None:
     os._exit(0)
 
 
-def ServeFolder(folder: Path, port: int, bindIP: str) -> None:
-    """Runs main.py, and serves when it did not."""
+def ServeFolder(folder: Path, port: int, bindIP: str, hosts: list[str]) -> None:
+    """Runs main.py, and serves when it did not. Security: a page of somebody else whose name leads to this computer
+    gets nothing, unless main.py sets AllowedHosts to something else."""
     stage = Stage(folder, port, bindIP)
     stage.Open()
+    MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [bindIP]), *hosts]
     program = folder / "main.py"
     if program.exists():
         sys.path.insert(0, str(folder))
@@ -104,7 +106,7 @@ def Serve(options: argparse.Namespace, folder: Path) -> None:
     if options.child:
         threading.Thread(target=Watch, daemon=True).start()
     os.chdir(folder)
-    ServeFolder(folder, options.port, options.bind)
+    ServeFolder(folder, options.port, options.bind, options.host)
 
 
 # -- the process that watches ----------------------------------------------------
@@ -170,7 +172,7 @@ def Terminated(number: int, frame: FrameType | None) -> None:
 def ServeAndWatch(options: argparse.Namespace, folder: Path) -> None:
     signal.signal(signal.SIGTERM, Terminated)
     watcher = Watcher(folder, [sys.executable, "-m", "microwebsrv", str(folder), "--port", str(options.port),
-                               "--bind", options.bind, "--child"])
+                               "--bind", options.bind, *["--host=" + name for name in options.host], "--child"])
     try:
         watcher.Run()
     finally:
@@ -184,6 +186,8 @@ def Parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8080, help="default: 8080")
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
                         help="default: 127.0.0.1, this computer only; '' is all addresses")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME",
+                        help="one more name under which browsers may ask, beside localhost and addresses")
     parser.add_argument("--no-reload", action="store_true", help="don't watch the files")
     parser.add_argument("--version", action="version", version=microWebSrv.__version__)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
