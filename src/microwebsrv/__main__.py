@@ -11,6 +11,7 @@ import argparse
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -99,7 +100,10 @@ def ServeFolder(folder: Path, port: int, bindIP: str, hosts: list[str]) -> None:
         runpy.run_path(str(program), run_name="__main__")
     if not stage.started:
         server = stage.servers[0] if stage.servers else MicroWebSrv()
-        server.Start(threaded=False)
+        try:
+            server.Start(threaded=False)
+        except OSError as error:
+            sys.exit("microwebsrv: %s" % error)
 
 
 def Serve(options: argparse.Namespace, folder: Path) -> None:
@@ -179,11 +183,21 @@ def ServeAndWatch(options: argparse.Namespace, folder: Path) -> None:
         watcher.End()
 
 
+def Port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65536:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535, not %s" % text)
+    if not port:
+        with socket.create_server(("", 0)) as free:
+            port = free.getsockname()[1]
+    return port
+
+
 def Parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("microwebsrv", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
-    parser.add_argument("--port", type=int, default=8080, help="default: 8080")
+    parser.add_argument("--port", type=Port, default=8080, help="default: 8080; 0: one that is free")
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
                         help="default: 127.0.0.1, this computer only; '' is all addresses")
     parser.add_argument("--host", action="append", default=[], metavar="NAME",
