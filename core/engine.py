@@ -57,6 +57,8 @@ class Engine:
     UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
     Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
     NewLock = staticmethod(NewLock)
+    NewLink = Link                              # of microWebTls: what an accepted socket becomes
+    Listen = staticmethod(Listen)
     now = 0                                     # seconds of the clock
     buffer = inbox = poll = None
     _server = None                              # a listening socket that a program has made by itself
@@ -414,6 +416,10 @@ class Engine:
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
             return
+        self.Admit(sock, address, self.NewLink)
+
+    def Admit(self, sock, address, newLink):
+        """A client that was accepted gets a link and a connection, or 503."""
         try:
             sock.setblocking(False)
             try:
@@ -423,7 +429,8 @@ class Engine:
             if len(self.links) >= self.MaxConnections:
                 sock.send(_BUSY)
                 return sock.close()
-            link = Link(self, sock, address)
+            link = newLink(self, sock, address)
+            sock = link.sock
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:

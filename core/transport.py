@@ -149,6 +149,7 @@ class Link:
     out = None              # what the socket did not take yet: a bytearray
     deadline = None         # for the next progress of it
     isClosing = False
+    isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
 
     def __init__(self, server, sock, address):
@@ -175,7 +176,7 @@ class Link:
         if self.out:
             self.out += data
             return
-        size = self._Take(data)
+        size = self.Take(data)
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
@@ -185,7 +186,7 @@ class Link:
             self.deadline = self.server.now + self.server.SendTimeoutSec
             self.Watch()
 
-    def _Take(self, data):
+    def Take(self, data):
         """How many bytes the socket takes."""
         try:
             if MICROPYTHON:
@@ -237,7 +238,7 @@ class Link:
     def OnWritable(self):
         out = self.out
         if out:
-            size = self._Take(out)
+            size = self.Take(out)
             if not size:
                 return
             self.deadline = self.server.now + self.server.SendTimeoutSec

@@ -122,7 +122,7 @@ class Link:
     """A transport without a socket: what was sent, and whether the connection was closed."""
 
     endpoint = None
-    isDead = isClosed = False
+    isDead = isClosed = isFinished = False
     want = 1                            # WANT_BYTES
     out = None                          # what the client has not taken: whoever plays it sets this
 
@@ -146,8 +146,9 @@ class Link:
         pass
 
     def Finish(self, isWhole=False):
-        """What still comes is for nobody, but it comes."""
+        """What still comes is for nobody, but it comes. Behind a backlog the endpoint says so once more."""
         self.isClosed = True
+        self.isFinished = not self.out
 
     def Close(self):
         self.isClosed = True
