@@ -257,7 +257,7 @@ CALLS = {
     "headers": (lambda r: r.WriteResponseOk("text"), lambda r: r.WriteResponse(200, 5, "text/plain", None, "x"),
                 lambda r: r.WriteResponseJSONOk([], "text"), lambda r: r.WriteResponseFile("main.py", None, "text"),
                 lambda r: r.WriteSwitchProto("x", 5), lambda r: r.WriteResponsePyHTMLFile("page.pyhtml", 5),
-                lambda r: r.WriteResponseStream(["x"], headers=7)),
+                lambda r: r.WriteResponseStream(["x"], headers=7), lambda r: r.WriteResponseEventStream([], 7)),
     "code": (lambda r: r.WriteResponseJSONError("text"), lambda r: r.WriteResponse("200", None, "text/plain", None, "x"),
              lambda r: r.WriteResponse(None, None, "text/plain", None, None), lambda r: r.WriteResponseError("not found"),
              lambda r: r.WriteResponse(20, None, None, None, None), lambda r: r.WriteResponse("404", {}, None, None, "x"),
@@ -276,6 +276,7 @@ CALLS = {
     "attachmentName": (lambda r: r.WriteResponseFileAttachment("main.py", None),),
     "vars": (lambda r: r.WriteResponsePyHTMLFile("page.pyhtml", None, 5), lambda r: r.WriteResponsePyHTMLFile("page.pyhtml", None, "x")),
     "pieces": (lambda r: r.WriteResponseStream(5), lambda r: r.WriteResponseStream(None)),
+    "events": (lambda r: r.WriteResponseEventStream(5), lambda r: r.WriteResponseEventStream(None)),
     "upgrade": (lambda r: r.WriteSwitchProto(5),),
     "allow": (lambda r: r.WriteResponseMethodNotAllowed(5), lambda r: r.WriteResponseMethodNotAllowed([5])),
 }
@@ -314,7 +315,7 @@ def test_wrong_arguments(serve, tmp_path):
     (tmp_path / "page.pyhtml").write_text("page")
     server = serve(WRONG)
     names = re.findall(r"NAME (\w+) (\d+)", server.stdout)
-    assert len(names) == 13
+    assert len(names) == 14
     for name, count in names:
         answer = Fetch(server.port, "/wrong/" + name)
         lines = answer.text.split("\n")
@@ -351,13 +352,14 @@ for name in ("MicroWebAsync", "microWebSocket", "NoSuch", ""):
 """
 
 
-@pytest.mark.parametrize("house", ("file", "rooms", "package"))
+@pytest.mark.parametrize("house", ("file", "rooms", "web", "my.server", "server", "rooms in server"))
 def test_names_of_other_files(run, tmp_path, house):
     """As the older server's module had them; without the file: ImportError."""
-    if house == "package":
-        harness.CopySources(tmp_path / "web")
-        program = NAMES.replace("from micro", "from web.micro").replace("import micro", "import web.micro")
-        program = re.sub(r"import web\.(\w+)$", r"from web import \1", program, flags=re.M)
+    package = house.split()[-1]
+    if package not in ("file", "rooms"):
+        (harness.CopyRooms if "rooms" in house else harness.CopySources)(tmp_path.joinpath(*package.split(".")))
+        program = re.sub("from micro", "from %s.micro" % package, NAMES)
+        program = re.sub(r"^import (micro\w+)$", r"from %s import \1" % package, program, flags=re.M)
         assert run(program, modulePath=(tmp_path,)) == "True True\n2\n"
         return
     home = (harness.CopyRooms if house == "rooms" else harness.CopySources)(tmp_path / "lib")

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import harness
 import test_console
 from harness import Fetch, RawClient, RequestBytes
 
@@ -56,7 +57,9 @@ def test_names_and_addresses(site):
         for _ in range(2):
             assert (host, Ask(server, host).status) == (host, 421)
     answer = Ask(server, "evil.example")
-    assert answer.reason == "Misdirected Request" and answer.isClosing and "not one of AllowedHosts: evil.example" in answer.text
+    assert answer.reason == "Misdirected Request" and answer.isClosing
+    if harness.SourcesOf(server.runtime) == harness.SRC:        # the build for boards has no texts
+        assert "not one of AllowedHosts: evil.example" in answer.text
     # the target's authority is the one that counts (RFC 9112 section 3.2.2)
     assert Ask(server, "localhost", "http://evil.example/hello").status == 421
     assert Ask(server, "evil.example", "http://localhost/hello").status == 200
@@ -66,7 +69,7 @@ def test_before_everything(site):
     """Files, pages that are not there, errors, content, OPTIONS, WebSockets and hooks: nothing is called."""
     server = site(NAMES)
     assert Ask(server, "localhost", "/page.html").text == "page"
-    server.Seen("HOOK")
+    server.Seen("ANSWERED 200")
     start = len(server.stdout)
     upgrade = (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
                ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Origin", "http://evil.example"))
@@ -77,6 +80,7 @@ def test_before_everything(site):
         answer = Ask(server, "evil.example", target, method, fields, body)
         assert (target, method, answer.status, answer.interim) == (target, method, 421, [])
     assert Fetch(server.port, "/hello").text == "hello"
+    server.WaitLine("ANSWERED 200")
     said = server.stdout[start:]
     assert said.count("CALLED") == said.count("HOOK") == 1 and "ACCEPTED" not in said
     with RawClient(server.port) as client:      # HTTP/1.0 without a Host
