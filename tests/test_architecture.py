@@ -217,6 +217,9 @@ def OneTestOfTheRuntime(source):
                                                 for x in node.targets):
             if ast.unparse(node.value) != "sys.implementation.name == 'micropython'":
                 bad.append("line %d: another test of the runtime" % node.lineno)
+        elif isinstance(node, ast.Try):
+            bad += ["line %d: the import is the test of the runtime" % inner.lineno for inner in ast.walk(node)
+                    if isinstance(inner, ast.ImportFrom) and inner.module == "micropython"]
     return bad
 
 
@@ -445,6 +448,7 @@ TABLE = [
     (NamesNoOptionalFile, "A = ('.microWebSocket',)\n"),
     (OneTestOfTheRuntime, "try:\n    import micropython\n    _MICROPYTHON = True\nexcept ImportError:\n    _MICROPYTHON = False\n"),
     (OneTestOfTheRuntime, "MICROPYTHON = 'micropython' in sys.modules\n"),
+    (OneTestOfTheRuntime, "try:\n    from micropython import const\nexcept ImportError:\n    const = int\n"),
     (FunctionsAreShort, _LONG),
     (NamesFollowTheStyle, "def read_all(): pass\n"),
     (NamesFollowTheStyle, "def Read(max_len): pass\n"),
