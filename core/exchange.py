@@ -4,8 +4,10 @@
 import json
 
 from .messages import Fields, HttpError, Reason
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, Utf8
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, Utf8, const
 from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, WithDefaults
+
+_COLONS_MAX = const(5000)       # of JSON
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -115,10 +117,36 @@ def _Nothing(content):
 def _FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
+    # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
+    if MICROPYTHON and content.count(b":") > _COLONS_MAX:
+        raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
     try:
+        # The time for an integer grows with the square of its length. Digits within a text are none.
+        if _HasDigits(content):
+            for part in content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]:
+                if _HasDigits(part):
+                    return None
         return json.loads(Utf8(content))
-    except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
+    except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
         return None
+
+
+def _ToJSON(obj):
+    """ValueError for NaN and infinity, which JSON has not."""
+    if not MICROPYTHON:
+        return json.dumps(obj, allow_nan=False)
+    text = json.dumps(obj)
+    if "nan" in text or "inf" in text:
+        json.loads(text)                        # they are no JSON, those words in a text are
+    return text
+
+
+def _HasDigits(data):
+    """True where 1,023 digits stand in a row; it may be for 512 of them."""
+    for at in range(0, len(data) - 511, 512):
+        if data[at:at + 512].isdigit():
+            return True
+    return False
 
 
 class HttpResponse:
@@ -247,10 +275,10 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
