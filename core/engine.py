@@ -6,7 +6,7 @@ import sys
 import time
 
 from .connection import Connection
-from .text import BOARD, MICROPYTHON, const
+from .text import BOARD, MICROPYTHON
 from .transport import POLL_IN, Elapsed, Key, Link, Listen, NewPoll
 
 if not BOARD:
@@ -48,7 +48,7 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
-_INBOX_MAX = const(8192)
+_INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
 class Engine:

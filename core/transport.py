@@ -11,7 +11,6 @@ from .text import BOARD, MICROPYTHON, const
 POLL_IN = const(1)              # of poll and epoll, on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
-_RECEIVE_MAX = const(65536)
 _UNSENT_MAX = const(131072)
 
 
@@ -61,7 +60,7 @@ else:
     def _Receive(sock, buffer):
         """Bytes; b'' at their end, None if there are none now."""
         try:
-            return sock.recv(_RECEIVE_MAX)
+            return sock.recv(len(buffer))
         except BlockingIOError:
             return None
 
