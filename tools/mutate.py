@@ -477,7 +477,7 @@ def Battery(room):
 # Small changes: the play
 # ==============================================================================
 
-WALL_SEC, CPU_SEC = 60, 25
+WALL_SEC, CPU_SEC = 60, 10
 
 
 def _Child(module, put, battery, pipe):

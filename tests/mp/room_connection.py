@@ -218,6 +218,8 @@ def Script(*steps):
             server.links = [link] * (server.MaxConnections - value)
         elif what == "lost":
             link.Abort()
+        elif what == "held":
+            seen.append(len(connection.data))
         elif what == "sent":
             connection.OnSent(lambda: seen.append("sent"))
         elif what == "there":
@@ -478,6 +480,8 @@ SCRIPTS = [
     ((("in", _Get(b"/later")), "answer", "sent", "look", "lost"), [True, ([200], b"answer", "lingers", 2, True), "sent"]),
     ((("in", _Get(b"/later")), "lost", "sent"), ["sent"]),
     ((("in", _Get(b"/later") + _Get(b"/now")), "sent", "answer", "look"), [True, ([200], b"answer", "lingers", 2, True)]),
+    # what comes behind a last answer is not even kept
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), ("in", b"x" * 500), "held", ("in", b"x" * 500), "held"), [0, 0]),
     # is the client still there?
     ((("in", _Get(b"/later")), "there", "end", "there", "answer", "there"), [True, True, False, True, False]),
     ((("in", _Get(b"/later")), "there", "lost", "there"), [True, False]),

@@ -434,7 +434,23 @@ def _After(hook, prefix="/"):
 _NO = (403, ["content-type: text/plain", "x: hook", "content-length: 2"], b"no")
 _FLASH_SET = "set-cookie: flash=good%0Asa%3Bved%C3%A9; Path=/; SameSite=Lax; Max-Age=60; HttpOnly"
 
+def _Typed(client, response):
+    response.WriteResponseOk(None, "text/plain")
+
+
+def _Streams(client, response):
+    response.WriteResponseStream(["a", "b"], "text/plain")
+
+
+def _Raws(client, response):
+    response.WriteResponseOk(None, "text/plain")
+    response._write(b"raw")
+
+
 HOOKS = [
+    (("ok", "GET", (), _Before(_Typed)), ([], (200, ["content-type: text/plain"] + _NONE, b""), False, [])),
+    (("ok", "GET", (), _Before(_Streams)), ([], (200, ["content-type: text/plain"] + _CHUNKED, b"2\r\nab\r\n0\r\n\r\n"), False, [])),
+    (("ok", "GET", (), _Before(_Raws)), ([], (200, ["content-type: text/plain"] + _CHUNKED, b"3\r\nraw\r\n0\r\n\r\n"), False, [])),
     # before: it marks, answers, fails, and each only below its prefix, whatever the case
     (("ok", "GET", (), _Before(_Marks)), ([True], (200, _KIND + ["x-mark: GET None"] + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _Before(_Forbids)), ([], _NO, False, [])),

@@ -673,6 +673,7 @@ PIECES = [
 ]
 
 _KNOWN = (("ServeWellKnown", True),)
+_PAGES = (("pages", {"/made.pyhtml": "/made.pyhtml", "/made/": "/made/index.pyhtml"}),)
 
 ALONE = [
     # the core without microWebFiles.py: legal, and less
@@ -701,6 +702,11 @@ ALONE = [
     (("/", (), ()), (200, [], b"<p>home")),
     (("/dir", (), ("location",)), (301, ["/dir/"], b"")),
     (("/main.py", (), ()), (403, [], None)),
+    # pages that were compiled before need no file
+    (("/made.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made.pyhtml")),
+    (("/made/", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made/index.pyhtml")),
+    (("/page.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/page.pyhtml")),
+    (("/none.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (404, [], None)),
     # /.well-known/ (RFC 8615) if the program says so: at the root, and nothing else that is hidden
     (("/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
     (("/%2Ewell-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
@@ -709,6 +715,23 @@ ALONE = [
     (("/dir/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
     (("/.hidden.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
     (("/.well-known~1/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+]
+
+
+def WriteAlone(path, stat=None):
+    """SendFile of the core: what the client gets, and what the handler is told."""
+    told = []
+
+    def Handler(client, response):
+        told.append(core.SendFile(response, client.GetServer().source, path, "text/plain", None, stat))
+    server = core.MicroWebSrv([("/x", "GET", Handler)], 0, "127.0.0.1", rooms.MemoryFolder(FILES, _MTIME))
+    sent = rooms.Exchange(server, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")[0]
+    return rooms.SplitResponse(sent)[0], told
+
+
+WRITE_ALONE = [
+    (("/text.txt",), (200, [True])), (("/none.txt",), (404, [False])), (("/dir",), (404, [False])),
+    (("/text.txt", (True, 0, _MTIME)), (404, [False])),
 ]
 
 
@@ -781,5 +804,6 @@ TABLES = [
     ("Starts", Starts, [((), True)]),
     ("Alone", Alone, ALONE),
     ("Attachment", Disposition, ATTACHMENT),
+    ("WriteAlone", WriteAlone, WRITE_ALONE),
     ("Write", Write, WRITE),
 ]
