@@ -148,6 +148,8 @@ def _Tree(tmp_path):
         folder.mkdir(parents=True)
     for path in (www / "a.txt", www / "sub" / "b.txt", www / "sub" / "deep" / "c.txt", outside / "secret.txt"):
         path.write_bytes(path.name.encode())
+    (www / "a.txt").chmod(0o777)
+    (www / "sub" / "b.txt").chmod(0o400)
     os.mkfifo(www / "pipe.txt")
     for name, target in {"in.txt": "a.txt", "in": "sub", "sub/up.txt": "../a.txt", "out.txt": outside / "secret.txt", "out": outside,
                          "over.txt": "../www-other/secret.txt", "gone.txt": "nowhere", "loop.txt": "loop.txt", "self": "."}.items():
