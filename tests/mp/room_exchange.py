@@ -226,6 +226,7 @@ WRITES = {
     "bad header": _All(("WriteResponseOk", {"X": "a\r\nb"}) + _TEXT, ("WriteResponseOk", None) + _TEXT),
     "bad type": _All(("WriteResponseOk", None, "a\r\nb", None, "x"), ("WriteResponseOk", None) + _TEXT),
     "twice": _All(("WriteResponseOk", None) + _TEXT, ("WriteResponseOk", None) + _TEXT, ("WriteResponseNotFound",)),
+    "held twice": _All(("WriteResponseOk", None, "text/plain"), ("WriteResponseOk", None) + _TEXT),
     "205": _All(("WriteResponse", 205, None) + _TEXT),
     "204": _All(("WriteResponse", 204, None) + _TEXT),
     "201 bare": _All(("WriteResponse", 201, None, None, None, None)),
@@ -296,6 +297,7 @@ WRITE = [
     (("bad header",), (["!ValueError", True], (200, _KIND + _LEN, b"content"), False, [])),
     (("bad type",), (["!ValueError", True], (200, _KIND + _LEN, b"content"), False, [])),
     (("twice",), ([True, False, False], (200, _KIND + _LEN, b"content"), False, [])),
+    (("held twice",), ([True, False], (200, ["content-type: text/plain"] + _NONE, b""), False, [])),
     # RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: no content
     (("205",), ([True], (205, _KIND + _NONE, b""), False, [])),
     (("204",), ([True], (204, _KIND, b""), False, [])),
