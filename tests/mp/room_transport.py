@@ -219,6 +219,7 @@ def Finish(isWhole):
     link = core.Link(Server(calls), Socket(calls), ("1.2.3.4", 5))
     link.endpoint = Endpoint(calls)
     link.Watch()
+    link.Want(0)
     link.Finish(isWhole)
     wants = link.watched
     if wants & 4:
@@ -316,6 +317,8 @@ SETTLE = [
     ((0, 2000, 1, 100), (0, 0, True)),
     ((0, 50, 100, 100), (0, 0, True)),
     ((0, 0, 100, 1), (0, 0, True)),
+    ((0, 0, 100, 0), (0, 0, True)),
+    ((0, 2, 50, 1), (1, 0, False)),
 ]
 
 
