@@ -176,7 +176,7 @@ def test_no_thread_can_be_started(monkeypatch):
     assert site.server.StartThread(print, (), 0) is False
 
 
-def test_the_log(monkeypatch, capsys=None):
+def test_the_log(monkeypatch):
     """ErrorCallback, and stderr where there is none or where it fails."""
     import io
     import sys
@@ -218,3 +218,85 @@ def test_the_banner(monkeypatch):
     site.server.Start()
     site.server.Stop()
     assert sys.stderr.getvalue() == "MicroWebSrv: port 0, with no optional file\n"
+
+
+def test_stop_waits_for_what_is_in_flight():
+    with Running() as site:
+        site.server.StopGraceSec = 1
+        client = http.client.HTTPConnection("127.0.0.1", site.Port(), timeout=20)
+        client.putrequest("POST", "/now")
+        client.putheader("Content-Length", "9")
+        client.endheaders(b"half")
+        site.Wait(lambda: site.server.links)
+        site.server.Stop()
+        assert not site.server._isBusy and not site.server.links
+        client.close()
+
+
+def test_stop_wakes_it():
+    """It sleeps for up to a second."""
+    for _ in range(4):
+        with Running() as site:
+            site.Get()
+            start = time.monotonic()
+            site.server.Stop()
+            if time.monotonic() - start < 0.5:
+                return
+    raise AssertionError("it is not woken")
+
+
+def test_another_loop_may_take_it():
+    """Of microWebAsync: a server that is started within an asyncio program joins its loop."""
+    site = Site()
+    told = []
+    site.server.Adopt = lambda threaded: told.append(threaded) or True
+    for threaded in (True, False):
+        site.server.Start(threaded)
+        assert site.server.IsStarted() and not site.server.IsOnEngine()
+        site.server.Leave()
+        site.server._CloseListener()
+        site.server._wake.sock.close()
+        site.server.poll.close()
+        site.server._Ended()
+    assert told == [True, False] and not site.idents
+
+
+def test_the_server_outlives_its_program(monkeypatch):
+    """Once for each server, whatever it was started and stopped."""
+    import atexit
+    told = []
+    monkeypatch.setattr(atexit, "register", told.append)
+    site = Site()
+    for _ in range(2):
+        site.server.Start()
+        site.server.Stop()
+    assert told == [site.server._Remain]
+    site.server.Start(threaded=True)
+    monkeypatch.setattr(microWebSrv.sys, "last_value", ValueError("why"), raising=False)
+
+    def Interrupted(seconds):
+        raise KeyboardInterrupt
+
+    class Time:
+        sleep = staticmethod(Interrupted)
+        gmtime = staticmethod(time.gmtime)
+        monotonic = staticmethod(time.monotonic)
+    with monkeypatch.context() as patch:
+        patch.setattr(site.server, "Stop", lambda: told.append("stopped"))
+        patch.setattr(microWebSrv, "time", Time)
+        site.server._Remain()
+    assert told[1:] == ["stopped"] and [text for text, _ in site.log] == ["the program has died of an error, and its server goes on"]
+    site.server.Stop()
+    site.server._Remain()                       # it has ended: nothing to wait for, nothing to say
+    assert len(site.log) == 1
+
+
+def test_it_says_nothing_of_a_program_that_ends_well(monkeypatch):
+    site = Site()
+    site.server.Start()
+    monkeypatch.setattr(site.server, "_Join", lambda: None)
+    monkeypatch.delattr(microWebSrv.sys, "last_value", raising=False)
+    site.server._Remain()
+    monkeypatch.undo()
+    site.server.Stop()
+    assert not site.log

@@ -433,6 +433,56 @@ def _New(house):
 RUN = [((), ([False, True, False, False, False, 0, 0, True], 2, True, ["a connection failed: ValueError"], 4, 1000, True))]
 
 
+def Use(isFull):
+    """Another poll object: all that is watched is watched there, and what is not is not."""
+    house = House([("MaxConnections", 2)])
+    server = house.server
+    try:
+        server.Open()
+        server.Enter()
+        house.Connect("a", HALF)
+        house.Connect("b", HALF)
+        if isFull:
+            house.Connect("c", HALF)
+        server.links[id(house.clients["b"])].watched = None
+        poll = Poll()
+        server.Use(poll)
+        names = {"listener": house.listener, "wake": server._wake, "a": house.clients["a"], "b": house.clients["b"]}
+        seen = [(name, poll.watched.get(id(names[name]))) for name in sorted(names)]
+        server.links[id(house.clients["b"])].watched = 1
+        poll.watched[id(house.clients["b"])] = 1
+        return server.poll is poll, seen
+    finally:
+        server.Leave()
+        house.Restore()
+
+
+USE = [((False,), (True, [("a", 1), ("b", None), ("listener", 1), ("wake", 1)])),
+       ((True,), (True, [("a", 1), ("b", None), ("listener", None), ("wake", 1)]))]
+
+
+def Asyncio(late):
+    """From the moment on that something needs asyncio, its loop goes on with the run."""
+    house = House()
+    server = house.server
+    told = []
+    house.waits = []
+    core.NewPoll = lambda: _New(house)
+
+    def Next():
+        server.UseAsyncio = True
+        return []
+    house.Next = Next
+    server.UseAsyncio = not late
+    server.Loop = lambda: told.append(server.IsOnEngine())
+    try:
+        server.Open()
+        server.Run()
+        return told, len(house.waits), server.IsStarted(), server.IsOnEngine()
+    finally:
+        house.Restore()
+
+
 def OpenFails():
     """The port can't be had: said at once, and nothing is started."""
     house = House()
@@ -451,5 +501,7 @@ TABLES = [
     ("Calls", Calls, CALLS),
     ("Ticks", Ticks, TICKS),
     ("Run", Run, RUN),
+    ("Use", Use, USE),
+    ("Asyncio", Asyncio, [((False,), ([True], 0, False, False)), ((True,), ([True], 1, False, False))]),
     ("OpenFails", OpenFails, [((), (98, False, False))]),
 ]
