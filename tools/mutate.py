@@ -167,7 +167,7 @@ def RunTests(folder, tests, only=""):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return "(no end)"
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.M)
     if not found and process.returncode not in (0, 1):
         raise RuntimeError(output[-2000:])
     return found.group(1) if found else None

@@ -10,7 +10,7 @@ class Client(room_transport.Socket):
         self.calls.append("blocks %d" % flag)
 
     def setsockopt(self, *args):
-        self.calls.append("option %d" % args[1])
+        self.calls.append("option %d %d %d" % args)
 
 
 class Listener:
@@ -433,6 +433,21 @@ def _New(house):
 RUN = [((), ([False, True, False, False, False, 0, 0, True], 2, True, ["a connection failed: ValueError"], 4, 1000, True))]
 
 
+def Accepted():
+    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another."""
+    house = House()
+    server = house.server
+    try:
+        server.Open()
+        server.Enter()
+        house.Connect("a", NOW)
+        accepted = house.clients["a"].calls[:]
+        server.Leave()
+        return accepted, house.clients["a"].calls[len(accepted):], len(server.links), house.listener.isClosed
+    finally:
+        house.Restore()
+
+
 def Use(isFull):
     """Another poll object: all that is watched is watched there, and what is not is not."""
     house = House([("MaxConnections", 2)])
@@ -501,6 +516,7 @@ TABLES = [
     ("Calls", Calls, CALLS),
     ("Ticks", Ticks, TICKS),
     ("Run", Run, RUN),
+    ("Accepted", Accepted, [((), (["blocks 0", "option 6 1 1"], ["closed"], 0, True))]),
     ("Use", Use, USE),
     ("Asyncio", Asyncio, [((False,), ([True], 0, False, False)), ((True,), ([True], 1, False, False))]),
     ("OpenFails", OpenFails, [((), (98, False, False))]),
