@@ -434,7 +434,8 @@ RUN = [((), ([False, True, False, False, False, 0, 0, True], 2, True, ["a connec
 
 
 def Accepted():
-    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another."""
+    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another; and that Stop
+    wakes the loop, and its end closes all."""
     house = House()
     server = house.server
     try:
@@ -442,8 +443,12 @@ def Accepted():
         server.Enter()
         house.Connect("a", NOW)
         accepted = house.clients["a"].calls[:]
+        wake = server._wake
+        woken = wake.count
+        server.Stop()
+        woken = wake.count - woken
         server.Leave()
-        return accepted, house.clients["a"].calls[len(accepted):], len(server.links), house.listener.isClosed
+        return accepted, woken, house.clients["a"].calls[len(accepted):], len(server.links), house.listener.isClosed
     finally:
         house.Restore()
 
@@ -516,7 +521,7 @@ TABLES = [
     ("Calls", Calls, CALLS),
     ("Ticks", Ticks, TICKS),
     ("Run", Run, RUN),
-    ("Accepted", Accepted, [((), (["blocks 0", "option 6 1 1"], ["closed"], 0, True))]),
+    ("Accepted", Accepted, [((), (["blocks 0", "option 6 1 1"], 1, ["closed"], 0, True))]),
     ("Use", Use, USE),
     ("Asyncio", Asyncio, [((False,), ([True], 0, False, False)), ((True,), ([True], 1, False, False))]),
     ("OpenFails", OpenFails, [((), (98, False, False))]),

@@ -382,6 +382,10 @@ def _Own(client, response, code):
     response.WriteResponseOk({"X": "own"}, "text/plain", None, "own %d %s" % (code, response.rule))
 
 
+def _OwnBare(client, response, code):
+    response.WriteResponseOk(None, "text/plain", None, "own")
+
+
 def _OwnCode(client, response, code):
     response.WriteResponse(410, None, "text/plain", None, "gone")
 
@@ -479,6 +483,7 @@ HOOKS = [
     (("ok", "GET", (), _After(_Forbids)), ([True], (200, _KIND + _LEN, b"content"), False, [])),
     # pages for errors: a 200 becomes the code; another code stays; one that writes nothing, fails or errs leaves the built-in one
     (("404", "GET", (), [("SetErrorHandler", (404, _Own))]), ([True], (404, ["content-type: text/plain", "x: own", "content-length: 8"], b"own 404 "), False, [])),
+    (("404", "GET", (), [("SetErrorHandler", (404, _OwnBare))]), ([True], (404, ["content-type: text/plain", "content-length: 3"], b"own"), False, [])),
     (("rule", "GET", (), [("SetErrorHandler", (None, _Own))]),
      ([True], (400, ["content-type: text/plain", "x: own", "content-length: 16"], b"own 400 <'rule'>"), False, [])),
     (("405 own", "GET", (), [("SetErrorHandler", (405, _OwnCode))]), ([True], (410, ["content-type: text/plain", "allow: PUT", "content-length: 4"], b"gone"), False, [])),
