@@ -23,6 +23,7 @@ class _Proxy:
     def __init__(self, connection):
         self.server = connection.server
         self.link = self                # of it, programs ask for the address
+        self.isSecure = connection.link.isSecure
         self._address = connection.link.GetAddr()
         self._connection = connection
         self._response = connection.response

@@ -158,7 +158,14 @@ def Engine(httpClient, httpResponse):
 def Events(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(Values())
 
-mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+def Schemes(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk([httpClient.GetUser(), sorted(sys.modules["microWebAuth"].Schemes)])
+
+def Session(httpClient, httpResponse):
+    sys.modules.get("microWebSession").UseSessions(mws)
+    httpResponse.WriteResponseJSONOk(httpClient.GetSession())
+
+mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 exec('''
@@ -188,6 +195,11 @@ def SeesThread(server):
     return Fetch(server.port, "/where").text
 
 
+def Found(server):
+    """What does nothing until the program calls it is seen by its module only."""
+    return server.Seen("^FOUND (.*)$").group(1).split()
+
+
 # file: (what is asked, the answer with it, the answer without it)
 SEEN = {
     "microWebSocket": (lambda server: Handshake(server)[:12], "HTTP/1.1 101", "HTTP/1.1 501"),
@@ -199,6 +211,12 @@ SEEN = {
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
+    "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
+    "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
+    "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
+    "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
+    "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
 }
 
 

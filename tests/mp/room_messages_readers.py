@@ -19,7 +19,7 @@ REASON = [
     ((429,), "Too Many Requests"), ((431,), "Request Header Fields Too Large"), ((500,), "Internal Server Error"),
     ((501,), "Not Implemented"), ((502,), "Bad Gateway"), ((503,), "Service Unavailable"), ((504,), "Gateway Timeout"),
     ((505,), "HTTP Version Not Supported"),
-    ((299,), "Status"), ((999,), "Status"), ((20,), "Status"), ((0,), "Status"),
+    ((299,), "Status"), ((999,), "Status"), ((99,), "!ValueError"), ((1000,), "!ValueError"), (("200",), "!ValueError"),
 ]
 
 

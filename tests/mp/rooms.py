@@ -57,11 +57,15 @@ class Response:
     """Its answer: WriteError records a refusal."""
 
     code = held = None
+    fields = []
     patienceMs = 2000
 
     def __init__(self, client):
         self.client = client
         self.connection = client.connection
+
+    def Answer(self, code, headers, contentType, contentCharset, body):
+        return self.connection.Answer(self, code, contentType, contentCharset, b"", body)
 
     def WriteError(self, code, headers=None, rule=""):
         server = self.connection.server
@@ -80,7 +84,7 @@ class Server:
     MaxSendQueueLen = 1 << 20
     BufferLen = 4096
     Debug = False
-    AccessCallback = Offload = Spawn = None
+    AccessCallback = AllowedHosts = Offload = Spawn = None
     before = ()
     Client = Client
     Response = Response
