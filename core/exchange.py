@@ -181,7 +181,6 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        names = ()
         isTaken = False
         try:
             if self.code is not None:
@@ -193,7 +192,7 @@ class HttpResponse:
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields
+            fields = self.fields or []          # None: the last try was a ValueError
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -202,8 +201,7 @@ class HttpResponse:
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
-                if "content-type" in names:
-                    contentType = None
+                contentType = None if "content-type" in names else contentType
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
             self.fields = None

@@ -10,13 +10,13 @@
 import io
 import sys
 
-try:
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
-
-_MICROPYTHON = sys.implementation.name == "micropython"
 
 try:
     if _MICROPYTHON:

@@ -221,7 +221,7 @@ def _RedirectToHTTPS(server, port=80):
         """A listener among the links, and its own endpoint."""
 
         def __init__(self):
-            super().__init__(server, server.Listen(port, server.bindIP), None)
+            super().__init__(server, server.Listen(port, server.bindIP)[0], None)
             self.endpoint = self
             server.links[id(self.sock) if _MICROPYTHON else self.sock.fileno()] = self
 

@@ -329,3 +329,45 @@ except ImportError as error:
     print(error)
 """, modulePath=(tmp_path,))
     assert "microWebTemplate" in said
+
+
+# ------------------------------------------------------------------------------------------------ on a small heap
+
+COLLECTED = """
+import sys
+import microWebSrv as core
+
+real = core.gc
+said = []
+
+class Gc:
+    def collect(self):
+        said.append("collect")
+        real.collect()
+
+    def __getattr__(self, name):
+        return getattr(real, name)
+
+def Import(name):
+    said.append(name)
+    return __import__(name)
+
+core.gc = Gc()
+core.__import__ = Import
+core.MicroWebSrv()
+print(" ".join(said))
+"""
+
+
+@BOTH
+@pytest.mark.parametrize("isBoard", (True, False))
+def test_a_board_collects_before_each_import(run, runtime, tmp_path, isBoard):
+    """What the last import has left in pieces is gone before the next one needs a large piece: 4 to 12 KB of heap."""
+    home = harness.CopySources(tmp_path / "lib")
+    core = home / "microWebSrv.py"
+    text = core.read_text(encoding="utf-8")
+    assert text.count("\nBOARD = MICROPYTHON and ") == 1
+    if isBoard:
+        core.write_text(text.replace("\nBOARD = MICROPYTHON and ", "\nBOARD = True or "), encoding="utf-8")
+    said = run(COLLECTED, modulePath=(home,)).split()
+    assert said == [word for name in NAMES for word in (("collect", name) if isBoard else (name,))]
