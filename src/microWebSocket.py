@@ -173,45 +173,43 @@ class MicroWebSocket:
 
     # -- sending ------------------------------------------------------------------
 
-    def SendFrame(self, first, data):
-        """A frame, whose first byte is this. False: the client does not get it. A thread waits while too much is on its
-        way or its client is behind; that has an end: it may have other clients, or a lock that the engine waits for."""
-        if self.CloseCode:
-            return False
-        if isinstance(data, str):
-            data = data.encode()
-        elif not isinstance(data, bytes):
-            data = bytes(memoryview(data))
+    def SendFrame(self, first, data, patience=None):
+        """A frame, whose first byte is this; 0: the data is a whole one. False: the client does not get it. A thread hands
+        it over, and waits while too much is on its way or its client is behind. That has an end: it may have other
+        clients, or a lock that the engine waits for. patience: what it has left, on the engine."""
         server = self.server
-        if server.IsOnEngine():
-            return self.Transmit(first, data)
-        patience = _PATIENCE_MS
-        while patience:
-            if self._state & _BEHIND:
-                if self.Drops():
-                    return False
-            elif server.Pending() * (4 * len(data) + _CALL_SIZE) <= server.MaxWebSocketSendQueueLen:
-                break
-            time.sleep(0.001)
-            patience -= 1
-        return server.CallSoon(self.Transmit, first, data, patience)
-
-    def Transmit(self, first, payload, patience=0):
-        """On the engine. False: the client does not get it. first 0: the payload is a whole frame."""
+        if patience is None:
+            if self.CloseCode:
+                return False
+            if isinstance(data, str):
+                data = data.encode()
+            elif not isinstance(data, bytes):
+                data = bytes(memoryview(data))
+            if not server.IsOnEngine():
+                patience = _PATIENCE_MS
+                while patience:
+                    if self._state & _BEHIND:
+                        if self.Drops():
+                            return False
+                    elif server.Pending() * (4 * len(data) + _CALL_SIZE) <= server.MaxWebSocketSendQueueLen:
+                        break
+                    time.sleep(0.001)
+                    patience -= 1
+                return server.CallSoon(self.SendFrame, first, data, patience)
         link = self._link
         if self._state >= _CLOSING:
             return False
         # What a thread has waited for is no sign of a slow client: more of it may come in one turn.
-        if self._state & _BEHIND and not patience and link.Backlog() > self.server.MaxWebSocketSendQueueLen:
+        if self._state & _BEHIND and not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
             if not self.Drops():
                 self._SendClose(_TOO_SLOW, "", link.Close)
             return False
         if first:
             if self.codec:
-                first, payload = self.codec.Pack(first, payload)
-            payload = Frame(first, payload)
-        link.Send(payload)
-        if link.out and link.Backlog() * 2 > self.server.MaxWebSocketSendQueueLen:
+                first, data = self.codec.Pack(first, data)
+            data = Frame(first, data)
+        link.Send(data)
+        if link.out and link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
             self._state |= _BEHIND
         return self._state < _CLOSING
 
@@ -269,7 +267,7 @@ class MicroWebSocket:
         """Not even a pong was heard for a whole interval: the client is dead. Or it does not close."""
         if self._state >= _CLOSING or self._state & _PINGED and self._link.want:
             return self._link.Abort()
-        self.Transmit(_FIN | _PING, b"")
+        self.SendFrame(_FIN | _PING, b"")
         self._state |= _PINGED
         self._Renew()
 
@@ -423,11 +421,11 @@ class MicroWebSocket:
                 if len(payload) > server.MaxWebSocketRecvLen:
                     return self._Fail(_TOO_BIG)
                 if kind & _TEXT:
-                    self._Post("RecvTextCallback", server.Utf8(payload, True))
+                    self._Post("RecvTextCallback", server.Utf8(payload, True) if _MICROPYTHON else payload.decode())
                 else:
                     self._Post("RecvBinaryCallback", payload)
             elif kind == _PING:
-                self.Transmit(_FIN | _PONG, payload)
+                self.SendFrame(_FIN | _PONG, payload)
             elif kind == _CLOSE:                        # section 5.5.1: nothing, or a code and a reason
                 code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
                 if payload and not _IsCloseCode(code):

@@ -19,7 +19,7 @@ def _SendToAll(server, path, frame):
     for link in list(server.links.values()):            # a send can take its link out of them
         webSocket = link.endpoint
         if isinstance(webSocket, sockets.MicroWebSocket) and (path is None or webSocket.Path == path):
-            webSocket.Transmit(0, frame)
+            webSocket.SendFrame(0, frame, 0)
 
 
 def _Broadcast(server, data, path=None):
