@@ -183,14 +183,14 @@ else:
 # ==============================================================================
 def _Negotiate(webSocket, head):
     """What microWebSocket asks about a client -> a line of the 101, or none; the WebSocket has a codec then."""
-    server = webSocket.server
+    server = webSocket.Server
     for text in head.fields.get("sec-websocket-extensions", "").split(","):
         if _MICROPYTHON:
             answer = _Answer(text, server.WebSocketWindowBits, 8, False)
         else:
             answer = _Answer(text, server.WebSocketWindowBits, 9, server.WebSocketContextTakeover)
         if answer:
-            webSocket.codec = _Codec(*answer[1:])
+            webSocket.Codec = _Codec(*answer[1:])
             return b"Sec-WebSocket-Extensions: " + answer[0].encode() + b"\r\n"
     return b""
 

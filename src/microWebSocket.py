@@ -113,7 +113,7 @@ _ENDINGS = (b"", b"\x80", b"\x80\x80", b"\xa0\x80", b"\x80\x80\x80", b"\x90\x80\
 
 
 # A data message that is not complete is a list: its kind, its content, the beginning of a character at its end; and of
-# the frame that is being read: its FIN, its key, how much is still to come. A class for it would cost a board 200 bytes.
+# the frame that is being read: its FIN, its key, how much is still to come. A class would cost a board 200 bytes more.
 _KIND = const(0)
 _CONTENT = const(1)
 _TAIL = const(2)
@@ -125,13 +125,13 @@ _LEFT = const(5)
 class MicroWebSocket:
     """An open WebSocket: set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
 
-    # Await: (callback, coroutine) on the engine -> True: Done comes at its end. codec: of an extension. _worker: of a
+    # Await: (callback, coroutine) on the engine -> True: Done comes at its end. Codec: of an extension. _worker: of a
     # threaded one: [lock it sleeps on, event].
-    Await = codec = _worker = None
+    Await = Codec = _worker = None
 
     def __init__(self, server, link, event):
         # All that changes is made here: an attribute that is added later moves the table that another thread may read.
-        self.server = server
+        self.Server = server
         self._link = link
         self.RecvTextCallback = self.RecvBinaryCallback = self.ClosedCallback = self._message = None
         self.CloseCode = None                           # of the first Close frame, theirs or ours
@@ -165,7 +165,7 @@ class MicroWebSocket:
         if not self.CloseCode:
             self.CloseCode = code
             self.CloseReason = reason
-            server = self.server
+            server = self.Server
             if server.IsOnEngine():
                 self._SendClose(code, reason)
             else:
@@ -174,10 +174,10 @@ class MicroWebSocket:
     # -- sending ------------------------------------------------------------------
 
     def SendFrame(self, first, data, patience=None):
-        """A frame, whose first byte is this; 0: the data is a whole one. False: the client does not get it. A thread hands
-        it over, and waits while too much is on its way or its client is behind. That has an end: it may have other
-        clients, or a lock that the engine waits for. patience: what it has left, on the engine."""
-        server = self.server
+        """A frame, whose first byte is this; 0: the data is a whole one. False: the client does not get it. A thread
+        hands it over, and waits while too much is on its way or its client is behind. That has an end: it may have
+        other clients, or a lock that the engine waits for. patience: what it has left, on the engine."""
+        server = self.Server
         if patience is None:
             if self.CloseCode:
                 return False
@@ -205,8 +205,8 @@ class MicroWebSocket:
                 self._SendClose(_TOO_SLOW, "", link.Close)
             return False
         if first:
-            if self.codec:
-                first, data = self.codec.Pack(first, data)
+            if self.Codec:
+                first, data = self.Codec.Pack(first, data)
             data = Frame(first, data)
         link.Send(data)
         if link.out and link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
@@ -223,7 +223,8 @@ class MicroWebSocket:
                 self.CloseReason = reason
             if not end and self._queue:                 # the program asked for it: no message is delivered any more
                 self._queue = ()
-            self._link.Send(Frame(_FIN | _CLOSE, b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()))
+            payload = b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()
+            self._link.Send(Frame(_FIN | _CLOSE, payload))
         if end or state < _CLOSING:
             self._state = _ENDED if end else _CLOSING
             self._Renew()
@@ -237,8 +238,8 @@ class MicroWebSocket:
         more bytes are wanted."""
         reason = ""
         if code == _TOO_BIG:
-            reason = "message above MaxWebSocketRecvLen: %d" % self.server.MaxWebSocketRecvLen
-            self.server.Log(reason)
+            reason = "message above MaxWebSocketRecvLen: %d" % self.Server.MaxWebSocketRecvLen
+            self.Server.Log(reason)
         return self._SendClose(code, reason, self._link.Finish)     # Close() on unread bytes would reset the connection
 
     # -- the calls of the link ----------------------------------------------------
@@ -273,7 +274,7 @@ class MicroWebSocket:
 
     def _Renew(self):
         """Another deadline: for a sign of life, or for the end. While something waits to be sent, the link has one."""
-        server = self.server
+        server = self.Server
         state = self._state
         seconds = server.WebSocketPingSec if state < _CLOSING else _CLOSE_SEC if state < _ENDED else _LINGER_SEC
         self.deadline = server.now + seconds if seconds and not self._link.out else None
@@ -282,7 +283,7 @@ class MicroWebSocket:
         self._state = _ENDED
         if not self.CloseCode:
             self.CloseCode = _LOST
-        if self._worker and self._queue is None and not self.server.IsStarted():
+        if self._worker and self._queue is None and not self.Server.IsStarted():
             # Stop() waits for no thread: what the program is told of the end, it is told now.
             self.Done(None, "ClosedCallback", self._Call("ClosedCallback"))
             self.ClosedCallback = None
@@ -350,7 +351,7 @@ class MicroWebSocket:
         kind = first & 0x7F
         # Section 5.1: masked; 5.5: control frames are short and in one piece; 5.2 and 5.4: reserved bits, fragments.
         if size < 128 or not (first in _CONTROL and size < 254 if kind & 8 else not kind if message
-                              else kind in (_ALSO_PACKED if self.codec else _DATA)):
+                              else kind in (_ALSO_PACKED if self.Codec else _DATA)):
             return self._Fail(_PROTOCOL_ERROR)
         size &= 127
         start = pos + (6 if size < 126 else 8 if size < 127 else 14)
@@ -368,9 +369,10 @@ class MicroWebSocket:
             self._OnData(kind, _Unmask(data[start:end], key))
             return end
         message = self._message = (message or [kind, bytearray(), b""])[:_IS_LAST] + [first & _FIN, key, size]
-        most = self.server.MaxWebSocketRecvLen
+        most = self.Server.MaxWebSocketRecvLen
         # The limit counts before a byte is kept. What can't be compressed grows by some bytes.
-        if size + len(message[_CONTENT]) > most + (message[_KIND] & _PACKED and 16 + (most >> 8)) and not self.CloseCode:
+        if not self.CloseCode and (
+                size + len(message[_CONTENT]) > most + (message[_KIND] & _PACKED and 16 + (most >> 8))):
             message[_LEFT] = end - len(data)
             return self._Fail(_TOO_BIG)
         return self._ReadPart(message, data, start)
@@ -401,7 +403,7 @@ class MicroWebSocket:
         start = len(data)
         for ending in _ENDINGS:
             try:
-                self.server.Utf8(data + ending, True)
+                self.Server.Utf8(data + ending, True)
             except ValueError:
                 continue
             while ending and (start == len(data) or data[start] < 0xC0):
@@ -411,13 +413,13 @@ class MicroWebSocket:
 
     def _OnData(self, kind, payload):
         """A whole message or control frame; kind: its opcode, with _PACKED where it is compressed."""
-        server = self.server
+        server = self.Server
         try:
             if kind & 15 < _CLOSE:
                 if self.CloseCode:
                     return
                 if kind & _PACKED:
-                    payload = self.codec.Inflate(payload, server.MaxWebSocketRecvLen)
+                    payload = self.Codec.Inflate(payload, server.MaxWebSocketRecvLen)
                 if len(payload) > server.MaxWebSocketRecvLen:
                     return self._Fail(_TOO_BIG)
                 if kind & _TEXT:
@@ -487,7 +489,7 @@ class MicroWebSocket:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            self.server.Log("WebSocket callback", error)
+            self.Server.Log("WebSocket callback", error)
 
     def _Work(self, worker):
         """The thread of one WebSocket."""
@@ -499,7 +501,7 @@ class MicroWebSocket:
             coroutine = self._Call(*event)
             while True:
                 try:
-                    isTold = self.server.CallSoon(self.Done, None, callback, coroutine)
+                    isTold = self.Server.CallSoon(self.Done, None, callback, coroutine)
                     break
                 except MemoryError:
                     time.sleep(0.001)

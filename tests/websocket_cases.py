@@ -175,7 +175,7 @@ class Recorder(ws.MicroWebSocket):
         server.MaxWebSocketRecvLen = maxLen
         super().__init__(server, RecorderLink(), (lambda webSocket: None,))
         self._link.endpoint = self
-        self.codec = codec
+        self.Codec = codec
         self.log = log = []
         self.RecvTextCallback = lambda webSocket, msg: log.append((1, msg))
         self.RecvBinaryCallback = lambda webSocket, data: log.append((2, data))
@@ -1045,11 +1045,11 @@ def CheckDropKeepsContext():
             return first, data
 
     server, link, webSocket, log = Open()
-    webSocket.codec = Counting()
+    webSocket.Codec = Counting()
     server.MaxWebSocketSendQueueLen = 100
     server.WebSocketSlowPolicy = "drop"
     link.backlog = 101
-    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.codec.count), (True, False, 1), "packed")
+    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.Codec.count), (True, False, 1), "packed")
 
 
 def CheckCloseBehindBacklog():
@@ -1260,7 +1260,7 @@ def CheckExtension():
     def Offer(webSocket, head):
         if head.fields.get("sec-websocket-extensions") != "x":
             return b""
-        webSocket.codec = Reverse()
+        webSocket.Codec = Reverse()
         return b"Sec-WebSocket-Extensions: reverse\r\n"
 
     server = FakeServer()
@@ -1342,7 +1342,7 @@ def CheckNegotiation():
     wd.Attach(server)
     def Negotiate(offers):
         webSocket = Open(server=server)[2]
-        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.codec
+        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.Codec
 
     Same(Negotiate(""), (b"", None), "no offer")
     Same(Negotiate("foo, bar; x=1"), (b"", None), "nothing for us")
@@ -1412,7 +1412,7 @@ def CheckInflate():
 
 def CheckBomb():
     server, link, webSocket, log = Open()
-    webSocket.codec = Codecs()
+    webSocket.Codec = Codecs()
     webSocket.OnReceived(Frame(0xc1, b"\x4a\x04\x00"))
     Same(log, ["a"], "within the limit")
     server.MaxWebSocketRecvLen = 0
