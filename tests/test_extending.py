@@ -161,6 +161,7 @@ def Events(httpClient, httpResponse):
 mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
+mws.WebSocketProtocols = ["chat"]
 exec('''
 async def Handler(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="async")
@@ -177,9 +178,9 @@ HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Ver
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions": "permessage-deflate"}
 
 
-def Handshake(server):
+def Handshake(server, **more):
     with harness.RawClient(server.port) as client:
-        client.Send(RequestBytes("GET", "/", HANDSHAKE))
+        client.Send(RequestBytes("GET", "/", {**HANDSHAKE, **more}))
         return client.ReadUntil(b"\r\n\r\n").decode()
 
 
@@ -199,6 +200,8 @@ SEEN = {
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
+    "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
+        server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }
 
 
