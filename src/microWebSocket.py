@@ -473,6 +473,8 @@ class MicroWebSocket:
             if result is not None and hasattr(result, "send"):
                 if self.Await:
                     return result
+                if not _MICROPYTHON:
+                    result.close()                      # else it warns that nobody awaited it
                 raise TypeError("async needs microWebSocketPlus")
         except BaseException as error:                  # sys.exit() too
             self.Crashed(error)

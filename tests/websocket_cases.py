@@ -1001,6 +1001,22 @@ def CheckAsyncAbsent():
     Same((log, server.lines), ([b"b"], ["async WebSocket callbacks need microWebAsync.py"]), "no event loop")
 
 
+def CheckAsyncWithoutPlus():
+    """Without microWebSocketPlus.py, too, and a plain callback goes on."""
+    async def OnText(webSocket, msg):
+        log.append("never")
+
+    kind = ws.MicroWebSocket
+    server, link, webSocket, log = Open()
+    runs, kind.Await = kind.Await, None
+    try:
+        webSocket.RecvTextCallback = OnText
+        webSocket.OnReceived(Text("a") + Frame(0x82, b"b"))
+    finally:
+        kind.Await = runs
+    Same((log, [str(error) for error in server.errors]), ([b"b"], ["async needs microWebSocketPlus"]), "nobody runs it")
+
+
 def CheckSlowClient():
     """While something waits to be sent nothing is read. Above the limit the client is closed, or loses messages."""
     server, link, webSocket, log = Open()
@@ -1497,15 +1513,31 @@ def CheckContextTakeover():
     Same(peer.Inflate(Packed(codec, noise), 1000), noise, "it does not shrink, but it is part of the context")
 
 
+def CheckLastBlocks():
+    """Section 7.2.3.4 within one message: what follows a last block may point back across it."""
+    last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
+    other = Stored(b"abcdefgh", True)
+    for data, text in ((last + b"\x00", b"Hello"), (last + other + b"\x00", b"Helloabcdefgh"),
+                       (last + other + last + b"\x00", b"HelloabcdefghHello"), (last + Reference(5, 5), b"HelloHello"),
+                       (last + other + Reference(13, 5), b"HelloabcdefghHello")):
+        Same(Inflated(data, 99), text, "%r" % data)
+        Same(Inflated(data, len(text)), text, "at the limit")
+        Same(len(Inflated(data, len(text) - 1)), len(text), "one above the limit")
+        Same(len(Inflated(data, 3)), 4, "the limit is within the first")
+    Same(Inflated(b"\x03\x00" * 5000 + b"\x00", 99), None, "a flood of empty last blocks")
+    Same(Inflated(last + b"\x07", 99), None, "what follows is broken")
+
+
 CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
           CheckTextFailsAtOnce, CheckHeld, CheckUtf8, CheckUtf8Pieces, CheckMasks, CheckOurFrames, CheckHandshake,
           CheckRefusalIsLogged, CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing,
           CheckCloseArguments, CheckRefusals, CheckCrash, CheckCloseOnError, CheckInterrupt, CheckAsyncCallbacks,
           CheckHeldOneByOne, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash, CheckAsyncAbsent,
+          CheckAsyncWithoutPlus,
           CheckSlowClient, CheckDropKeepsContext, CheckCloseBehindBacklog, CheckTurns, CheckCloseIsLast,
           CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade, CheckSettings,
           CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
-OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
+OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckLastBlocks, CheckBomb, CheckDeflate, CheckContextTakeover)
 if wd.deflate if ws._MICROPYTHON else wd.zlib:
     CHECKS += OF_DEFLATE
 
