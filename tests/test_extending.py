@@ -168,6 +168,7 @@ def Session(httpClient, httpResponse):
 mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
+mws.WebSocketProtocols = ["chat"]
 exec('''
 async def Handler(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="async")
@@ -184,9 +185,9 @@ HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Ver
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions": "permessage-deflate"}
 
 
-def Handshake(server):
+def Handshake(server, **more):
     with harness.RawClient(server.port) as client:
-        client.Send(RequestBytes("GET", "/", HANDSHAKE))
+        client.Send(RequestBytes("GET", "/", {**HANDSHAKE, **more}))
         return client.ReadUntil(b"\r\n\r\n").decode()
 
 
@@ -217,6 +218,8 @@ SEEN = {
     "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
     "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
     "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
+        server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }
 
 

@@ -49,7 +49,7 @@ SEAMS = frozenset("""
     deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
     server link client response connection head lost wake Answer Push End Failed Resume Upgrade Start close isEndless
     method target path key query minor fields authority contentLength isChunked keepAlive upgrade expect
-    now Upgraders Renderers Before After Ticks SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
+    now Upgraders Renderers Before After Ticks Offers SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
     IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 pages isBoard source root Stat Open Holds
     Attach
 """.split())
