@@ -121,7 +121,7 @@ def _SecureLink(Link):
                     raw = self._raw if _MICROPYTHON else super(ssl.SSLSocket, self.sock)
                     raw.send(_PLAIN)
                     raw.recv(4096)          # closing on unread bytes would reset the connection under it
-                elif server.Debug:
+                elif server.Debug and (error.errno < 0 if _MICROPYTHON else isinstance(error, ssl.SSLError)):
                     server.Log("TLS with %s: %s" % (self.GetAddr()[0], error))
                 raise
 
@@ -248,6 +248,8 @@ def _RedirectToHTTPS(server, port=80):
         if client.IsSecure():
             return
         host = client.head.authority
+        if not host:
+            return response.WriteResponseBadRequest()
         name, colon, number = host.rpartition(":")
         if number.isdigit():
             host = name
