@@ -74,6 +74,7 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 def test_https(serve, tmp_path):
     """With only the files that it names, and a certificate of the tool."""
     assert harness.LoadTool("make_certificate").Main(["localhost", "127.0.0.1", "-o", str(tmp_path)]) == 0

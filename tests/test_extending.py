@@ -158,7 +158,10 @@ def Engine(httpClient, httpResponse):
 def Events(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(Values())
 
-mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+def Secure(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk(httpClient.IsSecure())
+
+mws = MicroWebSrv([("/secure", "GET", Secure), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 exec('''
@@ -198,6 +201,7 @@ SEEN = {
     "microWebFiles": (lambda server: Fetch(server.port, "/a.txt", headers={"Range": "bytes=1-2"}).status, 206, 200),
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
+    "microWebTls": (lambda server: Fetch(server.port, "/secure").status, 200, 500),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
 }
 
