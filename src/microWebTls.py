@@ -94,7 +94,7 @@ else:
 
 # -- links -------------------------------------------------------------------------------
 
-class _TlsLink:
+class _Link:
     """A link under TLS. Its second base, also named Plain, is the core's: MicroPython has no super() for two bases."""
 
     isSecure = True
@@ -224,7 +224,7 @@ def _UseTLS(server, certFile, keyFile=None):
         raise ValueError("the context must be one of a server: ssl.PROTOCOL_TLS_SERVER")
     server.tlsContext = context
     if not server.NewLink.isSecure:
-        server.NewLink = _Kind(_TlsLink, server.NewLink)
+        server.NewLink = _Kind(_Link, server.NewLink)
         server.MaxConnections = min(server.MaxConnections, server.MaxTLSConnections)
         if server.StrictTransportSec:
             server.After(_Promise)
