@@ -324,12 +324,26 @@ def test_wss(tls, certificates):
         assert webSocket.recv(DEADLINE) == "X" * 30000
 
 
+NARROW = SERVE.replace("mws.Start()", """
+kind = getattr(mws, "NewLink", None)            # the build for boards has another name for it
+
+
+def Narrow(server, sock, address):
+    sock.setsockopt(1, 7, 4096)                 # SO_SNDBUF of Linux
+    return kind(server, sock, address)
+
+
+if kind:
+    mws.NewLink = Narrow
+mws.Start()""")
+
+
 def test_a_slow_reader_gets_every_byte_in_its_order(tls, certificates):
     """What TLS could not send yet must not be taken for sent when more is queued behind it."""
-    server = tls()
+    server = tls(start=NARROW)
     client = TlsClient(server.port, certificates / "cert.pem", receiveBuffer=4096)
     with connect("ws://localhost:%d/" % server.port, sock=client.socket, open_timeout=DEADLINE,
-                 compression=None, max_queue=None) as webSocket:
+                 compression=None, max_queue=4) as webSocket:
         webSocket.send("9000")
         webSocket.send("behind them")
         for number in range(9000):
