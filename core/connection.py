@@ -3,7 +3,7 @@
 # pipelines waits in its own socket. It knows no socket and no clock but server.now, and of the link only its methods.
 
 from .messages import Head, HttpError
-from .readers import ContentReader, ParseHead
+from .readers import CheckAllowed, ContentReader, ParseHead
 from .router import NO_ARGS
 from .text import const
 from .writers import Bytes, Chunk
@@ -149,6 +149,8 @@ class Connection:
             if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
                 raise HttpError(431, "request head too long")
             head = ParseHead(raw, server.MaxRequestLineLen)
+            if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
+                CheckAllowed(head.authority, server.AllowedHosts)
             if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
                 if len(memo) >= server.memoLen:
                     memo.clear()
@@ -170,7 +172,7 @@ class Connection:
         rest = data.lstrip(b"\r\n")
         lines = data[:len(data) - len(rest)]
         odd = lines.replace(b"\r\n", b"")
-        if odd and (rest or odd != b"\r"):
+        if odd and (rest or odd != b"\r" or lines[-1] == 10):
             raise HttpError(400, "CR or LF alone")
         self.searched = 0
         self.data = data = odd + rest
@@ -479,15 +481,19 @@ class Connection:
             return self.link.Abort()
         if error.status == 413:
             self.server.Log("413: %s" % error.rule)
-        if self.state == _HEAD:
+        response = self.response
+        if response:                            # with what hooks have put into it
+            response.code = response.held = None
+            response.fields = response.fields or []
+        else:
             self.head = head = Head()
             if self.data[:5] == b"HEAD ":
                 head.method = "HEAD"
             self.client = self.server.Client(self)
+            self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
         self.keepAlive = False
-        self.response = self.server.Response(self.client)
-        self.response.WriteError(error.status, None, error.rule)
+        response.WriteError(error.status, None, error.rule)
 
     def _Complete(self):
         """The answer is queued whole."""

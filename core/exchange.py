@@ -5,8 +5,8 @@ import json
 
 from .messages import Fields, HttpError, Reason
 from .readers import IsToken
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, PercentDecode, Utf8
-from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, PathEscape
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseParts, ParseQuery, PercentDecode, Utf8
+from .writers import Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, PathEscape
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -96,10 +96,13 @@ class HttpClient:
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The content as application/x-www-form-urlencoded -> dict."""
-        mediaType = self.head.fields.get("content-type", "").lower()
-        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
-        return self.Read(None, _Nothing if isOther else _ToForm)
+        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        mediaType = self.head.fields.get("content-type", "")
+        at = mediaType.lower().find("boundary=")
+        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
+        if at > 0 and mediaType[:10].lower() == "multipart/":
+            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+        return self.Read(None, lambda content: _ToForm(content, boundary))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -116,15 +119,11 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content):
+def _ToForm(content, boundary=b""):
     try:
-        return ParseQuery(content)
+        return ParseParts(content, boundary) if boundary else ParseQuery(content)
     except ValueError as error:
         raise HttpError(400, str(error))
-
-
-def _Nothing(content):
-    return {}
 
 
 def _FromJSON(content):
@@ -134,6 +133,31 @@ def _FromJSON(content):
         return json.loads(Utf8(content))
     except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
         return None
+
+
+if MICROPYTHON:
+    def _Dumps(obj):
+        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
+else:
+    def _EncodeRaw(text, charset):
+        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        try:
+            return text.encode(charset)
+        except (UnicodeError, LookupError):
+            return text.encode()
+
+    _Dumps = json.JSONEncoder(allow_nan=False).encode
+
+
+def _ToJSON(obj):
+    try:
+        return _Dumps(obj)
+    except (TypeError, ValueError) as error:
+        raise ValueError("obj must be JSON: %s" % error)
 
 
 class HttpResponse:
@@ -184,6 +208,7 @@ class HttpResponse:
                     connection.keepAlive = False
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 return connection.response is self
@@ -197,8 +222,8 @@ class HttpResponse:
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         connection = self.connection
-        if isinstance(data, str):
-            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+            data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
         if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
@@ -239,14 +264,14 @@ class HttpResponse:
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
+        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
-        elif content:
+        elif content is not None:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
                 and not self.fields and self.connection.server.isPlain:
@@ -263,7 +288,10 @@ class HttpResponse:
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         if not hasattr(pieces, "__aiter__"):
-            pieces = iter(pieces)
+            try:
+                pieces = iter(pieces)
+            except TypeError:
+                raise ValueError("pieces must be iterable, not %r" % (pieces,))
         elif self.connection.server.AsyncSource:
             pieces = self.connection.server.AsyncSource(pieces)
         else:
@@ -276,6 +304,9 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
+        filepath = CheckText("filepath", filepath)
+        if vars and not hasattr(vars, "items"):
+            raise ValueError("vars must be a dict, not %r" % (vars,))
         values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
         flash = self.client.GetCookies().get("flash")
         if flash:                               # of the answer that has sent the client here
@@ -298,8 +329,9 @@ class HttpResponse:
         self.vars["MESSAGE_STYLE"] = messageStyle
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; 404 where there is none."""
+        """The file; False and a 404 where there is none."""
         server = self.connection.server
+        filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
         return server.SendFile(self, server.Disk, filepath, contentType, headers)
 
@@ -308,15 +340,16 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location.encode()])         # CR and LF stay, to be refused
+                            for byte in location])
         if self.vars and "MESSAGE_TEXT" in self.vars:
             self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
@@ -356,7 +389,10 @@ class HttpResponse:
     def WriteResponseMethodNotAllowed(self, allow=()):
         """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
-        return self.WriteError(405, {"Allow": ", ".join(allow)})
+        try:
+            return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
+        except TypeError:
+            raise ValueError("allow must be methods, not %r" % (allow,))
 
     def WriteResponseInternalServerError(self):
         return self.WriteError(500)

@@ -11,7 +11,24 @@ from .files import Disk, Folder, SendFile, ServeFile, WriteFile
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Methods, Route
 from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
-from .writers import FieldLines, HeadStart, Pairs
+from .writers import CheckText, FieldLines, HeadStart, Pairs
+
+
+# Where the optional files are: beside this one, or beside the folder of rooms.
+_HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
+_HOME = _HOME and _HOME + "."
+
+
+def _Import(name):
+    __import__(_HOME + name)
+    return sys.modules[_HOME + name]
+
+
+def __getattr__(name):
+    """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
+    if "m" + name[1:] in OPTIONAL:
+        return getattr(_Import("m" + name[1:]), name)
+    raise AttributeError(name)
 
 
 class MicroWebSrv(Engine):
@@ -34,6 +51,7 @@ class MicroWebSrv(Engine):
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
     BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
+    AllowedHosts = None                                     # names that this server has; else 421
     ServeWellKnown = False                                  # files below /.well-known/
     Debug = False                                           # the 500 of a failed handler says what has failed
     ErrorCallback = None                                    # (text, exception or None)
@@ -42,8 +60,11 @@ class MicroWebSrv(Engine):
 
     isBoard = BOARD
     memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
-    Client = _client = HttpClient               # the names with an underscore: annotations of older programs
-    Response = _response = HttpResponse
+    Client = HttpClient
+    Response = HttpResponse
+    if not MICROPYTHON:                         # annotations of older programs
+        _client = HttpClient
+        _response = HttpResponse
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
@@ -65,14 +86,10 @@ class MicroWebSrv(Engine):
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
             raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
-        if webPath is None:
-            raise ValueError("webPath must be a folder or a source of files, not None")
-        if hasattr(webPath, "__fspath__"):
-            webPath = str(webPath)
         super().__init__()
         self.port = port
-        self.bindIP = bindIP
-        self.source = Folder(webPath) if isinstance(webPath, str) else webPath
+        self.bindIP = CheckText("bindIP", bindIP or "")
+        self.source = webPath if hasattr(webPath, "Stat") else Folder(CheckText("webPath", webPath))
         self.routes = []
         self.decorated = 0
         self.Upgraders = {}
@@ -165,7 +182,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
@@ -195,7 +212,7 @@ class MicroWebSrv(Engine):
         """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
         that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
         if code not in range(400, 600) and code is not None or handler and not callable(handler):
-            raise ValueError("code must be 400 to 599 or None, handler a function: %r, %r" % (code, handler))
+            raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
         self.errorHandlers = dict(self.errorHandlers)
         self.errorHandlers[code] = handler
         self.isPlain = False
@@ -222,20 +239,17 @@ class MicroWebSrv(Engine):
 
     def _PlugIn(self):
         """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        home = __name__.rpartition(".")
-        if home[2] == "server":                 # the folder of rooms: the files lie beside it
-            home = home[0].rpartition(".")
-        home = home[0] and home[0] + "."
         for name in OPTIONAL:
             if BOARD:
                 gc.collect()
             try:
-                __import__(home + name)
+                module = _Import(name)
             except ImportError as error:
-                if getattr(error, "name", None) == home + name or str(error) == "no module named '%s'" % (home + name):
+                name = _HOME + name
+                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
                     continue
                 raise
-            sys.modules[home + name].Attach(self)
+            module.Attach(self)
             self.found.append(name)
 
     # -- what rooms and optional files ask of it --------------------------------------------
@@ -255,7 +269,7 @@ class MicroWebSrv(Engine):
 
 def _Hook(hook, prefix):
     if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
-        raise ValueError("not a plain function, or a prefix without a slash: %r, %r" % (hook, prefix))
+        raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
     prefix = prefix.rstrip("/").lower()
     return prefix and prefix + "/", hook
 

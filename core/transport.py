@@ -14,19 +14,35 @@ _BACKLOG = 16 if BOARD else 511
 _RECEIVE_MAX = const(65536)
 
 
+def RandomPort():
+    """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
+    return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
+
+
+def Address(bindIP, port):
+    """-> (family, …, what bind() takes)."""
+    return socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
+
+
 def Listen(port, bindIP):
-    """A listening socket; OSError where the address can't be had."""
-    address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
-    listener = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address[-1])
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
+    listener = None
+    for _ in range(1 if port else 20):
+        number = port or RandomPort()
+        try:
+            address = Address(bindIP, number)
+            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address[-1])
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+            return listener, number
+        except OSError as error:
+            if listener:
+                listener.close()
+            failure = OSError(error.errno, "can't listen on %s, port %d: %s" % (
+                bindIP or "all addresses", number, error))
+    raise failure
 
 
 if MICROPYTHON:
@@ -95,9 +111,8 @@ if not BOARD:
         def __init__(self):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.sock.setblocking(False)
-            for _ in range(50):                 # MicroPython has no getsockname() to ask which port the system chose
-                port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
-                self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
+            for _ in range(50):
+                self._address = socket.getaddrinfo("127.0.0.1", RandomPort())[0][-1]
                 try:
                     self.sock.bind(self._address)
                     break

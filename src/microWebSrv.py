@@ -119,6 +119,23 @@ def ParseQuery(data):
     return params
 
 
+def ParseParts(data, boundary):
+    """The text fields of multipart/form-data -> dict, files left out (RFC 7578). ValueError: over 1,000 parts."""
+    mark = b"\r\n--" + boundary
+    data = b"\r\n" + data
+    if data.count(mark) > _PAIRS_MAX:
+        raise ValueError("more than 1000 parts")
+    fields = {}
+    for part in data.split(mark):
+        head, blank, value = part.partition(b"\r\n\r\n")
+        name = head.partition(b"name=")[2]
+        if blank and name and b"filename=" not in head and b"filename*=" not in head:
+            isQuoted = name[:1] == b'"'
+            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            fields[Utf8(name)] = Utf8(value)
+    return fields
+
+
 def HttpDate(when):
     """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]
@@ -145,12 +162,15 @@ if not BOARD:                   # the rest of them: a program on a board that an
     _REASONS += (
         "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
         "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
-        "\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
+        "\n418 I'm a teapot\n421 Misdirected Request"
+        "\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
         "\n504 Gateway Timeout\n507 Insufficient Storage\n")
 
 
 def Reason(code):
     """The reason phrase of a status code (RFC 9110 section 15)."""
+    if not isinstance(code, int) or not 99 < code < 1000:
+        raise ValueError("code must be a number from 100 to 999, not %r" % (code,))
     start = _REASONS.find("\n%d " % code)
     return _REASONS[start + 5:_REASONS.find("\n", start + 5)] if start >= 0 else "Status"
 
@@ -327,8 +347,20 @@ def _ReadPath(head, path):
         raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
 
 
+def CheckAllowed(authority, hosts):
+    """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
+    whose name leads to us, by DNS rebinding, has another name."""
+    name = authority and CheckHost(authority)
+    if name[:1] != "[" and not IsDigits(name.replace(".", "")):
+        if isinstance(hosts, str):
+            hosts = (hosts,)
+        if name.lower().rstrip(".") not in [host.lower() for host in hosts]:
+            raise HttpError(421, "not one of AllowedHosts: %s" % name)
+
+
 def CheckHost(host):
-    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
+    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port.
+    -> the host without its port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
@@ -339,6 +371,7 @@ def CheckHost(host):
         bad = _NOT_HOST.search(name)
     if not name or bad or _NOT_DIGIT.search(port):
         raise HttpError(400, "malformed Host")
+    return name
 
 
 def _ReadFraming(head):
@@ -466,11 +499,20 @@ class ContentReader:
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
+def CheckText(name, value):
+    """An argument of this name that has to be a str, or a path object; ValueError."""
+    if hasattr(value, "__fspath__"):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("%s must be str, not %r" % (name, value))
+    return value
+
+
 def CheckValue(value):
     """A field value as str; ValueError where it would end its line."""
     value = value if isinstance(value, str) else str(value)
     if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("CR, LF or NUL in a header value: %r" % value)
+        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
     return value
 
 
@@ -479,7 +521,7 @@ def Pairs(headers):
     try:
         return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers or ())]
     except (TypeError, ValueError):
-        raise ValueError("headers must be a dict or a list of pairs, not %r" % (headers,))
+        raise ValueError("headers must be a dict or a list of pairs; content is another argument: %r" % (headers,))
 
 
 def FieldLines(headers, more=()):
@@ -515,13 +557,14 @@ def HeadStart(code, contentType, contentCharset, when):
     if contentType:
         if contentCharset:
             contentType = "%s; charset=%s" % (contentType, contentCharset)
-        head += "Content-Type: %s\r\n" % CheckValue(contentType)
+        head += "Content-Type: %s\r\n" % CheckValue(CheckText("contentType", contentType))
     return head.encode()
 
 
 def Encode(text, charset):
     """Text -> (bytes, the charset that they are in). MicroPython has UTF-8 and, here, Latin-1."""
     if charset and charset != "UTF-8":
+        CheckText("contentCharset", charset)
         if not MICROPYTHON:
             try:
                 return text.encode(charset, "replace"), charset
@@ -551,6 +594,7 @@ def PathEscape(path, keep="/"):
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    CheckText("attachmentName", name)
     plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PathEscape(name, "")
@@ -596,10 +640,10 @@ class Route:
         if not isinstance(method, str) or not IsToken(method.encode()):
             raise ValueError("not a method: %r" % (method,))
         if not callable(handler):
-            raise TypeError("the handler of %s can't be called: %r" % (url, handler))
+            raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
-            raise ValueError("an async handler needs no thread: %s" % url)
+            raise ValueError("threaded must be False for an async handler: %r" % url)
         self.url = url
         self.method = method.upper()
         self.handler = handler
@@ -611,7 +655,7 @@ class Route:
         for part in rest:
             name, closed, literal = part.partition(">")
             if not closed or not name or "/" in name or name in names:
-                raise ValueError("malformed <argument> in the route %s" % url)
+                raise ValueError("an <argument> must have a name of its own: %r" % url)
             names.append(name)
             literals.append(literal)
         if _REGEX_CHARS.search("".join(literals)):
@@ -829,6 +873,8 @@ class Connection:
             if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
                 raise HttpError(431, "request head too long")
             head = ParseHead(raw, server.MaxRequestLineLen)
+            if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
+                CheckAllowed(head.authority, server.AllowedHosts)
             if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
                 if len(memo) >= server.memoLen:
                     memo.clear()
@@ -850,7 +896,7 @@ class Connection:
         rest = data.lstrip(b"\r\n")
         lines = data[:len(data) - len(rest)]
         odd = lines.replace(b"\r\n", b"")
-        if odd and (rest or odd != b"\r"):
+        if odd and (rest or odd != b"\r" or lines[-1] == 10):
             raise HttpError(400, "CR or LF alone")
         self.searched = 0
         self.data = data = odd + rest
@@ -1159,15 +1205,19 @@ class Connection:
             return self.link.Abort()
         if error.status == 413:
             self.server.Log("413: %s" % error.rule)
-        if self.state == _HEAD:
+        response = self.response
+        if response:                            # with what hooks have put into it
+            response.code = response.held = None
+            response.fields = response.fields or []
+        else:
             self.head = head = Head()
             if self.data[:5] == b"HEAD ":
                 head.method = "HEAD"
             self.client = self.server.Client(self)
+            self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
         self.keepAlive = False
-        self.response = self.server.Response(self.client)
-        self.response.WriteError(error.status, None, error.rule)
+        response.WriteError(error.status, None, error.rule)
 
     def _Complete(self):
         """The answer is queued whole."""
@@ -1336,10 +1386,13 @@ class HttpClient:
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The content as application/x-www-form-urlencoded -> dict."""
-        mediaType = self.head.fields.get("content-type", "").lower()
-        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
-        return self.Read(None, _Nothing if isOther else _ToForm)
+        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        mediaType = self.head.fields.get("content-type", "")
+        at = mediaType.lower().find("boundary=")
+        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
+        if at > 0 and mediaType[:10].lower() == "multipart/":
+            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+        return self.Read(None, lambda content: _ToForm(content, boundary))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -1356,15 +1409,11 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content):
+def _ToForm(content, boundary=b""):
     try:
-        return ParseQuery(content)
+        return ParseParts(content, boundary) if boundary else ParseQuery(content)
     except ValueError as error:
         raise HttpError(400, str(error))
-
-
-def _Nothing(content):
-    return {}
 
 
 def _FromJSON(content):
@@ -1374,6 +1423,31 @@ def _FromJSON(content):
         return json.loads(Utf8(content))
     except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
         return None
+
+
+if MICROPYTHON:
+    def _Dumps(obj):
+        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
+else:
+    def _EncodeRaw(text, charset):
+        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        try:
+            return text.encode(charset)
+        except (UnicodeError, LookupError):
+            return text.encode()
+
+    _Dumps = json.JSONEncoder(allow_nan=False).encode
+
+
+def _ToJSON(obj):
+    try:
+        return _Dumps(obj)
+    except (TypeError, ValueError) as error:
+        raise ValueError("obj must be JSON: %s" % error)
 
 
 class HttpResponse:
@@ -1424,6 +1498,7 @@ class HttpResponse:
                     connection.keepAlive = False
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 return connection.response is self
@@ -1437,8 +1512,8 @@ class HttpResponse:
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         connection = self.connection
-        if isinstance(data, str):
-            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+            data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
         if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
@@ -1479,14 +1554,14 @@ class HttpResponse:
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
+        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
-        elif content:
+        elif content is not None:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
                 and not self.fields and self.connection.server.isPlain:
@@ -1503,7 +1578,10 @@ class HttpResponse:
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         if not hasattr(pieces, "__aiter__"):
-            pieces = iter(pieces)
+            try:
+                pieces = iter(pieces)
+            except TypeError:
+                raise ValueError("pieces must be iterable, not %r" % (pieces,))
         elif self.connection.server.AsyncSource:
             pieces = self.connection.server.AsyncSource(pieces)
         else:
@@ -1516,6 +1594,9 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
+        filepath = CheckText("filepath", filepath)
+        if vars and not hasattr(vars, "items"):
+            raise ValueError("vars must be a dict, not %r" % (vars,))
         values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
         flash = self.client.GetCookies().get("flash")
         if flash:                               # of the answer that has sent the client here
@@ -1538,8 +1619,9 @@ class HttpResponse:
         self.vars["MESSAGE_STYLE"] = messageStyle
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; 404 where there is none."""
+        """The file; False and a 404 where there is none."""
         server = self.connection.server
+        filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
         return server.SendFile(self, server.Disk, filepath, contentType, headers)
 
@@ -1548,15 +1630,16 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location.encode()])         # CR and LF stay, to be refused
+                            for byte in location])
         if self.vars and "MESSAGE_TEXT" in self.vars:
             self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
@@ -1596,7 +1679,10 @@ class HttpResponse:
     def WriteResponseMethodNotAllowed(self, allow=()):
         """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
-        return self.WriteError(405, {"Allow": ", ".join(allow)})
+        try:
+            return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
+        except TypeError:
+            raise ValueError("allow must be methods, not %r" % (allow,))
 
     def WriteResponseInternalServerError(self):
         return self.WriteError(500)
@@ -1918,19 +2004,35 @@ _BACKLOG = 16 if BOARD else 511
 _RECEIVE_MAX = const(65536)
 
 
+def RandomPort():
+    """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
+    return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
+
+
+def Address(bindIP, port):
+    """-> (family, …, what bind() takes)."""
+    return socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
+
+
 def Listen(port, bindIP):
-    """A listening socket; OSError where the address can't be had."""
-    address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
-    listener = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address[-1])
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
+    listener = None
+    for _ in range(1 if port else 20):
+        number = port or RandomPort()
+        try:
+            address = Address(bindIP, number)
+            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address[-1])
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+            return listener, number
+        except OSError as error:
+            if listener:
+                listener.close()
+            failure = OSError(error.errno, "can't listen on %s, port %d: %s" % (
+                bindIP or "all addresses", number, error))
+    raise failure
 
 
 if MICROPYTHON:
@@ -1999,9 +2101,8 @@ if not BOARD:
         def __init__(self):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.sock.setblocking(False)
-            for _ in range(50):                 # MicroPython has no getsockname() to ask which port the system chose
-                port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
-                self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
+            for _ in range(50):
+                self._address = socket.getaddrinfo("127.0.0.1", RandomPort())[0][-1]
                 try:
                     self.sock.bind(self._address)
                     break
@@ -2038,6 +2139,7 @@ class Link:
     out = None              # what the socket did not take yet: a bytearray
     deadline = None         # for the next progress of it
     isClosing = False
+    isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
 
     def __init__(self, server, sock, address):
@@ -2064,7 +2166,7 @@ class Link:
         if self.out:
             self.out += data
             return
-        size = self._Take(data)
+        size = self.Take(data)
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
@@ -2074,7 +2176,7 @@ class Link:
             self.deadline = self.server.now + self.server.SendTimeoutSec
             self.Watch()
 
-    def _Take(self, data):
+    def Take(self, data):
         """How many bytes the socket takes."""
         try:
             if MICROPYTHON:
@@ -2126,7 +2228,7 @@ class Link:
     def OnWritable(self):
         out = self.out
         if out:
-            size = self._Take(out)
+            size = self.Take(out)
             if not size:
                 return
             self.deadline = self.server.now + self.server.SendTimeoutSec
@@ -2240,8 +2342,11 @@ class Engine:
     UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
     Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
     NewLock = staticmethod(NewLock)
+    NewLink = Link                              # of microWebTls: what an accepted socket becomes
+    Listen = staticmethod(Listen)
     now = 0                                     # seconds of the clock
     buffer = inbox = poll = None
+    _server = None                              # a listening socket that a program has made by itself
 
     def __init__(self):
         self.links = {}
@@ -2267,7 +2372,11 @@ class Engine:
                 return
             time.sleep(0.01)
         if self.Banner:
-            _PrintError("port %d, with %s" % (self.port, ", ".join(self.found) or "no optional file"))
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            _PrintError("port %d, with %s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -2289,8 +2398,30 @@ class Engine:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program has died of an error, and its server goes on")
             self._Join()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
+
+    if not MICROPYTHON:
+        _running = set()
+
+        def _WatchTerm(self):
+            """A program that has no handler of SIGTERM gets one: its servers stop as Stop() does, then it ends."""
+            import signal
+            import threading
+            self._running.add(self)
+            if threading.current_thread() is threading.main_thread() \
+                    and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, self._OnTerm)
+
+        def _OnTerm(self, number, frame):
+            import signal
+            import threading
+            signal.signal(number, signal.SIG_DFL)       # a second one kills
+            servers = list(self._running)
+            for server in servers:                      # not here: this thread may hold the lock that Stop() needs
+                threading.Thread(target=server.Stop, daemon=True).start()
+            if not [server for server in servers if server.IsOnEngine()]:
+                raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):
         """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
@@ -2303,6 +2434,8 @@ class Engine:
         except BaseException:
             self._Ended()
             raise
+        if not MICROPYTHON:
+            self._WatchTerm()
         return True
 
     def _Again(self):
@@ -2325,6 +2458,12 @@ class Engine:
     def IsStarted(self):
         return self.isStarted
 
+    _started = property(IsStarted)
+
+    def GetPort(self):
+        """The TCP port; 0 if a free one is to be chosen by Start."""
+        return self.port
+
     def _Join(self, runs=True):
         while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
             time.sleep(0.1 if runs else 0.01)
@@ -2337,7 +2476,12 @@ class Engine:
         size = self.BufferLen
         if MICROPYTHON:
             size = min(size, max(2048, gc.mem_free() // 16))
-        self._listener = Listen(self.port, self.bindIP)
+        self._listener = self._server
+        if self._server:
+            self._server = None
+            self._listener.setblocking(False)
+        else:
+            self._listener, self.port = Listen(self.port, self.bindIP)
         self.buffer = memoryview(bytearray(size))
         self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
         self._until = None
@@ -2439,33 +2583,41 @@ class Engine:
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
-            self._until = self.now + self.StopGraceSec
             self._CloseListener()
-            for link in list(self.links.values()):
+            for link in list(self.links.values()):      # if there is no memory for that: again, in a moment
                 self.Call(link.endpoint.OnStop)
+            self._until = self.now + self.StopGraceSec
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
         """Nothing of the run is left behind it."""
         if not self.IsOnEngine():               # it has ended in the loop of another server
             return
-        for link in list(self.links.values()):
-            self.Call(link.Abort)
-        self._CloseListener()
-        with self._lock:
-            self._ident = None                  # from here on nobody calls
-        self._RunCalls()
-        if self._wake:
-            self.poll.unregister(self._wake.sock)
-            self._wake.sock.close()
-            self._wake = None
-        if not MICROPYTHON:
-            self.poll.close()
-        self._Ended()
+        try:
+            self._CloseListener()
+            while self.links:
+                try:
+                    self.links.popitem()[1].Abort()
+                except BaseException as error:
+                    self._Broke(None, error)
+            with self._lock:
+                self._ident = None              # from here on nobody calls
+            self._RunCalls()
+        finally:                                # whatever came between
+            self._ident = None
+            if self._wake:
+                self.poll.unregister(self._wake.sock)
+                self._wake.sock.close()
+                self._wake = None
+            if not MICROPYTHON:
+                self.poll.close()
+            self._Ended()
 
     def _Ended(self):
         with self._lock:
             self._isBusy = self.isStarted = False
+        if not MICROPYTHON:
+            self._running.discard(self)
 
     def _CloseListener(self):
         listener = self._listener
@@ -2502,6 +2654,24 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
+    # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
+
+    def _serverProcess(self):
+        self.Start(False)
+
+    @property
+    def _srvAddr(self):
+        """What bind() takes: (IP address, port), packed on the unix port of MicroPython."""
+        return Address(self.bindIP, self.port)[-1]
+
+    @staticmethod
+    def _startThread(func, args=()):
+        if MICROPYTHON:
+            _thread.start_new_thread(func, args)
+        else:
+            import threading
+            threading.Thread(target=func, args=args).start()
+
     # -- connections --------------------------------------------------------------------
 
     def _Listens(self, wants):
@@ -2531,6 +2701,10 @@ class Engine:
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
             return
+        self.Admit(sock, address, self.NewLink)
+
+    def Admit(self, sock, address, newLink):
+        """A client that was accepted gets a link and a connection, or 503."""
         try:
             sock.setblocking(False)
             try:
@@ -2540,7 +2714,8 @@ class Engine:
             if len(self.links) >= self.MaxConnections:
                 sock.send(_BUSY)
                 return sock.close()
-            link = Link(self, sock, address)
+            link = newLink(self, sock, address)
+            sock = link.sock
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
@@ -2555,7 +2730,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener = Listen(self.port, self.bindIP)
+            self._listener, self.port = Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
@@ -2661,6 +2836,14 @@ OPTIONAL = (
     "microWebPages",
     "microWebEvents",
     "microWebDeflate",
+    "microWebSocketPlus",
+    "microWebSession",
+    "microWebAuth",
+    "microWebDigest",
+    "microWebLogin",
+    "microWebCors",
+    "microWebSecurity",
+    "microWebTls",
 )
 
 
@@ -2669,6 +2852,22 @@ OPTIONAL = (
 # ==============================================================================
 # What a program holds: settings, routes, optional files. Limits are attributes, each with a value for a board and one
 # for CPython; set them before Start, on the class or on one server.
+
+# Where the optional files are: beside this one, or beside the folder of rooms.
+_HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
+_HOME = _HOME and _HOME + "."
+
+
+def _Import(name):
+    __import__(_HOME + name)
+    return sys.modules[_HOME + name]
+
+
+def __getattr__(name):
+    """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
+    if "m" + name[1:] in OPTIONAL:
+        return getattr(_Import("m" + name[1:]), name)
+    raise AttributeError(name)
 
 
 class MicroWebSrv(Engine):
@@ -2691,6 +2890,7 @@ class MicroWebSrv(Engine):
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
     BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
+    AllowedHosts = None                                     # names that this server has; else 421
     ServeWellKnown = False                                  # files below /.well-known/
     Debug = False                                           # the 500 of a failed handler says what has failed
     ErrorCallback = None                                    # (text, exception or None)
@@ -2699,8 +2899,11 @@ class MicroWebSrv(Engine):
 
     isBoard = BOARD
     memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
-    Client = _client = HttpClient               # the names with an underscore: annotations of older programs
-    Response = _response = HttpResponse
+    Client = HttpClient
+    Response = HttpResponse
+    if not MICROPYTHON:                         # annotations of older programs
+        _client = HttpClient
+        _response = HttpResponse
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
@@ -2722,14 +2925,10 @@ class MicroWebSrv(Engine):
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
             raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
-        if webPath is None:
-            raise ValueError("webPath must be a folder or a source of files, not None")
-        if hasattr(webPath, "__fspath__"):
-            webPath = str(webPath)
         super().__init__()
         self.port = port
-        self.bindIP = bindIP
-        self.source = Folder(webPath) if isinstance(webPath, str) else webPath
+        self.bindIP = CheckText("bindIP", bindIP or "")
+        self.source = webPath if hasattr(webPath, "Stat") else Folder(CheckText("webPath", webPath))
         self.routes = []
         self.decorated = 0
         self.Upgraders = {}
@@ -2822,7 +3021,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
+                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
@@ -2852,7 +3051,7 @@ class MicroWebSrv(Engine):
         """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
         that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
         if code not in range(400, 600) and code is not None or handler and not callable(handler):
-            raise ValueError("code must be 400 to 599 or None, handler a function: %r, %r" % (code, handler))
+            raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
         self.errorHandlers = dict(self.errorHandlers)
         self.errorHandlers[code] = handler
         self.isPlain = False
@@ -2879,20 +3078,17 @@ class MicroWebSrv(Engine):
 
     def _PlugIn(self):
         """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        home = __name__.rpartition(".")
-        if home[2] == "server":                 # the folder of rooms: the files lie beside it
-            home = home[0].rpartition(".")
-        home = home[0] and home[0] + "."
         for name in OPTIONAL:
             if BOARD:
                 gc.collect()
             try:
-                __import__(home + name)
+                module = _Import(name)
             except ImportError as error:
-                if getattr(error, "name", None) == home + name or str(error) == "no module named '%s'" % (home + name):
+                name = _HOME + name
+                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
                     continue
                 raise
-            sys.modules[home + name].Attach(self)
+            module.Attach(self)
             self.found.append(name)
 
     # -- what rooms and optional files ask of it --------------------------------------------
@@ -2912,7 +3108,7 @@ class MicroWebSrv(Engine):
 
 def _Hook(hook, prefix):
     if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
-        raise ValueError("not a plain function, or a prefix without a slash: %r, %r" % (hook, prefix))
+        raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
     prefix = prefix.rstrip("/").lower()
     return prefix and prefix + "/", hook
 

@@ -15,15 +15,14 @@ import os
 import sys
 import time
 
-try:
+_MICROPYTHON = sys.implementation.name == "micropython"
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
+    import traceback
+
     def const(value):
         return value
-
-_MICROPYTHON = sys.implementation.name == "micropython"
-if not _MICROPYTHON:
-    import traceback
 
 # MaxPages, MaxBytes: pages kept, and what their sources have together.
 # MaxNames: of a page; MicroPython crashes when a function sees local number 256 of the one around it.

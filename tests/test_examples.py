@@ -43,7 +43,7 @@ def test_each_example_has_a_test():
 
 
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
-NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
+NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
          "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
@@ -149,6 +149,28 @@ def test_captive_portal(example):
     for path in ("/generate_204", "/hotspot-detect.html", "/connecttest.txt", "/any/path"):
         answer = Fetch(server.port, path, headers={"User-Agent": "CaptiveNetworkSupport"})
         assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:8080/")
+
+
+def test_door(example):
+    server = example("door")
+    page = Fetch(server.port, "/")
+    assert "Who is there?" in page.text and not page.Header("set-cookie")
+    assert Fetch(server.port, "/open", "POST").status == 403
+    assert Fetch(server.port, "/", "POST", dict(FORM, Origin="http://evil.example"), b"code=2580").status == 403
+    assert "not the code" in Fetch(server.port, "/", "POST", FORM, b"code=1").text
+    entered = Fetch(server.port, "/", "POST", FORM, b"code=2580")
+    cookie = {"Cookie": entered.Header("set-cookie").split(";")[0]}
+    page = Fetch(server.port, "/", headers=cookie).text
+    token = re.search('name="csrf" value="([^"]+)"', page).group(1)
+    assert "You are in" in page and Fetch(server.port, "/open", "POST", cookie).status == 403
+    opened = Fetch(server.port, "/open", "POST", {**cookie, "X-CSRF-Token": token})
+    assert (opened.status, opened.Header("location")) == (302, "/")
+    server.Seen("^The door opens")
+    assert Fetch(server.port, "/leave", "POST", {**cookie, "X-CSRF-Token": token}).status == 302
+    assert "Who is there?" in Fetch(server.port, "/", headers=cookie).text
+    for _ in range(5):
+        assert Fetch(server.port, "/", "POST", FORM, b"code=1").status == 200
+    assert Fetch(server.port, "/", "POST", FORM, b"code=2580").status == 429
 
 
 NAMES = """

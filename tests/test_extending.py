@@ -161,7 +161,11 @@ def Events(httpClient, httpResponse):
 def Secure(httpClient, httpResponse):
     httpResponse.WriteResponseJSONOk(httpClient.IsSecure())
 
-mws = MicroWebSrv([("/secure", "GET", Secure), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+def Session(httpClient, httpResponse):
+    sys.modules.get("microWebSession").UseSessions(mws)
+    httpResponse.WriteResponseJSONOk(httpClient.GetSession())
+
+mws = MicroWebSrv([("/secure", "GET", Secure), ("/session", "GET", Session), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 exec('''
@@ -191,6 +195,11 @@ def SeesThread(server):
     return Fetch(server.port, "/where").text
 
 
+def Found(server):
+    """What does nothing until the program calls it is seen by its module only."""
+    return server.Seen("^FOUND (.*)$").group(1).split()
+
+
 # file: (what is asked, the answer with it, the answer without it)
 SEEN = {
     "microWebSocket": (lambda server: Handshake(server)[:12], "HTTP/1.1 101", "HTTP/1.1 501"),
@@ -203,6 +212,9 @@ SEEN = {
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
     "microWebTls": (lambda server: Fetch(server.port, "/secure").status, 200, 500),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
+    "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
+    "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
+    "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
 }
 
 

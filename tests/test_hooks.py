@@ -199,17 +199,32 @@ def Silent(httpClient, httpResponse, code):
 def Broken(httpClient, httpResponse, code):
     raise ValueError("the error page broke")
 
+def Large(httpClient, httpResponse, code):
+    if httpClient.GetRequestPath() == "/large":
+        TooLarge(httpClient, httpResponse, code)
+    else:
+        Json(httpClient, httpResponse, code)
+
 def Reset(httpClient, httpResponse):
     mws.SetErrorHandler(404, None)
     mws.SetErrorHandler(None, None)
     httpResponse.WriteResponseOk()
 
-mws = MicroWebSrv([("/post", "POST", Post), ("/crash", "GET", Crash), ("/reset", "GET", Reset)], port=Port(), bindIP="127.0.0.1", webPath="www")
+def Carry(httpClient, httpResponse):
+    httpResponse.SetHeader("X-Carried", "1")
+    httpResponse.vars = {"carried": "yes"}
+
+def TooLarge(httpClient, httpResponse, code):
+    httpResponse.WriteResponsePyHTMLFile("www/_413.pyhtml", vars={"path": httpClient.GetRequestPath()})
+
+mws = MicroWebSrv([("/post", "POST", Post), ("/large", "POST", Post), ("/crash", "GET", Crash), ("/reset", "GET", Reset)], port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.MaxRequestContentLen = 1000
 mws.SetErrorHandler(404, Found)
 mws.SetErrorHandler(None, Json)
 mws.SetErrorHandler(403, Silent)
+mws.SetErrorHandler(413, Large)
 mws.SetErrorHandler(501, Broken)
+mws.Before(Carry, "/large")
 mws.Start(threaded=False)
 """
 
@@ -229,6 +244,9 @@ def test_error_pages_of_ones_own(serve, tmp_path):
     assert (response.status, response.Json()) == (500, {"error": 500, "rule": ""})
     response = Fetch(server.port, "/post", "POST", body=b"x" * 1001)
     assert response.status == 413 and "MaxRequestContentLen" in response.Json()["rule"]
+    (tmp_path / "www" / "_413.pyhtml").write_text("{{ path }} {{ carried }}")
+    response = Fetch(server.port, "/large", "POST", body=b"x" * 1001)
+    assert (response.status, response.text, response.Header("x-carried")) == (413, "/large yes", "1")
     response = Fetch(server.port, "/%")
     assert response.status in (400, 404)
     response = Fetch(server.port, "/a.secret")

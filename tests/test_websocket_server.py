@@ -216,7 +216,7 @@ def test_handshake(open_):
         with Client(server, headers=[("Origin", origin)], host=host) as client:
             assert client.response.status == 101
     assert Refused(server, HANDSHAKE + (("Origin", "null"),)).status == 403
-    server.SeenError("WebSocket refused, 403: /, Host localhost, Origin null")
+    server.SeenError("WebSocket 403: /, Host localhost, Origin null")
 
 
 def test_nobody_accepts(open_):
@@ -292,13 +292,13 @@ def test_violations(open_, data, code):
         begin = time.monotonic()
         client.Send(data)
         first, payload = client.ReadFrame()
-        reason = b"message above MaxWebSocketRecvLen, 100000 bytes" if code == 1009 else b""
+        reason = b"message above MaxWebSocketRecvLen: 100000" if code == 1009 else b""
         assert (first, payload) == (0x88, code.to_bytes(2, "big") + reason)
         client.ExpectClose()
-        assert time.monotonic() - begin < 1.9
+        assert time.monotonic() - begin < 1
     server.WaitLine("CLOSED %d" % code)
     if code == 1009:
-        server.SeenError("WebSocket message above MaxWebSocketRecvLen, 100000 bytes")
+        server.SeenError("message above MaxWebSocketRecvLen: 100000")
 
 
 def test_too_big_is_told_while_the_client_still_sends(open_):
@@ -797,4 +797,4 @@ def test_browser(open_, page, tmp_path):
     got = page.evaluate("Talk('/', ['h\u00e9llo', '', new Uint8Array([0, 255, 128]), 'x'.repeat(1000)])")
     assert got == ["h\u00e9llo", "", [0, 255, 128], "x" * 1000, [4005, "bye", True]]
     got = page.evaluate("Talk('/', ['x'.repeat(200000)])")
-    assert got == [[1009, "message above MaxWebSocketRecvLen, 65536 bytes", True]]
+    assert got == [[1009, "message above MaxWebSocketRecvLen: 65536", True]]

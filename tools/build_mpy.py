@@ -58,7 +58,8 @@ ACCESS = ("getattr", "hasattr", "setattr", "delattr")
 
 # Names that programs for the older server use.
 OLD = frozenset(("_microWebSrv", "_addr", "_method", "_path", "_resPath", "_queryString", "_queryParams", "_headers",
-                 "_contentType", "_contentLength", "_write", "_docoratedRouteHandlers", "_mimeTypes"))
+                 "_contentType", "_contentLength", "_write", "_docoratedRouteHandlers", "_mimeTypes",
+                 "_started", "_srvAddr", "_server", "_serverProcess", "_startThread"))
 HOOKS = frozenset(("_Open",))       # tests/ondevice/ready.py tells by it that a server listens
 KIN = {"_Link": "Link"}             # a class that gets the other one as a base when it runs
 TESTED = frozenset(("_Join", "_link", "_state", "_EventBytes", "out"))     # what tests look at: --unix keeps it

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Itera
 from ssl import SSLContext
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+from microWebAuth import Tries
 from microWebEvents import MicroWebEvents
+from microWebSession import Session
 from microWebSocket import MicroWebSocket
 
 __version__: str
@@ -130,7 +132,10 @@ class HttpClient:
     def ReadRequestContent(self, size: int | None = None) -> _Content: ...
     def ReadRequestPostedFormData(self) -> _Form: ...
     def ReadRequestContentAsJSON(self) -> Any: ...
+    def GetUser(self) -> str | None: ...
+    def GetHost(self) -> str: ...
     def GetCookies(self) -> dict[str, str]: ...
+    def GetSession(self) -> Session: ...
     def IsConnected(self) -> bool: ...
     def IsSecure(self) -> bool: ...
 
@@ -226,6 +231,9 @@ class MicroWebSrv:
 
     # with microWebAsync.py
     UseAsyncio: bool
+
+    # with microWebAuth.py
+    tries: Tries
 
     # with microWebFiles.py
     FilesVersion: str

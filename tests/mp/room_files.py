@@ -558,6 +558,120 @@ def Starts():
     return etags[0] != etags[1]
 
 
+def Sequence(*requests):
+    """Requests to one server within one second -> of each (status, Content-Encoding, ETag): what is remembered of a file is never
+    that of its .gz."""
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(FILES, _MTIME))
+    seen = []
+    for target, *fields in requests:
+        lines = "".join(["%s: %s\r\n" % pair for pair in fields])
+        sent = rooms.Exchange(server, ("GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (target, lines)).encode())[0]
+        status, answered, body = rooms.SplitResponse(sent)
+        answered = dict(answered)
+        if status == 200 and body != FILES[target + (".gz" if "content-encoding" in answered else "")]:
+            return "another file", target
+        seen.append((status, answered.get("content-encoding"), answered.get("etag")))
+    return seen
+
+
+_AS_GZIP = ("Accept-Encoding", "gzip")
+_ZIP_ETAG = '"2ebc98a1-24"'
+_FILE_ETAG = '"2ebc98a1-5"'
+
+SEQUENCE = [
+    # the packed one, the file that is packed, and the plain one have three validators, in any order
+    ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz",), ("/zip.txt",), ("/zip.txt", _AS_GZIP)),
+     [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG)]),
+    ((("/zip.txt.gz",), ("/zip.txt", _AS_GZIP), ("/zip.txt.gz", _AS_GZIP)),
+     [(200, None, _FILE_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG)]),
+    ((("/zip.txt",), ("/zip.txt", _AS_GZIP), ("/zip.txt",)), [(200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _ZIP_ETAG)]),
+    # and no condition on one of them holds for another
+    ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz", ("If-None-Match", _GZ_ETAG)), ("/zip.txt", ("If-None-Match", _GZ_ETAG)),
+      ("/zip.txt", _AS_GZIP, ("If-None-Match", _ZIP_ETAG)), ("/zip.txt", _AS_GZIP, ("If-None-Match", _GZ_ETAG))),
+     [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (304, "gzip", _GZ_ETAG)]),
+    # what was acceptable once is not for ever
+    ((("/text.txt",), ("/text.txt", ("Accept-Encoding", "identity;q=0")), ("/text.txt", _AS_GZIP)),
+     [(200, None, _ETAG), (406, None, None), (200, None, _ETAG)]),
+    ((("/only.css", _AS_GZIP), ("/only.css",), ("/only.css", _AS_GZIP)),
+     [(200, "gzip", '"2ebc98a1-6-gz"'), (406, None, None), (200, "gzip", '"2ebc98a1-6-gz"')]),
+]
+
+def Changing(*steps):
+    """Requests for one file within one second, while the folder changes: -> each status. What was found for a head counts only as
+    long as the file is there."""
+    files = {"/a.txt": b"one", "/d/index.html": b"index"}
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(files, _MTIME))
+    statuses = []
+    for step in steps:
+        if step == "gone":
+            del files["/a.txt"]
+        elif step == "folder":
+            files["/a.txt/index.html"] = b"index"
+        elif step == "back":
+            files["/a.txt"] = b"two"
+        elif step == "second":
+            server.now += 1
+        else:
+            sent = rooms.Exchange(server, b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")[0]
+            status, _, body = rooms.SplitResponse(sent)
+            statuses.append((status, body) if status == 200 else status)
+    return statuses
+
+
+CHANGING = [
+    (("get", "get", "second", "get"), [(200, b"one")] * 3),
+    (("get", "gone", "get", "back", "get"), [(200, b"one"), 404, (200, b"two")]),
+    (("get", "gone", "second", "get"), [(200, b"one"), 404]),
+    (("get", "gone", "folder", "get"), [(200, b"one"), 301]),
+]
+
+
+def Broken(errno, hasFiles=True):
+    """A file that can't be opened: gone meanwhile, or no descriptor is left, which is no 404 that a cache would keep."""
+    folder = rooms.MemoryFolder(FILES, _MTIME)
+
+    def Open(path):
+        raise OSError(errno, "played")
+    folder.Open = Open
+    return rooms.SplitResponse(Serve(folder, "GET", "/text.txt", (), 2, hasFiles, {})[0])[0]
+
+
+BROKEN = [((errno, hasFiles), status) for hasFiles in (True, False) for errno, status in ((2, 404), (13, 404), (22, 404), (23, 503), (24, 503), (25, 404))]
+
+
+def Pieces(size, bufferLen, headLen, start=0, length=None, shorter=0):
+    """The lengths of the pieces of a file; its head leaves with the first. All of them together are the head and the content."""
+    content = bytes([n & 255 for n in range(size)])
+    head = b"h" * headLen
+    files = []
+    length = size - start if length is None else length
+    body = core.FileBody(rooms.MemoryFile(content[:size - shorter], files), start, length, memoryview(bytearray(bufferLen)))
+    if head:
+        body.head = head
+    pieces = []
+    try:
+        while True:
+            pieces.append(bytes(next(body)))
+    except StopIteration:
+        pass
+    except OSError:
+        pieces.append(b"")
+    body.close()
+    if files or b"".join(pieces) != head + content[start:start + length - shorter]:
+        return "other bytes", pieces
+    return [len(piece) for piece in pieces]
+
+
+PIECES = [
+    ((0, 10, 0), []), ((0, 10, 3), [3]), ((5, 10, 0), [5]), ((10, 10, 0), [10]), ((11, 10, 0), [10, 1]), ((25, 10, 0), [10, 10, 5]),
+    # the head in the same piece, if it takes no more than half of the buffer
+    ((5, 10, 3), [8]), ((5, 10, 5), [10]), ((6, 10, 5), [10, 1]), ((5, 10, 6), [6, 5]), ((20, 10, 4), [10, 10, 4]), ((5, 10, 30), [30, 5]),
+    # a part of it
+    ((20, 10, 0, 5), [10, 5]), ((20, 10, 0, 5, 3), [3]), ((20, 10, 2, 5, 3), [5]), ((20, 10, 0, 19), [1]),
+    # it became shorter while it was sent: that is an error, not the end
+    ((20, 10, 0, 0, 20, 5), [10, 5, 0]), ((20, 10, 0, 0, 20, 20), [0]),
+]
+
 _KNOWN = (("ServeWellKnown", True),)
 
 ALONE = [
@@ -658,6 +772,10 @@ TABLES = [
     ("Dates", Get, DATES),
     ("Gzip", Get, GZIP),
     ("Aged", Aged, AGED),
+    ("Sequence", Sequence, SEQUENCE),
+    ("Changing", Changing, CHANGING),
+    ("Broken", Broken, BROKEN),
+    ("Pieces", Pieces, PIECES),
     ("Timed", Timed, TIMED),
     ("Rewritten", Rewritten, REWRITTEN),
     ("Starts", Starts, [((), True)]),

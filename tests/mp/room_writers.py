@@ -113,6 +113,8 @@ def HeadStart(code, year):
 # RFC 9110 section 6.6.1: a server without a clock sends no Date
 START = [
     ((200, 2026), b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 2026 08:49:37 GMT\r\n"),
+    ((200, 2024), b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 2024 08:49:37 GMT\r\n"),
+    ((200, 2023), b"HTTP/1.1 200 OK\r\n"),
     ((404, 2000), b"HTTP/1.1 404 Not Found\r\n"),
     ((599, 1970), b"HTTP/1.1 599 Status\r\n"),
 ]

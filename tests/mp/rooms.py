@@ -57,6 +57,7 @@ class Response:
     """Its answer: WriteError records a refusal."""
 
     code = held = None
+    fields = []
     patienceMs = 2000
 
     def __init__(self, client):
@@ -80,7 +81,7 @@ class Server:
     MaxSendQueueLen = 1 << 20
     BufferLen = 4096
     Debug = False
-    AccessCallback = Offload = Spawn = None
+    AccessCallback = AllowedHosts = Offload = Spawn = None
     before = ()
     Client = Client
     Response = Response
@@ -122,7 +123,7 @@ class Link:
     """A transport without a socket: what was sent, and whether the connection was closed."""
 
     endpoint = None
-    isDead = isClosed = False
+    isDead = isClosed = isFinished = False
     want = 1                            # WANT_BYTES
     out = None                          # what the client has not taken: whoever plays it sets this
 
@@ -146,8 +147,9 @@ class Link:
         pass
 
     def Finish(self, isWhole=False):
-        """What still comes is for nobody, but it comes."""
+        """What still comes is for nobody, but it comes. Behind a backlog the endpoint says so once more."""
         self.isClosed = True
+        self.isFinished = not self.out
 
     def Close(self):
         self.isClosed = True
