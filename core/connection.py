@@ -443,7 +443,7 @@ class Connection:
             return
         held = response.held
         if response.code is None:
-            self.Answer(response, 204, None, None, b"", b"")
+            response.Answer(204, None, None, None, b"")
         elif held:
             response.held = None
             self.Answer(response, *held)

@@ -43,7 +43,8 @@ def test_each_example_has_a_test():
 
 
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
-NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
+NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
+         "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
          "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
@@ -95,6 +96,20 @@ def test_hello(example):
     page = Fetch(server.port, "/")
     assert page.mediaType == "text/html" and "/hello/World" in page.text
     assert Fetch(server.port, "/hello/Z%C3%BCrich%20West").text == "Hello, Z\u00fcrich West!"
+
+
+def test_door_lock(example):
+    server = example("door_lock")
+    anna = ("Authorization", "Basic YW5uYTpzZWNyZXQ=")
+    assert Fetch(server.port, "/door/").Header("www-authenticate") == 'Basic realm="Door", charset="UTF-8"'
+    assert "Hello, anna" in Fetch(server.port, "/door/", headers=[anna]).text
+    for origin, status in (("http://evil.example", 403), ("http://localhost", 302), ("null", 403)):
+        assert Fetch(server.port, "/door/open", "POST", [anna, ("Origin", origin)]).status == status
+    robot = ("Authorization", "Bearer 7fgf-2k0x-9qqw")
+    assert Fetch(server.port, "/api/open", "POST", [robot]).Json() == {"open": True, "by": "doorbell"}
+    assert Fetch(server.port, "/api/open", "POST", [anna]).status == 401
+    page = Fetch(server.port, "/door/", headers=[anna]).text
+    assert page.count("<li>") == 2 and "anna has opened it" in page and "doorbell has opened it" in page
 
 
 def test_rest_api(example):

@@ -53,11 +53,14 @@ def Mark(httpClient, httpResponse):
 def BrokenAfter(httpClient, httpResponse):
     raise ValueError("this one broke too")
 
+def Silent(httpClient, httpResponse):
+    httpResponse.SetCookie("silent", "1")
+
 def Accept(webSocket, httpClient):
     print("ACCEPTED", httpClient.note)
     sys.stdout.flush() if hasattr(sys.stdout, "flush") else None
 
-mws = MicroWebSrv([("/say", "GET", Say), ("/admin/say", "GET", Say), ("/in/say", "POST", Say), ("/admin/<x>/y", "GET", Say)],
+mws = MicroWebSrv([("/say", "GET", Say), ("/admin/say", "GET", Say), ("/in/say", "POST", Say), ("/admin/<x>/y", "GET", Say), ("/silent", "GET", Silent)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 for what in ((5, "/"), (Say, "admin"), (Say, None)):
     try:
@@ -170,6 +173,12 @@ def test_after_hooks_see_every_answer(site):
         client.Send(RequestBytes("DELETE", "/say"))
         response = client.ReadResponse()
         assert (response.status, response.Header("x-code")) == (405, "405")
+
+
+def test_a_handler_that_writes_nothing_is_an_answer_too(site):
+    response = Fetch(site.port, "/silent")
+    assert (response.status, response.Header("x-code")) == (204, "204")
+    assert response.Headers("set-cookie") == ["silent=1; Path=/; SameSite=Lax; HttpOnly"]
 
 
 def test_an_after_hook_that_fails_is_logged(site):

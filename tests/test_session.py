@@ -367,7 +367,6 @@ def test_a_session(sessions, browse, args):
     assert "Max-Age=0" in client.get("/empty").headers["set-cookie"] and not client.cookies
 
 
-@pytest.mark.xfail(reason="the core calls no After hook for the 204 of a handler that has written nothing")
 def test_a_handler_that_writes_nothing(sessions, browse):
     client = browse(sessions())
     assert client.get("/silent").status_code == 204

@@ -64,6 +64,9 @@ class Response:
         self.client = client
         self.connection = client.connection
 
+    def Answer(self, code, headers, contentType, contentCharset, body):
+        return self.connection.Answer(self, code, contentType, contentCharset, b"", body)
+
     def WriteError(self, code, headers=None, rule=""):
         server = self.connection.server
         server.refusals.append((code, rule))
