@@ -71,10 +71,11 @@ MAX_MEDIAN_LINES = 10
 
 INPUT_OUTPUT = {"socket", "ssl", "asyncio", "uasyncio", "select", "time", "os", "io", "_thread", "open", "print",
                 "input"}
-CPYTHON_IMPORTS = {"atexit", "itertools", "selectors", "signal", "threading", "traceback", "uvloop", "websockets"}   # behind a branch
+CPYTHON_IMPORTS = {"atexit", "itertools", "selectors", "signal", "tempfile", "threading", "traceback", "uvloop",
+                   "websockets"}                # behind a branch
 ALLOWED_IMPORTS = CPYTHON_IMPORTS | {
     "array", "asyncio", "binascii", "builtins", "deflate", "errno", "gc", "hashlib", "hmac", "io", "json", "micropython", "os",
-    "random", "re", "select", "socket", "struct", "sys", "time", "uasyncio", "zlib", "_thread"}
+    "random", "re", "select", "socket", "ssl", "struct", "sys", "time", "tls", "uasyncio", "zlib", "_thread"}
 
 # asyncio calls these on a protocol or a coroutine policy, and a poll object has these: somebody else's contract, so
 # somebody else's spelling.

@@ -211,6 +211,7 @@ SEEN = {
     "microWebFiles": (lambda server: Fetch(server.port, "/a.txt", headers={"Range": "bytes=1-2"}).status, 206, 200),
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
+    "microWebTls": (lambda server: "microWebTls" in Found(server), True, False),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
