@@ -101,7 +101,8 @@ def test_hooks_are_called_in_order_and_carry_values(site):
 
 
 GUARDED = ["/admin/say", "/admin", "/admin/", "//admin/say", "/%61dmin/say", "/admin//say", "/ADMIN/say", "/admin/secret.txt",
-           "/Admin/secret.txt", "/admin/nothing", "http://x/admin/say", "/admin/x%2Fz/y", "/admin/.", "/admin/../a.txt"]
+           "/Admin/secret.txt", "/admin/nothing", "http://x/admin/say", "/admin/x%2Fz/y", "/admin/.", "/admin/../a.txt", "/admin%2Fsecret.txt", "/%2fadmin/say",
+           "/admin%2f%2Fsay"]
 
 
 @pytest.mark.parametrize("target", GUARDED)
@@ -113,7 +114,7 @@ def test_a_hook_guards_all_that_is_below_its_prefix(site, target):
 
 
 def test_and_nothing_else(site):
-    for target, status in (("/a.txt", 200), ("/adminx", 404), ("/say/admin", 404), ("/admin%2Fsecret.txt", 404), ("/", 404)):
+    for target, status in (("/a.txt", 200), ("/adminx", 404), ("/say/admin", 404), ("/", 404)):
         response = Fetch(site.port, target)
         assert response.status == status, target
         assert "secret" not in response.text
