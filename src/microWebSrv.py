@@ -2767,7 +2767,8 @@ class Engine:
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            self.Log("accept", error)
+            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+                self.Log("accept", error)
             return sock.close()
         self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
         try:
