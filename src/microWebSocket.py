@@ -531,7 +531,7 @@ def Refusal(client, server):
         return 400
     # Section 10.2. Clients that are no browsers send no origin, or file:// and the like. A web site's page can't: its
     # browser names its http(s) origin, or null for a frame that it put into a sandbox. And it leaves out the port that
-    # is the scheme's own; a proxy may have added that to the host. A hook may know that the page is allowed (microWebCors).
+    # is the scheme's own; a proxy may have added that to the host. A hook may allow the page (microWebCors).
     scheme, _, page = get("origin", "").lower().partition("://")
     return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and head.authority.lower() not in (
         page, page + ":80", page + ":443") else 0
