@@ -113,8 +113,3 @@ def Find(routes, method, path):
             if args is not None:
                 return route, args
     return None
-
-
-def Methods(routes, path):
-    """The methods that have a route for this path."""
-    return [method for method in sorted({route.method for route in routes}) if Find(routes, method, path)]
