@@ -126,9 +126,14 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """Between two requests, or lingering behind the last; a client that is slow to begin has a second."""
-        return self.state >= _LINGER or self.state == _HEAD and (
-            self.head is not None and not self.data or self.deadline < self.server.now + self.server.HeadTimeoutSec)
+        """May it make room? Between two requests and behind the last; and who takes more than a second for a head, or
+        is behind with content for a quarter of BodyTimeoutSec."""
+        state = self.state
+        server = self.server
+        if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
+            return True
+        seconds = server.HeadTimeoutSec if state == _HEAD else self.reader and server.BodyTimeoutSec * 3 // 4
+        return self.deadline is not None and seconds and self.deadline < server.now + seconds
 
     # -- bytes to calls -----------------------------------------------------------
 
@@ -443,7 +448,7 @@ class Connection:
             return
         held = response.held
         if response.code is None:
-            self.Answer(response, 204, None, None, b"", b"")
+            response.Answer(204, None, None, None, b"")
         elif held:
             response.held = None
             self.Answer(response, *held)
@@ -481,15 +486,19 @@ class Connection:
             return self.link.Abort()
         if error.status == 413:
             self.server.Log("413: %s" % error.rule)
-        if self.state == _HEAD:
+        response = self.response
+        if response:                            # with what hooks have put into it
+            response.code = response.held = None
+            response.fields = response.fields or []
+        else:
             self.head = head = Head()
             if self.data[:5] == b"HEAD ":
                 head.method = "HEAD"
             self.client = self.server.Client(self)
+            self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
         self.keepAlive = False
-        self.response = self.server.Response(self.client)
-        self.response.WriteError(error.status, None, error.rule)
+        response.WriteError(error.status, None, error.rule)
 
     def _Complete(self):
         """The answer is queued whole."""

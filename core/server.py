@@ -200,8 +200,11 @@ class MicroWebSrv(Engine):
         return hook
 
     def Hooks(self, hooks, head):
-        """Those for this path. Security: without case, as FAT finds files."""
-        path = head.key.lower() + "/"
+        """Those for this path. Security: without case, as FAT finds files; and an encoded slash counts as one here, for
+        the handler of an argument gets a slash."""
+        path = head.path.lower() + "/"
+        while "//" in path:
+            path = path.replace("//", "/")
         found = []
         for prefix, hook in hooks:
             if path.startswith(prefix):

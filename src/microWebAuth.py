@@ -1,6 +1,6 @@
-# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all at and below a
-# path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest and a
-# form. MIT license, see LICENSE.
+# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all at and below
+# a path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest and
+# a form. MIT license, see LICENSE.
 #
 #    1  PASSWORDS   salted, and slow to guess
 #    2  TRIES       which addresses have to wait
@@ -122,21 +122,35 @@ class Tries:
             groups = groups.split(":")
             rest = rest.split(":")
             network = ":".join((groups + ["0"] * (8 - len(groups) - len(rest)) + rest)[:4])
-        now = self._server.now
-        count = 0
-        for entry in self._tries:
-            if entry[0] == network and now < entry[2] + _FORGET_SEC:
-                if now < entry[2]:
-                    return None, entry[2] - now
-                count = entry[1]
+        before = self._Find(network)
+        wait = before[2] - self._server.now
+        if wait > 0:
+            return None, wait
+        if before[1]:
+            self._Fail(network)         # now: guesses that come at the same time have to find it
         name = who(*args)
-        if name is None or name and count:
-            tries = [entry for entry in self._tries if entry[0] != network]
-            if not name:
-                wait = 1 << min(count - _FREE, _LONGEST) if count >= _FREE else 0
-                tries.append((network, count + 1, now + wait))
-            self._tries = tries[-_TRIES_MAX:]
+        if before[1] and name is not None:
+            self._Put((network, 0, 0) if name else before)
+        elif name is None and not before[1]:
+            self._Fail(network)
         return name, 0
+
+    def _Find(self, network):
+        for entry in self._tries:
+            if entry[0] == network and self._server.now < entry[2] + _FORGET_SEC:
+                return entry
+        return network, 0, 0
+
+    def _Fail(self, network):
+        count = self._Find(network)[1]
+        wait = 1 << min(count - _FREE, _LONGEST) if count >= _FREE else 0
+        self._Put((network, count + 1, self._server.now + wait))
+
+    def _Put(self, entry):
+        tries = [other for other in self._tries if other[0] != entry[0]]
+        if entry[1]:
+            tries.append(entry)
+        self._tries = tries[-_TRIES_MAX:]
 
 
 # ==============================================================================
@@ -174,7 +188,7 @@ class Basic:
         if scheme.lower() == self.challenge.partition(" ")[0].lower():
             name, wait = self.server.tries.Ask(client, self.Who, client, text.strip())
         if name:
-            client._user = name
+            client.user = name
         else:
             self.Refuse(response, wait, name)
 
@@ -242,7 +256,7 @@ def Protect(server, prefix, users, scheme="basic", realm="Restricted", **options
 
 def _GetUser(client):
     """Who has logged in, where Protect protects; else None."""
-    return getattr(client, "_user", None)
+    return getattr(client, "user", None)
 
 
 def Attach(server):

@@ -13,8 +13,8 @@ def LoginPage(httpClient, httpResponse, code, text):
     token = (httpResponse.vars or {}).get("CSRF", "")
     httpResponse.WriteResponse(code, None, "text/html", "UTF-8", (
         '<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><title>Log in</title>'
-        '<h1>Log in</h1><form method="post"><input type="hidden" name="csrf" value="%s"><p role="alert">%s<p><label>Name '
-        '<input name="name" autocomplete="username" required autofocus></label><p><label>Password '
+        '<h1>Log in</h1><form method="post"><input type="hidden" name="csrf" value="%s"><p role="alert">%s<p><label>'
+        'Name <input name="name" autocomplete="username" required autofocus></label><p><label>Password '
         '<input name="password" type="password" autocomplete="current-password" required></label>'
         '<p><button>Log in</button></form>') % (token, text))
 
@@ -46,7 +46,7 @@ class _Form(auth.Basic):
             return
         name, mark = client.GetSession().get(self._loginPath, (None, None))
         if name and mark == self._Mark(name):
-            client._user = name
+            client.user = name
         elif head.method == "GET" and not head.upgrade and head.fields.get("sec-fetch-mode", "navigate") == "navigate":
             path = client.GetRequestTotalPath()
             for char in "%&+#":
@@ -80,6 +80,7 @@ class _Form(auth.Basic):
         self._page(client, response, code, text)
 
     def _Welcome(self, client, response, name):
+        client.user = name                  # After hooks ask GetUser
         session = client.GetSession()
         session.Renew()
         session[self._loginPath] = [name, self._Mark(name)]

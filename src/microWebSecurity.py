@@ -52,7 +52,7 @@ def SecurityHeaders(mws, prefix="/", csp=None, headers=None):
     def After(client, response):
         nonce = getattr(response, "nonce", _Nonce).value
         response.SetHeader("Content-Security-Policy", policy.replace("'nonce'", nonce and "'nonce-%s'" % nonce) or None)
-        isSecure = _IsSecure(client)
+        isSecure = client.IsSecure()
         for name in lines:
             if isSecure or name[:5] != "Cross":         # elsewhere browsers complain that they leave it out
                 response.SetHeader(name, lines[name])
@@ -123,13 +123,12 @@ def _GetAddr(client):
 
 
 def _GetHost(client):
-    return getattr(client, "host", client.head.authority)
+    return getattr(client, "host", None) or client.head.authority
 
 
 def _IsSecure(client):
-    """Does the client speak TLS, with us or with the proxy?"""
-    proto = getattr(client, "proto", None)
-    return proto == "https" if proto else getattr(client.connection.link, "isSecure", False)
+    """Does the client speak TLS with us?"""
+    return client.connection.link.isSecure
 
 
 class _Proxies:
@@ -167,11 +166,16 @@ class _Proxies:
             address = hop
             count += 1
         client.remote = address, 0
-        for name in ("proto", "host")[:1 + self._withHost]:
-            values = self._get(fields, name)
-            value = values[-min(count or 1, len(values))].strip('" \t')      # of the hop that has seen the client
-            if value:
-                setattr(client, name, value.lower())
+        scheme = self._Said(fields, "proto", count)
+        if scheme:
+            client.IsSecure = lambda: scheme == "https"
+        if self._withHost:
+            client.host = self._Said(fields, "host", count)
+
+    def _Said(self, fields, name, count):
+        """By the hop that has seen the client."""
+        values = self._get(fields, name)
+        return values[-min(count or 1, len(values))].strip('" \t').lower()
 
 
 def TrustProxies(mws, addresses, forwarded=False, host=False):
@@ -186,4 +190,5 @@ def Attach(server):
     kind = server.Client
     kind.GetAddr = _GetAddr
     kind.GetHost = _GetHost
-    kind.IsSecure = _IsSecure
+    if not hasattr(kind, "IsSecure"):                   # microWebTls has one too
+        kind.IsSecure = _IsSecure

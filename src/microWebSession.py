@@ -127,14 +127,14 @@ class UseSessions:
         mws.After(self._Save)
 
     def _Bound(self, client, isToken=False):
-        """The name of the cookie, and what is signed with all data: of a token the identity of the session, the name, and
+        """The name of the cookie, and what is signed with all data: the name, the identity that a token belongs to, and
         without a clock this run of the board."""
         bound = b"s"
         if isToken:
             session = client.GetSession()
             bound = b"t" + (session._id if session else bytes(16))
         name = self._name
-        if self._isSecure or getattr(client.connection.link, "isSecure", False):
+        if self._isSecure or getattr(client, "IsSecure", bool)():      # of microWebTls or microWebSecurity
             name = "__Host-" + name
         return name, bound + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
 
@@ -178,14 +178,13 @@ class UseSessions:
         if not session:
             value = ""
             maxAgeSec = 0
-        response.SetCookie(name, value, maxAgeSec, "/", True, name != self._name, "Lax")
+        response.SetCookie(name, value, maxAgeSec, "/", True, name != self._name)
 
     # In the order of OWASP's cheat sheet: what the browser says (Sec-Fetch-Site, to HTTPS and localhost only; else
     # Origin). Where it says nothing, a token; and who brings no cookie was not sent by a browser of ours.
 
     def _Check(self, client, response):
-        response.vars = dict(response.vars or ())
-        response.vars["CSRF"] = _Token(client)
+        response.vars = dict(response.vars or (), CSRF=_Token(client))
         head = client.head
         fields = head.fields
         origin = fields.get("origin", "null")
@@ -195,8 +194,9 @@ class UseSessions:
             return
         if not site and origin == "null":
             return self._CheckToken if "cookie" in fields or "origin" in fields else None
-        isSecure = self._Bound(client)[0] != self._name        # else a proxy may be before us
-        if site or origin != "https://" + head.authority and (isSecure or origin != "http://" + head.authority):
+        isSecure = self._Bound(client)[0] != self._name     # else a proxy may be before us
+        host = "://" + (getattr(client, "host", None) or head.authority)      # of a trusted proxy (microWebSecurity)
+        if site or origin != "https" + host and (isSecure or origin != "http" + host):
             self._Refuse(client, response, site or origin)
 
     def _CheckToken(self, client, response):

@@ -253,6 +253,48 @@ def test_what_is_refused_at_once(run):
     assert "credentials" in lines[0] and "'https://a.example/'" in lines[5]
 
 
+# ------------------------------------------------------------------------------------------- with the other files
+
+PROTECTED = """
+from microWebSrv import MicroWebSrv
+import microWebAuth
+import microWebCors
+import microWebSession
+from ready import Port
+
+
+@MicroWebSrv.route("/first/thing")
+@MicroWebSrv.route("/first/thing", "PUT")
+@MicroWebSrv.route("/last/thing", "PUT")
+def Show(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk(httpClient.GetUser())
+
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
+mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
+users = {"ada": microWebAuth.HashPassword("engine", 1)}
+microWebCors.AllowOrigins(mws, "https://panel.example", "/first", credentials=True)
+microWebSession.UseSessions(mws, origins=["https://panel.example"])
+microWebAuth.Protect(mws, "/first", users)
+microWebAuth.Protect(mws, "/last", users)
+microWebCors.AllowOrigins(mws, "https://panel.example", "/last", credentials=True)
+mws.Start(threaded=False)
+"""
+
+
+def test_with_a_password_and_sessions(serve):
+    """A preflight brings no password, so AllowOrigins stands first; that a password is wanted can be read by the page."""
+    server = serve(PROTECTED)
+    assert Preflight(server, "/first/thing").status == 204
+    refused = Ask(server, "/first/thing", PANEL)
+    assert refused.status == 401 and Cors(refused)["allow-origin"] == PANEL
+    password = {"Authorization": "Basic YWRhOmVuZ2luZQ=="}
+    assert Ask(server, "/first/thing", PANEL, "PUT", **password).body == b'"ada"'
+    assert Ask(server, "/first/thing", "https://evil.net", "PUT", **password).status == 403, "of the sessions' check"
+    assert Preflight(server, "/last/thing").status == 401
+    assert Opens(server, "/other", PANEL) == b"403"
+
+
 # ------------------------------------------------------------------------------------------- in a browser
 
 PANEL_PROGRAM = """

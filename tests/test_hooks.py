@@ -53,11 +53,14 @@ def Mark(httpClient, httpResponse):
 def BrokenAfter(httpClient, httpResponse):
     raise ValueError("this one broke too")
 
+def Silent(httpClient, httpResponse):
+    httpResponse.SetCookie("silent", "1")
+
 def Accept(webSocket, httpClient):
     print("ACCEPTED", httpClient.note)
     sys.stdout.flush() if hasattr(sys.stdout, "flush") else None
 
-mws = MicroWebSrv([("/say", "GET", Say), ("/admin/say", "GET", Say), ("/in/say", "POST", Say), ("/admin/<x>/y", "GET", Say)],
+mws = MicroWebSrv([("/say", "GET", Say), ("/admin/say", "GET", Say), ("/in/say", "POST", Say), ("/admin/<x>/y", "GET", Say), ("/silent", "GET", Silent)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 for what in ((5, "/"), (Say, "admin"), (Say, None)):
     try:
@@ -98,7 +101,8 @@ def test_hooks_are_called_in_order_and_carry_values(site):
 
 
 GUARDED = ["/admin/say", "/admin", "/admin/", "//admin/say", "/%61dmin/say", "/admin//say", "/ADMIN/say", "/admin/secret.txt",
-           "/Admin/secret.txt", "/admin/nothing", "http://x/admin/say", "/admin/x%2Fz/y", "/admin/.", "/admin/../a.txt"]
+           "/Admin/secret.txt", "/admin/nothing", "http://x/admin/say", "/admin/x%2Fz/y", "/admin/.", "/admin/../a.txt", "/admin%2Fsecret.txt", "/%2fadmin/say",
+           "/admin%2f%2Fsay"]
 
 
 @pytest.mark.parametrize("target", GUARDED)
@@ -110,7 +114,7 @@ def test_a_hook_guards_all_that_is_below_its_prefix(site, target):
 
 
 def test_and_nothing_else(site):
-    for target, status in (("/a.txt", 200), ("/adminx", 404), ("/say/admin", 404), ("/admin%2Fsecret.txt", 404), ("/", 404)):
+    for target, status in (("/a.txt", 200), ("/adminx", 404), ("/say/admin", 404), ("/", 404)):
         response = Fetch(site.port, target)
         assert response.status == status, target
         assert "secret" not in response.text
@@ -172,6 +176,12 @@ def test_after_hooks_see_every_answer(site):
         assert (response.status, response.Header("x-code")) == (405, "405")
 
 
+def test_a_handler_that_writes_nothing_is_an_answer_too(site):
+    response = Fetch(site.port, "/silent")
+    assert (response.status, response.Header("x-code")) == (204, "204")
+    assert response.Headers("set-cookie") == ["silent=1; Path=/; SameSite=Lax; HttpOnly"]
+
+
 def test_an_after_hook_that_fails_is_logged(site):
     site.ExpectError("this one broke too")
     assert Fetch(site.port, "/broken").status == 404
@@ -199,17 +209,32 @@ def Silent(httpClient, httpResponse, code):
 def Broken(httpClient, httpResponse, code):
     raise ValueError("the error page broke")
 
+def Large(httpClient, httpResponse, code):
+    if httpClient.GetRequestPath() == "/large":
+        TooLarge(httpClient, httpResponse, code)
+    else:
+        Json(httpClient, httpResponse, code)
+
 def Reset(httpClient, httpResponse):
     mws.SetErrorHandler(404, None)
     mws.SetErrorHandler(None, None)
     httpResponse.WriteResponseOk()
 
-mws = MicroWebSrv([("/post", "POST", Post), ("/crash", "GET", Crash), ("/reset", "GET", Reset)], port=Port(), bindIP="127.0.0.1", webPath="www")
+def Carry(httpClient, httpResponse):
+    httpResponse.SetHeader("X-Carried", "1")
+    httpResponse.vars = {"carried": "yes"}
+
+def TooLarge(httpClient, httpResponse, code):
+    httpResponse.WriteResponsePyHTMLFile("www/_413.pyhtml", vars={"path": httpClient.GetRequestPath()})
+
+mws = MicroWebSrv([("/post", "POST", Post), ("/large", "POST", Post), ("/crash", "GET", Crash), ("/reset", "GET", Reset)], port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.MaxRequestContentLen = 1000
 mws.SetErrorHandler(404, Found)
 mws.SetErrorHandler(None, Json)
 mws.SetErrorHandler(403, Silent)
+mws.SetErrorHandler(413, Large)
 mws.SetErrorHandler(501, Broken)
+mws.Before(Carry, "/large")
 mws.Start(threaded=False)
 """
 
@@ -229,6 +254,9 @@ def test_error_pages_of_ones_own(serve, tmp_path):
     assert (response.status, response.Json()) == (500, {"error": 500, "rule": ""})
     response = Fetch(server.port, "/post", "POST", body=b"x" * 1001)
     assert response.status == 413 and "MaxRequestContentLen" in response.Json()["rule"]
+    (tmp_path / "www" / "_413.pyhtml").write_text("{{ path }} {{ carried }}")
+    response = Fetch(server.port, "/large", "POST", body=b"x" * 1001)
+    assert (response.status, response.text, response.Header("x-carried")) == (413, "/large yes", "1")
     response = Fetch(server.port, "/%")
     assert response.status in (400, 404)
     response = Fetch(server.port, "/a.secret")

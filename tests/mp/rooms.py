@@ -57,11 +57,15 @@ class Response:
     """Its answer: WriteError records a refusal."""
 
     code = held = None
+    fields = []
     patienceMs = 2000
 
     def __init__(self, client):
         self.client = client
         self.connection = client.connection
+
+    def Answer(self, code, headers, contentType, contentCharset, body):
+        return self.connection.Answer(self, code, contentType, contentCharset, b"", body)
 
     def WriteError(self, code, headers=None, rule=""):
         server = self.connection.server
@@ -149,6 +153,7 @@ class Link:
         """What still comes is for nobody, but it comes. Behind a backlog the endpoint says so once more."""
         self.isClosed = True
         self.isFinished = not self.out
+        self.isWhole = isWhole
 
     def Close(self):
         self.isClosed = True
