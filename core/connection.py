@@ -36,7 +36,7 @@ class Connection:
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet
+    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
 
     def __init__(self, server, link):
         self.server = server
@@ -47,7 +47,8 @@ class Connection:
 
     def OnReceived(self, data):
         """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+            self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
             data = self.data + data
@@ -480,6 +481,7 @@ class Connection:
             self.state = _LINGER
             self.data = b""
             self.deadline = server.now + _LINGER_SEC
+            self.credit = server.now + server.BodyTimeoutSec    # until then at most
             self.link.Finish(not self.reader)
         else:
             self.state = _CLOSED

@@ -51,7 +51,8 @@ def Seeds(target):
     import cases_http as cases
     heads = [row[2] for row in cases.BAD] + [row[1] for row in cases.GOOD + cases.SMUGGLING]
     if target in ("head", "server", "h11"):
-        targets = (b"POST /echo", b"POST /async", b"POST /async-pieces", b"POST /form", b"POST /json", b"GET /text.txt", b"GET /pieces/7")
+        targets = (b"POST /echo", b"POST /async", b"POST /async-pieces", b"POST /form", b"POST /json", b"GET /text.txt",
+                   b"GET /pieces/7")
         moved = [data.replace(b"POST /p", name, 1) for data in heads[-90:] for name in targets if b"POST /p" in data]
         return [data for data in heads + (moved[::5] if target == "server" else []) if len(data) < 600]
     if target == "chunked":

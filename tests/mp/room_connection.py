@@ -372,7 +372,7 @@ SCRIPTS = [
      [True, ([], b"", "waits", None, False), True, ([200], b"answer", "dead", None, True)]),
     # an endless sender behind a refusal
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "look", ("time", 1), ("in", b"x" * 5000), "look", "expire", "look"),
-     [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 1, True), ([], b"", "dead", 1, True)]),
+     [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 2, True), ([], b"", "dead", 2, True)]),
     # Connection: close
     ((("in", _Get(b"/now", b"Connection: close")), "look"),
      [([200], b"[0]", "dead", None, True)]),
