@@ -3,7 +3,7 @@
 # pipelines waits in its own socket. It knows no socket and no clock but server.now, and of the link only its methods.
 
 from .messages import Head, HttpError
-from .readers import ContentReader, ParseHead
+from .readers import CheckAllowed, ContentReader, ParseHead
 from .router import NO_ARGS
 from .text import const
 from .writers import Bytes, Chunk
@@ -37,6 +37,8 @@ class Connection:
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
+    isEnded = False         # the client has closed its half
+    sent = None             # what is to be done when the client has the last answer, or has gone
 
     def __init__(self, server, link):
         self.server = server
@@ -83,7 +85,7 @@ class Connection:
         if self.source is not None:
             self._Pull()
         elif self.state == _LINGER:
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             if self.state == _HEAD:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
@@ -93,6 +95,7 @@ class Connection:
 
     def OnEnd(self):
         """The client closed its half. True: it still waits for an answer."""
+        self.isEnded = True
         waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
         if waits:
             self.keepAlive = False
@@ -105,6 +108,8 @@ class Connection:
         self._DropSource()
         if self.wake:
             self.wake()
+        if self.sent:
+            self.server.Call(self.sent)
 
     def OnExpired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
@@ -150,6 +155,8 @@ class Connection:
             if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
                 raise HttpError(431, "request head too long")
             head = ParseHead(raw, server.MaxRequestLineLen)
+            if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
+                CheckAllowed(head.authority, server.AllowedHosts)
             if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
                 if len(memo) >= server.memoLen:
                     memo.clear()
@@ -160,7 +167,7 @@ class Connection:
         self.keepAlive = head.keepAlive
         self.client = client = server.Client(self)
         self.response = server.Response(client)
-        if head.upgrade or head.contentLength or head.isChunked:
+        if server.before or head.upgrade or head.contentLength or head.isChunked:
             self._Prepare(head, server)
         else:
             route, args = head.found or server.Find(head)
@@ -171,7 +178,7 @@ class Connection:
         rest = data.lstrip(b"\r\n")
         lines = data[:len(data) - len(rest)]
         odd = lines.replace(b"\r\n", b"")
-        if odd and (rest or odd != b"\r"):
+        if odd and (rest or odd != b"\r" or lines[-1] == 10):
             raise HttpError(400, "CR or LF alone")
         self.searched = 0
         self.data = data = odd + rest
@@ -197,16 +204,19 @@ class Connection:
         self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
-        """The request asks for another protocol, or has content: it is read before a plain handler is called."""
+        """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
+        of that has come."""
         length = head.contentLength
-        if not length and not head.isChunked:
-            for token in head.upgrade:
-                if token in server.Upgraders:
-                    return self._Call(None, server.Upgraders[token], NO_ARGS)
-        else:
+        if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
             self.credit = 0
+        if server.before and self._Ask(server.Hooks(server.before, head)):
+            return
+        if not self.reader:
+            for token in head.upgrade:
+                if token in server.Upgraders:
+                    return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
         if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
@@ -218,6 +228,25 @@ class Connection:
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if route.isAsync:
             self._Call(route, route.handler, args)
+
+    def _Ask(self, hooks):
+        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        client = self.client
+        response = self.response
+        self.state = _ANSWER
+        if not self.reader:
+            self.deadline = None
+        try:
+            for hook in hooks:
+                later = hook(client, response)
+                if later:
+                    client.hooks += (later,)
+                if response.code is not None or response is not self.response:
+                    self.Finish(response)
+                    return True
+        except BaseException as error:
+            self.Failed(response, error)
+            return True
 
     def TooLarge(self):
         raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
@@ -265,6 +294,9 @@ class Connection:
         if not self.reader:
             self.deadline = None
         response = self.response
+        hooks = self.client.hooks
+        if hooks and self._Ask(hooks):
+            return
         try:
             # Each handler gets arguments of its own: the head is shared.
             args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
@@ -289,6 +321,8 @@ class Connection:
             return False
         server = self.server
         head = self.head
+        if self.sent:
+            self.keepAlive = False
         # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
         if len(server.links) >= server.MaxConnections or not server.isStarted \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
@@ -415,7 +449,7 @@ class Connection:
             return
         held = response.held
         if response.code is None:
-            self.Answer(response, 204, None, None, b"", b"")
+            response.Answer(204, None, None, None, b"")
         elif held:
             response.held = None
             self.Answer(response, *held)
@@ -439,6 +473,7 @@ class Connection:
             self._DropSource()
             if response.code is None or response.held:
                 response.code = response.held = None
+                response.fields = []
                 response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
             else:
                 self.link.Abort()
@@ -452,15 +487,19 @@ class Connection:
             return self.link.Abort()
         if error.status == 413:
             self.server.Log("413: %s" % error.rule)
-        if self.state == _HEAD:
+        response = self.response
+        if response:                            # with what hooks have put into it
+            response.code = response.held = None
+            response.fields = response.fields or []
+        else:
             self.head = head = Head()
             if self.data[:5] == b"HEAD ":
                 head.method = "HEAD"
             self.client = self.server.Client(self)
+            self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
         self.keepAlive = False
-        self.response = self.server.Response(self.client)
-        self.response.WriteError(error.status, None, error.rule)
+        response.WriteError(error.status, None, error.rule)
 
     def _Complete(self):
         """The answer is queued whole."""
@@ -476,16 +515,35 @@ class Connection:
             self.state = _CONTENT               # the rest of it is read and dropped
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
-        elif self.reader or self.data:
+        elif self.reader or self.data or self.sent:
             # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
-            self.state = _LINGER
-            self.data = b""
-            self.deadline = server.now + _LINGER_SEC
-            self.credit = server.now + server.BodyTimeoutSec    # until then at most
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             self.state = _CLOSED
             self.link.Close()
+
+    def _Linger(self):
+        self.state = _LINGER
+        self.data = b""
+        now = self.server.now
+        self.deadline = now + _LINGER_SEC
+        self.credit = now + self.server.BodyTimeoutSec      # until then at most
+        self.link.Finish(not self.reader and not self.sent)
+
+    def OnSent(self, callback):
+        """callback() when the client has the answer and has closed the connection, or has gone."""
+        self.sent = callback
+        self.keepAlive = False
+        if self.link.isDead:
+            self.server.Call(callback)
+        elif not self.client and self.state < _ANSWER:      # the answer is out
+            self._Linger()
+
+    def Serves(self, client):
+        """Does the client still wait for the answer? One that has closed its half does not."""
+        if client is self.client and not self.data:
+            self.link.Look()
+        return client is self.client and not self.isEnded
 
     def _Next(self):
         """The next request may be read."""

@@ -7,7 +7,7 @@ import time
 
 from .connection import Connection
 from .text import BOARD, MICROPYTHON
-from .transport import POLL_IN, Elapsed, Key, Link, Listen, NewPoll
+from .transport import POLL_IN, Address, Elapsed, Key, Link, Listen, NewPoll
 
 if not BOARD:
     from .transport import Wake
@@ -57,8 +57,11 @@ class Engine:
     UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
     Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
     NewLock = staticmethod(NewLock)
+    NewLink = Link                              # of microWebTls: what an accepted socket becomes
+    Listen = staticmethod(Listen)
     now = 0                                     # seconds of the clock
     buffer = inbox = poll = None
+    _server = None                              # a listening socket that a program has made by itself
 
     def __init__(self):
         self.links = {}
@@ -84,7 +87,11 @@ class Engine:
                 return
             time.sleep(0.01)
         if self.Banner:
-            _PrintError("port %d, with %s" % (self.port, ", ".join(self.found) or "no optional file"))
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            _PrintError("port %d, with %s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -106,8 +113,30 @@ class Engine:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program has died of an error, and its server goes on")
             self._Join()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
+
+    if not MICROPYTHON:
+        _running = set()
+
+        def _WatchTerm(self):
+            """A program that has no handler of SIGTERM gets one: its servers stop as Stop() does, then it ends."""
+            import signal
+            import threading
+            self._running.add(self)
+            if threading.current_thread() is threading.main_thread() \
+                    and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, self._OnTerm)
+
+        def _OnTerm(self, number, frame):
+            import signal
+            import threading
+            signal.signal(number, signal.SIG_DFL)       # a second one kills
+            servers = list(self._running)
+            for server in servers:                      # not here: this thread may hold the lock that Stop() needs
+                threading.Thread(target=server.Stop, daemon=True).start()
+            if not [server for server in servers if server.IsOnEngine()]:
+                raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):
         """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
@@ -120,6 +149,8 @@ class Engine:
         except BaseException:
             self._Ended()
             raise
+        if not MICROPYTHON:
+            self._WatchTerm()
         return True
 
     def _Again(self):
@@ -142,6 +173,12 @@ class Engine:
     def IsStarted(self):
         return self.isStarted
 
+    _started = property(IsStarted)
+
+    def GetPort(self):
+        """The TCP port; 0 if a free one is to be chosen by Start."""
+        return self.port
+
     def _Join(self, runs=True):
         while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
             time.sleep(0.1 if runs else 0.01)
@@ -154,7 +191,12 @@ class Engine:
         size = self.BufferLen
         if MICROPYTHON:
             size = min(size, max(2048, gc.mem_free() // 16))
-        self._listener = Listen(self.port, self.bindIP)
+        self._listener = self._server
+        if self._server:
+            self._server = None
+            self._listener.setblocking(False)
+        else:
+            self._listener, self.port = Listen(self.port, self.bindIP)
         self.buffer = memoryview(bytearray(size))
         self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
         self._until = None
@@ -256,33 +298,41 @@ class Engine:
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
-            self._until = self.now + self.StopGraceSec
             self._CloseListener()
-            for link in list(self.links.values()):
+            for link in list(self.links.values()):      # if there is no memory for that: again, in a moment
                 self.Call(link.endpoint.OnStop)
+            self._until = self.now + self.StopGraceSec
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
         """Nothing of the run is left behind it."""
         if not self.IsOnEngine():               # it has ended in the loop of another server
             return
-        for link in list(self.links.values()):
-            self.Call(link.Abort)
-        self._CloseListener()
-        with self._lock:
-            self._ident = None                  # from here on nobody calls
-        self._RunCalls()
-        if self._wake:
-            self.poll.unregister(self._wake.sock)
-            self._wake.sock.close()
-            self._wake = None
-        if not MICROPYTHON:
-            self.poll.close()
-        self._Ended()
+        try:
+            self._CloseListener()
+            while self.links:
+                try:
+                    self.links.popitem()[1].Abort()
+                except BaseException as error:
+                    self._Broke(None, error)
+            with self._lock:
+                self._ident = None              # from here on nobody calls
+            self._RunCalls()
+        finally:                                # whatever came between
+            self._ident = None
+            if self._wake:
+                self.poll.unregister(self._wake.sock)
+                self._wake.sock.close()
+                self._wake = None
+            if not MICROPYTHON:
+                self.poll.close()
+            self._Ended()
 
     def _Ended(self):
         with self._lock:
             self._isBusy = self.isStarted = False
+        if not MICROPYTHON:
+            self._running.discard(self)
 
     def _CloseListener(self):
         listener = self._listener
@@ -319,6 +369,24 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
+    # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
+
+    def _serverProcess(self):
+        self.Start(False)
+
+    @property
+    def _srvAddr(self):
+        """What bind() takes: (IP address, port), packed on the unix port of MicroPython."""
+        return Address(self.bindIP, self.port)[-1]
+
+    @staticmethod
+    def _startThread(func, args=()):
+        if MICROPYTHON:
+            _thread.start_new_thread(func, args)
+        else:
+            import threading
+            threading.Thread(target=func, args=args).start()
+
     # -- connections --------------------------------------------------------------------
 
     def _Listens(self, wants):
@@ -351,6 +419,10 @@ class Engine:
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
             return
+        self.Admit(sock, address, self.NewLink)
+
+    def Admit(self, sock, address, newLink):
+        """A client that was accepted gets a link and a connection, or 503."""
         try:
             sock.setblocking(False)
             try:
@@ -360,11 +432,13 @@ class Engine:
             if len(self.links) >= self.MaxConnections:
                 sock.send(_BUSY)
                 return sock.close()
-            link = Link(self, sock, address)
+            link = newLink(self, sock, address)
+            sock = link.sock
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            self.Log("accept", error)
+            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+                self.Log("accept", error)
             return sock.close()
         self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
         try:
@@ -375,7 +449,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener = Listen(self.port, self.bindIP)
+            self._listener, self.port = Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):

@@ -4,8 +4,9 @@
 import json
 
 from .messages import Fields, HttpError, Reason
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseQuery, Utf8, const
-from .writers import Attachment, Bytes, Encode, FieldLines, Pairs, WithDefaults
+from .readers import IsToken
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseParts, ParseQuery, PercentDecode, Utf8, const
+from .writers import Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, PathEscape
 
 _COLONS_MAX = const(5000)       # of JSON
 
@@ -18,6 +19,7 @@ class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
     content = b""           # what has come of it and was not read
+    hooks = ()              # called once more when it has come
 
     def __init__(self, connection):
         self.connection = connection
@@ -66,6 +68,19 @@ class HttpClient:
         """In bytes; 0 without content, and for chunked content that has not arrived yet."""
         return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
 
+    def GetCookies(self):
+        """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
+        cookies = {}
+        for pair in self.head.fields.get("cookie", "").split(";"):
+            name, equals, value = pair.strip().partition("=")
+            if equals and name not in cookies:
+                cookies[name] = value
+        return cookies
+
+    def IsConnected(self):
+        """False when the client has gone, or has closed its half: nobody waits for the answer."""
+        return self.connection.Serves(self)
+
     # what programs for the older server read
     _microWebSrv = property(GetServer)
     _addr = property(GetAddr)
@@ -83,10 +98,13 @@ class HttpClient:
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The content as application/x-www-form-urlencoded -> dict."""
-        mediaType = self.head.fields.get("content-type", "").lower()
-        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
-        return self.Read(None, _Nothing if isOther else _ToForm)
+        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        mediaType = self.head.fields.get("content-type", "")
+        at = mediaType.lower().find("boundary=")
+        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
+        if at > 0 and mediaType[:10].lower() == "multipart/":
+            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+        return self.Read(None, lambda content: _ToForm(content, boundary))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -103,15 +121,11 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content):
+def _ToForm(content, boundary=b""):
     try:
-        return ParseQuery(content)
+        return ParseParts(content, boundary) if boundary else ParseQuery(content)
     except ValueError as error:
         raise HttpError(400, str(error))
-
-
-def _Nothing(content):
-    return {}
 
 
 def _FromJSON(content):
@@ -131,14 +145,29 @@ def _FromJSON(content):
         return None
 
 
+if MICROPYTHON:
+    def _Dumps(obj):
+        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
+else:
+    def _EncodeRaw(text, charset):
+        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        try:
+            return text.encode(charset)
+        except (UnicodeError, LookupError):
+            return text.encode()
+
+    _Dumps = json.JSONEncoder(allow_nan=False).encode
+
+
 def _ToJSON(obj):
-    """ValueError for NaN and infinity, which JSON has not."""
-    if not MICROPYTHON:
-        return json.dumps(obj, allow_nan=False)
-    text = json.dumps(obj)
-    if "nan" in text or "inf" in text:
-        json.loads(text)                        # they are no JSON, those words in a text are
-    return text
+    try:
+        return _Dumps(obj)
+    except (TypeError, ValueError) as error:
+        raise ValueError("obj must be JSON: %s" % error)
 
 
 def _HasDigits(data):
@@ -154,7 +183,9 @@ class HttpResponse:
 
     code = None             # of the answer that was accepted
     held = None             # its head and no content: raw _write may still follow it
-    flash = None
+    fields = []             # of SetHeader, never changed in place; None: the head has left
+    vars = None             # variables for the templates that this response renders
+    status = None           # an error handler writes the answer of this error
     patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
     def __init__(self, client):
@@ -167,24 +198,33 @@ class HttpResponse:
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
-        names = ()
+        server = connection.server
         isTaken = False
         try:
             if self.code is not None:
                 return False
-            if headers:
-                more, names = FieldLines(headers)
+            if self.status and code == 200:
+                code = self.status
+            if server.after:
+                self.code = code                # what a hook writes now is no answer
+                for hook in server.Hooks(server.after, self.client.head):
+                    server.Call(hook, self.client, self)
+                self.code = None
+            fields = self.fields or []          # None: the last try was a ValueError
+            for pair in server.defaults:        # a file has lines of its own
+                if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
+                    fields = [pair] + fields
+            if headers or fields:
+                more, names = FieldLines(headers, fields)
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
-                if "content-type" in names:
-                    contentType = None
+                contentType = None if "content-type" in names else contentType
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
-            defaults = connection.server.defaults
-            if defaults:
-                lines = WithDefaults(lines, defaults)
+            self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 return connection.response is self
@@ -198,8 +238,8 @@ class HttpResponse:
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         connection = self.connection
-        if isinstance(data, str):
-            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+            data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
         if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
@@ -211,19 +251,46 @@ class HttpResponse:
             raise OSError(104, "nobody takes it")       # programs that write for ever end by this
         return True
 
+    def SetHeader(self, name, value):
+        """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
+        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        FieldLines((), [(name, value)])
+        if self.fields is None:
+            return False
+        self.fields = self.fields + [(name, value)]
+        return True
+
+    def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
+        """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
+        ValueError for what a cookie can't hold."""
+        cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
+        if not IsToken(name.encode()) or cookie.count(";") != 2:
+            raise ValueError("not a cookie: " + cookie)
+        if maxAge is not None:
+            cookie += "; Max-Age=%d" % maxAge
+        if httpOnly:
+            cookie += "; HttpOnly"
+        if secure:
+            cookie += "; Secure"
+        return self.SetHeader("Set-Cookie", cookie)
+
+    def OnSent(self, callback):
+        """callback() on the engine when the client has the answer, or has gone; then the connection is closed."""
+        self.connection.OnSent(callback)
+
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
+        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
-        elif content:
+        elif content is not None:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
-                and not self.connection.server.defaults:
+                and not self.fields and self.connection.server.isPlain:
             return self.connection.Answer(self, code, contentType, contentCharset, b"", content)
         if not content or code == 205:          # RFC 9110 section 15.3.6
             content = b""
@@ -237,7 +304,10 @@ class HttpResponse:
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         if not hasattr(pieces, "__aiter__"):
-            pieces = iter(pieces)
+            try:
+                pieces = iter(pieces)
+            except TypeError:
+                raise ValueError("pieces must be iterable, not %r" % (pieces,))
         elif self.connection.server.AsyncSource:
             pieces = self.connection.server.AsyncSource(pieces)
         else:
@@ -250,8 +320,16 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
-        values = dict(vars or ())
-        values.update(self.flash or ())
+        filepath = CheckText("filepath", filepath)
+        if vars and not hasattr(vars, "items"):
+            raise ValueError("vars must be a dict, not %r" % (vars,))
+        values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
+        flash = self.client.GetCookies().get("flash")
+        if flash:                               # of the answer that has sent the client here
+            values["MESSAGE_STYLE"], _, values["MESSAGE_TEXT"] = PercentDecode(flash.encode()).partition("\n")
+            self.SetCookie("flash", "", 0)
+        values.update(vars or ())
+        values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)
         except OSError:
@@ -261,12 +339,15 @@ class HttpResponse:
         return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
-        """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
-        self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+        """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
+        self.vars = dict(self.vars or ())
+        self.vars["MESSAGE_TEXT"] = messageText
+        self.vars["MESSAGE_STYLE"] = messageStyle
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; 404 where there is none."""
+        """The file; False and a 404 where there is none."""
         server = self.connection.server
+        filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
         return server.SendFile(self, server.Disk, filepath, contentType, headers)
 
@@ -282,12 +363,24 @@ class HttpResponse:
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location.encode()])         # CR and LF stay, to be refused
+                            for byte in location])
+        if self.vars and "MESSAGE_TEXT" in self.vars:
+            self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
-        """A small HTML page that names the status, and the rule that was broken."""
+        """The program's page for this error, or a small HTML page with the status and the rule that was broken."""
+        server = self.connection.server
+        handler = server.errorHandlers.get(code) or server.errorHandlers.get(None)
+        if handler and self.code is None and not self.status:
+            self.status = code
+            self.rule = rule
+            self.fields = self.fields + Pairs(headers)
+            server.Call(handler, self.client, self, code)
+            if self.code is not None:
+                return True
         reason = Reason(code)
         return self.WriteResponse(code, headers, "text/html", "UTF-8",
                                   _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
@@ -312,7 +405,10 @@ class HttpResponse:
     def WriteResponseMethodNotAllowed(self, allow=()):
         """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
-        return self.WriteError(405, {"Allow": ", ".join(allow)})
+        try:
+            return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
+        except TypeError:
+            raise ValueError("allow must be methods, not %r" % (allow,))
 
     def WriteResponseInternalServerError(self):
         return self.WriteError(500)

@@ -15,12 +15,15 @@ if not BOARD:                   # the rest of them: a program on a board that an
     _REASONS += (
         "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
         "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
-        "\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
+        "\n418 I'm a teapot\n421 Misdirected Request"
+        "\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
         "\n504 Gateway Timeout\n507 Insufficient Storage\n")
 
 
 def Reason(code):
     """The reason phrase of a status code (RFC 9110 section 15)."""
+    if not isinstance(code, int) or not 99 < code < 1000:
+        raise ValueError("code must be a number from 100 to 999, not %r" % (code,))
     start = _REASONS.find("\n%d " % code)
     return _REASONS[start + 5:_REASONS.find("\n", start + 5)] if start >= 0 else "Status"
 

@@ -10,4 +10,12 @@ OPTIONAL = (
     "microWebPages",
     "microWebEvents",
     "microWebDeflate",
+    "microWebSocketPlus",
+    "microWebSession",
+    "microWebAuth",
+    "microWebDigest",
+    "microWebLogin",
+    "microWebCors",
+    "microWebSecurity",
+    "microWebTls",
 )

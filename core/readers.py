@@ -131,8 +131,20 @@ def _ReadPath(head, path):
         raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
 
 
+def CheckAllowed(authority, hosts):
+    """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
+    whose name leads to us, by DNS rebinding, has another name."""
+    name = authority and CheckHost(authority)
+    if name[:1] != "[" and not IsDigits(name.replace(".", "")):
+        if isinstance(hosts, str):
+            hosts = (hosts,)
+        if name.lower().rstrip(".") not in [host.lower() for host in hosts]:
+            raise HttpError(421, "not one of AllowedHosts: %s" % name)
+
+
 def CheckHost(host):
-    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
+    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port.
+    -> the host without its port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
@@ -143,6 +155,7 @@ def CheckHost(host):
         bad = _NOT_HOST.search(name)
     if not name or bad or _NOT_DIGIT.search(port):
         raise HttpError(400, "malformed Host")
+    return name
 
 
 def _ReadFraming(head):

@@ -35,10 +35,10 @@ class Route:
         if not isinstance(method, str) or not IsToken(method.encode()):
             raise ValueError("not a method: %r" % (method,))
         if not callable(handler):
-            raise TypeError("the handler of %s can't be called: %r" % (url, handler))
+            raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
-            raise ValueError("an async handler needs no thread: %s" % url)
+            raise ValueError("threaded must be False for an async handler: %r" % url)
         self.url = url
         self.method = method.upper()
         self.handler = handler
@@ -50,7 +50,7 @@ class Route:
         for part in rest:
             name, closed, literal = part.partition(">")
             if not closed or not name or "/" in name or name in names:
-                raise ValueError("malformed <argument> in the route %s" % url)
+                raise ValueError("an <argument> must have a name of its own: %r" % url)
             names.append(name)
             literals.append(literal)
         if _REGEX_CHARS.search("".join(literals)):

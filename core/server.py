@@ -9,9 +9,26 @@ from .engine import Engine
 from .exchange import HttpClient, HttpResponse
 from .files import Disk, Folder, SendFile, ServeFile, WriteFile
 from .optional import OPTIONAL
-from .router import NO_ARGS, Find, Methods, Route
+from .router import NO_ARGS, Find, IsAsync, Methods, Route
 from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
-from .writers import FieldLines, HeadStart, Pairs
+from .writers import CheckText, FieldLines, HeadStart, Pairs
+
+
+# Where the optional files are: beside this one, or beside the folder of rooms.
+_HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
+_HOME = _HOME and _HOME + "."
+
+
+def _Import(name):
+    __import__(_HOME + name)
+    return sys.modules[_HOME + name]
+
+
+def __getattr__(name):
+    """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
+    if "m" + name[1:] in OPTIONAL:
+        return getattr(_Import("m" + name[1:]), name)
+    raise AttributeError(name)
 
 
 class MicroWebSrv(Engine):
@@ -34,6 +51,7 @@ class MicroWebSrv(Engine):
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
     BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
+    AllowedHosts = None                                     # names that this server has; else 421
     ServeWellKnown = False                                  # files below /.well-known/
     Debug = False                                           # the 500 of a failed handler says what has failed
     ErrorCallback = None                                    # (text, exception or None)
@@ -42,8 +60,11 @@ class MicroWebSrv(Engine):
 
     isBoard = BOARD
     memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
-    Client = _client = HttpClient               # the names with an underscore: annotations of older programs
-    Response = _response = HttpResponse
+    Client = HttpClient
+    Response = HttpResponse
+    if not MICROPYTHON:                         # annotations of older programs
+        _client = HttpClient
+        _response = HttpResponse
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
@@ -53,7 +74,10 @@ class MicroWebSrv(Engine):
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
-    defaults = notFoundUrl = None
+    notFoundUrl = None
+    defaults = before = after = ()                       # (prefix, hook)
+    errorHandlers = {}                          # code or None -> handler
+    isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
@@ -62,14 +86,10 @@ class MicroWebSrv(Engine):
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
             raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
-        if webPath is None:
-            raise ValueError("webPath must be a folder or a source of files, not None")
-        if hasattr(webPath, "__fspath__"):
-            webPath = str(webPath)
         super().__init__()
         self.port = port
-        self.bindIP = bindIP
-        self.source = Folder(webPath) if isinstance(webPath, str) else webPath
+        self.bindIP = CheckText("bindIP", bindIP or "")
+        self.source = webPath if hasattr(webPath, "Stat") else Folder(CheckText("webPath", webPath))
         self.routes = []
         self.decorated = 0
         self.Upgraders = {}
@@ -157,14 +177,48 @@ class MicroWebSrv(Engine):
 
     def SetDefaultHeaders(self, headers=None):
         """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
-        defaults = []
-        for pair in Pairs(headers):
-            line = FieldLines([pair])[0]
-            name = pair[0].lower()
-            if not line or name == "content-type":
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
-            defaults.append((name.encode(), line))
-        self.defaults = defaults
+        self.defaults = Pairs(headers)
+        for pair in self.defaults:
+            line, names = FieldLines([pair])
+            if not line or "content-type" in names:
+                self.defaults = ()
+                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
+        self.isPlain = False
+
+    # -- hooks -----------------------------------------------------------------------
+
+    def Before(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If it
+        answers, nothing else is called; if it returns a function, that is called once more before the handler."""
+        self.before += (_Hook(hook, prefix),)
+        return hook
+
+    def After(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each answer at or below prefix, of errors too: it may set headers."""
+        self.after += (_Hook(hook, prefix),)
+        self.isPlain = False
+        return hook
+
+    def Hooks(self, hooks, head):
+        """Those for this path. Security: without case, as FAT finds files; and an encoded slash counts as one here, for
+        the handler of an argument gets a slash."""
+        path = head.path.lower() + "/"
+        while "//" in path:
+            path = path.replace("//", "/")
+        found = []
+        for prefix, hook in hooks:
+            if path.startswith(prefix):
+                found.append(hook)
+        return found
+
+    def SetErrorHandler(self, code, handler):
+        """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
+        that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
+        if code not in range(400, 600) and code is not None or handler and not callable(handler):
+            raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
+        self.errorHandlers = dict(self.errorHandlers)
+        self.errorHandlers[code] = handler
+        self.isPlain = False
 
     def SetSmall(self):
         """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
@@ -188,20 +242,17 @@ class MicroWebSrv(Engine):
 
     def _PlugIn(self):
         """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        home = __name__.rpartition(".")
-        if home[2] == "server":                 # the folder of rooms: the files lie beside it
-            home = home[0].rpartition(".")
-        home = home[0] and home[0] + "."
         for name in OPTIONAL:
             if BOARD:
                 gc.collect()
             try:
-                __import__(home + name)
+                module = _Import(name)
             except ImportError as error:
-                if getattr(error, "name", None) == home + name or str(error) == "no module named '%s'" % (home + name):
+                name = _HOME + name
+                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
                     continue
                 raise
-            sys.modules[home + name].Attach(self)
+            module.Attach(self)
             self.found.append(name)
 
     # -- what rooms and optional files ask of it --------------------------------------------
@@ -217,6 +268,13 @@ class MicroWebSrv(Engine):
     def Stat(self, path):
         """(isFolder, size in bytes, mtime) of a path below webPath, or None."""
         return self.source.Stat(path)
+
+
+def _Hook(hook, prefix):
+    if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
+        raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
+    prefix = prefix.rstrip("/").lower()
+    return prefix and prefix + "/", hook
 
 
 MicroWebSrv._file[0].isFile = True

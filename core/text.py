@@ -103,6 +103,23 @@ def ParseQuery(data):
     return params
 
 
+def ParseParts(data, boundary):
+    """The text fields of multipart/form-data -> dict, files left out (RFC 7578). ValueError: over 1,000 parts."""
+    mark = b"\r\n--" + boundary
+    data = b"\r\n" + data
+    if data.count(mark) > _PAIRS_MAX:
+        raise ValueError("more than 1000 parts")
+    fields = {}
+    for part in data.split(mark):
+        head, blank, value = part.partition(b"\r\n\r\n")
+        name = head.partition(b"name=")[2]
+        if blank and name and b"filename=" not in head and b"filename*=" not in head:
+            isQuoted = name[:1] == b'"'
+            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            fields[Utf8(name)] = Utf8(value)
+    return fields
+
+
 def HttpDate(when):
     """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]

@@ -24,21 +24,37 @@ if not BOARD:
             pass
 
 
+def RandomPort():
+    """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
+    return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
+
+
+def Address(bindIP, port):
+    """-> (family, …, what bind() takes)."""
+    return socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
+
+
 def Listen(port, bindIP):
-    """A listening socket; OSError where the address can't be had."""
-    address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
-    listener = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if not BOARD:
-            _ShowProgress(listener)
-        listener.bind(address[-1])
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
+    listener = None
+    for _ in range(1 if port else 20):
+        number = port or RandomPort()
+        try:
+            address = Address(bindIP, number)
+            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not BOARD:
+                _ShowProgress(listener)
+            listener.bind(address[-1])
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+            return listener, number
+        except OSError as error:
+            if listener:
+                listener.close()
+            failure = OSError(error.errno, "can't listen on %s, port %d: %s" % (
+                bindIP or "all addresses", number, error))
+    raise failure
 
 
 if MICROPYTHON:
@@ -107,9 +123,8 @@ if not BOARD:
         def __init__(self):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.sock.setblocking(False)
-            for _ in range(50):                 # MicroPython has no getsockname() to ask which port the system chose
-                port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
-                self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
+            for _ in range(50):
+                self._address = socket.getaddrinfo("127.0.0.1", RandomPort())[0][-1]
                 try:
                     self.sock.bind(self._address)
                     break
@@ -147,6 +162,7 @@ class Link:
     deadline = None         # for the next progress of it
     paid = 0                # until when the bytes that it took have paid for its place: 64ths of a second
     isClosing = False
+    isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
 
     def __init__(self, server, sock, address):
@@ -173,7 +189,7 @@ class Link:
         if self.out:
             self.out += data
             return
-        size = self._Take(data)
+        size = self.Take(data)
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
@@ -193,7 +209,7 @@ class Link:
         now = server.now * 64
         self.paid = min(max(self.paid, now) + kibibytes, now + server.SendTimeoutSec * 512)
 
-    def _Take(self, data):
+    def Take(self, data):
         """How many bytes the socket takes."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
@@ -239,10 +255,14 @@ class Link:
         else:                                   # the connection is gone
             self.Abort()
 
+    def Look(self):
+        """Read now what has come: a handler that works long asks for the client's end."""
+        self.server.OnEvent(Key(self.sock), POLL_IN)
+
     def OnWritable(self):
         out = self.out
         if out:
-            size = self._Take(out)
+            size = self.Take(out)
             if not size:
                 return
             self.deadline = self._Due()

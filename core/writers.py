@@ -8,11 +8,20 @@ from .text import MICROPYTHON, HttpDate
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
+def CheckText(name, value):
+    """An argument of this name that has to be a str, or a path object; ValueError."""
+    if hasattr(value, "__fspath__"):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("%s must be str, not %r" % (name, value))
+    return value
+
+
 def CheckValue(value):
     """A field value as str; ValueError where it would end its line."""
     value = value if isinstance(value, str) else str(value)
     if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("CR, LF or NUL in a header value: %r" % value)
+        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
     return value
 
 
@@ -21,29 +30,32 @@ def Pairs(headers):
     try:
         return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers or ())]
     except (TypeError, ValueError):
-        raise ValueError("headers must be a dict or a list of pairs, not %r" % (headers,))
+        raise ValueError("headers must be a dict or a list of pairs; content is another argument: %r" % (headers,))
 
 
-def FieldLines(headers):
+def FieldLines(headers, more=()):
     """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
-    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value."""
-    lines = []
+    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value. more: pairs for names
+    that headers has not. Of one name the last counts, unless they add up, and None is none."""
+    lines = ""
     names = {}
-    for name, value in Pairs(headers):
-        value = CheckValue(value)
+    pairs = list(more) + Pairs(headers)
+    at = len(pairs)
+    while at:
+        at -= 1
+        name, value = pairs[at]
         if not isinstance(name, str) or not IsToken(name.encode()):
             raise ValueError("not a header name: %r" % (name,))
         lower = name.lower()
-        names[lower] = value
+        isMore = at < len(more)
+        if isMore and lower in names and lower not in ("set-cookie", "vary"):
+            continue
+        names.setdefault(lower, CheckValue(value))
+        if isMore and value is None:
+            continue
         if lower not in ("content-length", "transfer-encoding", "connection", "date"):
-            lines.append("%s: %s\r\n" % (name, value))
-    return "".join(lines).encode(), names
-
-
-def WithDefaults(lines, defaults):
-    """Field lines and those of the defaults, a list of pairs (lower-case name, line), whose names they don't have."""
-    present = b"\n" + lines.lower()
-    return lines + b"".join([line for name, line in defaults if b"\n" + name + b":" not in present])
+            lines = "%s: %s\r\n%s" % (name, value, lines)
+    return lines.encode(), names
 
 
 def HeadStart(code, contentType, contentCharset, when):
@@ -54,13 +66,14 @@ def HeadStart(code, contentType, contentCharset, when):
     if contentType:
         if contentCharset:
             contentType = "%s; charset=%s" % (contentType, contentCharset)
-        head += "Content-Type: %s\r\n" % CheckValue(contentType)
+        head += "Content-Type: %s\r\n" % CheckValue(CheckText("contentType", contentType))
     return head.encode()
 
 
 def Encode(text, charset):
     """Text -> (bytes, the charset that they are in). MicroPython has UTF-8 and, here, Latin-1."""
     if charset and charset != "UTF-8":
+        CheckText("contentCharset", charset)
         if not MICROPYTHON:
             try:
                 return text.encode(charset, "replace"), charset
@@ -90,6 +103,7 @@ def PathEscape(path, keep="/"):
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    CheckText("attachmentName", name)
     plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PathEscape(name, "")

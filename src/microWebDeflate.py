@@ -12,6 +12,12 @@ import sys
 
 _MICROPYTHON = sys.implementation.name == "micropython"
 
+if _MICROPYTHON:
+    from micropython import const
+else:
+    def const(value):
+        return value
+
 try:
     if _MICROPYTHON:
         import deflate
@@ -27,185 +33,175 @@ except ImportError:
 # Text to text. Of the client's offers, in its order, the first one that can be kept is taken.
 
 _NAME = "permessage-deflate"
-
-
-def _ParseOffer(text):
-    """'permessage-deflate; a; b=1' -> {'a': True, 'b': '1'}; None if it is another extension or says a thing twice."""
-    name, *params = [part.strip() for part in text.split(";")]
-    if name != _NAME:
-        return None
-    offer = {}
-    for param in params:
-        name, hasValue, value = param.partition("=")
-        name = name.strip()
-        value = value.strip()
-        if len(value) > 1 and value[0] == value[-1] == '"':
-            value = value[1:-1]
-        if name in offer:
-            return None
-        offer[name] = value if hasValue else True       # an empty value is one
-    return offer
-
-
-def _Bits(offer, name, most, isValueNeeded):
-    """The window that this parameter of the offer leaves us; 0 if it is malformed (sections 7.1.2.1 and 7.1.2.2)."""
-    value = offer.pop(name, None)
-    if value is None or value is True and not isValueNeeded:
-        return most
-    return min(int(value), most) if value in ("8", "9", "10", "11", "12", "13", "14", "15") else 0
+_WINDOWS = "8 9 10 11 12 13 14 15"
 
 
 def _Answer(text, most, least, keepsContext):
     """One offer -> (answer, bits to expand, bits to compress, keep the client's context?, ours?), or None."""
-    offer = _ParseOffer(text)
-    if offer is None:
-        return None
+    offer = {}                                          # a parameter: its value, or 0
+    for part in text.split(";"):
+        name, hasValue, value = part.partition("=")
+        name = name.strip()
+        value = value.strip()
+        if value[:1] == value[-1:] == '"':
+            value = value[1:-1]
+        # Sections 7.1.1 and 7.1.2: only the bits have a value, and nothing is said twice.
+        if name in offer or hasValue and (name[6:] != "_max_window_bits" or value not in _WINDOWS.split()):
+            return None
+        offer[name] = int(value or 0)
     answer = _NAME
     contexts = []
     for side in ("client", "server"):
-        param = side + "_no_context_takeover"
-        asked = offer.pop(param, None)
-        contexts.append(asked is None and keepsContext)
-        if asked not in (None, True):                   # it has no value
-            return None
+        name = side + "_no_context_takeover"
+        contexts.append(offer.pop(name, None) is None and keepsContext)
         if not contexts[-1]:
-            answer += "; " + param
-    mayShrink = "client_max_window_bits" in offer
-    inBits = _Bits(offer, "client_max_window_bits", most, False)
-    outBits = _Bits(offer, "server_max_window_bits", most, True)
-    if offer or not inBits or outBits < least:
-        return None
+            answer += "; " + name
+    outBits = min(offer.pop("server_max_window_bits", most), most)
     if outBits < 15:
         answer += "; server_max_window_bits=%d" % outBits
-    if mayShrink and inBits < 15:
+    inBits = offer.pop("client_max_window_bits", None)
+    inBits = 15 if inBits is None else min(inBits or 15, most)
+    if inBits < 15:
         answer += "; client_max_window_bits=%d" % inBits
-    else:
-        inBits = 15
+    # What is left is the name of the extension, which is said first.
+    if list(offer) != [_NAME] or not text.strip().startswith(_NAME) or outBits < least:
+        return None
     return answer, inBits, outBits, contexts[0], contexts[1]
 
 
 # ==============================================================================
 # 2  CODECS
 # ==============================================================================
-# Inflate -> bytes, more than maxLen where the message is too big (never much more), None where it is broken.
-# Deflate -> bytes, or None where it is not worth it.
+# Inflate -> bytes, more than maxLen where the message is too big (never much more); ValueError where it is broken.
+# Pack(first byte of a frame, payload) -> both, changed where the frame is a message that is worth it.
 
-_TAIL = b"\x00\x00\xff\xff"     # section 7.2.1: every message ends with it, and it is not sent
-_BLOCKS_MAX = 32                # that say they are the last, in one message: each costs a new decompressor
-_WORTHWHILE = 32                # bytes of a message that is compressed; a shorter one hardly shrinks
+# Section 7.2.1: every message ends with 00 00 FF FF, and that is not sent.
 
-
-class _ZlibCodec:
-    """CPython. What a connection needs is made with its first message that needs it."""
-
-    def __init__(self, inBits, outBits, keepsIn, keepsOut):
-        self._inBits = inBits
-        self._outBits = outBits
-        self._keepsIn = keepsIn
-        self._keepsOut = keepsOut
-        self._inflater = None
-        self._window = b""          # what was expanded last: zlib does not give its own away
-        self._deflater = None
-
-    def Inflate(self, data, maxLen):
-        inflater = self._inflater or zlib.decompressobj(-self._inBits)
-        window = self._window
-        parts = []
-        size = 0
-        data += _TAIL
-        try:
-            # Section 7.2.3.4: a block may say that it is the last. What follows it may point back across it.
-            for _ in range(_BLOCKS_MAX):
-                part = inflater.decompress(data, maxLen + 1 - size)
-                parts.append(part)
-                size += len(part)
-                window = (window + part)[-1 << self._inBits:]
-                if not inflater.eof or size > maxLen:
-                    break
-                data = inflater.unused_data
-                if not data:
-                    return None                         # behind the last block comes an empty one, always
-                inflater = zlib.decompressobj(-self._inBits, zdict=window)
-            else:
-                return None
-        except zlib.error:
-            return None
-        if self._keepsIn:
-            self._inflater = inflater
-            self._window = window
-        return b"".join(parts)
-
-    def Deflate(self, data):
-        if len(data) < _WORTHWHILE:
-            return None
-        # memLevel 5: 32 KB a connection instead of 256, and hardly longer messages.
-        deflater = self._deflater or zlib.compressobj(-1, zlib.DEFLATED, -self._outBits, 5)
-        packed = (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
-        if self._keepsOut:
-            self._deflater = deflater
-            return packed
-        return packed if len(packed) < len(data) else None
+_BLOCKS_MAX = const(32)                # that say they are the last, in one message: each costs a new decompressor
+_MEM_LEVEL = const(5)           # of zlib: 32 KB a connection instead of 256, and hardly longer messages
+_WORTHWHILE = const(32)                # bytes of a message that is compressed; a shorter one hardly shrinks
+_PACKED = const(0x40)                  # RSV1 of a frame (section 6)
 
 
-class _DeflateCodec:
-    """MicroPython. Each message stands alone: between two of them the connection keeps nothing."""
+if _MICROPYTHON:
+    class _Codec:
+        """MicroPython. Each message stands alone: between two of them the connection keeps nothing."""
 
-    def __init__(self, inBits, outBits, keepsIn, keepsOut):
-        self._outBits = outBits
+        def __init__(self, inBits, outBits, keepsIn, keepsOut):
+            self._outBits = outBits
 
-    def Inflate(self, data, maxLen):
-        bits = 8
-        while bits < 15 and 1 << bits < maxLen:         # without an older message nothing points further back
-            bits += 1
-        stream = io.BytesIO(data + _TAIL + b"\x01\x00\x00\xff\xff")
-        stream = deflate.DeflateIO(stream, deflate.RAW, bits)
-        parts = []
-        size = 0
-        try:
-            while size <= maxLen:
-                part = stream.read(min(1024, maxLen + 1 - size))
-                if not part:
-                    break
-                parts.append(part)
-                size += len(part)
-        except (OSError, EOFError):
-            return None
-        return b"".join(parts)
+        def Inflate(self, data, maxLen):
+            bits = 8
+            while bits < 15 and 1 << bits < maxLen:     # without an older message nothing points further back
+                bits += 1
+            data += b"\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+            done = b""
+            try:
+                # A block may say that it is the last (section 7.2.3.4). What follows it may point back across it: so
+                # what was expanded stands before that, as a block that is not compressed (RFC 1951 section 3.2.4).
+                for _ in range(_BLOCKS_MAX):
+                    window = done[-1 << bits:]
+                    size = len(window)
+                    window = b"\x00" + size.to_bytes(2, "little") + (size ^ 65535).to_bytes(2, "little") + window
+                    stream = io.BytesIO(window + data)
+                    unpacker = deflate.DeflateIO(stream, deflate.RAW, bits)
+                    unpacker.read(size)
+                    part = None
+                    while part != b"" and len(done) <= maxLen:
+                        part = unpacker.read(min(1024, maxLen + 1 - len(done)))
+                        done += part
+                    data = data[stream.tell() - len(window):]
+                    if not data or part:
+                        return done
+            except (OSError, EOFError):
+                pass
+            raise ValueError("broken")
 
-    def Deflate(self, data):
-        if len(data) < _WORTHWHILE or not hasattr(deflate.DeflateIO, "write"):
-            return None
-        stream = io.BytesIO()
-        with deflate.DeflateIO(stream, deflate.RAW, self._outBits) as packer:
-            packer.write(data)
-        packed = stream.getvalue() + b"\x00"            # section 7.2.3.4: behind a last block
-        return packed if len(packed) < len(data) else None
+        def Pack(self, first, data):
+            if first & 8 or len(data) < _WORTHWHILE or not hasattr(deflate.DeflateIO, "write"):
+                return first, data
+            stream = io.BytesIO()
+            with deflate.DeflateIO(stream, deflate.RAW, self._outBits) as packer:
+                packer.write(data)
+            packed = stream.getvalue() + b"\x00"        # section 7.2.3.4: behind a last block
+            return (first | _PACKED, packed) if len(packed) < len(data) else (first, data)
+else:
+    class _Codec:
+        """CPython. What a connection needs is made with its first message that needs it."""
+
+        def __init__(self, inBits, outBits, keepsIn, keepsOut):
+            self._inBits = inBits
+            self._outBits = outBits
+            self._keepsIn = keepsIn
+            self._keepsOut = keepsOut
+            self._inflater = None
+            self._window = b""          # what was expanded last: zlib does not give its own away
+            self._deflater = None
+
+        def Inflate(self, data, maxLen):
+            inflater = self._inflater or zlib.decompressobj(-self._inBits)
+            window = self._window
+            parts = []
+            size = 0
+            data += b"\x00\x00\xff\xff"
+            try:
+                # Section 7.2.3.4: a block may say that it is the last. What follows it may point back across it.
+                for _ in range(_BLOCKS_MAX):
+                    part = inflater.decompress(data, maxLen + 1 - size)
+                    parts.append(part)
+                    size += len(part)
+                    window = (window + part)[-1 << self._inBits:]
+                    if not inflater.eof or size > maxLen:
+                        break
+                    data = inflater.unused_data
+                    if not data:                            # behind the last block comes an empty one, always
+                        raise ValueError("no empty block")
+                    inflater = zlib.decompressobj(-self._inBits, zdict=window)
+                else:
+                    raise ValueError("too many last blocks")
+            except zlib.error as error:
+                raise ValueError("broken") from error
+            if self._keepsIn:
+                self._inflater = inflater
+                self._window = window
+            return b"".join(parts)
+
+        def Pack(self, first, data):
+            if first & 8 or len(data) < _WORTHWHILE:
+                return first, data
+            deflater = self._deflater or zlib.compressobj(-1, zlib.DEFLATED, -self._outBits, _MEM_LEVEL)
+            packed = (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            if self._keepsOut:
+                self._deflater = deflater
+            elif len(packed) >= len(data):
+                return first, data
+            return first | _PACKED, packed
 
 
 # ==============================================================================
 # 3  SERVER
 # ==============================================================================
-# What microWebSocket asks when a client offers extensions.
-
-def _Negotiate(offers, server):
-    """The value of Sec-WebSocket-Extensions -> (answer, codec), or (None, None)."""
-    for text in offers.split(","):
+def _Negotiate(webSocket, head):
+    """What microWebSocket asks about a client -> a line of the 101, or none; the WebSocket has a codec then."""
+    server = webSocket.Server
+    for text in head.fields.get("sec-websocket-extensions", "").split(","):
         if _MICROPYTHON:
             answer = _Answer(text, server.WebSocketWindowBits, 8, False)
         else:
             answer = _Answer(text, server.WebSocketWindowBits, 9, server.WebSocketContextTakeover)
         if answer:
-            return answer[0], (_DeflateCodec if _MICROPYTHON else _ZlibCodec)(*answer[1:])
-    return None, None
+            webSocket.Codec = _Codec(*answer[1:])
+            return b"Sec-WebSocket-Extensions: " + answer[0].encode() + b"\r\n"
+    return b""
 
 
 def Attach(server):
     """Called by a server when it is made, after microWebSocket."""
-    if not (deflate if _MICROPYTHON else zlib):
+    if not (deflate if _MICROPYTHON else zlib) or not hasattr(server, "Offers"):
         return
     kind = type(server)
-    if not hasattr(server, "WebSocketContextTakeover"):
-        kind.WebSocketContextTakeover = not _MICROPYTHON
+    if not _MICROPYTHON and not hasattr(server, "WebSocketContextTakeover"):
+        kind.WebSocketContextTakeover = True
     if not hasattr(server, "WebSocketWindowBits"):
         kind.WebSocketWindowBits = 9 if _MICROPYTHON else 12
-    server.WebSocketExtension = _Negotiate
+    server.Offers.append(_Negotiate)

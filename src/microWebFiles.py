@@ -6,11 +6,14 @@
 #    2  SERVER    plugging in: SendFile, and Stat, which finds what is there as .gz only
 
 import os
+import sys
 import time
 
-try:
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
 

@@ -119,6 +119,23 @@ def ParseQuery(data):
     return params
 
 
+def ParseParts(data, boundary):
+    """The text fields of multipart/form-data -> dict, files left out (RFC 7578). ValueError: over 1,000 parts."""
+    mark = b"\r\n--" + boundary
+    data = b"\r\n" + data
+    if data.count(mark) > _PAIRS_MAX:
+        raise ValueError("more than 1000 parts")
+    fields = {}
+    for part in data.split(mark):
+        head, blank, value = part.partition(b"\r\n\r\n")
+        name = head.partition(b"name=")[2]
+        if blank and name and b"filename=" not in head and b"filename*=" not in head:
+            isQuoted = name[:1] == b'"'
+            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            fields[Utf8(name)] = Utf8(value)
+    return fields
+
+
 def HttpDate(when):
     """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]
@@ -145,12 +162,15 @@ if not BOARD:                   # the rest of them: a program on a board that an
     _REASONS += (
         "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
         "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
-        "\n418 I'm a teapot\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
+        "\n418 I'm a teapot\n421 Misdirected Request"
+        "\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
         "\n504 Gateway Timeout\n507 Insufficient Storage\n")
 
 
 def Reason(code):
     """The reason phrase of a status code (RFC 9110 section 15)."""
+    if not isinstance(code, int) or not 99 < code < 1000:
+        raise ValueError("code must be a number from 100 to 999, not %r" % (code,))
     start = _REASONS.find("\n%d " % code)
     return _REASONS[start + 5:_REASONS.find("\n", start + 5)] if start >= 0 else "Status"
 
@@ -327,8 +347,20 @@ def _ReadPath(head, path):
         raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
 
 
+def CheckAllowed(authority, hosts):
+    """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
+    whose name leads to us, by DNS rebinding, has another name."""
+    name = authority and CheckHost(authority)
+    if name[:1] != "[" and not IsDigits(name.replace(".", "")):
+        if isinstance(hosts, str):
+            hosts = (hosts,)
+        if name.lower().rstrip(".") not in [host.lower() for host in hosts]:
+            raise HttpError(421, "not one of AllowedHosts: %s" % name)
+
+
 def CheckHost(host):
-    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port."""
+    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port.
+    -> the host without its port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
@@ -339,6 +371,7 @@ def CheckHost(host):
         bad = _NOT_HOST.search(name)
     if not name or bad or _NOT_DIGIT.search(port):
         raise HttpError(400, "malformed Host")
+    return name
 
 
 def _ReadFraming(head):
@@ -466,11 +499,20 @@ class ContentReader:
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
+def CheckText(name, value):
+    """An argument of this name that has to be a str, or a path object; ValueError."""
+    if hasattr(value, "__fspath__"):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("%s must be str, not %r" % (name, value))
+    return value
+
+
 def CheckValue(value):
     """A field value as str; ValueError where it would end its line."""
     value = value if isinstance(value, str) else str(value)
     if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("CR, LF or NUL in a header value: %r" % value)
+        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
     return value
 
 
@@ -479,29 +521,32 @@ def Pairs(headers):
     try:
         return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers or ())]
     except (TypeError, ValueError):
-        raise ValueError("headers must be a dict or a list of pairs, not %r" % (headers,))
+        raise ValueError("headers must be a dict or a list of pairs; content is another argument: %r" % (headers,))
 
 
-def FieldLines(headers):
+def FieldLines(headers, more=()):
     """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
-    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value."""
-    lines = []
+    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value. more: pairs for names
+    that headers has not. Of one name the last counts, unless they add up, and None is none."""
+    lines = ""
     names = {}
-    for name, value in Pairs(headers):
-        value = CheckValue(value)
+    pairs = list(more) + Pairs(headers)
+    at = len(pairs)
+    while at:
+        at -= 1
+        name, value = pairs[at]
         if not isinstance(name, str) or not IsToken(name.encode()):
             raise ValueError("not a header name: %r" % (name,))
         lower = name.lower()
-        names[lower] = value
+        isMore = at < len(more)
+        if isMore and lower in names and lower not in ("set-cookie", "vary"):
+            continue
+        names.setdefault(lower, CheckValue(value))
+        if isMore and value is None:
+            continue
         if lower not in ("content-length", "transfer-encoding", "connection", "date"):
-            lines.append("%s: %s\r\n" % (name, value))
-    return "".join(lines).encode(), names
-
-
-def WithDefaults(lines, defaults):
-    """Field lines and those of the defaults, a list of pairs (lower-case name, line), whose names they don't have."""
-    present = b"\n" + lines.lower()
-    return lines + b"".join([line for name, line in defaults if b"\n" + name + b":" not in present])
+            lines = "%s: %s\r\n%s" % (name, value, lines)
+    return lines.encode(), names
 
 
 def HeadStart(code, contentType, contentCharset, when):
@@ -512,13 +557,14 @@ def HeadStart(code, contentType, contentCharset, when):
     if contentType:
         if contentCharset:
             contentType = "%s; charset=%s" % (contentType, contentCharset)
-        head += "Content-Type: %s\r\n" % CheckValue(contentType)
+        head += "Content-Type: %s\r\n" % CheckValue(CheckText("contentType", contentType))
     return head.encode()
 
 
 def Encode(text, charset):
     """Text -> (bytes, the charset that they are in). MicroPython has UTF-8 and, here, Latin-1."""
     if charset and charset != "UTF-8":
+        CheckText("contentCharset", charset)
         if not MICROPYTHON:
             try:
                 return text.encode(charset, "replace"), charset
@@ -548,6 +594,7 @@ def PathEscape(path, keep="/"):
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    CheckText("attachmentName", name)
     plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PathEscape(name, "")
@@ -593,10 +640,10 @@ class Route:
         if not isinstance(method, str) or not IsToken(method.encode()):
             raise ValueError("not a method: %r" % (method,))
         if not callable(handler):
-            raise TypeError("the handler of %s can't be called: %r" % (url, handler))
+            raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
-            raise ValueError("an async handler needs no thread: %s" % url)
+            raise ValueError("threaded must be False for an async handler: %r" % url)
         self.url = url
         self.method = method.upper()
         self.handler = handler
@@ -608,7 +655,7 @@ class Route:
         for part in rest:
             name, closed, literal = part.partition(">")
             if not closed or not name or "/" in name or name in names:
-                raise ValueError("malformed <argument> in the route %s" % url)
+                raise ValueError("an <argument> must have a name of its own: %r" % url)
             names.append(name)
             literals.append(literal)
         if _REGEX_CHARS.search("".join(literals)):
@@ -713,7 +760,9 @@ class Connection:
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet
+    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
+    isEnded = False         # the client has closed its half
+    sent = None             # what is to be done when the client has the last answer, or has gone
 
     def __init__(self, server, link):
         self.server = server
@@ -724,7 +773,8 @@ class Connection:
 
     def OnReceived(self, data):
         """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+            self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
             data = self.data + data
@@ -759,7 +809,7 @@ class Connection:
         if self.source is not None:
             self._Pull()
         elif self.state == _LINGER:
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             if self.state == _HEAD:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
@@ -769,6 +819,7 @@ class Connection:
 
     def OnEnd(self):
         """The client closed its half. True: it still waits for an answer."""
+        self.isEnded = True
         waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
         if waits:
             self.keepAlive = False
@@ -781,6 +832,8 @@ class Connection:
         self._DropSource()
         if self.wake:
             self.wake()
+        if self.sent:
+            self.server.Call(self.sent)
 
     def OnExpired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
@@ -798,9 +851,14 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """Between two requests, or lingering behind the last; a client that is slow to begin has a second."""
-        return self.state >= _LINGER or self.state == _HEAD and (
-            self.head is not None and not self.data or self.deadline < self.server.now + self.server.HeadTimeoutSec)
+        """May it make room? Between two requests and behind the last; and who takes more than a second for a head, or
+        is behind with content for a quarter of BodyTimeoutSec."""
+        state = self.state
+        server = self.server
+        if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
+            return True
+        seconds = server.HeadTimeoutSec if state == _HEAD else self.reader and server.BodyTimeoutSec * 3 // 4
+        return self.deadline is not None and seconds and self.deadline < server.now + seconds
 
     # -- bytes to calls -----------------------------------------------------------
 
@@ -821,6 +879,8 @@ class Connection:
             if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
                 raise HttpError(431, "request head too long")
             head = ParseHead(raw, server.MaxRequestLineLen)
+            if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
+                CheckAllowed(head.authority, server.AllowedHosts)
             if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
                 if len(memo) >= server.memoLen:
                     memo.clear()
@@ -831,7 +891,7 @@ class Connection:
         self.keepAlive = head.keepAlive
         self.client = client = server.Client(self)
         self.response = server.Response(client)
-        if head.upgrade or head.contentLength or head.isChunked:
+        if server.before or head.upgrade or head.contentLength or head.isChunked:
             self._Prepare(head, server)
         else:
             route, args = head.found or server.Find(head)
@@ -842,7 +902,7 @@ class Connection:
         rest = data.lstrip(b"\r\n")
         lines = data[:len(data) - len(rest)]
         odd = lines.replace(b"\r\n", b"")
-        if odd and (rest or odd != b"\r"):
+        if odd and (rest or odd != b"\r" or lines[-1] == 10):
             raise HttpError(400, "CR or LF alone")
         self.searched = 0
         self.data = data = odd + rest
@@ -868,16 +928,19 @@ class Connection:
         self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
-        """The request asks for another protocol, or has content: it is read before a plain handler is called."""
+        """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
+        of that has come."""
         length = head.contentLength
-        if not length and not head.isChunked:
-            for token in head.upgrade:
-                if token in server.Upgraders:
-                    return self._Call(None, server.Upgraders[token], NO_ARGS)
-        else:
+        if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
             self.credit = 0
+        if server.before and self._Ask(server.Hooks(server.before, head)):
+            return
+        if not self.reader:
+            for token in head.upgrade:
+                if token in server.Upgraders:
+                    return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
         if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
@@ -889,6 +952,25 @@ class Connection:
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if route.isAsync:
             self._Call(route, route.handler, args)
+
+    def _Ask(self, hooks):
+        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        client = self.client
+        response = self.response
+        self.state = _ANSWER
+        if not self.reader:
+            self.deadline = None
+        try:
+            for hook in hooks:
+                later = hook(client, response)
+                if later:
+                    client.hooks += (later,)
+                if response.code is not None or response is not self.response:
+                    self.Finish(response)
+                    return True
+        except BaseException as error:
+            self.Failed(response, error)
+            return True
 
     def TooLarge(self):
         raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
@@ -936,6 +1018,9 @@ class Connection:
         if not self.reader:
             self.deadline = None
         response = self.response
+        hooks = self.client.hooks
+        if hooks and self._Ask(hooks):
+            return
         try:
             # Each handler gets arguments of its own: the head is shared.
             args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
@@ -960,6 +1045,8 @@ class Connection:
             return False
         server = self.server
         head = self.head
+        if self.sent:
+            self.keepAlive = False
         # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
         if len(server.links) >= server.MaxConnections or not server.isStarted \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
@@ -1086,7 +1173,7 @@ class Connection:
             return
         held = response.held
         if response.code is None:
-            self.Answer(response, 204, None, None, b"", b"")
+            response.Answer(204, None, None, None, b"")
         elif held:
             response.held = None
             self.Answer(response, *held)
@@ -1110,6 +1197,7 @@ class Connection:
             self._DropSource()
             if response.code is None or response.held:
                 response.code = response.held = None
+                response.fields = []
                 response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
             else:
                 self.link.Abort()
@@ -1123,15 +1211,19 @@ class Connection:
             return self.link.Abort()
         if error.status == 413:
             self.server.Log("413: %s" % error.rule)
-        if self.state == _HEAD:
+        response = self.response
+        if response:                            # with what hooks have put into it
+            response.code = response.held = None
+            response.fields = response.fields or []
+        else:
             self.head = head = Head()
             if self.data[:5] == b"HEAD ":
                 head.method = "HEAD"
             self.client = self.server.Client(self)
+            self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
         self.keepAlive = False
-        self.response = self.server.Response(self.client)
-        self.response.WriteError(error.status, None, error.rule)
+        response.WriteError(error.status, None, error.rule)
 
     def _Complete(self):
         """The answer is queued whole."""
@@ -1147,15 +1239,35 @@ class Connection:
             self.state = _CONTENT               # the rest of it is read and dropped
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
-        elif self.reader or self.data:
+        elif self.reader or self.data or self.sent:
             # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
-            self.state = _LINGER
-            self.data = b""
-            self.deadline = server.now + _LINGER_SEC
-            self.link.Finish(not self.reader)
+            self._Linger()
         else:
             self.state = _CLOSED
             self.link.Close()
+
+    def _Linger(self):
+        self.state = _LINGER
+        self.data = b""
+        now = self.server.now
+        self.deadline = now + _LINGER_SEC
+        self.credit = now + self.server.BodyTimeoutSec      # until then at most
+        self.link.Finish(not self.reader and not self.sent)
+
+    def OnSent(self, callback):
+        """callback() when the client has the answer and has closed the connection, or has gone."""
+        self.sent = callback
+        self.keepAlive = False
+        if self.link.isDead:
+            self.server.Call(callback)
+        elif not self.client and self.state < _ANSWER:      # the answer is out
+            self._Linger()
+
+    def Serves(self, client):
+        """Does the client still wait for the answer? One that has closed its half does not."""
+        if client is self.client and not self.data:
+            self.link.Look()
+        return client is self.client and not self.isEnded
 
     def _Next(self):
         """The next request may be read."""
@@ -1194,6 +1306,8 @@ def _Close(source):
 # What a handler sees: HttpClient is the request, HttpResponse its answer. Both send and read through the connection
 # only.
 
+_COLONS_MAX = const(5000)       # of JSON
+
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
     "<body><h1>%d %s</h1><p>%s</p></body></html>")
@@ -1203,6 +1317,7 @@ class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
     content = b""           # what has come of it and was not read
+    hooks = ()              # called once more when it has come
 
     def __init__(self, connection):
         self.connection = connection
@@ -1251,6 +1366,19 @@ class HttpClient:
         """In bytes; 0 without content, and for chunked content that has not arrived yet."""
         return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
 
+    def GetCookies(self):
+        """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
+        cookies = {}
+        for pair in self.head.fields.get("cookie", "").split(";"):
+            name, equals, value = pair.strip().partition("=")
+            if equals and name not in cookies:
+                cookies[name] = value
+        return cookies
+
+    def IsConnected(self):
+        """False when the client has gone, or has closed its half: nobody waits for the answer."""
+        return self.connection.Serves(self)
+
     # what programs for the older server read
     _microWebSrv = property(GetServer)
     _addr = property(GetAddr)
@@ -1268,10 +1396,13 @@ class HttpClient:
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The content as application/x-www-form-urlencoded -> dict."""
-        mediaType = self.head.fields.get("content-type", "").lower()
-        isOther = mediaType.startswith("multipart/") and "boundary=" in mediaType
-        return self.Read(None, _Nothing if isOther else _ToForm)
+        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        mediaType = self.head.fields.get("content-type", "")
+        at = mediaType.lower().find("boundary=")
+        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
+        if at > 0 and mediaType[:10].lower() == "multipart/":
+            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+        return self.Read(None, lambda content: _ToForm(content, boundary))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -1288,24 +1419,61 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content):
+def _ToForm(content, boundary=b""):
     try:
-        return ParseQuery(content)
+        return ParseParts(content, boundary) if boundary else ParseQuery(content)
     except ValueError as error:
         raise HttpError(400, str(error))
-
-
-def _Nothing(content):
-    return {}
 
 
 def _FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
+    # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
+    if MICROPYTHON and content.count(b":") > _COLONS_MAX:
+        raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
     try:
+        # The time for an integer grows with the square of its length. Digits within a text are none.
+        if _HasDigits(content):
+            for part in content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]:
+                if _HasDigits(part):
+                    return None
         return json.loads(Utf8(content))
-    except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
+    except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
         return None
+
+
+if MICROPYTHON:
+    def _Dumps(obj):
+        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
+else:
+    def _EncodeRaw(text, charset):
+        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        try:
+            return text.encode(charset)
+        except (UnicodeError, LookupError):
+            return text.encode()
+
+    _Dumps = json.JSONEncoder(allow_nan=False).encode
+
+
+def _ToJSON(obj):
+    try:
+        return _Dumps(obj)
+    except (TypeError, ValueError) as error:
+        raise ValueError("obj must be JSON: %s" % error)
+
+
+def _HasDigits(data):
+    """True where 1,023 digits stand in a row; it may be for 512 of them."""
+    for at in range(0, len(data) - 511, 512):
+        if data[at:at + 512].isdigit():
+            return True
+    return False
 
 
 class HttpResponse:
@@ -1313,7 +1481,9 @@ class HttpResponse:
 
     code = None             # of the answer that was accepted
     held = None             # its head and no content: raw _write may still follow it
-    flash = None
+    fields = []             # of SetHeader, never changed in place; None: the head has left
+    vars = None             # variables for the templates that this response renders
+    status = None           # an error handler writes the answer of this error
     patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
     def __init__(self, client):
@@ -1326,24 +1496,33 @@ class HttpResponse:
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
-        names = ()
+        server = connection.server
         isTaken = False
         try:
             if self.code is not None:
                 return False
-            if headers:
-                more, names = FieldLines(headers)
+            if self.status and code == 200:
+                code = self.status
+            if server.after:
+                self.code = code                # what a hook writes now is no answer
+                for hook in server.Hooks(server.after, self.client.head):
+                    server.Call(hook, self.client, self)
+                self.code = None
+            fields = self.fields or []          # None: the last try was a ValueError
+            for pair in server.defaults:        # a file has lines of its own
+                if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
+                    fields = [pair] + fields
+            if headers or fields:
+                more, names = FieldLines(headers, fields)
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
-                if "content-type" in names:
-                    contentType = None
+                contentType = None if "content-type" in names else contentType
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
-            defaults = connection.server.defaults
-            if defaults:
-                lines = WithDefaults(lines, defaults)
+            self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 return connection.response is self
@@ -1357,8 +1536,8 @@ class HttpResponse:
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
         connection = self.connection
-        if isinstance(data, str):
-            data = Encode(data, strEncoding or (None if MICROPYTHON else "ISO-8859-1"))[0]
+        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+            data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
         if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
@@ -1370,19 +1549,46 @@ class HttpResponse:
             raise OSError(104, "nobody takes it")       # programs that write for ever end by this
         return True
 
+    def SetHeader(self, name, value):
+        """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
+        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        FieldLines((), [(name, value)])
+        if self.fields is None:
+            return False
+        self.fields = self.fields + [(name, value)]
+        return True
+
+    def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
+        """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
+        ValueError for what a cookie can't hold."""
+        cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
+        if not IsToken(name.encode()) or cookie.count(";") != 2:
+            raise ValueError("not a cookie: " + cookie)
+        if maxAge is not None:
+            cookie += "; Max-Age=%d" % maxAge
+        if httpOnly:
+            cookie += "; HttpOnly"
+        if secure:
+            cookie += "; Secure"
+        return self.SetHeader("Set-Cookie", cookie)
+
+    def OnSent(self, callback):
+        """callback() on the engine when the client has the answer, or has gone; then the connection is closed."""
+        self.connection.OnSent(callback)
+
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", upgrade)] + Pairs(headers))[0]
+        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
         """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
-        elif content:
+        elif content is not None:
             content = Bytes(content)
         if not headers and content and contentType and self.code is None and code not in (204, 205, 304) \
-                and not self.connection.server.defaults:
+                and not self.fields and self.connection.server.isPlain:
             return self.connection.Answer(self, code, contentType, contentCharset, b"", content)
         if not content or code == 205:          # RFC 9110 section 15.3.6
             content = b""
@@ -1396,7 +1602,10 @@ class HttpResponse:
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         if not hasattr(pieces, "__aiter__"):
-            pieces = iter(pieces)
+            try:
+                pieces = iter(pieces)
+            except TypeError:
+                raise ValueError("pieces must be iterable, not %r" % (pieces,))
         elif self.connection.server.AsyncSource:
             pieces = self.connection.server.AsyncSource(pieces)
         else:
@@ -1409,8 +1618,16 @@ class HttpResponse:
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
-        values = dict(vars or ())
-        values.update(self.flash or ())
+        filepath = CheckText("filepath", filepath)
+        if vars and not hasattr(vars, "items"):
+            raise ValueError("vars must be a dict, not %r" % (vars,))
+        values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
+        flash = self.client.GetCookies().get("flash")
+        if flash:                               # of the answer that has sent the client here
+            values["MESSAGE_STYLE"], _, values["MESSAGE_TEXT"] = PercentDecode(flash.encode()).partition("\n")
+            self.SetCookie("flash", "", 0)
+        values.update(vars or ())
+        values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)
         except OSError:
@@ -1420,12 +1637,15 @@ class HttpResponse:
         return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
-        """MESSAGE_TEXT and MESSAGE_STYLE of the next template."""
-        self.flash = {"MESSAGE_TEXT": messageText, "MESSAGE_STYLE": messageStyle}
+        """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
+        self.vars = dict(self.vars or ())
+        self.vars["MESSAGE_TEXT"] = messageText
+        self.vars["MESSAGE_STYLE"] = messageStyle
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; 404 where there is none."""
+        """The file; False and a 404 where there is none."""
         server = self.connection.server
+        filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
         return server.SendFile(self, server.Disk, filepath, contentType, headers)
 
@@ -1434,19 +1654,31 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", json.dumps(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", json.dumps({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
+        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
         location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location.encode()])         # CR and LF stay, to be refused
+                            for byte in location])
+        if self.vars and "MESSAGE_TEXT" in self.vars:
+            self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
-        """A small HTML page that names the status, and the rule that was broken."""
+        """The program's page for this error, or a small HTML page with the status and the rule that was broken."""
+        server = self.connection.server
+        handler = server.errorHandlers.get(code) or server.errorHandlers.get(None)
+        if handler and self.code is None and not self.status:
+            self.status = code
+            self.rule = rule
+            self.fields = self.fields + Pairs(headers)
+            server.Call(handler, self.client, self, code)
+            if self.code is not None:
+                return True
         reason = Reason(code)
         return self.WriteResponse(code, headers, "text/html", "UTF-8",
                                   _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
@@ -1471,7 +1703,10 @@ class HttpResponse:
     def WriteResponseMethodNotAllowed(self, allow=()):
         """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
-        return self.WriteError(405, {"Allow": ", ".join(allow)})
+        try:
+            return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
+        except TypeError:
+            raise ValueError("allow must be methods, not %r" % (allow,))
 
     def WriteResponseInternalServerError(self):
         return self.WriteError(500)
@@ -1790,22 +2025,50 @@ class FileBody:
 POLL_IN = const(1)              # of poll and epoll, on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
-_RECEIVE_MAX = const(65536)
+_UNSENT_MAX = const(131072)
+
+
+if not BOARD:
+    def _ShowProgress(listener):
+        """Linux would say that there is room again when a third of a buffer of megabytes has left: a minute, for a slow
+        reader. With TCP_NOTSENT_LOWAT, which the connections inherit, we hear of each piece that it takes."""
+        try:
+            listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
+        except OSError:                         # it is not Linux
+            pass
+
+
+def RandomPort():
+    """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
+    return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
+
+
+def Address(bindIP, port):
+    """-> (family, …, what bind() takes)."""
+    return socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
 
 
 def Listen(port, bindIP):
-    """A listening socket; OSError where the address can't be had."""
-    address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
-    listener = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address[-1])
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
+    listener = None
+    for _ in range(1 if port else 20):
+        number = port or RandomPort()
+        try:
+            address = Address(bindIP, number)
+            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not BOARD:
+                _ShowProgress(listener)
+            listener.bind(address[-1])
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+            return listener, number
+        except OSError as error:
+            if listener:
+                listener.close()
+            failure = OSError(error.errno, "can't listen on %s, port %d: %s" % (
+                bindIP or "all addresses", number, error))
+    raise failure
 
 
 if MICROPYTHON:
@@ -1827,7 +2090,7 @@ else:
     def _Receive(sock, buffer):
         """Bytes; b'' at their end, None if there are none now."""
         try:
-            return sock.recv(_RECEIVE_MAX)
+            return sock.recv(len(buffer))
         except BlockingIOError:
             return None
 
@@ -1874,9 +2137,8 @@ if not BOARD:
         def __init__(self):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.sock.setblocking(False)
-            for _ in range(50):                 # MicroPython has no getsockname() to ask which port the system chose
-                port = 49152 + int.from_bytes(os.urandom(2), "little") % 16384
-                self._address = socket.getaddrinfo("127.0.0.1", port)[0][-1]
+            for _ in range(50):
+                self._address = socket.getaddrinfo("127.0.0.1", RandomPort())[0][-1]
                 try:
                     self.sock.bind(self._address)
                     break
@@ -1912,7 +2174,9 @@ class Link:
     want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
     out = None              # what the socket did not take yet: a bytearray
     deadline = None         # for the next progress of it
+    paid = 0                # until when the bytes that it took have paid for its place: 64ths of a second
     isClosing = False
+    isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
 
     def __init__(self, server, sock, address):
@@ -1939,22 +2203,33 @@ class Link:
         if self.out:
             self.out += data
             return
-        size = self._Take(data)
+        size = self.Take(data)
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
             except MemoryError:                 # the rest is lost: nothing may follow it
                 self.Abort()
                 raise
-            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.deadline = self._Due()
             self.Watch()
 
-    def _Take(self, data):
+    def _Due(self):
+        """When the next progress has to be seen. A client that takes megabytes at once and then nothing for a minute
+        (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
+        return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
+
+    def _Pay(self, kibibytes):
+        server = self.server
+        now = server.now * 64
+        self.paid = min(max(self.paid, now) + kibibytes, now + server.SendTimeoutSec * 512)
+
+    def Take(self, data):
         """How many bytes the socket takes."""
         try:
-            if MICROPYTHON:
-                return self.sock.write(data) or 0
-            return self.sock.send(data)
+            size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
+            if size > 1023:
+                self._Pay(size >> 10)
+            return size
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):
                 self.Abort()
@@ -1978,7 +2253,7 @@ class Link:
         """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
         self.want = want
         if not self.out:                        # a turn waits for room in the socket, as bytes do
-            self.deadline = self.server.now + self.server.SendTimeoutSec if want == WANT_TURN else None
+            self.deadline = self._Due() if want == WANT_TURN else None
         self.Watch()
 
     def OnEvent(self, event):
@@ -1994,13 +2269,17 @@ class Link:
         else:                                   # the connection is gone
             self.Abort()
 
+    def Look(self):
+        """Read now what has come: a handler that works long asks for the client's end."""
+        self.server.OnEvent(Key(self.sock), POLL_IN)
+
     def OnWritable(self):
         out = self.out
         if out:
-            size = self._Take(out)
+            size = self.Take(out)
             if not size:
                 return
-            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.deadline = self._Due()
             out[:size] = b""                    # in place: a copy may find no memory
             if out:
                 return
@@ -2102,7 +2381,7 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
-_INBOX_MAX = const(8192)
+_INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
 class Engine:
@@ -2111,14 +2390,17 @@ class Engine:
     UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
     Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
     NewLock = staticmethod(NewLock)
+    NewLink = Link                              # of microWebTls: what an accepted socket becomes
+    Listen = staticmethod(Listen)
     now = 0                                     # seconds of the clock
     buffer = inbox = poll = None
+    _server = None                              # a listening socket that a program has made by itself
 
     def __init__(self):
         self.links = {}
         self._calls = []
         self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
-        self._ident = self._listener = self._wake = self._until = None
+        self._ident = self._listener = self._wake = self._until = self._fullSince = None
         self._isFull = self._remains = False
         self._failures = 0
         self._threads = set()
@@ -2138,7 +2420,11 @@ class Engine:
                 return
             time.sleep(0.01)
         if self.Banner:
-            _PrintError("port %d, with %s" % (self.port, ", ".join(self.found) or "no optional file"))
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            _PrintError("port %d, with %s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -2160,8 +2446,30 @@ class Engine:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program has died of an error, and its server goes on")
             self._Join()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
+
+    if not MICROPYTHON:
+        _running = set()
+
+        def _WatchTerm(self):
+            """A program that has no handler of SIGTERM gets one: its servers stop as Stop() does, then it ends."""
+            import signal
+            import threading
+            self._running.add(self)
+            if threading.current_thread() is threading.main_thread() \
+                    and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, self._OnTerm)
+
+        def _OnTerm(self, number, frame):
+            import signal
+            import threading
+            signal.signal(number, signal.SIG_DFL)       # a second one kills
+            servers = list(self._running)
+            for server in servers:                      # not here: this thread may hold the lock that Stop() needs
+                threading.Thread(target=server.Stop, daemon=True).start()
+            if not [server for server in servers if server.IsOnEngine()]:
+                raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):
         """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
@@ -2174,6 +2482,8 @@ class Engine:
         except BaseException:
             self._Ended()
             raise
+        if not MICROPYTHON:
+            self._WatchTerm()
         return True
 
     def _Again(self):
@@ -2196,6 +2506,12 @@ class Engine:
     def IsStarted(self):
         return self.isStarted
 
+    _started = property(IsStarted)
+
+    def GetPort(self):
+        """The TCP port; 0 if a free one is to be chosen by Start."""
+        return self.port
+
     def _Join(self, runs=True):
         while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
             time.sleep(0.1 if runs else 0.01)
@@ -2208,7 +2524,12 @@ class Engine:
         size = self.BufferLen
         if MICROPYTHON:
             size = min(size, max(2048, gc.mem_free() // 16))
-        self._listener = Listen(self.port, self.bindIP)
+        self._listener = self._server
+        if self._server:
+            self._server = None
+            self._listener.setblocking(False)
+        else:
+            self._listener, self.port = Listen(self.port, self.bindIP)
         self.buffer = memoryview(bytearray(size))
         self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
         self._until = None
@@ -2310,33 +2631,41 @@ class Engine:
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
-            self._until = self.now + self.StopGraceSec
             self._CloseListener()
-            for link in list(self.links.values()):
+            for link in list(self.links.values()):      # if there is no memory for that: again, in a moment
                 self.Call(link.endpoint.OnStop)
+            self._until = self.now + self.StopGraceSec
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
         """Nothing of the run is left behind it."""
         if not self.IsOnEngine():               # it has ended in the loop of another server
             return
-        for link in list(self.links.values()):
-            self.Call(link.Abort)
-        self._CloseListener()
-        with self._lock:
-            self._ident = None                  # from here on nobody calls
-        self._RunCalls()
-        if self._wake:
-            self.poll.unregister(self._wake.sock)
-            self._wake.sock.close()
-            self._wake = None
-        if not MICROPYTHON:
-            self.poll.close()
-        self._Ended()
+        try:
+            self._CloseListener()
+            while self.links:
+                try:
+                    self.links.popitem()[1].Abort()
+                except BaseException as error:
+                    self._Broke(None, error)
+            with self._lock:
+                self._ident = None              # from here on nobody calls
+            self._RunCalls()
+        finally:                                # whatever came between
+            self._ident = None
+            if self._wake:
+                self.poll.unregister(self._wake.sock)
+                self._wake.sock.close()
+                self._wake = None
+            if not MICROPYTHON:
+                self.poll.close()
+            self._Ended()
 
     def _Ended(self):
         with self._lock:
             self._isBusy = self.isStarted = False
+        if not MICROPYTHON:
+            self._running.discard(self)
 
     def _CloseListener(self):
         listener = self._listener
@@ -2373,6 +2702,24 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
+    # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
+
+    def _serverProcess(self):
+        self.Start(False)
+
+    @property
+    def _srvAddr(self):
+        """What bind() takes: (IP address, port), packed on the unix port of MicroPython."""
+        return Address(self.bindIP, self.port)[-1]
+
+    @staticmethod
+    def _startThread(func, args=()):
+        if MICROPYTHON:
+            _thread.start_new_thread(func, args)
+        else:
+            import threading
+            threading.Thread(target=func, args=args).start()
+
     # -- connections --------------------------------------------------------------------
 
     def _Listens(self, wants):
@@ -2386,8 +2733,11 @@ class Engine:
 
     def _Accept(self):
         try:
-            if len(self.links) >= self.MaxConnections and not self.Evict() and self._EndsSoon():
-                return self._Listens(False)     # until a link has gone
+            if len(self.links) >= self.MaxConnections and not self.Evict():
+                if self._fullSince is None:
+                    self._fullSince = self.now
+                if self.now - self._fullSince < self.HeadTimeoutSec and self._EndsSoon():
+                    return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
@@ -2402,6 +2752,10 @@ class Engine:
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
             return
+        self.Admit(sock, address, self.NewLink)
+
+    def Admit(self, sock, address, newLink):
+        """A client that was accepted gets a link and a connection, or 503."""
         try:
             sock.setblocking(False)
             try:
@@ -2411,11 +2765,13 @@ class Engine:
             if len(self.links) >= self.MaxConnections:
                 sock.send(_BUSY)
                 return sock.close()
-            link = Link(self, sock, address)
+            link = newLink(self, sock, address)
+            sock = link.sock
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            self.Log("accept", error)
+            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+                self.Log("accept", error)
             return sock.close()
         self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
         try:
@@ -2426,7 +2782,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener = Listen(self.port, self.bindIP)
+            self._listener, self.port = Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
@@ -2438,12 +2794,19 @@ class Engine:
                 or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
 
     def Evict(self):
-        """The connection that has been idle for longest makes room."""
-        oldest = None
+        """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
+        quarter of SendTimeoutSec."""
+        oldest = earliest = None
         for link in self.links.values():
-            if not link.out and link.endpoint.IsIdle() \
-                    and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
+            if link.out:
+                deadline = link.deadline
+                isIdle = deadline < self.now + self.SendTimeoutSec * 3 // 4
+            else:
+                deadline = link.endpoint.deadline
+                isIdle = link.endpoint.IsIdle()
+            if isIdle and (oldest is None or deadline < earliest):
                 oldest = link
+                earliest = deadline
         if oldest:
             oldest.Abort()
         return oldest is not None
@@ -2451,6 +2814,7 @@ class Engine:
     def Forget(self, link):
         """The link is about to close its socket."""
         self.links.pop(Key(link.sock), None)
+        self._fullSince = None
         self._Listens(True)
 
     # -- what rooms and optional files ask of it --------------------------------------------
@@ -2532,6 +2896,14 @@ OPTIONAL = (
     "microWebPages",
     "microWebEvents",
     "microWebDeflate",
+    "microWebSocketPlus",
+    "microWebSession",
+    "microWebAuth",
+    "microWebDigest",
+    "microWebLogin",
+    "microWebCors",
+    "microWebSecurity",
+    "microWebTls",
 )
 
 
@@ -2540,6 +2912,22 @@ OPTIONAL = (
 # ==============================================================================
 # What a program holds: settings, routes, optional files. Limits are attributes, each with a value for a board and one
 # for CPython; set them before Start, on the class or on one server.
+
+# Where the optional files are: beside this one, or beside the folder of rooms.
+_HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
+_HOME = _HOME and _HOME + "."
+
+
+def _Import(name):
+    __import__(_HOME + name)
+    return sys.modules[_HOME + name]
+
+
+def __getattr__(name):
+    """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
+    if "m" + name[1:] in OPTIONAL:
+        return getattr(_Import("m" + name[1:]), name)
+    raise AttributeError(name)
 
 
 class MicroWebSrv(Engine):
@@ -2562,6 +2950,7 @@ class MicroWebSrv(Engine):
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
     BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
+    AllowedHosts = None                                     # names that this server has; else 421
     ServeWellKnown = False                                  # files below /.well-known/
     Debug = False                                           # the 500 of a failed handler says what has failed
     ErrorCallback = None                                    # (text, exception or None)
@@ -2570,8 +2959,11 @@ class MicroWebSrv(Engine):
 
     isBoard = BOARD
     memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
-    Client = _client = HttpClient               # the names with an underscore: annotations of older programs
-    Response = _response = HttpResponse
+    Client = HttpClient
+    Response = HttpResponse
+    if not MICROPYTHON:                         # annotations of older programs
+        _client = HttpClient
+        _response = HttpResponse
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
@@ -2581,7 +2973,10 @@ class MicroWebSrv(Engine):
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
-    defaults = notFoundUrl = None
+    notFoundUrl = None
+    defaults = before = after = ()                       # (prefix, hook)
+    errorHandlers = {}                          # code or None -> handler
+    isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
@@ -2590,14 +2985,10 @@ class MicroWebSrv(Engine):
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
             raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
-        if webPath is None:
-            raise ValueError("webPath must be a folder or a source of files, not None")
-        if hasattr(webPath, "__fspath__"):
-            webPath = str(webPath)
         super().__init__()
         self.port = port
-        self.bindIP = bindIP
-        self.source = Folder(webPath) if isinstance(webPath, str) else webPath
+        self.bindIP = CheckText("bindIP", bindIP or "")
+        self.source = webPath if hasattr(webPath, "Stat") else Folder(CheckText("webPath", webPath))
         self.routes = []
         self.decorated = 0
         self.Upgraders = {}
@@ -2685,14 +3076,48 @@ class MicroWebSrv(Engine):
 
     def SetDefaultHeaders(self, headers=None):
         """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
-        defaults = []
-        for pair in Pairs(headers):
-            line = FieldLines([pair])[0]
-            name = pair[0].lower()
-            if not line or name == "content-type":
-                raise ValueError("not a default, each answer has its own: %s" % pair[0])
-            defaults.append((name.encode(), line))
-        self.defaults = defaults
+        self.defaults = Pairs(headers)
+        for pair in self.defaults:
+            line, names = FieldLines([pair])
+            if not line or "content-type" in names:
+                self.defaults = ()
+                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
+        self.isPlain = False
+
+    # -- hooks -----------------------------------------------------------------------
+
+    def Before(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If it
+        answers, nothing else is called; if it returns a function, that is called once more before the handler."""
+        self.before += (_Hook(hook, prefix),)
+        return hook
+
+    def After(self, hook, prefix="/"):
+        """hook(httpClient, httpResponse) for each answer at or below prefix, of errors too: it may set headers."""
+        self.after += (_Hook(hook, prefix),)
+        self.isPlain = False
+        return hook
+
+    def Hooks(self, hooks, head):
+        """Those for this path. Security: without case, as FAT finds files; and an encoded slash counts as one here, for
+        the handler of an argument gets a slash."""
+        path = head.path.lower() + "/"
+        while "//" in path:
+            path = path.replace("//", "/")
+        found = []
+        for prefix, hook in hooks:
+            if path.startswith(prefix):
+                found.append(hook)
+        return found
+
+    def SetErrorHandler(self, code, handler):
+        """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
+        that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
+        if code not in range(400, 600) and code is not None or handler and not callable(handler):
+            raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
+        self.errorHandlers = dict(self.errorHandlers)
+        self.errorHandlers[code] = handler
+        self.isPlain = False
 
     def SetSmall(self):
         """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
@@ -2716,20 +3141,17 @@ class MicroWebSrv(Engine):
 
     def _PlugIn(self):
         """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        home = __name__.rpartition(".")
-        if home[2] == "server":                 # the folder of rooms: the files lie beside it
-            home = home[0].rpartition(".")
-        home = home[0] and home[0] + "."
         for name in OPTIONAL:
             if BOARD:
                 gc.collect()
             try:
-                __import__(home + name)
+                module = _Import(name)
             except ImportError as error:
-                if getattr(error, "name", None) == home + name or str(error) == "no module named '%s'" % (home + name):
+                name = _HOME + name
+                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
                     continue
                 raise
-            sys.modules[home + name].Attach(self)
+            module.Attach(self)
             self.found.append(name)
 
     # -- what rooms and optional files ask of it --------------------------------------------
@@ -2745,6 +3167,13 @@ class MicroWebSrv(Engine):
     def Stat(self, path):
         """(isFolder, size in bytes, mtime) of a path below webPath, or None."""
         return self.source.Stat(path)
+
+
+def _Hook(hook, prefix):
+    if not callable(hook) or IsAsync(hook) or prefix[:1] != "/":
+        raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
+    prefix = prefix.rstrip("/").lower()
+    return prefix and prefix + "/", hook
 
 
 MicroWebSrv._file[0].isFile = True

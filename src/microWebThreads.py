@@ -23,6 +23,7 @@ class _Proxy:
     def __init__(self, connection):
         self.server = connection.server
         self.link = self                # of it, programs ask for the address
+        self.isSecure = connection.link.isSecure
         self._address = connection.link.GetAddr()
         self._connection = connection
         self._response = connection.response
@@ -45,6 +46,12 @@ class _Proxy:
 
     def Failed(self, *args):
         return self._Do(self._Tell, self._connection.Failed, args)
+
+    def OnSent(self, callback):
+        return self._Do(self._connection.OnSent, callback)
+
+    def Serves(self, client):
+        return self._Do(self._connection.Serves, client)
 
     def Push(self, response, data):
         """Blocks until the client has drained; others are served meanwhile."""

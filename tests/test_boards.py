@@ -68,6 +68,11 @@ def test_smuggling(version):
 
 
 @ALL
+def test_sessions(version):
+    assert int(Run(version, MP / "play_session.py").split()[-2]) > 60
+
+
+@ALL
 def test_websockets(version):
     checks = len(websocket_cases.CHECKS) - (len(websocket_cases.OF_DEFLATE) if version < "1.21" else 0)
     assert Run(version, MP / "play_websockets.py").endswith("%d checks\n" % checks)

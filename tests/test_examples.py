@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import signal
+import ssl
 import struct
 import sys
+import urllib.request
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -41,8 +43,9 @@ def test_each_example_has_a_test():
 
 
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
-NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
-         "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
+NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
+         "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
+         "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
 
@@ -57,7 +60,7 @@ def Alone(name, folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
-@pytest.mark.parametrize("name", sorted(NEEDS))
+@pytest.mark.parametrize("name", sorted(set(NEEDS) - {"https"}))
 def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     """One Ctrl-C, with only the files that its first lines name beside it."""
     text = (EXAMPLES / (name + ".py")).read_text(encoding="utf-8").partition('"""\n\n')[0]
@@ -71,11 +74,42 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""       # what Start() says of itself
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_https(serve, tmp_path):
+    """With only the files that it names, and a certificate of the tool."""
+    assert harness.LoadTool("make_certificate").Main(["localhost", "127.0.0.1", "-o", str(tmp_path)]) == 0
+    (tmp_path / "board").mkdir()
+    server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone("https", tmp_path / "board"),))
+    plain = int(server.Seen(r"PLAIN (\d+)").group(1))
+    assert Fetch(plain, "/a").Header("location") == "https://localhost:%d/a" % server.port
+    context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    with urllib.request.urlopen("https://localhost:%d/" % server.port, timeout=DEADLINE, context=context) as answer:
+        assert answer.read() == b"<h1>nobody in between can read this</h1>"
+    server.process.send_signal(signal.SIGINT)
+    server.WaitExit()
+    assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""
+
+
 def test_hello(example):
     server = example("hello")
     page = Fetch(server.port, "/")
     assert page.mediaType == "text/html" and "/hello/World" in page.text
     assert Fetch(server.port, "/hello/Z%C3%BCrich%20West").text == "Hello, Z\u00fcrich West!"
+
+
+def test_door_lock(example):
+    server = example("door_lock")
+    anna = ("Authorization", "Basic YW5uYTpzZWNyZXQ=")
+    assert Fetch(server.port, "/door/").Header("www-authenticate") == 'Basic realm="Door", charset="UTF-8"'
+    assert "Hello, anna" in Fetch(server.port, "/door/", headers=[anna]).text
+    for origin, status in (("http://evil.example", 403), ("http://localhost", 302), ("null", 403)):
+        assert Fetch(server.port, "/door/open", "POST", [anna, ("Origin", origin)]).status == status
+    robot = ("Authorization", "Bearer 7fgf-2k0x-9qqw")
+    assert Fetch(server.port, "/api/open", "POST", [robot]).Json() == {"open": True, "by": "doorbell"}
+    assert Fetch(server.port, "/api/open", "POST", [anna]).status == 401
+    page = Fetch(server.port, "/door/", headers=[anna]).text
+    assert page.count("<li>") == 2 and "anna has opened it" in page and "doorbell has opened it" in page
 
 
 def test_rest_api(example):
@@ -130,6 +164,28 @@ def test_captive_portal(example):
     for path in ("/generate_204", "/hotspot-detect.html", "/connecttest.txt", "/any/path"):
         answer = Fetch(server.port, path, headers={"User-Agent": "CaptiveNetworkSupport"})
         assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:8080/")
+
+
+def test_door(example):
+    server = example("door")
+    page = Fetch(server.port, "/")
+    assert "Who is there?" in page.text and not page.Header("set-cookie")
+    assert Fetch(server.port, "/open", "POST").status == 403
+    assert Fetch(server.port, "/", "POST", dict(FORM, Origin="http://evil.example"), b"code=2580").status == 403
+    assert "not the code" in Fetch(server.port, "/", "POST", FORM, b"code=1").text
+    entered = Fetch(server.port, "/", "POST", FORM, b"code=2580")
+    cookie = {"Cookie": entered.Header("set-cookie").split(";")[0]}
+    page = Fetch(server.port, "/", headers=cookie).text
+    token = re.search('name="csrf" value="([^"]+)"', page).group(1)
+    assert "You are in" in page and Fetch(server.port, "/open", "POST", cookie).status == 403
+    opened = Fetch(server.port, "/open", "POST", {**cookie, "X-CSRF-Token": token})
+    assert (opened.status, opened.Header("location")) == (302, "/")
+    server.Seen("^The door opens")
+    assert Fetch(server.port, "/leave", "POST", {**cookie, "X-CSRF-Token": token}).status == 302
+    assert "Who is there?" in Fetch(server.port, "/", headers=cookie).text
+    for _ in range(5):
+        assert Fetch(server.port, "/", "POST", FORM, b"code=1").status == 200
+    assert Fetch(server.port, "/", "POST", FORM, b"code=2580").status == 429
 
 
 NAMES = """

@@ -158,9 +158,17 @@ def Engine(httpClient, httpResponse):
 def Events(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(Values())
 
-mws = MicroWebSrv([("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
+def Schemes(httpClient, httpResponse):
+    httpResponse.WriteResponseJSONOk([httpClient.GetUser(), sorted(sys.modules["microWebAuth"].Schemes)])
+
+def Session(httpClient, httpResponse):
+    sys.modules.get("microWebSession").UseSessions(mws)
+    httpResponse.WriteResponseJSONOk(httpClient.GetSession())
+
+mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
+mws.WebSocketProtocols = ["chat"]
 exec('''
 async def Handler(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="async")
@@ -177,15 +185,20 @@ HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Ver
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions": "permessage-deflate"}
 
 
-def Handshake(server):
+def Handshake(server, **more):
     with harness.RawClient(server.port) as client:
-        client.Send(RequestBytes("GET", "/", HANDSHAKE))
+        client.Send(RequestBytes("GET", "/", {**HANDSHAKE, **more}))
         return client.ReadUntil(b"\r\n\r\n").decode()
 
 
 def SeesThread(server):
     Fetch(server.port, "/engine")
     return Fetch(server.port, "/where").text
+
+
+def Found(server):
+    """What does nothing until the program calls it is seen by its module only."""
+    return server.Seen("^FOUND (.*)$").group(1).split()
 
 
 # file: (what is asked, the answer with it, the answer without it)
@@ -198,7 +211,16 @@ SEEN = {
     "microWebFiles": (lambda server: Fetch(server.port, "/a.txt", headers={"Range": "bytes=1-2"}).status, 206, 200),
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
+    "microWebTls": (lambda server: "microWebTls" in Found(server), True, False),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
+    "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
+    "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
+    "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
+    "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
+    "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
+        server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }
 
 
@@ -311,3 +333,45 @@ except ImportError as error:
     print(error)
 """, modulePath=(tmp_path,))
     assert "microWebTemplate" in said
+
+
+# ------------------------------------------------------------------------------------------------ on a small heap
+
+COLLECTED = """
+import sys
+import microWebSrv as core
+
+real = core.gc
+said = []
+
+class Gc:
+    def collect(self):
+        said.append("collect")
+        real.collect()
+
+    def __getattr__(self, name):
+        return getattr(real, name)
+
+def Import(name):
+    said.append(name)
+    return __import__(name)
+
+core.gc = Gc()
+core.__import__ = Import
+core.MicroWebSrv()
+print(" ".join(said))
+"""
+
+
+@BOTH
+@pytest.mark.parametrize("isBoard", (True, False))
+def test_a_board_collects_before_each_import(run, runtime, tmp_path, isBoard):
+    """What the last import has left in pieces is gone before the next one needs a large piece: 4 to 12 KB of heap."""
+    home = harness.CopySources(tmp_path / "lib")
+    core = home / "microWebSrv.py"
+    text = core.read_text(encoding="utf-8")
+    assert text.count("\nBOARD = MICROPYTHON and ") == 1
+    if isBoard:
+        core.write_text(text.replace("\nBOARD = MICROPYTHON and ", "\nBOARD = True or "), encoding="utf-8")
+    said = run(COLLECTED, modulePath=(home,)).split()
+    assert said == [word for name in NAMES for word in (("collect", name) if isBoard else (name,))]

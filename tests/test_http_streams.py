@@ -670,7 +670,7 @@ failing = SharedSite(FAILING)
 
 @pytest.mark.parametrize("path, error", [
     ("plain", "KeyError"), ("async", "KeyError"), ("held", "KeyError"), ("content", "ValueError"), ("args", "TypeError"),
-    ("memory", "MemoryError"), ("json", "TypeError"), ("first", "KeyError")])
+    ("memory", "MemoryError"), ("json", "ValueError"), ("first", "KeyError")])
 def test_a_failure_before_the_head_is_500(failing, path, error):
     """Without internals; it is logged, and the connection and the server live on."""
     if path == "json" and failing.runtime == "micropython":

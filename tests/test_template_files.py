@@ -40,6 +40,9 @@ FILES = {
     "a server escapes": ({"page.pyhtml": "{{ x }}{{ 5 }}{{ 1.5 }}{{ None }}{{ raw x }}{{ m }}{{ h }}"},
                          "{'x': '<\"&\\'>', 'm': Markup('<i>'), 'h': Dashed()}",
                          "&lt;&quot;&amp;&apos;&gt;51.5None<\"&'><i><hr>"),
+    "a server escapes each of the five": ({"page.pyhtml": "{{ for v in x }}{{ v }} {{ end }}{{ x[2] + 's' }}"},
+                                          "{'x': ['&', '\"', \"'\", '>', '<', 'a']}",
+                                          "&amp; &quot; &apos; &gt; &lt; a &apos;s"),
     "dots in folders": ({"page.pyhtml": "{{ include v1.2/part }}", "v1.2/part.pyhtml": "p"}, "{}", "p"),
     "byte order marks": ({"page.pyhtml": "\ufeffa{{ include p.pyhtml }}", "p.pyhtml": "\ufeffb"}, "{}", "ab"),
     "empty include": ({"page.pyhtml": "a{{ include p.pyhtml }}b", "p.pyhtml": ""}, "{}", "ab"),
@@ -190,19 +193,21 @@ def _Write(folder, files):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
-@pytest.fixture(scope="module", params=("cpython", "micropython"))
-def answers(request, tmp_path_factory):
-    """Each case rendered from files below a folder www, as a server does it."""
-    folder = tmp_path_factory.mktemp("files")
+def Answers(runtime, folder):
+    """{name: (job, answer)}: each case rendered from files below a folder www, as a server does it."""
     jobs = []
-    table = {**FILES, **{"error: " + name: case for name,
-                                                                case in FILE_ERRORS.items()}}
+    table = {**FILES, **{"error: " + name: case for name, case in FILE_ERRORS.items()}}
     for number, (files, values, *_) in enumerate(table.values()):
         _Write(folder / str(number), files)
         page = next(name for name in files if name.lower().endswith("page.pyhtml"))
         root = "%d/www" % number
         jobs.append({"file": root + "/" + page, "root": root, "vars": values})
-    return dict(zip(table, zip(jobs, RunJobs(request.param, jobs, folder))))
+    return dict(zip(table, zip(jobs, RunJobs(runtime, jobs, folder))))
+
+
+@pytest.fixture(scope="module", params=("cpython", "micropython"))
+def answers(request, tmp_path_factory):
+    return Answers(request.param, tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -210,8 +215,7 @@ def test_files(answers, name):
     assert answers[name][1] == {"text": FILES[name][2]}
 
 
-@pytest.mark.parametrize("name", FILE_ERRORS)
-def test_errors_name_the_file(answers, name):
+def CheckError(answers, name):
     files, _, file, line, what = FILE_ERRORS[name]
     job, answer = answers["error: " + name]
     assert "text" not in answer
@@ -219,6 +223,11 @@ def test_errors_name_the_file(answers, name):
     assert what in answer["error"]
     if isinstance(files[file], str):
         assert answer["error"].endswith("\n    " + files[file].split("\n")[line - 1].strip()[:160])
+
+
+@pytest.mark.parametrize("name", FILE_ERRORS)
+def test_errors_name_the_file(answers, name):
+    CheckError(answers, name)
 
 
 @pytest.mark.parametrize("runtime", ("cpython", "micropython"))

@@ -6,6 +6,7 @@ A check raises AssertionError; the oracle for UTF-8 and for masks is written her
 
 import microWebDeflate as wd
 import microWebSocket as ws
+import microWebSocketPlus as wp
 from microWebSrv import MicroWebSrv
 
 MAX_LEN = 70000         # of a message, unless a case says otherwise
@@ -97,6 +98,7 @@ class FakeServer:
     SpawnCallback = None
     Utf8 = staticmethod(MicroWebSrv.Utf8)
     now = 100
+    hasPlus = True
 
     def __init__(self):
         self.Upgraders = {}
@@ -107,6 +109,8 @@ class FakeServer:
         self.errors = []
         self.lines = []
         ws.Attach(self)
+        if self.hasPlus:
+            wp.Attach(self)
         self.SpawnCallback = self.Spawn
 
     def IsOnEngine(self):
@@ -169,13 +173,13 @@ class Recorder(ws.MicroWebSocket):
     def __init__(self, maxLen=MAX_LEN, codec=None):
         server = FakeServer()
         server.MaxWebSocketRecvLen = maxLen
-        super().__init__(server, RecorderLink(), "/", (lambda webSocket: None, ()))
+        super().__init__(server, RecorderLink(), (lambda webSocket: None,))
         self._link.endpoint = self
-        self._codec = codec
+        self.Codec = codec
         self.log = log = []
         self.RecvTextCallback = lambda webSocket, msg: log.append((1, msg))
         self.RecvBinaryCallback = lambda webSocket, data: log.append((2, data))
-        self._Done()
+        self.Done()
 
 
 class RecorderLink(FakeLink):
@@ -209,7 +213,7 @@ class Codec:
 
     def Inflate(self, data, maxLen):
         if data == b"bad":
-            return None
+            raise ValueError("bad")
         if data[:4] == b"long":
             return b"short"
         return data * 100 if data == b"bomb" else bytes(reversed(data))
@@ -395,7 +399,7 @@ def CheckLargeMessages():
 def CheckSingleByteFragments():
     """A client that sends a byte in each frame: the bytes are joined, not kept as an object each."""
     protocol = Feed([Frame(0x01, b"a")] + [Frame(0x00, b"b")] * 2000, [], "2001 fragments")
-    Same(len(protocol._message.data), 2001, "in one place")
+    Same(len(protocol._message[1]), 2001, "in one place")
     protocol.OnReceived(Frame(0x80, b"c"))
     Same(protocol.log, [(1, "a" + "b" * 2000 + "c")], "2002 fragments")
 
@@ -467,7 +471,6 @@ DECODER = Recorder()
 
 def _TryText(data):
     rest = Utf8Grammar(data)
-    Same(DECODER._Decode(data) is not None, rest == 0, "_Decode(%r)" % data)
     Same(DECODER._Unfinished(data), None if rest is None else data[len(data) - rest:], "_Unfinished(%r)" % data)
 
 
@@ -502,7 +505,7 @@ def CheckUtf8Pieces():
 
 
 def CheckMasks():
-    for unmask in (ws._Unmask, ws._PlainUnmask):
+    for unmask in (ws._Unmask, getattr(ws, "_PlainUnmask", ws._Unmask)):
         for size in list(range(70)) + [125, 126, 127, 255, 256, 257, 512, 1000, 4096, 4099]:
             for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
                 for data in (BIG[:size], b"\0" * size, memoryview(b"\xff" * size)):
@@ -514,7 +517,7 @@ def CheckMasks():
 def CheckOurFrames():
     for size, head in ((0, b"\x81\x00"), (125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff"),
                        (65536, b"\x81\x7f\0\0\0\0\0\x01\0\0")):
-        Same(ws._Frame(0x81, b"x" * size), head + b"x" * size, "frame of %d" % size)
+        Same(ws.Frame(0x81, b"x" * size), head + b"x" * size, "frame of %d" % size)
     for code, reason, frame in ((1000, "", b"\x88\x02\x03\xe8"), (4000, "\u00e9", b"\x88\x04\x0f\xa0\xc3\xa9")):
         link, webSocket = Open()[1:3]
         webSocket.Close(code, reason)
@@ -582,20 +585,29 @@ HANDSHAKES = [
 ]
 
 
+def Refusal(head, allowed=None):
+    server = FakeServer()
+    server.AllowedWebSocketOrigins = allowed
+    return ws.Refusal(head, server)
+
+
 def CheckHandshake():
     for name, changes, allowed, status in HANDSHAKES:
-        Same(ws._Refusal(FakeHead("/", changes), allowed), status, name)
+        Same(Refusal(FakeHead("/", changes), allowed), status, name)
+        if allowed is None:
+            Same(wp._Refusal(FakeHead("/", changes), None), status, name + ", microWebSocket alone")
     for name, status in (("sec-websocket-version", 426), ("sec-websocket-key", 400)):
         head = FakeHead()
         del head.fields[name]
-        Same(ws._Refusal(head, None), status, "no " + name)
+        Same(Refusal(head), status, "no " + name)
     for method in ("POST", "HEAD", "OPTIONS", "PUT", "get"):
         head = FakeHead()
         head.method = method
-        Same(ws._Refusal(head, None), 400, "section 4.1: the method of the request MUST be GET")
+        Same(Refusal(head), 400, "section 4.1: the method of the request MUST be GET")
+        Same(Refusal(head, "*"), 400, "whoever may connect")
     head = FakeHead("/", {"origin": "http://friend.example"})
     head.authority = "friend.example"               # of an absolute-form target: it outranks the Host field
-    Same(ws._Refusal(head, None), 0, "the authority counts")
+    Same(Refusal(head), 0, "the authority counts")
 
 
 def CheckRefusalIsLogged():
@@ -607,7 +619,7 @@ def CheckRefusalIsLogged():
                           ({"sec_websocket_version": "7"}, "426: /, Host device.local, Origin None"),
                           ({"sec_websocket_key": "x"}, "400: /, Host device.local, Origin None")):
         Upgrade(server, **changes)
-        Same(server.lines, ["WebSocket refused, " + line], "one line")
+        Same(server.lines, ["WebSocket " + line], "one line")
         server.lines = []
 
 
@@ -621,7 +633,8 @@ def CheckSwitchHead():
     server.WebSocketProtocols = ("chat",)
     Same(Upgrade(server, sec_websocket_protocol="chat").head101, head + b"Sec-WebSocket-Protocol: chat\r\n\r\n",
          "101 with a protocol")
-    server.WebSocketExtension = lambda offers, server: ("x; y", Codec())
+    server.WebSocketProtocols = ()
+    server.Offers.append(lambda webSocket, head: b"Sec-WebSocket-Extensions: x; y\r\n")
     Same(Upgrade(server, sec_websocket_extensions="x").head101, head + b"Sec-WebSocket-Extensions: x; y\r\n\r\n",
          "101 with an extension")
 
@@ -672,11 +685,12 @@ def Open(accept=None, server=None, early=b"", path="/"):
         webSocket.RecvBinaryCallback = lambda webSocket, data: log.append(data)
         webSocket.ClosedCallback = lambda webSocket: log.append((webSocket.CloseCode, webSocket.CloseReason))
 
-    webSocket = link.endpoint = ws.MicroWebSocket(server, link, path, (accept or Accept, ("client",)))
+    webSocket = link.endpoint = ws.MicroWebSocket(server, link, (accept or Accept, "client"))
+    webSocket.Path = path
     server.links[len(server.links)] = link
     if early:
         webSocket.OnReceived(early)
-    webSocket._Done()
+    webSocket.Done()
     return server, link, webSocket, log
 
 
@@ -769,7 +783,7 @@ def CheckCloseArguments():
 
 def CheckRefusals():
     """Who breaks a rule gets a Close frame, and is not waited for (section 7.1.7)."""
-    tooBig = b"message above MaxWebSocketRecvLen, 1000 bytes"
+    tooBig = b"message above MaxWebSocketRecvLen: 1000"
     for data, code, reason in ((Frame(0x81, b"\xff"), 1007, b""), (Frame(0x82, b"x" * 1001), 1009, tooBig),
                                (Frame(0x83), 1002, b""), (Frame(0x88, b"\x03\xe8\xff"), 1007, b"")):
         server, link, webSocket, log = Open()
@@ -777,7 +791,7 @@ def CheckRefusals():
         Same((link.Take(), link.state), (bytes((0x88, 2 + len(reason))) + code.to_bytes(2, "big") + reason, "finished"),
              "refused")
         Same((webSocket.IsClosed(), webSocket.CloseCode, webSocket.SendText("x")), (True, code, False), "refused")
-        Same(server.lines, ["WebSocket " + reason.decode()] if reason else [], "the log")
+        Same(server.lines, [reason.decode()] if reason else [], "the log")
         Same(webSocket.deadline, 102, "what still comes is read for two seconds")
         webSocket.OnReceived(Text("later") + Frame(0x88, b"\x03\xe8"))
         Same((link.Take(), log), (b"", []), "nothing counts any more")
@@ -987,6 +1001,22 @@ def CheckAsyncAbsent():
     Same((log, server.lines), ([b"b"], ["async WebSocket callbacks need microWebAsync.py"]), "no event loop")
 
 
+def CheckAsyncWithoutPlus():
+    """Without microWebSocketPlus.py, too, and a plain callback goes on."""
+    async def OnText(webSocket, msg):
+        log.append("never")
+
+    kind = ws.MicroWebSocket
+    server, link, webSocket, log = Open()
+    runs, kind.Await = kind.Await, None
+    try:
+        webSocket.RecvTextCallback = OnText
+        webSocket.OnReceived(Text("a") + Frame(0x82, b"b"))
+    finally:
+        kind.Await = runs
+    Same((log, [str(error) for error in server.errors]), ([b"b"], ["async needs microWebSocketPlus"]), "nobody runs it")
+
+
 def CheckSlowClient():
     """While something waits to be sent nothing is read. Above the limit the client is closed, or loses messages."""
     server, link, webSocket, log = Open()
@@ -1026,15 +1056,16 @@ def CheckDropKeepsContext():
     class Counting(Codec):
         count = 0
 
-        def Deflate(self, data):
+        def Pack(self, first, data):
             self.count += 1
+            return first, data
 
     server, link, webSocket, log = Open()
-    webSocket._codec = Counting()
+    webSocket.Codec = Counting()
     server.MaxWebSocketSendQueueLen = 100
     server.WebSocketSlowPolicy = "drop"
     link.backlog = 101
-    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket._codec.count), (True, False, 1), "packed")
+    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.Codec.count), (True, False, 1), "packed")
 
 
 def CheckCloseBehindBacklog():
@@ -1194,8 +1225,9 @@ def Upgrade(server, path="/", **changes):
 
 
 def CheckUpgrade():
+    version = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     server = FakeServer()
-    Same(Upgrade(server).response, (501, None), "nobody accepts")
+    Same(Upgrade(server).response, (501, version), "nobody accepts")
     log = []
 
     def Accept(webSocket, client, args=None):
@@ -1204,7 +1236,7 @@ def CheckUpgrade():
 
     server.webSocketRoutes = (FakeRoute("/chat/blue", Accept, {"room": "blue"}), FakeRoute("/plain", Accept, ()),
                               FakeRoute("/", Accept, ()))
-    Same(Upgrade(server, "/other").response, (404, None), "no route")
+    Same(Upgrade(server, "/other").response, (404, version), "no route")
     Upgrade(server, "/chat/blue")
     Upgrade(server, "/plain/")
     Upgrade(server, "/")
@@ -1213,10 +1245,9 @@ def CheckUpgrade():
     server.AcceptWebSocketCallback = lambda webSocket, client: log.append("global")
     Upgrade(server, "/other")
     Same(log[-1], "global", "the global callback")
-    version = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     Same(Upgrade(server, sec_websocket_version="7").response, (426, version), "version")
-    Same(Upgrade(server, sec_websocket_key="x").response, (400, None), "key")
-    Same(Upgrade(server, origin="http://evil.example").response, (403, None), "origin")
+    Same(Upgrade(server, sec_websocket_key="x").response, (400, version), "key")
+    Same(Upgrade(server, origin="http://evil.example").response, (403, version), "origin")
     server.AllowedWebSocketOrigins = "*"
     assert Upgrade(server, origin="http://evil.example").head101
     server.WebSocketProtocols = ("mqtt", "chat")
@@ -1239,12 +1270,18 @@ def CheckSettings():
 def CheckExtension():
     """An extension: what a codec packs has RSV1, what it leaves alone has not."""
     class Reverse(Codec):
-        def Deflate(self, data):
-            return bytes(reversed(data)) if len(data) > 1 else None
+        def Pack(self, first, data):
+            return (first | 0x40, bytes(reversed(data))) if len(data) > 1 and first < 0x88 else (first, data)
+
+    def Offer(webSocket, head):
+        if head.fields.get("sec-websocket-extensions") != "x":
+            return b""
+        webSocket.Codec = Reverse()
+        return b"Sec-WebSocket-Extensions: reverse\r\n"
 
     server = FakeServer()
     server.AcceptWebSocketCallback = lambda webSocket, client: None
-    server.WebSocketExtension = lambda offer, server: ("reverse", Reverse()) if offer == "x" else (None, None)
+    server.Offers.append(Offer)
     assert b"Extensions" not in Upgrade(server, sec_websocket_extensions="y").head101
     assert b"Extensions" not in Upgrade(server).head101
     server.links.clear()
@@ -1319,11 +1356,16 @@ def CheckNegotiation():
     """The first offer that can be kept is taken."""
     server = FakeServer()
     wd.Attach(server)
-    negotiate = server.WebSocketExtension
-    Same(negotiate("foo, bar; x=1", server), (None, None), "nothing for us")
-    Same(negotiate(P + "; unheard_of", server), (None, None), "nothing we know")
-    answer, codec = negotiate(P + "; unheard_of, " + P + "; server_max_window_bits=9; client_max_window_bits", server)
-    assert "server_max_window_bits=9" in answer and "client_max_window_bits=" in answer, answer
+    def Negotiate(offers):
+        webSocket = Open(server=server)[2]
+        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.Codec
+
+    Same(Negotiate(""), (b"", None), "no offer")
+    Same(Negotiate("foo, bar; x=1"), (b"", None), "nothing for us")
+    Same(Negotiate(P + "; unheard_of"), (b"", None), "nothing we know")
+    line, codec = Negotiate(P + "; unheard_of, " + P + "; server_max_window_bits=9; client_max_window_bits")
+    assert line.startswith(b"Sec-WebSocket-Extensions: permessage-deflate; ") and line.endswith(b"\r\n"), line
+    assert b"server_max_window_bits=9" in line and b"client_max_window_bits=" in line and codec, line
 
 
 def CheckNothingToPackWith():
@@ -1336,14 +1378,29 @@ def CheckNothingToPackWith():
         wd.Attach(server)
     finally:
         setattr(wd, name, module)
-    Same(server.WebSocketExtension, None, "no codec")
+    Same(len(server.Offers), 1, "only that of microWebSocketPlus")
 
 
 SENSORS = b"temperature: 21.5, humidity: 40; " * 30
 
 
+def Inflated(data, maxLen, codec=None):
+    """What is expanded; None where it is broken."""
+    try:
+        return (codec or Codecs()).Inflate(data, maxLen)
+    except ValueError:
+        return None
+
+
+def Packed(codec, data):
+    """A text message as it is packed, None where it is left alone."""
+    first, packed = codec.Pack(0x81, data)
+    assert first == 0xc1 or (first, packed) == (0x81, data), first
+    return packed if first == 0xc1 else None
+
+
 def Codecs(inBits=15, outBits=12, keeps=False):
-    return (wd._DeflateCodec if ws._MICROPYTHON else wd._ZlibCodec)(inBits, outBits, keeps, keeps)
+    return wd._Codec(inBits, outBits, keeps, keeps)
 
 
 def CheckInflate():
@@ -1362,7 +1419,7 @@ def CheckInflate():
               b"\xae\x00\xa8`(*\x00\x00\x00")
     Same(Codecs().Inflate(packed, 1000), SENSORS, "what MicroPython has packed")
     for broken in (b"\xff\xff\xff", b"\x07", b"\x00\x01\x00\x00\x00", b"\xf2\x48\xcd\xc9\xc9\x07\x00" + b"\xff" * 5):
-        Same(Codecs().Inflate(broken, 100), None, "%r" % broken)
+        Same(Inflated(broken, 100), None, "%r" % broken)
     # 20,000 zeros in 37 bytes: no more of it is expanded than the limit
     bomb = b"\xec\xc1\x31\x01\x00\x00\x00\xc2\xa0\xf5\x4f\x6d\x0d\x0f\xa0" + b"\x00" * 19 + b"\x78\x30\x00"
     Same(Codecs().Inflate(bomb, 20000), b"\x00" * 20000, "zeros")
@@ -1371,7 +1428,7 @@ def CheckInflate():
 
 def CheckBomb():
     server, link, webSocket, log = Open()
-    webSocket._codec = Codecs()
+    webSocket.Codec = Codecs()
     webSocket.OnReceived(Frame(0xc1, b"\x4a\x04\x00"))
     Same(log, ["a"], "within the limit")
     server.MaxWebSocketRecvLen = 0
@@ -1382,15 +1439,15 @@ def CheckBomb():
 def CheckDeflate():
     """What is packed expands to what it was; short and incompressible messages are left alone."""
     codec = Codecs()
-    Same(codec.Deflate(b"x" * 31), None, "a short message")
-    packed = codec.Deflate(SENSORS)
+    Same(Packed(codec, b"x" * 31), None, "a short message")
+    packed = Packed(codec, SENSORS)
     if packed is None:
         assert ws._MICROPYTHON and not hasattr(wd.deflate.DeflateIO, "write"), "not packed"
     else:
-        assert len(packed) < len(SENSORS) // 4 and len(codec.Deflate(b"x" * 32)) < 32, len(packed)
+        assert len(packed) < len(SENSORS) // 4 and len(Packed(codec, b"x" * 32)) < 32, len(packed)
         Same(Codecs().Inflate(packed, 10000), SENSORS, "round trip")
-        Same(codec.Deflate(packed), None, "packed twice")
-        Same(codec.Deflate(SENSORS), packed, "each message alone")
+        Same(Packed(codec, packed), None, "packed twice")
+        Same(Packed(codec, SENSORS), packed, "each message alone")
 
 
 def Stored(data, isLast):
@@ -1424,10 +1481,10 @@ def CheckContextTakeover():
         return
     for first in (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"):
         codec = Codecs(keeps=True)
-        Same([codec.Inflate(first, 9), codec.Inflate(b"\xf2\x00\x11\x00\x00", 9)], [b"Hello"] * 2, "%r" % first)
+        Same([codec.Inflate(first, 9), Inflated(b"\xf2\x00\x11\x00\x00", 9, codec)], [b"Hello"] * 2, "%r" % first)
         codec = Codecs()
-        Same([codec.Inflate(first, 9), codec.Inflate(b"\xf2\x00\x11\x00\x00", 9)], [b"Hello", None], "not kept")
-    Same(Codecs().Inflate(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x01", 9), None, "bytes behind the last block")
+        Same([codec.Inflate(first, 9), Inflated(b"\xf2\x00\x11\x00\x00", 9, codec)], [b"Hello", None], "not kept")
+    Same(Inflated(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x01", 9), None, "bytes behind the last block")
     # Blocks that say they are the last, in messages one after another or in one: the next may point into the first.
     last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
     other = Stored(b"abcdefgh", True)
@@ -1444,16 +1501,31 @@ def CheckContextTakeover():
     Same(Codecs().Inflate(last + other + b"\x00", 12), b"Helloabcdefgh", "the limit, and one more")
     assert len(Codecs().Inflate(last + other + b"\x00", 9)) == 10, "the limit counts them all"
     assert len(Codecs().Inflate(last + other + b"\x00", 4)) == 5, "and is reached within the first"
-    Same(Codecs(keeps=True).Inflate(b"\x03\x00" * 5000 + b"\x00", 99), None, "a flood of empty last blocks")
+    Same(Inflated(b"\x03\x00" * 5000 + b"\x00", 99, Codecs(keeps=True)), None, "a flood of empty last blocks")
     codec, peer = Codecs(keeps=True), Codecs(inBits=12, keeps=True)
     sizes = []
     for _ in range(3):
-        packed = codec.Deflate(SENSORS)
+        packed = Packed(codec, SENSORS)
         sizes.append(len(packed))
         Same(peer.Inflate(packed, 1000), SENSORS, "with a context")
     assert sizes[2] == sizes[1] < sizes[0] // 2, sizes
     noise = bytes([i * i * 7919 >> 5 & 255 for i in range(200)])
-    Same(peer.Inflate(codec.Deflate(noise), 1000), noise, "it does not shrink, but it is part of the context")
+    Same(peer.Inflate(Packed(codec, noise), 1000), noise, "it does not shrink, but it is part of the context")
+
+
+def CheckLastBlocks():
+    """Section 7.2.3.4 within one message: what follows a last block may point back across it."""
+    last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
+    other = Stored(b"abcdefgh", True)
+    for data, text in ((last + b"\x00", b"Hello"), (last + other + b"\x00", b"Helloabcdefgh"),
+                       (last + other + last + b"\x00", b"HelloabcdefghHello"), (last + Reference(5, 5), b"HelloHello"),
+                       (last + other + Reference(13, 5), b"HelloabcdefghHello")):
+        Same(Inflated(data, 99), text, "%r" % data)
+        Same(Inflated(data, len(text)), text, "at the limit")
+        Same(len(Inflated(data, len(text) - 1)), len(text), "one above the limit")
+        Same(len(Inflated(data, 3)), 4, "the limit is within the first")
+    Same(Inflated(b"\x03\x00" * 5000 + b"\x00", 99), None, "a flood of empty last blocks")
+    Same(Inflated(last + b"\x07", 99), None, "what follows is broken")
 
 
 CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
@@ -1461,10 +1533,11 @@ CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMes
           CheckRefusalIsLogged, CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing,
           CheckCloseArguments, CheckRefusals, CheckCrash, CheckCloseOnError, CheckInterrupt, CheckAsyncCallbacks,
           CheckHeldOneByOne, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash, CheckAsyncAbsent,
+          CheckAsyncWithoutPlus,
           CheckSlowClient, CheckDropKeepsContext, CheckCloseBehindBacklog, CheckTurns, CheckCloseIsLast,
           CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade, CheckSettings,
           CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
-OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
+OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckLastBlocks, CheckBomb, CheckDeflate, CheckContextTakeover)
 if wd.deflate if ws._MICROPYTHON else wd.zlib:
     CHECKS += OF_DEFLATE
 

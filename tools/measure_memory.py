@@ -213,7 +213,7 @@ class Hash:
     def __init__(self, data): pass
     def digest(self): return bytes(20)
 class Hashes:
-    sha1 = Hash
+    sha1 = sha256 = Hash
 class Base64:
     def a2b_base64(data): return fromBase64(data.encode() if isinstance(data, str) else data)
     b2a_base64 = binascii.b2a_base64

@@ -93,6 +93,9 @@ EARLY = [
     ((b"\r\n",), []),
     ((b"\r\n\r\n",), []),
     ((b"\r",), ["more"]),
+    ((b"\r\n\r",), ["more"]),
+    ((b"\r\r\n",), [400]),
+    ((b"\r\n\r\r\n\r\n",), [400]),
     ((b"GET / HTTP/1.1\r\nHost: a\r\n",), ["more"]),
     ((b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell",), ["more"]),
     ((b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",), ["more"]),
@@ -127,6 +130,35 @@ class _Endless(_Pieces):
         pass
 
 
+class _Closable(_Pieces):
+    def __init__(self, seen, *pieces):
+        super().__init__(*pieces)
+        self.seen = seen
+
+    def close(self):
+        self.seen.append("closed")
+
+
+def _NoMemory(*args):
+    raise MemoryError
+
+
+class _Headed(_Pieces):
+    """A file: what stands before it leaves with its first piece."""
+
+    head = b""
+
+    def __next__(self):
+        head = self.head
+        self.head = b""
+        return head + super().__next__()
+
+
+class _Started(_Pieces):
+    def Start(self, connection):
+        self.pieces.append(7 if connection.source is None else 8)
+
+
 class _Coroutine:
     def send(self, value):
         pass
@@ -152,17 +184,27 @@ class _Scripted(rooms.Server):
     def Handle(self, client, response):
         path = client.head.path
         self.response = response
+        self.client = client
         if path in ("/later", "/async"):
             return _Coroutine()
         if path == "/boom":
             raise ValueError("it broke")
-        if path in _SOURCES:
+        if path == "/sized":
+            client.connection.Answer(response, 200, None, None, b"", b"", _Pieces(3, 4), 7)
+        elif path == "/file-of-pieces":
+            client.connection.Answer(response, 200, None, None, b"", b"", _Headed(3, 4, 5), 12)
+        elif path == "/started":
+            client.connection.Answer(response, 200, None, None, b"", b"", _Started(), 7)
+        elif path in _SOURCES:
             client.connection.Answer(response, 200, None, None, b"", b"", _SOURCES[path]())
         elif path != "/nothing":
             client.connection.Answer(response, 200, None, None, b"", b"[%d]" % len(client.content))
 
     def Spawn(self, connection, coroutine):
         pass
+
+    def Call(self, func, *args):
+        func(*args)
 
 
 def Script(*steps):
@@ -188,8 +230,34 @@ def Script(*steps):
             server.now = value
         elif what == "answer":
             seen.append(connection.Answer(server.response, 200, None, None, b"", b"answer"))
+        elif what == "stream":
+            seen.append(connection.Answer(server.response, 200, None, None, b"", b"", _SOURCES[value]()))
+        elif what == "wakes":
+            connection.wake = lambda: seen.append("woken")
+        elif what == "full":
+            server.links = [link] * (server.MaxConnections - value)
+        elif what == "lost":
+            link.Abort()
+        elif what == "whole":
+            seen.append(link.isWhole)
+        elif what == "held":
+            seen.append(len(connection.data))
+        elif what == "sent":
+            connection.OnSent(lambda: seen.append("sent"))
+        elif what == "there":
+            seen.append(connection.Serves(value or server.client))
+        elif what == "push":
+            seen.append(connection.Push(server.response, value))
+        elif what == "closable":
+            seen.append(connection.Answer(server.response, 200, None, None, b"", b"", _Closable(seen, *value)))
+        elif what == "logged":
+            seen.append([(text, type(error).__name__) for text, error in server.logged])
         elif what == "fail":
             connection.Failed(server.response, ValueError("it broke"))
+        elif what == "reset":
+            connection.Failed(server.response, OSError("reset"))
+        elif what == "mute":
+            server.response.WriteError = _NoMemory
         elif what == "end":
             seen.append(connection.OnEnd())
         elif what == "look":
@@ -205,7 +273,7 @@ def _Look(server, link, connection):
     link.sent = b""
     statuses = [int(part[:3]) for part in parts[1:]]
     content = parts[0] + b"".join([part.partition(b"\r\n\r\n")[2] for part in parts[1:]])
-    does = "dead" if link.isDead else "lingers" if link.isClosed else {0: "waits", 1: "reads", 4: "turn"}[link.want]
+    does = "dead" if link.isDead else "lingers" if link.isFinished else "behind" if link.isClosed else {0: "waits", 1: "reads", 4: "turn"}[link.want]
     deadline = connection.deadline
     return (statuses, content if len(content) < 40 else len(content), does, deadline and deadline - server.now,
             bool(connection.IsIdle()))
@@ -217,6 +285,10 @@ def _Get(path, *fields):
 
 def _Post(path, length, *fields):
     return b"\r\n".join((b"POST " + path + b" HTTP/1.1", b"Host: a", b"Content-Length: %d" % length) + fields) + b"\r\n\r\n"
+
+
+def _Chunks(path, *fields):
+    return b"\r\n".join((b"POST " + path + b" HTTP/1.1", b"Host: a", b"Transfer-Encoding: chunked") + fields) + b"\r\n\r\n"
 
 
 SCRIPTS = [
@@ -373,6 +445,84 @@ SCRIPTS = [
     # an endless sender behind a refusal
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "look", ("time", 1), ("in", b"x" * 5000), "look", "expire", "look"),
      [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 2, True), ([], b"", "dead", 2, True)]),
+    # a refusal behind a stream that has begun is not written into it: a cut
+    ((("in", _Chunks(b"/async")), ("stream", "/waits"), "look", ("in", b"no size\r\n"), "look"),
+     [True, ([200], b"5\r\nppppp\r\n", "reads", 20, False), ([], b"", "dead", 20, True)]),
+    ((("in", _Chunks(b"/async")), ("stream", "/waits"), "expire", "look"),
+     [True, ([200], b"5\r\nppppp\r\n", "dead", 20, True)]),
+    # before its head it is an answer
+    ((("in", _Chunks(b"/async")), "look", ("in", b"no size\r\n"), "look"),
+     [([], b"", "reads", 20, False), ([400], b"refused", "lingers", 2, True)]),
+    # behind a whole answer whose content still comes there is nobody to tell
+    ((("in", _Post(b"/async", 90)), "answer", ("time", 30), "expire", "look"),
+     [True, ([200], b"answer", "dead", -10, True)]),
+    # who waits for content, or for the client to take what was written, is woken when there is some, and when the client has gone
+    ((("in", _Post(b"/async", 9)), "wakes", ("in", b"x"), "drained", "lost", "look"),
+     ["woken", "woken", "woken", ([], b"", "dead", 20, True)]),
+    ((("in", _Get(b"/later")), "wakes", "lost"), ["woken"]),
+    # and when the answer is out
+    ((("in", _Get(b"/later")), "wakes", "answer", "look"), ["woken", True, ([200], b"answer", "reads", 50, True)]),
+    # a stream of unknown length, then one whose length is known: only the first comes in chunks
+    ((("in", _Get(b"/waits")), "resume", "look", ("in", _Get(b"/sized")), "look"),
+     [([200], b"5\r\nppppp\r\n5\r\nppppp\r\n0\r\n\r\n", "reads", 50, True), ([200], b"ppppppp", "reads", 50, True)]),
+    # nobody gets what is written when the client has gone, and what was to be sent is closed
+    ((("in", _Get(b"/later")), "lost", "answer", ("closable", [5]), ("push", b"x"), "look"), [False, "closed", False, False, ([], b"", "dead", None, True)]),
+    ((("in", _Get(b"/later")), ("closable", [5, None, None]), "lost", "look"), [True, "closed", ([200], b"5\r\nppppp\r\n", "dead", None, True)]),
+    # what fails is closed: before the head, and behind it
+    ((("in", _Get(b"/later")), ("closable", [ValueError("it broke")]), "look", "logged"),
+     ["closed", True, ([500], b"refused", "reads", 50, True), [("GET /later", "ValueError")]]),
+    ((("in", _Get(b"/later")), ("closable", [5, None, None, ValueError("it broke")]), "resume", "look", "logged"),
+     [True, "closed", ([200], b"5\r\nppppp\r\n", "dead", None, True), [("GET /later", "ValueError")]]),
+    # a failure of a client that has gone is no error, another one is, though nobody gets an answer
+    ((("in", _Get(b"/later")), "lost", "fail", "logged"), [[("GET /later", "ValueError")]]),
+    ((("in", _Get(b"/later")), "lost", "reset", "logged"), [[]]),
+    ((("in", _Get(b"/later")), "reset", "look", "logged"), [([500], b"refused", "reads", 50, True), [("GET /later", "OSError")]]),
+    # no memory even for the failure: a cut, and said so
+    ((("in", _Get(b"/later")), "mute", "fail", "look", "logged"),
+     [([], b"", "dead", None, True), [("GET /later", "ValueError"), ("a failure could not be answered", "MemoryError")]]),
+    # content above the limit is logged, other refusals are not
+    ((("in", _Post(b"/now", 5001)), "logged"), [[("413: content above MaxRequestContentLen, 5000 bytes", "NoneType")]]),
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), "logged"), [[]]),
+    # a second for a whole KiB; what is left of one counts for the next
+    ((("in", _Post(b"/now", 5000)), ("time", 10), ("in", b"x" * 1023), "look", ("in", b"x"), "look", ("in", b"x" * 1025), "look",
+      ("in", b"x" * 1022), "look", ("in", b"x"), "look"),
+     [([], b"", "reads", 10, False), ([], b"", "reads", 11, False), ([], b"", "reads", 12, False), ([], b"", "reads", 12, False),
+      ([], b"", "reads", 13, False)]),
+    # each content has its own
+    ((("in", _Post(b"/now", 1023) + b"x" * 1023 + _Post(b"/now", 2000)), ("time", 10), ("in", b"x"), "look"),
+     [([200], b"[1023]", "reads", 10, True)]),
+    # it answers early, while nothing was read for it: the rest, if it is short, is read again and dropped
+    ((("in", _Post(b"/async", 150)), ("in", b"x" * 120), "look", "answer", "look", ("in", b"x" * 30 + _Get(b"/now")), "look"),
+     [([], b"", "waits", None, False), True, ([200], b"answer", "reads", 20, False), ([200], b"[0]", "reads", 50, True)]),
+    # what is to be done when the client has the answer: it closes, and this is done when it has gone, or is cut for not closing
+    ((("in", _Get(b"/later")), "sent", "answer", "look", "turn", "look", "lost", "look"),
+     [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 2, True), "sent", ([], b"", "dead", 2, True)]),
+    ((("in", _Get(b"/later")), "sent", "answer", "expire", "look"), [True, "sent", ([200], b"answer", "dead", 2, True)]),
+    ((("in", _Get(b"/later")), "sent", "lost", "answer"), ["sent", False]),
+    ((("in", _Get(b"/later")), "answer", "sent", "look", "lost"), [True, ([200], b"answer", "lingers", 2, True), "sent"]),
+    ((("in", _Get(b"/later")), "lost", "sent"), ["sent"]),
+    ((("in", _Get(b"/later") + _Get(b"/now")), "sent", "answer", "look"), [True, ([200], b"answer", "lingers", 2, True)]),
+    # what comes behind a last answer is not even kept
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), ("in", b"x" * 500), "held", ("in", b"x" * 500), "held"), [0, 0]),
+    # behind a whole request MicroPython may close as soon as nothing is left to be read; not behind half a one, nor where the
+    # program waits for the client to close
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), "whole"), [True]),
+    ((("in", _Get(b"/now", b"Connection: close") + _Get(b"/now")), "whole"), [True]),
+    ((("in", _Post(b"/now", 5001)), "whole"), [False]),
+    ((("in", _Get(b"/later")), "sent", "answer", "whole"), [True, False]),
+    # a file in several pieces; a source that is told its connection before its first piece
+    ((("in", _Get(b"/file-of-pieces")), "look", ("in", _Get(b"/started")), "look"),
+     [([200], b"p" * 12, "reads", 50, True), ([200], b"p" * 7, "reads", 50, True)]),
+    # is the client still there?
+    ((("in", _Get(b"/later")), "there", "end", "there", "answer", "there"), [True, True, False, True, False]),
+    ((("in", _Get(b"/later")), "there", "lost", "there"), [True, False]),
+    ((("in", _Get(b"/later")), "answer", "there"), [True, False]),
+    # the last place is not kept alive, the one before it is
+    ((("full", 1), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "reads", 50, True)]),
+    ((("full", 0), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "dead", None, True)]),
+    # it lingers behind what the client has not taken yet: the end comes when that has left
+    ((("in", _Get(b"/later", b"Connection: close") + _Get(b"/now")), ("slow", 9), "answer", "look", "drained", "look"),
+     [True, ([200], b"answer", "behind", 2, True), ([], b"", "lingers", 2, True)]),
     # Connection: close
     ((("in", _Get(b"/now", b"Connection: close")), "look"),
      [([200], b"[0]", "dead", None, True)]),
@@ -381,7 +531,67 @@ SCRIPTS = [
      [([200], b"[0]", "lingers", 2, True)]),
 ]
 
+class _Endpoint:
+    """What a link is handed over to."""
+
+    deadline = None
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def OnReceived(self, data):
+        self.seen.append(bytes(data))
+
+    def OnLost(self):
+        self.seen.append("lost")
+
+
+def Upgrade(rest, minor=1, token="foo"):
+    """-> what the new endpoint got of the bytes behind the head, and of those that came later; what else was to be seen."""
+    seen = []
+
+    def Upgrader(client, response):
+        client.connection.Upgrade(response, b"HTTP/1.1 101 .\r\n\r\n", _Endpoint(seen))
+        seen.append((response.code, client.connection.Answer(response, 200, None, None, b"", b"late")))
+    server = _Scripted()
+    server.Upgraders["foo"] = Upgrader
+    link = rooms.Connect(server)
+    connection = link.endpoint
+    link.Receive(b"GET /now HTTP/1.%d\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: bar, %s\r\n\r\n" % (minor, token.encode()) + rest)
+    if link.endpoint is connection:
+        return "not upgraded", link.sent.count(b" 200 ")
+    link.Receive(b"later")
+    link.Abort()
+    return seen, link.sent, connection.data, connection.response, len(server.heads)
+
+
+UPGRADE = [
+    ((b"",), ([(101, False), b"later", "lost"], b"HTTP/1.1 101 .\r\n\r\n", b"", None, 0)),
+    ((b"frame",), ([b"frame", (101, False), b"later", "lost"], b"HTTP/1.1 101 .\r\n\r\n", b"", None, 0)),
+    ((b"", 0), ("not upgraded", 1)),
+    ((b"", 1, "other"), ("not upgraded", 1)),
+]
+
+
+def Limits(line, head):
+    """A request line of so many bytes in a head of so many, whole and in two pieces: the same status."""
+    first = b"GET /" + b"a" * (line - 14) + b" HTTP/1.1\r\nHost: a\r\nX: "
+    data = first + b"y" * (head - len(first)) + b"\r\n\r\n"
+    statuses = []
+    for pieces in ([data], [data[:-3], data[-3:]], [data[:-1], data[-1:]]):
+        server = rooms.Server(100, 200)
+        link = rooms.Connect(server)
+        for piece in pieces:
+            link.Receive(piece)
+        statuses.append(int(link.sent[9:12]))
+    return statuses[0] if min(statuses) == max(statuses) else statuses
+
+
+LIMITS = [((100, 200), 200), ((101, 200), 414), ((100, 201), 431), ((101, 201), 414), ((50, 201), 431), ((50, 199), 200)]
+
 TABLES = [
+    ("Upgrade", Upgrade, UPGRADE),
+    ("Limits", Limits, LIMITS),
     ("Bad", Outcome, [((data,), [status]) for _, status, data in cases.BAD]),
     ("Good", Played, [((data, expected), expected) for _, data, expected in cases.GOOD]),
     ("Smuggling", NeverSmuggled, [((data, expected), expected) for _, data, expected in cases.SMUGGLING]),

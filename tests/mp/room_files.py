@@ -510,6 +510,12 @@ TIMED = [
     ((100, (), False, _UNSET), (200, None, False)),
     ((0, (), True, _UNSET), (200, "weak", False)),
     ((0, (), False, _UNSET), (200, None, False)),
+    # a clock is one that is behind 2023
+    ((-3600, (), False, 1703980000), (200, None, True)), ((-3600, (), True, 1703980000), (200, "weak", True)),
+    ((-3600, (), False, 1704080000), (200, None, False)), ((-3600, (), True, 1704080000), (200, "weak", False)),
+    # two seconds, and not a bit more
+    ((2, (), False, 1790000000), (200, None, False)), ((3, (), False, 1790000000), (200, None, True)),
+    ((2, (), True, 1790000000), (200, "weak", False)), ((3, (), True, 1790000000), (200, "strong", True)),
     ((3600, (), True, None, 0), (200, None, False)),
     ((3600, (), False, None, 0), (200, None, False)),
 ]
@@ -558,7 +564,122 @@ def Starts():
     return etags[0] != etags[1]
 
 
+def Sequence(*requests):
+    """Requests to one server within one second -> of each (status, Content-Encoding, ETag): what is remembered of a file is never
+    that of its .gz."""
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(FILES, _MTIME))
+    seen = []
+    for target, *fields in requests:
+        lines = "".join(["%s: %s\r\n" % pair for pair in fields])
+        sent = rooms.Exchange(server, ("GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (target, lines)).encode())[0]
+        status, answered, body = rooms.SplitResponse(sent)
+        answered = dict(answered)
+        if status == 200 and body != FILES[target + (".gz" if "content-encoding" in answered else "")]:
+            return "another file", target
+        seen.append((status, answered.get("content-encoding"), answered.get("etag")))
+    return seen
+
+
+_AS_GZIP = ("Accept-Encoding", "gzip")
+_ZIP_ETAG = '"2ebc98a1-24"'
+_FILE_ETAG = '"2ebc98a1-5"'
+
+SEQUENCE = [
+    # the packed one, the file that is packed, and the plain one have three validators, in any order
+    ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz",), ("/zip.txt",), ("/zip.txt", _AS_GZIP)),
+     [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG)]),
+    ((("/zip.txt.gz",), ("/zip.txt", _AS_GZIP), ("/zip.txt.gz", _AS_GZIP)),
+     [(200, None, _FILE_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG)]),
+    ((("/zip.txt",), ("/zip.txt", _AS_GZIP), ("/zip.txt",)), [(200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _ZIP_ETAG)]),
+    # and no condition on one of them holds for another
+    ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz", ("If-None-Match", _GZ_ETAG)), ("/zip.txt", ("If-None-Match", _GZ_ETAG)),
+      ("/zip.txt", _AS_GZIP, ("If-None-Match", _ZIP_ETAG)), ("/zip.txt", _AS_GZIP, ("If-None-Match", _GZ_ETAG))),
+     [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (304, "gzip", _GZ_ETAG)]),
+    # what was acceptable once is not for ever
+    ((("/text.txt",), ("/text.txt", ("Accept-Encoding", "identity;q=0")), ("/text.txt", _AS_GZIP)),
+     [(200, None, _ETAG), (406, None, None), (200, None, _ETAG)]),
+    ((("/only.css", _AS_GZIP), ("/only.css",), ("/only.css", _AS_GZIP)),
+     [(200, "gzip", '"2ebc98a1-6-gz"'), (406, None, None), (200, "gzip", '"2ebc98a1-6-gz"')]),
+]
+
+def Changing(*steps):
+    """Requests for one file within one second, while the folder changes: -> each status. What was found for a head counts only as
+    long as the file is there."""
+    files = {"/a.txt": b"one", "/d/index.html": b"index"}
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(files, _MTIME))
+    statuses = []
+    for step in steps:
+        if step == "gone":
+            del files["/a.txt"]
+        elif step == "folder":
+            files["/a.txt/index.html"] = b"index"
+        elif step == "back":
+            files["/a.txt"] = b"two"
+        elif step == "second":
+            server.now += 1
+        else:
+            sent = rooms.Exchange(server, b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")[0]
+            status, _, body = rooms.SplitResponse(sent)
+            statuses.append((status, body) if status == 200 else status)
+    return statuses
+
+
+CHANGING = [
+    (("get", "get", "second", "get"), [(200, b"one")] * 3),
+    (("get", "gone", "get", "back", "get"), [(200, b"one"), 404, (200, b"two")]),
+    (("get", "gone", "second", "get"), [(200, b"one"), 404]),
+    (("get", "gone", "folder", "get"), [(200, b"one"), 301]),
+]
+
+
+def Broken(errno, hasFiles=True):
+    """A file that can't be opened: gone meanwhile, or no descriptor is left, which is no 404 that a cache would keep."""
+    folder = rooms.MemoryFolder(FILES, _MTIME)
+
+    def Open(path):
+        raise OSError(errno, "played")
+    folder.Open = Open
+    return rooms.SplitResponse(Serve(folder, "GET", "/text.txt", (), 2, hasFiles, {})[0])[0]
+
+
+BROKEN = [((errno, hasFiles), status) for hasFiles in (True, False) for errno, status in ((2, 404), (13, 404), (22, 404), (23, 503), (24, 503), (25, 404))]
+
+
+def Pieces(size, bufferLen, headLen, start=0, length=None, shorter=0):
+    """The lengths of the pieces of a file; its head leaves with the first. All of them together are the head and the content."""
+    content = bytes([n & 255 for n in range(size)])
+    head = b"h" * headLen
+    files = []
+    length = size - start if length is None else length
+    body = core.FileBody(rooms.MemoryFile(content[:size - shorter], files), start, length, memoryview(bytearray(bufferLen)))
+    if head:
+        body.head = head
+    pieces = []
+    try:
+        while True:
+            pieces.append(bytes(next(body)))
+    except StopIteration:
+        pass
+    except OSError:
+        pieces.append(b"")
+    body.close()
+    if files or b"".join(pieces) != head + content[start:start + length - shorter]:
+        return "other bytes", pieces
+    return [len(piece) for piece in pieces]
+
+
+PIECES = [
+    ((0, 10, 0), []), ((0, 10, 3), [3]), ((5, 10, 0), [5]), ((10, 10, 0), [10]), ((11, 10, 0), [10, 1]), ((25, 10, 0), [10, 10, 5]),
+    # the head in the same piece, if it takes no more than half of the buffer
+    ((5, 10, 3), [8]), ((5, 10, 5), [10]), ((6, 10, 5), [10, 1]), ((5, 10, 6), [6, 5]), ((20, 10, 4), [10, 10, 4]), ((5, 10, 30), [30, 5]),
+    # a part of it
+    ((20, 10, 0, 5), [10, 5]), ((20, 10, 0, 5, 3), [3]), ((20, 10, 2, 5, 3), [5]), ((20, 10, 0, 19), [1]),
+    # it became shorter while it was sent: that is an error, not the end
+    ((20, 10, 0, 0, 20, 5), [10, 5, 0]), ((20, 10, 0, 0, 20, 20), [0]),
+]
+
 _KNOWN = (("ServeWellKnown", True),)
+_PAGES = (("pages", {"/made.pyhtml": "/made.pyhtml", "/made/": "/made/index.pyhtml"}),)
 
 ALONE = [
     # the core without microWebFiles.py: legal, and less
@@ -587,6 +708,11 @@ ALONE = [
     (("/", (), ()), (200, [], b"<p>home")),
     (("/dir", (), ("location",)), (301, ["/dir/"], b"")),
     (("/main.py", (), ()), (403, [], None)),
+    # pages that were compiled before need no file
+    (("/made.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made.pyhtml")),
+    (("/made/", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made/index.pyhtml")),
+    (("/page.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/page.pyhtml")),
+    (("/none.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (404, [], None)),
     # /.well-known/ (RFC 8615) if the program says so: at the root, and nothing else that is hidden
     (("/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
     (("/%2Ewell-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
@@ -595,6 +721,50 @@ ALONE = [
     (("/dir/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
     (("/.hidden.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
     (("/.well-known~1/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+]
+
+
+def Touched(target, count):
+    """What of the folder is looked at for each of so many requests within one second: an index page is looked for once."""
+    folder = rooms.MemoryFolder(FILES, _MTIME)
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=folder)
+    del server.SendFile, server.Stat
+    seen = []
+    for _ in range(count):
+        folder.touched = []
+        rooms.Exchange(server, ("GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % target).encode())
+        seen.append(folder.touched)
+    return seen
+
+
+TOUCHED = [
+    (("/", 3), [["/", "/index.pyhtml", "/index.html", "/index.html"]] + [["/index.html", "/index.html"]] * 2),
+    (("/text.txt", 2), [["/text.txt", "/text.txt"]] * 2),
+    (("/none.txt", 2), [["/none.txt"]] * 2),
+]
+
+
+def WriteAlone(path, stat=None, errno=None):
+    """SendFile of the core: what the client gets, and what the handler is told."""
+    told = []
+
+    def Handler(client, response):
+        told.append(core.SendFile(response, client.GetServer().source, path, "text/plain", None, stat))
+    folder = rooms.MemoryFolder(FILES, _MTIME)
+
+    def Open(path):
+        raise OSError(errno, "played")
+    if errno:
+        folder.Open = Open
+    server = core.MicroWebSrv([("/x", "GET", Handler)], 0, "127.0.0.1", folder)
+    sent = rooms.Exchange(server, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")[0]
+    return rooms.SplitResponse(sent)[0], told
+
+
+WRITE_ALONE = [
+    (("/text.txt",), (200, [True])), (("/none.txt",), (404, [False])), (("/dir",), (404, [False])),
+    (("/text.txt", (True, 0, _MTIME)), (404, [False])),
+    (("/text.txt", None, 2), (404, [False])), (("/text.txt", None, 24), (503, [False])),
 ]
 
 
@@ -658,10 +828,16 @@ TABLES = [
     ("Dates", Get, DATES),
     ("Gzip", Get, GZIP),
     ("Aged", Aged, AGED),
+    ("Sequence", Sequence, SEQUENCE),
+    ("Changing", Changing, CHANGING),
+    ("Broken", Broken, BROKEN),
+    ("Pieces", Pieces, PIECES),
     ("Timed", Timed, TIMED),
     ("Rewritten", Rewritten, REWRITTEN),
     ("Starts", Starts, [((), True)]),
     ("Alone", Alone, ALONE),
     ("Attachment", Disposition, ATTACHMENT),
+    ("Touched", Touched, TOUCHED),
+    ("WriteAlone", WriteAlone, WRITE_ALONE),
     ("Write", Write, WRITE),
 ]

@@ -19,7 +19,7 @@ REASON = [
     ((429,), "Too Many Requests"), ((431,), "Request Header Fields Too Large"), ((500,), "Internal Server Error"),
     ((501,), "Not Implemented"), ((502,), "Bad Gateway"), ((503,), "Service Unavailable"), ((504,), "Gateway Timeout"),
     ((505,), "HTTP Version Not Supported"),
-    ((299,), "Status"), ((999,), "Status"), ((20,), "Status"), ((0,), "Status"),
+    ((299,), "Status"), ((999,), "Status"), ((99,), "!ValueError"), ((1000,), "!ValueError"), (("200",), "!ValueError"),
 ]
 
 
@@ -34,6 +34,12 @@ LINE = [
     ((b"GET /a%20b?c=%20&d HTTP/1.0",), ("GET", "/a%20b?c=%20&d", "/a%20b", "/a b", "c=%20&d", 0, "h")),
     ((b"HEAD /%3f?? HTTP/1.7",), ("HEAD", "/%3f??", "/%3f", "/?", "?", 1, "h")),
     ((b"FROB /x HTTP/1.1",), ("FROB", "/x", "/x", "/x", "", 1, "h")),
+    ((b"CONNECT a:80 HTTP/1.1",), ("CONNECT", "a:80", "", "", "", 1, "a:80")),
+    ((b"CONNECT http://a/b HTTP/1.1",), ("CONNECT", "http://a/b", "/b", "/b", "", 1, "a")),
+    ((b"CONNECT a/b HTTP/1.1",), 400), ((b"CONNECT / HTTP/1.1",), ("CONNECT", "/", "/", "/", "", 1, "h")),
+    ((b"GET http://a/?b/c HTTP/1.1",), ("GET", "http://a/?b/c", "/", "/", "b/c", 1, "a")),
+    ((b"GET http://a/b?c/d?e HTTP/1.1",), ("GET", "http://a/b?c/d?e", "/b", "/b", "c/d?e", 1, "a")),
+    ((b"GET http:///a HTTP/1.1",), 400), ((b"GET http://?a HTTP/1.1",), 400), ((b"GET http:// HTTP/1.1",), 400),
     ((b"OPTIONS * HTTP/1.1",), ("OPTIONS", "*", "*", "*", "", 1, "h")),
     # RFC 9112 section 3.2.2: the authority of an absolute-form overrides Host
     ((b"GET http://a.b:8080/c/d?e#f HTTP/1.1",), 400),
@@ -199,7 +205,7 @@ HOST = [((host,), True) for host in (
     "a", "a.b-c_d", "a:80", "a:", "1.2.3.4", "1.2.3.4:80", "[::1]", "[::1]:8080", "[::]:",
     "[::ffff:1.2.3.4]", "xn--nxasmq6b", "a%41")] + [((host,), 400) for host in (
     # RFC 3986 section 3.2.2, RFC 9110 section 4.2.1: a host is never empty; RFC 9844: a URI has no zone
-    "[fe80::1%25eth0]:80", "[fe80::1%eth0]",
+    "[z::]", "[::z]", "[fe80::1%25eth0]:80", "[fe80::1%eth0]",
     ":80", ":", "[", "]", "[]", "[]:80", "[zz]", "[zz::]", "[1]", "[::1", "::1", "[::1]x", "[::1]:x", "[::1]80", "[[::1]]", "a]b",
     "a]", "a[", "a[::1]", "a:80:80", "a:b", "a:-1", "a b", "a,b", "a/b", "a?b", "a#b", "u@a", "a\\b", "a\"", "<a>", "\u00e9",
     "a\x00", "a:\u0661", "[::\u0661]")]
@@ -212,6 +218,23 @@ def Count(count):
 
 # A hundred fields at most: each of them has its price, and all of one name its square.
 COUNT = [((1,), 1), ((100,), 100), ((101,), 431), ((1000,), 431)]
+
+
+def LineLength(size):
+    """A request line of so many bytes, with the limit that there is without another word."""
+    return len(core.ParseHead(b"GET /" + b"a" * (size - 14) + b" HTTP/1.1\r\nHost: a").target) + 13
+
+
+LINE_LENGTH = [((8191,), 8191), ((8192,), 8192), ((8193,), 414)]
+
+
+def OptionCount(count):
+    """How many options there are of so many in a list: behind a hundred commas it is one, however long."""
+    options = core.Options("a," * (count - 1) + "b")
+    return len(options), options[-1]
+
+
+OPTION_COUNT = [((1,), (1, "b")), ((2,), (2, "b")), ((101,), (101, "b")), ((102,), (101, "a,b")), ((1000,), (101, "a," * 899 + "b"))]
 
 
 def Body(pieces, length=None):
@@ -241,6 +264,7 @@ BODY = [
     ((b"hello", 5), (b"hello", b"")),
     ((b"hello, and more", 5), (b"hello", b", and more")),
     ((b"hell", 5), (b"hell", None)),
+    ((b"rest", 0), (b"", b"rest")),
     ((b"5\r\nhello\r\n0\r\n\r\n",), (b"hello", b"")),
     ((b"5\r\nhello\r\n0\r\n\r\nGET",), (b"hello", b"GET")),
     ((b"5;x=y\r\nhello\r\n3 ; z\r\n\r\n!\r\n0;x\r\nA: b\r\nC:\r\n\r\nrest",), (b"hello\r\n!", b"rest")),
@@ -265,13 +289,13 @@ BODY = [
 def Lines(size, isTrailer=False):
     """Lines of so many bytes behind a chunk's size, or as trailers."""
     if isTrailer:
-        lines = [b"X:" + b"y" * 98] * (size // 100) + [b"X:" + b"y" * (size % 100)] * bool(size % 100)
+        lines = [b"X:" + b"y" * 98] * (size // 100) + [b"X:" + b"y" * (size % 100 - 2)] * bool(size % 100)
         return Body([b"5\r\nhello\r\n0\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"])
     return Body([b"5;" + b"a" * (size - 2) + b"\r\nhello\r\n0\r\n\r\n"])
 
 
-LINES = [((size, isTrailer), (b"hello", b"")) for size in (300, 4000) for isTrailer in (False, True)] \
-    + [((size, isTrailer), 400) for size in (4200, 20000) for isTrailer in (False, True)]
+LINES = [((size, isTrailer), (b"hello", b"")) for size in (300, 4096) for isTrailer in (False, True)] \
+    + [((size, isTrailer), 400) for size in (4097, 20000) for isTrailer in (False, True)]
 
 TABLES = [
     ("Reason", core.Reason, REASON),
@@ -282,6 +306,8 @@ TABLES = [
     ("Framing", Framing, FRAMING),
     ("CheckHost", Host, HOST),
     ("Count", Count, COUNT),
+    ("LineLength", LineLength, LINE_LENGTH),
+    ("OptionCount", OptionCount, OPTION_COUNT),
     ("Body", EveryCut, BODY),
     ("Lines", Lines, LINES),
 ]

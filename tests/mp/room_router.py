@@ -174,6 +174,12 @@ FIND = [
     (("GET", "/y", [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 1),
     (("GET", "/", [("/.*", "GET")]), 0),
     (("GET", "/x", []), None),
+    # a dot that is one, any number of times: the end of it is no .*
+    (("GET", "/v...", [("/v\\.*", "GET")]), 0),
+    (("GET", "/v..x", [("/v\\.*", "GET")]), None),
+    # a thousand digits are no number any more
+    (("GET", "/edit/" + "9" * 999), (4, {"id": int("9" * 999)})),
+    (("GET", "/edit/" + "9" * 1000), (4, {"id": "9" * 1000})),
 ]
 
 

@@ -56,6 +56,7 @@ UTF8 = [
     ((b"abc", True), "abc"),
     ((b"\xc3\xa9", True), "\u00e9"),
     ((b"a\xffb", False), "a\ufffdb"),
+    ((b"a\x7f\x80\x81\xff", False), "a\x7f\ufffd\ufffd\ufffd"),
     ((b"a\xffb", True), "!ValueError"),
     ((b"\xc0\xaf", True), "!ValueError"),
     ((b"\xed\xa0\x80", True), "!ValueError"),

@@ -46,6 +46,7 @@ class Client:
     """The request of an exchange, as bare as can be."""
 
     content = b""
+    hooks = ()
 
     def __init__(self, connection):
         self.connection = connection
@@ -56,11 +57,15 @@ class Response:
     """Its answer: WriteError records a refusal."""
 
     code = held = None
+    fields = []
     patienceMs = 2000
 
     def __init__(self, client):
         self.client = client
         self.connection = client.connection
+
+    def Answer(self, code, headers, contentType, contentCharset, body):
+        return self.connection.Answer(self, code, contentType, contentCharset, b"", body)
 
     def WriteError(self, code, headers=None, rule=""):
         server = self.connection.server
@@ -79,7 +84,8 @@ class Server:
     MaxSendQueueLen = 1 << 20
     BufferLen = 4096
     Debug = False
-    AccessCallback = Offload = Spawn = defaults = None
+    AccessCallback = AllowedHosts = Offload = Spawn = None
+    before = ()
     Client = Client
     Response = Response
     MaxConnections = 8
@@ -120,7 +126,7 @@ class Link:
     """A transport without a socket: what was sent, and whether the connection was closed."""
 
     endpoint = None
-    isDead = isClosed = False
+    isDead = isClosed = isFinished = False
     want = 1                            # WANT_BYTES
     out = None                          # what the client has not taken: whoever plays it sets this
 
@@ -144,8 +150,10 @@ class Link:
         pass
 
     def Finish(self, isWhole=False):
-        """What still comes is for nobody, but it comes."""
+        """What still comes is for nobody, but it comes. Behind a backlog the endpoint says so once more."""
         self.isClosed = True
+        self.isFinished = not self.out
+        self.isWhole = isWhole
 
     def Close(self):
         self.isClosed = True
@@ -159,6 +167,9 @@ class Link:
 
     def GetAddr(self):
         return "127.0.0.1", 4711
+
+    def Look(self):
+        """Nothing has come."""
 
     def Receive(self, data):
         """Bytes of the client, as soon as the endpoint wants some; False: it does not want any."""

@@ -244,6 +244,6 @@ _Module("binascii", a2b_base64=_FromBase64, b2a_base64=binascii.b2a_base64, hexl
 if not hasattr(os, "urandom"):
     _Module("os", urandom=_Random, **{name: getattr(os, name) for name in dir(os)})
 if not hasattr(hashlib, "sha1"):
-    _Module("hashlib", sha1=_Sha1)
+    _Module("hashlib", sha1=_Sha1, **{name: getattr(hashlib, name) for name in dir(hashlib)})
 if not hasattr(time, "time"):           # 1.20
     _Module("time", time=_Seconds, gmtime=_GmTime, **{name: getattr(time, name) for name in dir(time)})

@@ -1,0 +1,91 @@
+"""A door that opens for who knows the code. The log-in is a session: the browser has a signed cookie, the board has the
+rest. No other site can press the button (CSRF). It needs microWebSession.py.
+
+    python3 examples/door.py                 or        micropython examples/door.py          The code is 2580.
+"""
+
+import sys
+
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+
+import time
+
+from microWebSession import MemoryStore, UseSessions
+from microWebSrv import MicroWebSrv
+
+try:
+    from machine import Pin
+    PORT = 80
+except ImportError:
+    from pretend import Pin                     # a desk
+    PORT = 8080
+
+CODE = "2580"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Door</title></head>
+<body>
+  <h1>Door</h1>
+  <p>%s</p>
+  <form method="post">
+    <input type="hidden" name="csrf" value="%s">
+    %s
+  </form>
+</body>
+</html>"""
+ASK = '<label>Code <input name="code" type="password" inputmode="numeric" autofocus></label> <button>Enter</button>'
+OPEN = '<button formaction="/open">Open</button> <button formaction="/leave">Leave</button>'
+
+pin = Pin(2, Pin.OUT, value=0)
+wrong = [0, 0]              # wrong codes in a row, and until when nobody may try
+
+
+def Show(httpResponse, text, fields):
+    page = PAGE % (text, httpResponse.vars["CSRF"], fields)
+    httpResponse.WriteResponseOk({"Cache-Control": "no-store"}, "text/html", "UTF-8", page)
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    if httpClient.GetSession().get("isIn"):
+        Show(httpResponse, "You are in.", OPEN)
+    else:
+        Show(httpResponse, "Who is there?", ASK)
+
+
+@MicroWebSrv.route("/", "POST")
+def Enter(httpClient, httpResponse):
+    if time.time() < wrong[1]:
+        return httpResponse.WriteResponseError(429)
+    if httpClient.ReadRequestPostedFormData().get("code") != CODE:
+        wrong[0] += 1
+        if wrong[0] % 5 == 0:
+            wrong[1] = time.time() + 60         # 7,200 codes a day, instead of all of them in a minute
+        return Show(httpResponse, "That is not the code.", ASK)
+    wrong[0] = 0
+    session = httpClient.GetSession()
+    session.Renew()                             # whoever knew this session before, knows it no more
+    session["isIn"] = True
+    httpResponse.WriteResponseRedirect("/")
+
+
+@MicroWebSrv.route("/open", "POST")
+def Open(httpClient, httpResponse):
+    if not httpClient.GetSession().get("isIn"):
+        return httpResponse.WriteResponseForbidden()
+    pin.value(1)
+    print("The door opens.")
+    pin.value(0)
+    httpResponse.WriteResponseRedirect("/")
+
+
+@MicroWebSrv.route("/leave", "POST")
+def Leave(httpClient, httpResponse):
+    httpClient.GetSession().Clear()
+    httpResponse.WriteResponseRedirect("/")
+
+
+mws = MicroWebSrv(port=PORT)
+UseSessions(mws, store=MemoryStore(maxSessions=8))
+print("Open http://127.0.0.1:%d/ - Ctrl-C ends it" % PORT)
+mws.Start(threaded=False)

@@ -1,0 +1,6 @@
+"""The types of microWebDigest: log-in by Digest."""
+
+from microWebSrv import MicroWebSrv
+
+def DigestHash(name: str, realm: str, password: str) -> str: ...
+def Attach(server: MicroWebSrv) -> None: ...

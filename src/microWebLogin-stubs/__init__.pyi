@@ -1,0 +1,6 @@
+"""The types of microWebLogin: log-in by a form."""
+
+from microWebSrv import HttpClient, HttpResponse, MicroWebSrv
+
+def LoginPage(httpClient: HttpClient, httpResponse: HttpResponse, code: int, text: str) -> None: ...
+def Attach(server: MicroWebSrv) -> None: ...

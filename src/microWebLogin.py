@@ -1,0 +1,103 @@
+# A log-in form for MicroWebSrv: copy this file beside microWebAuth.py and microWebSession.py, and Protect knows
+# scheme="form". MIT license, see LICENSE.
+
+import sys
+
+_NAME = __name__.replace("microWebLogin", "microWebAuth")
+__import__(_NAME)
+auth = sys.modules[_NAME]
+
+
+def LoginPage(httpClient, httpResponse, code, text):
+    """Writes the form, which posts name and password to its own address. code: 200, 401 or 429; text: what is wrong."""
+    token = (httpResponse.vars or {}).get("CSRF", "")
+    httpResponse.WriteResponse(code, None, "text/html", "UTF-8", (
+        '<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><title>Log in</title>'
+        '<h1>Log in</h1><form method="post"><input type="hidden" name="csrf" value="%s"><p role="alert">%s<p><label>'
+        'Name <input name="name" autocomplete="username" required autofocus></label><p><label>Password '
+        '<input name="password" type="password" autocomplete="current-password" required></label>'
+        '<p><button>Log in</button></form>') % (token, text))
+
+
+class _Form(auth.Basic):
+    """Who has logged in by the form is in the session. Realms with the same loginPath share it."""
+
+    challenge = 'Cookie realm="%s"'         # it has no name of its own, and 401 must have one (RFC 9110 section 15.5.2)
+
+    def __init__(self, server, users, realm, loginPath="/login", logoutPath="/logout", page=LoginPage):
+        super().__init__(server, users, realm)
+        if not hasattr(server, "sessions"):
+            raise ValueError("scheme must not be form before UseSessions(mws)")
+        self._loginPath = loginPath
+        self._page = page
+        logins = server.logins = getattr(server, "logins", {})
+        if loginPath not in logins:
+            logins[loginPath] = users
+            server.AddRoute(loginPath, "GET", self.LogIn)
+            server.AddRoute(loginPath, "POST", self.LogIn, True)
+            server.AddRoute(logoutPath, "POST", self.LogOut)
+        elif logins[loginPath] is not users:
+            raise ValueError("loginPath must be another one for other users")
+
+    def Hook(self, client, response):
+        """The Before hook: a page that is opened leads to the form, anything else gets 401."""
+        head = client.head
+        if head.key == self._loginPath:
+            return
+        name, mark = client.GetSession().get(self._loginPath, (None, None))
+        if name and mark == self._Mark(name):
+            client.user = name
+        elif head.method == "GET" and not head.upgrade and head.fields.get("sec-fetch-mode", "navigate") == "navigate":
+            path = client.GetRequestTotalPath()
+            for char in "%&+#":
+                path = path.replace(char, "%%%02X" % ord(char))
+            response.WriteResponseRedirect("%s?next=%s" % (self._loginPath, path))
+        else:
+            self.Refuse(response, 0, None)
+
+    def _Mark(self, name):
+        """The salt of the user's hash: a new password ends the sessions of the old one."""
+        if callable(self.users):
+            return ""
+        return name in self.users and self.users[name].split("$")[2]
+
+    def LogIn(self, client, response):
+        """GET and POST of the form. In a worker, where there are some: the hash takes its time."""
+        code = 200
+        text = ""
+        if client.head.method == "POST":
+            form = client.ReadRequestPostedFormData()
+            name, wait = self.server.tries.Ask(client, self.Verify, form.get("name", ""), form.get("password", ""))
+            if name:
+                return self._Welcome(client, response, name)
+            code = 401
+            text = "Wrong name or password."
+            response.SetHeader("WWW-Authenticate", self.Challenge(None))
+            if wait:
+                code = 429
+                text = "Too many tries. Wait for %d seconds." % wait
+                response.SetHeader("Retry-After", wait)
+        self._page(client, response, code, text)
+
+    def _Welcome(self, client, response, name):
+        client.user = name                  # After hooks ask GetUser
+        session = client.GetSession()
+        session.Renew()
+        session[self._loginPath] = [name, self._Mark(name)]
+        target = client.GetRequestQueryParams().get("next", "/")
+        if target[:1] != "/" or target[1:2] in "/\\" or min(target.encode()) < 32:
+            target = "/"                    # "//" leads to another site, and browsers read "\" as "/"
+        response.WriteResponseRedirect(target)
+
+    def LogOut(self, client, response):
+        session = client.GetSession()
+        session.pop(self._loginPath, None)
+        session.Renew()                     # the rest of it stays
+        response.WriteResponseRedirect(self._loginPath)
+
+
+auth.Schemes["form"] = _Form
+
+
+def Attach(server):
+    """Nothing more is to be done."""
