@@ -206,7 +206,7 @@ class _Program:
 def _Messages(pieces):
     events = []
     link = rooms.Link()
-    link.endpoint = webSocket = microWebSocket.MicroWebSocket(_Program(), link, "/", None)
+    link.endpoint = webSocket = microWebSocket.MicroWebSocket(_Program(), link, None)
     webSocket._queue = None                 # the accept callback has returned
     webSocket.RecvTextCallback = lambda _, text: events.append(text)
     webSocket.RecvBinaryCallback = lambda _, content: events.append(bytes(content))

@@ -486,8 +486,8 @@ SCRIPTS = [
     # a second for a whole KiB; what is left of one counts for the next
     ((("in", _Post(b"/now", 5000)), ("time", 10), ("in", b"x" * 1023), "look", ("in", b"x"), "look", ("in", b"x" * 1025), "look",
       ("in", b"x" * 1022), "look", ("in", b"x"), "look"),
-     [([], b"", "reads", 10, False), ([], b"", "reads", 11, False), ([], b"", "reads", 12, False), ([], b"", "reads", 12, False),
-      ([], b"", "reads", 13, False)]),
+     [([], b"", "reads", 10, True), ([], b"", "reads", 11, True), ([], b"", "reads", 12, True), ([], b"", "reads", 12, True),
+      ([], b"", "reads", 13, True)]),
     # each content has its own
     ((("in", _Post(b"/now", 1023) + b"x" * 1023 + _Post(b"/now", 2000)), ("time", 10), ("in", b"x"), "look"),
      [([200], b"[1023]", "reads", 10, True)]),
