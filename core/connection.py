@@ -126,9 +126,14 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """Between two requests, or lingering behind the last; a client that is slow to begin has a second."""
-        return self.state >= _LINGER or self.state == _HEAD and (
-            self.head is not None and not self.data or self.deadline < self.server.now + self.server.HeadTimeoutSec)
+        """May it make room? Between two requests and behind the last; and who takes more than a second for a head, or
+        is behind with content for a quarter of BodyTimeoutSec."""
+        state = self.state
+        server = self.server
+        if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
+            return True
+        seconds = server.HeadTimeoutSec if state == _HEAD else self.reader and server.BodyTimeoutSec * 3 // 4
+        return self.deadline is not None and seconds and self.deadline < server.now + seconds
 
     # -- bytes to calls -----------------------------------------------------------
 

@@ -80,6 +80,7 @@ class _Form(auth.Basic):
         self._page(client, response, code, text)
 
     def _Welcome(self, client, response, name):
+        client.user = name                  # After hooks ask GetUser
         session = client.GetSession()
         session.Renew()
         session[self._loginPath] = [name, self._Mark(name)]

@@ -175,7 +175,7 @@ class Recorder(ws.MicroWebSocket):
         server.MaxWebSocketRecvLen = maxLen
         super().__init__(server, RecorderLink(), (lambda webSocket: None,))
         self._link.endpoint = self
-        self.codec = codec
+        self.Codec = codec
         self.log = log = []
         self.RecvTextCallback = lambda webSocket, msg: log.append((1, msg))
         self.RecvBinaryCallback = lambda webSocket, data: log.append((2, data))
@@ -1006,6 +1006,22 @@ def CheckAsyncAbsent():
     Same((log, server.lines), ([b"b"], ["async WebSocket callbacks need microWebAsync.py"]), "no event loop")
 
 
+def CheckAsyncWithoutPlus():
+    """Without microWebSocketPlus.py, too, and a plain callback goes on."""
+    async def OnText(webSocket, msg):
+        log.append("never")
+
+    kind = ws.MicroWebSocket
+    server, link, webSocket, log = Open()
+    runs, kind.Await = kind.Await, None
+    try:
+        webSocket.RecvTextCallback = OnText
+        webSocket.OnReceived(Text("a") + Frame(0x82, b"b"))
+    finally:
+        kind.Await = runs
+    Same((log, [str(error) for error in server.errors]), ([b"b"], ["async needs microWebSocketPlus"]), "nobody runs it")
+
+
 def CheckSlowClient():
     """While something waits to be sent nothing is read. Above the limit the client is closed, or loses messages."""
     server, link, webSocket, log = Open()
@@ -1050,11 +1066,11 @@ def CheckDropKeepsContext():
             return first, data
 
     server, link, webSocket, log = Open()
-    webSocket.codec = Counting()
+    webSocket.Codec = Counting()
     server.MaxWebSocketSendQueueLen = 100
     server.WebSocketSlowPolicy = "drop"
     link.backlog = 101
-    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.codec.count), (True, False, 1), "packed")
+    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.Codec.count), (True, False, 1), "packed")
 
 
 def CheckCloseBehindBacklog():
@@ -1265,7 +1281,7 @@ def CheckExtension():
     def Offer(webSocket, head):
         if head.fields.get("sec-websocket-extensions") != "x":
             return b""
-        webSocket.codec = Reverse()
+        webSocket.Codec = Reverse()
         return b"Sec-WebSocket-Extensions: reverse\r\n"
 
     server = FakeServer()
@@ -1347,7 +1363,7 @@ def CheckNegotiation():
     wd.Attach(server)
     def Negotiate(offers):
         webSocket = Open(server=server)[2]
-        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.codec
+        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.Codec
 
     Same(Negotiate(""), (b"", None), "no offer")
     Same(Negotiate("foo, bar; x=1"), (b"", None), "nothing for us")
@@ -1417,7 +1433,7 @@ def CheckInflate():
 
 def CheckBomb():
     server, link, webSocket, log = Open()
-    webSocket.codec = Codecs()
+    webSocket.Codec = Codecs()
     webSocket.OnReceived(Frame(0xc1, b"\x4a\x04\x00"))
     Same(log, ["a"], "within the limit")
     server.MaxWebSocketRecvLen = 0
@@ -1502,15 +1518,31 @@ def CheckContextTakeover():
     Same(peer.Inflate(Packed(codec, noise), 1000), noise, "it does not shrink, but it is part of the context")
 
 
+def CheckLastBlocks():
+    """Section 7.2.3.4 within one message: what follows a last block may point back across it."""
+    last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
+    other = Stored(b"abcdefgh", True)
+    for data, text in ((last + b"\x00", b"Hello"), (last + other + b"\x00", b"Helloabcdefgh"),
+                       (last + other + last + b"\x00", b"HelloabcdefghHello"), (last + Reference(5, 5), b"HelloHello"),
+                       (last + other + Reference(13, 5), b"HelloabcdefghHello")):
+        Same(Inflated(data, 99), text, "%r" % data)
+        Same(Inflated(data, len(text)), text, "at the limit")
+        Same(len(Inflated(data, len(text) - 1)), len(text), "one above the limit")
+        Same(len(Inflated(data, 3)), 4, "the limit is within the first")
+    Same(Inflated(b"\x03\x00" * 5000 + b"\x00", 99), None, "a flood of empty last blocks")
+    Same(Inflated(last + b"\x07", 99), None, "what follows is broken")
+
+
 CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
           CheckTextFailsAtOnce, CheckHeld, CheckUtf8, CheckUtf8Pieces, CheckMasks, CheckOurFrames, CheckHandshake,
           CheckRefusalIsLogged, CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing,
           CheckCloseArguments, CheckRefusals, CheckCrash, CheckCloseOnError, CheckInterrupt, CheckAsyncCallbacks,
           CheckHeldOneByOne, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash, CheckAsyncAbsent,
+          CheckAsyncWithoutPlus,
           CheckSlowClient, CheckDropKeepsContext, CheckCloseBehindBacklog, CheckTurns, CheckCloseIsLast,
           CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade, CheckSettings,
           CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
-OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
+OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckLastBlocks, CheckBomb, CheckDeflate, CheckContextTakeover)
 if wd.deflate if ws._MICROPYTHON else wd.zlib:
     CHECKS += OF_DEFLATE
 

@@ -1,0 +1,189 @@
+"""A control panel: a sensor, a relay, settings and a list of who did what, all behind a log-in.
+
+    python3 examples/control_panel/main.py [port]        or        micropython examples/control_panel/main.py [port]
+
+The first start makes the user "admin" and prints a password that nobody can guess. A name in the place of the port
+prints a new password for that user, who is made if there is none; then start the panel again. With cert.pem and
+key.pem in the current folder (tools/make_certificate.py makes them) the panel speaks HTTPS.
+
+It needs microWebSrv, microWebSocket, microWebTemplate, microWebSession, microWebAuth, microWebLogin and
+microWebSecurity. With microWebThreads others are served while a password is checked; HTTPS needs microWebTls.
+"""
+
+import json
+import os
+import sys
+import time
+
+HERE = __file__.replace("\\", "/").rpartition("/")[0] or "."
+sys.path += [HERE + "/../../src", HERE + "/.."]         # where the modules are in a clone
+
+import microWebLogin  # noqa: E402,F401  Protect knows "form" by it
+from microWebAuth import HashPassword, Protect  # noqa: E402
+from microWebSecurity import SecurityHeaders  # noqa: E402
+from microWebSession import MemoryStore, UseSessions  # noqa: E402
+from microWebSrv import MicroWebSrv  # noqa: E402
+
+try:
+    from machine import ADC, Pin
+except ImportError:
+    from pretend import ADC, Pin                        # a desk
+
+FILE = "panel.json"                                     # in the current folder, not below www: no request reaches it
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"            # of five bits each, and none looks like another
+PUBLIC = ("/style.css", "/favicon.svg")                 # what a cache may keep
+DONE = {("POST", "/login", 302): "logged in", ("POST", "/login", 401): "wrong password",
+        ("POST", "/admin/logout", 302): "logged out"}
+REFUSED = {401: "asked without a log-in", 403: "sent by another site", 429: "too many wrong passwords"}
+
+state = {"users": {}, "name": "Greenhouse", "limit": 50}
+relay, sensor = Pin(2, Pin.OUT, value=0), ADC(Pin(26))
+audit, sockets = [], []         # a row: [when, who, what, address, how often], the latest first
+
+
+def Save():
+    with open(FILE + ".new", "w") as file:
+        json.dump(state, file)
+    getattr(os, "replace", os.rename)(FILE + ".new", FILE)      # all of it or nothing, if the power fails
+
+
+def NewPassword(user):
+    password = "".join([LETTERS[byte % 32] for byte in os.urandom(16)])
+    state["users"][user] = HashPassword(password)
+    Save()
+    print("The password of %s, shown this once: %s" % (user, password))
+
+
+def Note(who, what, address):
+    """A row. Strangers have ten, and one for all times that they do the same: they can't push out what others did."""
+    row = ["%d-%02d-%02d %02d:%02d:%02d" % time.localtime()[:6], who, what, address, 1]
+    for other in audit:
+        if not who and other[1:4] == row[1:4]:
+            row[4] += other[4]
+            audit.remove(other)
+            break
+    audit.insert(0, row)
+    strangers = [row for row in audit if not row[1]]
+    audit[:] = [row for row in audit if row[1] or row not in strangers[10:]][:30]
+
+
+def OnAnswer(httpClient, httpResponse):
+    """Before each answer leaves, errors too. Perhaps on a worker, so what it has to do it leaves to the server."""
+    mws = httpClient.GetServer()
+    path, code, user = httpClient.GetRequestPath(), httpResponse.code, httpClient.GetUser() or ""
+    if path not in PUBLIC:
+        httpResponse.SetHeader("Cache-Control", "no-store")
+    what = DONE.get((httpClient.GetRequestMethod(), path, code)) or getattr(httpResponse, "done", REFUSED.get(code))
+    if what:
+        mws.CallSoon(Note, user, what, httpClient.GetIPAddr())
+    if what == "logged out":
+        mws.CallSoon(HangUp, user)
+
+
+def Card(httpClient, httpResponse, code, text=None):
+    """The form of the log-in, with a text, and the page of every error, without."""
+    if text is not None:
+        httpResponse.problem = text
+        if code != 200:
+            return httpResponse.WriteResponseError(code)        # calls Card again; the page gets this status
+    httpResponse.WriteResponsePyHTMLFile(HERE + "/www/_card.pyhtml", vars={
+        "code": code, "isForm": hasattr(httpResponse, "problem"), "problem": getattr(httpResponse, "problem", "")})
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseRedirect("/admin/")
+
+
+@MicroWebSrv.route("/admin/")
+def Panel(httpClient, httpResponse):
+    values = {"user": httpClient.GetUser(), "name": state["name"], "limit": state["limit"], "audit": audit}
+    httpResponse.WriteResponsePyHTMLFile(HERE + "/www/_panel.pyhtml", vars=values)
+
+
+@MicroWebSrv.route("/admin/settings", "POST")
+def SaveSettings(httpClient, httpResponse):
+    form = httpClient.ReadRequestPostedFormData()
+    name, limit = form.get("name", "").strip(), form.get("limit", "")
+    if not 1 <= len(name) <= 30 or min(name) < " " or limit not in [str(celsius) for celsius in range(61)]:
+        httpResponse.FlashMessage("The name has 1 to 30 characters, the limit is 0 to 60.", "bad")
+    else:
+        state.update({"name": name, "limit": int(limit)})
+        Save()
+        httpResponse.done = "settings: %s, %s °C" % (name, limit)
+        httpResponse.FlashMessage("Saved.")
+    httpResponse.WriteResponseRedirect("/admin/")
+
+
+@MicroWebSrv.webSocketRoute("/admin/live")
+def Live(webSocket, httpClient):
+    webSocket.user, webSocket.address, webSocket.left = httpClient.GetUser(), httpClient.GetIPAddr(), 600
+    webSocket.RecvTextCallback = Switch
+    webSocket.ClosedCallback = sockets.remove
+    sockets.append(webSocket)
+    Tell()
+
+
+def Switch(webSocket, msg):
+    if msg not in ("0", "1"):
+        return webSocket.Close(1003, "0 or 1")
+    SetRelay(int(msg), webSocket.user, webSocket.address)
+
+
+def SetRelay(level, who, address):
+    relay.value(level)
+    Note(who, "relay on" if level else "relay off", address)
+    Tell()
+
+
+def Tell():
+    celsius = round(sensor.read_u16() * 60 / 65535, 1)
+    if relay.value() and celsius > state["limit"]:
+        return SetRelay(0, "the limit", "")
+    for webSocket in sockets:
+        webSocket.SendText(json.dumps({"celsius": celsius, "relay": relay.value(), "audit": audit[:1]}))
+
+
+def OnSecond():
+    for webSocket in sockets:
+        webSocket.left -= 1
+    HangUp(None)                                        # after ten minutes; its page comes back, if it still may
+    Tell()
+
+
+def HangUp(user):
+    for webSocket in list(sockets):
+        if webSocket.user == user or not webSocket.left:
+            webSocket.Close(4001, "log in again")
+
+
+def Main(argument):
+    try:
+        with open(FILE) as file:
+            state.update(json.load(file))
+    except OSError:
+        pass                                            # the first start
+    if argument and not argument.isdigit():
+        return NewPassword(argument)
+    if not state["users"]:
+        NewPassword("admin")
+    isDesk = sys.platform in ("linux", "darwin", "win32")
+    isSecure = "cert.pem" in os.listdir()
+    port = int(argument or (8443 if isSecure else 8080) if isDesk else (443 if isSecure else 80))
+    mws = MicroWebSrv(port=port, bindIP="127.0.0.1" if isDesk else "", webPath=HERE + "/www")
+    if isSecure:
+        mws.UseTLS("cert.pem", "key.pem")
+    mws.AllowedHosts = ["panel.local", "localhost"]     # and every address: against DNS rebinding
+    mws.MaxRequestContentLen = 2048
+    mws.WebSocketThreaded = False                       # nothing here waits
+    SecurityHeaders(mws)
+    UseSessions(mws, maxAgeSec=3600, store=MemoryStore(20), name="panel")
+    Protect(mws, "/admin", state["users"], "form", "Control panel", logoutPath="/admin/logout", page=Card)
+    mws.After(OnAnswer)
+    mws.SetErrorHandler(None, Card)
+    mws.Ticks.append(OnSecond)
+    print("The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % ("s" if isSecure else "", port))
+    mws.Start(threaded=False)
+
+
+Main(sys.argv[1] if len(sys.argv) > 1 else "")
