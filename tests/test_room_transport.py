@@ -208,7 +208,7 @@ class Endpoint:
 class Server:
     now = 0
     SendTimeoutSec = 20
-    inbox = None
+    inbox = memoryview(bytearray(4096))
 
     def __init__(self):
         self.poll = microWebSrv.NewPoll()

@@ -590,10 +590,15 @@ HANDSHAKES = [
 ]
 
 
+class FakeRequest:
+    def __init__(self, head):
+        self.head = head
+
+
 def Refusal(head, allowed=None):
     server = FakeServer()
     server.AllowedWebSocketOrigins = allowed
-    return ws.Refusal(head, server)
+    return ws.Refusal(FakeRequest(head), server)
 
 
 def CheckHandshake():
