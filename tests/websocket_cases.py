@@ -605,7 +605,7 @@ def CheckHandshake():
     for name, changes, allowed, status in HANDSHAKES:
         Same(Refusal(FakeHead("/", changes), allowed), status, name)
         if allowed is None:
-            Same(wp._Refusal(FakeHead("/", changes), None), status, name + ", microWebSocket alone")
+            Same(wp._Refusal(FakeRequest(FakeHead("/", changes)), None), status, name + ", microWebSocket alone")
     for name, status in (("sec-websocket-version", 426), ("sec-websocket-key", 400)):
         head = FakeHead()
         del head.fields[name]
