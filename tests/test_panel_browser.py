@@ -51,7 +51,7 @@ def LogIn(tab, base, name="ann"):
     tab.goto(base + "/")
     tab.fill("#name", name)
     tab.fill("#password", PASSWORDS[name])
-    tab.click("text=Log in")
+    tab.get_by_role("button", name="Log in").click()
     expect(tab).to_have_url(ADMIN)
     expect(tab.locator("#state")).to_have_text("live")
     return tab
@@ -83,7 +83,7 @@ def test_it_fits_and_is_accessible(panel, tab, scheme, width):
     tab.goto(base + "/")
     tab.fill("#name", "ann")
     tab.fill("#password", "wrong")
-    tab.click("text=Log in")
+    tab.get_by_role("button", name="Log in").click()
     expect(tab.get_by_role("alert")).to_have_text("Wrong name or password.")
     Fits(tab, "login-" + scheme)
     assert tab.evaluate(_WITHOUT_NAME) == []
@@ -115,11 +115,11 @@ def test_two_windows(panel, browser, tab):
     expect(other.locator("#audit tr").first).to_contain_text("relay on")
     expect(other.locator("#audit tr").first).to_contain_text("ann")
     tab.fill("#name", "<b>Shed</b>")
-    tab.click("text=Save")
+    tab.get_by_role("button", name="Save").click()
     expect(tab.get_by_text("Saved.")).to_be_visible()
     expect(tab.locator("h1")).to_have_text("<b>Shed</b>")
     assert tab.evaluate("document.cookie") == ""
-    tab.click("text=Log out")
+    tab.get_by_role("button", name="Log out").click()
     expect(tab).to_have_url(base + "/login")
     expect(third).to_have_url(base + "/login?next=/admin/")
     tab.go_back()
@@ -246,7 +246,7 @@ def test_https(serve, modulePath, runtime, tmp_path, browser):
         expect(page.locator("#relayText")).to_have_text("It is on.")
         cookies = {cookie["name"]: cookie for cookie in context.cookies()}
         assert cookies["__Host-panel"]["secure"] and cookies["__Host-panel"]["httpOnly"]
-        page.click("text=Log out")
+        page.get_by_role("button", name="Log out").click()
         expect(page.locator("#password")).to_be_visible()
     finally:
         context.close()
