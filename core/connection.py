@@ -31,6 +31,7 @@ class Connection:
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
+    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
@@ -212,7 +213,7 @@ class Connection:
                 if token in server.Upgraders:
                     return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
-        if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
+        if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
         if not route.isAsync:
             if length and length > server.MaxRequestContentLen:
@@ -321,7 +322,7 @@ class Connection:
             self.keepAlive = False
         prefix = server.prefixes.get((code, contentType, contentCharset)) \
             or server.Prefix(code, contentType, contentCharset)
-        self.isChunked = False                  # True: the content is sent in chunks
+        self.isChunked = False
         if source is None:
             length = len(body)
         elif length is None and not head.minor:

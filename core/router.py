@@ -27,8 +27,6 @@ class Route:
     """One registered handler. A path is cut at the literals between the <arguments>; what has the characters of a
     regular expression outside of them is one."""
 
-    isFile = False          # of the route that serves files: it has no use for content
-
     def __init__(self, url, method, handler, threaded=False):
         if not isinstance(url, str) or url[:1] != "/":
             raise ValueError("a route must begin with a slash: %r" % (url,))
