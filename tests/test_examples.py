@@ -42,7 +42,7 @@ def test_each_example_has_a_test():
 
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
-         "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
+         "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket", "microWebSocketPlus"], "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
 
