@@ -456,7 +456,7 @@ BATTERIES = {
     "exchange": "exchange files laws server", "files": "files disk exchange laws",
     "transport": "transport sockets engine",
     "engine": "engine runs server", "server": "server exchange files laws engine", "websocket": "websocket frames laws",
-    "template": "template memory pages"}
+    "template": "memory template pages"}
 # With --sockets, what a survivor meets.
 SOCKET_TESTS = {room: ["tests/test_%s.py" % name for name in names.split()] for room, names in {
     "connection": "http http_streams http_waiting", "exchange": "hooks http_streams seed_api", "files": "http_files",
