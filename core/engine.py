@@ -6,7 +6,7 @@ import sys
 import time
 
 from .connection import Connection
-from .text import BOARD, MICROPYTHON, const
+from .text import BOARD, MICROPYTHON
 from .transport import POLL_IN, Address, Elapsed, Key, Link, Listen, NewPoll
 
 if not BOARD:
@@ -48,7 +48,7 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
-_INBOX_MAX = const(8192)
+_INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
 class Engine:
@@ -67,7 +67,7 @@ class Engine:
         self.links = {}
         self._calls = []
         self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
-        self._ident = self._listener = self._wake = self._until = None
+        self._ident = self._listener = self._wake = self._until = self._fullSince = None
         self._isFull = self._remains = False
         self._failures = 0
         self._threads = set()
@@ -400,8 +400,11 @@ class Engine:
 
     def _Accept(self):
         try:
-            if len(self.links) >= self.MaxConnections and not self.Evict() and self._EndsSoon():
-                return self._Listens(False)     # until a link has gone
+            if len(self.links) >= self.MaxConnections and not self.Evict():
+                if self._fullSince is None:
+                    self._fullSince = self.now
+                if self.now - self._fullSince < self.HeadTimeoutSec and self._EndsSoon():
+                    return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
@@ -434,7 +437,8 @@ class Engine:
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            self.Log("accept", error)
+            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+                self.Log("accept", error)
             return sock.close()
         self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
         try:
@@ -457,12 +461,19 @@ class Engine:
                 or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
 
     def Evict(self):
-        """The connection that has been idle for longest makes room."""
-        oldest = None
+        """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
+        quarter of SendTimeoutSec."""
+        oldest = earliest = None
         for link in self.links.values():
-            if not link.out and link.endpoint.IsIdle() \
-                    and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
+            if link.out:
+                deadline = link.deadline
+                isIdle = deadline < self.now + self.SendTimeoutSec * 3 // 4
+            else:
+                deadline = link.endpoint.deadline
+                isIdle = link.endpoint.IsIdle()
+            if isIdle and (oldest is None or deadline < earliest):
                 oldest = link
+                earliest = deadline
         if oldest:
             oldest.Abort()
         return oldest is not None
@@ -470,6 +481,7 @@ class Engine:
     def Forget(self, link):
         """The link is about to close its socket."""
         self.links.pop(Key(link.sock), None)
+        self._fullSince = None
         self._Listens(True)
 
     # -- what rooms and optional files ask of it --------------------------------------------

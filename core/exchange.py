@@ -5,8 +5,10 @@ import json
 
 from .messages import Fields, HttpError, Reason
 from .readers import IsToken
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseParts, ParseQuery, PercentDecode, Utf8
+from .text import BOARD, MICROPYTHON, HTMLEscape, ParseParts, ParseQuery, PercentDecode, Utf8, const
 from .writers import Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, PathEscape
+
+_COLONS_MAX = const(5000)       # of JSON
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -129,9 +131,17 @@ def _ToForm(content, boundary=b""):
 def _FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
+    # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
+    if MICROPYTHON and content.count(b":") > _COLONS_MAX:
+        raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
     try:
+        # The time for an integer grows with the square of its length. Digits within a text are none.
+        if _HasDigits(content):
+            for part in content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]:
+                if _HasDigits(part):
+                    return None
         return json.loads(Utf8(content))
-    except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
+    except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
         return None
 
 
@@ -160,6 +170,14 @@ def _ToJSON(obj):
         raise ValueError("obj must be JSON: %s" % error)
 
 
+def _HasDigits(data):
+    """True where 1,023 digits stand in a row; it may be for 512 of them."""
+    for at in range(0, len(data) - 511, 512):
+        if data[at:at + 512].isdigit():
+            return True
+    return False
+
+
 class HttpResponse:
     """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
 
@@ -181,7 +199,6 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        names = ()
         isTaken = False
         try:
             if self.code is not None:
@@ -193,7 +210,7 @@ class HttpResponse:
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields
+            fields = self.fields or []          # None: the last try was a ValueError
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -202,8 +219,7 @@ class HttpResponse:
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
-                if "content-type" in names:
-                    contentType = None
+                contentType = None if "content-type" in names else contentType
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
             self.fields = None

@@ -11,7 +11,17 @@ from .text import BOARD, MICROPYTHON, const
 POLL_IN = const(1)              # of poll and epoll, on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
-_RECEIVE_MAX = const(65536)
+_UNSENT_MAX = const(131072)
+
+
+if not BOARD:
+    def _ShowProgress(listener):
+        """Linux would say that there is room again when a third of a buffer of megabytes has left: a minute, for a slow
+        reader. With TCP_NOTSENT_LOWAT, which the connections inherit, we hear of each piece that it takes."""
+        try:
+            listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
+        except OSError:                         # it is not Linux
+            pass
 
 
 def RandomPort():
@@ -33,6 +43,8 @@ def Listen(port, bindIP):
             address = Address(bindIP, number)
             listener = socket.socket(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not BOARD:
+                _ShowProgress(listener)
             listener.bind(address[-1])
             listener.listen(_BACKLOG)
             listener.setblocking(False)
@@ -64,7 +76,7 @@ else:
     def _Receive(sock, buffer):
         """Bytes; b'' at their end, None if there are none now."""
         try:
-            return sock.recv(_RECEIVE_MAX)
+            return sock.recv(len(buffer))
         except BlockingIOError:
             return None
 
@@ -148,6 +160,7 @@ class Link:
     want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
     out = None              # what the socket did not take yet: a bytearray
     deadline = None         # for the next progress of it
+    paid = 0                # until when the bytes that it took have paid for its place: 64ths of a second
     isClosing = False
     isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
@@ -183,15 +196,26 @@ class Link:
             except MemoryError:                 # the rest is lost: nothing may follow it
                 self.Abort()
                 raise
-            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.deadline = self._Due()
             self.Watch()
+
+    def _Due(self):
+        """When the next progress has to be seen. A client that takes megabytes at once and then nothing for a minute
+        (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
+        return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
+
+    def _Pay(self, kibibytes):
+        server = self.server
+        now = server.now * 64
+        self.paid = min(max(self.paid, now) + kibibytes, now + server.SendTimeoutSec * 512)
 
     def Take(self, data):
         """How many bytes the socket takes."""
         try:
-            if MICROPYTHON:
-                return self.sock.write(data) or 0
-            return self.sock.send(data)
+            size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
+            if size > 1023:
+                self._Pay(size >> 10)
+            return size
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):
                 self.Abort()
@@ -215,7 +239,7 @@ class Link:
         """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
         self.want = want
         if not self.out:                        # a turn waits for room in the socket, as bytes do
-            self.deadline = self.server.now + self.server.SendTimeoutSec if want == WANT_TURN else None
+            self.deadline = self._Due() if want == WANT_TURN else None
         self.Watch()
 
     def OnEvent(self, event):
@@ -241,7 +265,7 @@ class Link:
             size = self.Take(out)
             if not size:
                 return
-            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.deadline = self._Due()
             out[:size] = b""                    # in place: a copy may find no memory
             if out:
                 return

@@ -14,9 +14,9 @@ from binascii import a2b_base64, b2a_base64
 
 _MICROPYTHON = sys.implementation.name == "micropython"
 
-try:
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
 

@@ -10,13 +10,13 @@
 import io
 import sys
 
-try:
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
-
-_MICROPYTHON = sys.implementation.name == "micropython"
 
 try:
     if _MICROPYTHON:
@@ -78,6 +78,7 @@ def _Answer(text, most, least, keepsContext):
 # Section 7.2.1: every message ends with 00 00 FF FF, and that is not sent.
 
 _BLOCKS_MAX = const(32)                # that say they are the last, in one message: each costs a new decompressor
+_MEM_LEVEL = const(5)           # of zlib: 32 KB a connection instead of 256, and hardly longer messages
 _WORTHWHILE = const(32)                # bytes of a message that is compressed; a shorter one hardly shrinks
 _PACKED = const(0x40)                  # RSV1 of a frame (section 6)
 
@@ -168,8 +169,7 @@ else:
         def Pack(self, first, data):
             if first & 8 or len(data) < _WORTHWHILE:
                 return first, data
-            # memLevel 5: 32 KB a connection instead of 256, and hardly longer messages.
-            deflater = self._deflater or zlib.compressobj(-1, zlib.DEFLATED, -self._outBits, 5)
+            deflater = self._deflater or zlib.compressobj(-1, zlib.DEFLATED, -self._outBits, _MEM_LEVEL)
             packed = (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
             if self._keepsOut:
                 self._deflater = deflater
@@ -183,14 +183,14 @@ else:
 # ==============================================================================
 def _Negotiate(webSocket, head):
     """What microWebSocket asks about a client -> a line of the 101, or none; the WebSocket has a codec then."""
-    server = webSocket.server
+    server = webSocket.Server
     for text in head.fields.get("sec-websocket-extensions", "").split(","):
         if _MICROPYTHON:
             answer = _Answer(text, server.WebSocketWindowBits, 8, False)
         else:
             answer = _Answer(text, server.WebSocketWindowBits, 9, server.WebSocketContextTakeover)
         if answer:
-            webSocket.codec = _Codec(*answer[1:])
+            webSocket.Codec = _Codec(*answer[1:])
             return b"Sec-WebSocket-Extensions: " + answer[0].encode() + b"\r\n"
     return b""
 

@@ -9,9 +9,11 @@ _NAME = __name__.replace("microWebDigest", "microWebAuth")
 __import__(_NAME)
 auth = sys.modules[_NAME]
 
-try:
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+if _MICROPYTHON:
     from micropython import const
-except ImportError:
+else:
     def const(value):
         return value
 

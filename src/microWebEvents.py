@@ -7,6 +7,9 @@
 #    3  SERVER       plugging in: HttpResponse.WriteResponseEventStream
 
 import json
+import sys
+
+_MICROPYTHON = sys.implementation.name == "micropython"
 
 
 # ==============================================================================
@@ -28,7 +31,12 @@ def _EventBytes(data, event=None, id=None, retry=None):
             lines.append("%s: %s" % (name, value))
     if data is not None:
         if not isinstance(data, str):
-            data = json.dumps(data)
+            if _MICROPYTHON:
+                data = json.dumps(data)
+                if "nan" in data or "inf" in data:
+                    json.loads(data)        # NaN is no JSON: ValueError
+            else:
+                data = json.dumps(data, allow_nan=False)
         for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             lines.append("data: " + line)
     return ("\n".join(lines) + "\n\n").encode()
@@ -228,8 +236,6 @@ class _Streams:
 
 def _WriteResponseEventStream(response, events, headers=None):
     """events: a MicroWebEvents, or an iterable of events; async ones need microWebAsync.py."""
-    headers = list(headers.items() if hasattr(headers, "items") else headers or ())
-    headers.append(("Cache-Control", "no-store"))
     server = response.connection.server
     if isinstance(events, MicroWebEvents):
         source = _Queue(events, server.eventStreams)
@@ -237,8 +243,11 @@ def _WriteResponseEventStream(response, events, headers=None):
         source = server.AsyncSource(_EncodedAsync(events))
         source.isEndless = True
     else:
-        source = _Encoded(iter(events))
-    return response.Answer(200, headers, "text/event-stream", None, b"", source)
+        try:
+            source = _Encoded(iter(events))
+        except TypeError:
+            raise ValueError("events must be iterable, not %r" % (events,))
+    return response.Answer(200, headers, "text/event-stream", None, b"", source, None, b"Cache-Control: no-store\r\n")
 
 
 def Attach(server):

@@ -1,7 +1,7 @@
 # More for .pyhtml pages: copy this file beside microWebTemplate.py. MIT license, see LICENSE.
 #
-#    1  COMPILER     {{ extends }}, {{ block }} and {{ verbatim }}
-#    2  PAGE         pages that were compiled before, by tools/compile_templates.py
+#    1  COMPILER     {{ extends }}, {{ block }}, {{ verbatim }} and {{ include expression }}
+#    2  PAGE         pages that were compiled before, by tools/compile_templates.py; Markup; errors that show the line
 #    3  CACHE        the page that was not asked for the longest goes first; plugging in
 #
 # It puts its classes in the place of those of microWebTemplate.py, whose names without an underscore are all that it
@@ -22,12 +22,26 @@ template = sys.modules[_NAME]
 class Compiler(template.Compiler):
     base = None                                 # what this page extends, and where: then only its blocks are shown
     isFirst = True                              # nothing but comments so far: {{ extends }} may come
+    isDynamic = False                           # there is an {{ include expression }}
 
     def __init__(self, page):
         super().__init__(page)
         self.above = []                         # the pages that extend this one
         self.within = []                        # the open blocks of such pages
         self.blocks = {}                        # name: lines and level, of pages that extend
+
+    def Compile(self, name):
+        """A page that is included by an expression sees the variables as they are then: r__ reads them."""
+        code = super().Compile(name)
+        if self.isDynamic:
+            page = self.page
+            code = code.replace("\n", "\n\tr__ = [lambda: %s]\n" % (", lambda: ".join(page.names) or 0), 1)
+            page.places = "\n" + page.places
+        return code
+
+    def More(self, origin=None, body=None):
+        self.isDynamic = True
+        self.Put("yield from i__(%r, %s, r__, c__)" % (origin, self.Scan(body)))
 
     def Insert(self, name):
         """A base is compiled behind the page that extends it."""
@@ -118,7 +132,39 @@ def _Package(source, prefix="/"):
     return ("/" + root + prefix).split("/")[-2] + "_pyhtml"
 
 
+class Markup(str):
+    """Text that is HTML already; an expression writes it as it is."""
+
+    def __html__(self):
+        return str(self)
+
+
 class Page(template.Page):
+    def Failure(self, error, args, compiler=None):
+        """The error shows the line of the template, too."""
+        failure = super().Failure(error, args, compiler)
+        if failure is error:
+            return error
+        name, line = self.failed
+        try:
+            return template.TemplateError("%s\n    %s" % (failure, self.Read(name).split("\n")[line - 1].strip()[:160]))
+        except Exception:                       # the file has gone, or was another one
+            return failure
+
+    def Include(self, origin, name, readers, context):
+        """Of an {{ include expression }}: the page of that name, running."""
+        values, stream = context
+        values = dict(values)
+        values["depth__"] = depth = values.get("depth__", 0) + 1
+        if depth > 8:                                   # each of them takes C stack on MicroPython
+            raise ValueError("a cycle, or too deep")
+        for key, read in zip(self.names, readers):
+            try:
+                values[key] = read()
+            except NameError:
+                pass
+        return self.owner.Get(self.source, self.prefix, self.Resolve(name, origin)).Run(values, stream)
+
     def Compile(self):
         """The module, if it is there and not older than its sources; OSError if there is neither."""
         if self.text is None and not self.generator:
@@ -164,6 +210,7 @@ class Cache(template.MicroWebTemplate):
 
 template.Compiler = Compiler
 template.Page = Page
+template.MicroWebTemplate.Markup = Markup
 
 
 def Attach(server):

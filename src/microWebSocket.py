@@ -113,7 +113,7 @@ _ENDINGS = (b"", b"\x80", b"\x80\x80", b"\xa0\x80", b"\x80\x80\x80", b"\x90\x80\
 
 
 # A data message that is not complete is a list: its kind, its content, the beginning of a character at its end; and of
-# the frame that is being read: its FIN, its key, how much is still to come. A class for it would cost a board 200 bytes.
+# the frame that is being read: its FIN, its key, how much is still to come. A class would cost a board 200 bytes more.
 _KIND = const(0)
 _CONTENT = const(1)
 _TAIL = const(2)
@@ -125,13 +125,13 @@ _LEFT = const(5)
 class MicroWebSocket:
     """An open WebSocket: set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
 
-    # Await: (callback, coroutine) on the engine -> True: Done comes at its end. codec: of an extension. _worker: of a
+    # Await: (callback, coroutine) on the engine -> True: Done comes at its end. Codec: of an extension. _worker: of a
     # threaded one: [lock it sleeps on, event].
-    Await = codec = _worker = None
+    Await = Codec = _worker = None
 
     def __init__(self, server, link, event):
         # All that changes is made here: an attribute that is added later moves the table that another thread may read.
-        self.server = server
+        self.Server = server
         self._link = link
         self.RecvTextCallback = self.RecvBinaryCallback = self.ClosedCallback = self._message = None
         self.CloseCode = None                           # of the first Close frame, theirs or ours
@@ -165,7 +165,7 @@ class MicroWebSocket:
         if not self.CloseCode:
             self.CloseCode = code
             self.CloseReason = reason
-            server = self.server
+            server = self.Server
             if server.IsOnEngine():
                 self._SendClose(code, reason)
             else:
@@ -173,45 +173,43 @@ class MicroWebSocket:
 
     # -- sending ------------------------------------------------------------------
 
-    def SendFrame(self, first, data):
-        """A frame, whose first byte is this. False: the client does not get it. A thread waits while too much is on its
-        way or its client is behind; that has an end: it may have other clients, or a lock that the engine waits for."""
-        if self.CloseCode:
-            return False
-        if isinstance(data, str):
-            data = data.encode()
-        elif not isinstance(data, bytes):
-            data = bytes(memoryview(data))
-        server = self.server
-        if server.IsOnEngine():
-            return self.Transmit(first, data)
-        patience = _PATIENCE_MS
-        while patience:
-            if self._state & _BEHIND:
-                if self.Drops():
-                    return False
-            elif server.Pending() * (4 * len(data) + _CALL_SIZE) <= server.MaxWebSocketSendQueueLen:
-                break
-            time.sleep(0.001)
-            patience -= 1
-        return server.CallSoon(self.Transmit, first, data, patience)
-
-    def Transmit(self, first, payload, patience=0):
-        """On the engine. False: the client does not get it. first 0: the payload is a whole frame."""
+    def SendFrame(self, first, data, patience=None):
+        """A frame, whose first byte is this; 0: the data is a whole one. False: the client does not get it. A thread
+        hands it over, and waits while too much is on its way or its client is behind. That has an end: it may have
+        other clients, or a lock that the engine waits for. patience: what it has left, on the engine."""
+        server = self.Server
+        if patience is None:
+            if self.CloseCode:
+                return False
+            if isinstance(data, str):
+                data = data.encode()
+            elif not isinstance(data, bytes):
+                data = bytes(memoryview(data))
+            if not server.IsOnEngine():
+                patience = _PATIENCE_MS
+                while patience:
+                    if self._state & _BEHIND:
+                        if self.Drops():
+                            return False
+                    elif server.Pending() * (4 * len(data) + _CALL_SIZE) <= server.MaxWebSocketSendQueueLen:
+                        break
+                    time.sleep(0.001)
+                    patience -= 1
+                return server.CallSoon(self.SendFrame, first, data, patience)
         link = self._link
         if self._state >= _CLOSING:
             return False
         # What a thread has waited for is no sign of a slow client: more of it may come in one turn.
-        if self._state & _BEHIND and not patience and link.Backlog() > self.server.MaxWebSocketSendQueueLen:
+        if self._state & _BEHIND and not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
             if not self.Drops():
                 self._SendClose(_TOO_SLOW, "", link.Close)
             return False
         if first:
-            if self.codec:
-                first, payload = self.codec.Pack(first, payload)
-            payload = Frame(first, payload)
-        link.Send(payload)
-        if link.out and link.Backlog() * 2 > self.server.MaxWebSocketSendQueueLen:
+            if self.Codec:
+                first, data = self.Codec.Pack(first, data)
+            data = Frame(first, data)
+        link.Send(data)
+        if link.out and link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
             self._state |= _BEHIND
         return self._state < _CLOSING
 
@@ -225,7 +223,8 @@ class MicroWebSocket:
                 self.CloseReason = reason
             if not end and self._queue:                 # the program asked for it: no message is delivered any more
                 self._queue = ()
-            self._link.Send(Frame(_FIN | _CLOSE, b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()))
+            payload = b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()
+            self._link.Send(Frame(_FIN | _CLOSE, payload))
         if end or state < _CLOSING:
             self._state = _ENDED if end else _CLOSING
             self._Renew()
@@ -239,8 +238,8 @@ class MicroWebSocket:
         more bytes are wanted."""
         reason = ""
         if code == _TOO_BIG:
-            reason = "message above MaxWebSocketRecvLen: %d" % self.server.MaxWebSocketRecvLen
-            self.server.Log(reason)
+            reason = "message above MaxWebSocketRecvLen: %d" % self.Server.MaxWebSocketRecvLen
+            self.Server.Log(reason)
         return self._SendClose(code, reason, self._link.Finish)     # Close() on unread bytes would reset the connection
 
     # -- the calls of the link ----------------------------------------------------
@@ -269,13 +268,13 @@ class MicroWebSocket:
         """Not even a pong was heard for a whole interval: the client is dead. Or it does not close."""
         if self._state >= _CLOSING or self._state & _PINGED and self._link.want:
             return self._link.Abort()
-        self.Transmit(_FIN | _PING, b"")
+        self.SendFrame(_FIN | _PING, b"")
         self._state |= _PINGED
         self._Renew()
 
     def _Renew(self):
         """Another deadline: for a sign of life, or for the end. While something waits to be sent, the link has one."""
-        server = self.server
+        server = self.Server
         state = self._state
         seconds = server.WebSocketPingSec if state < _CLOSING else _CLOSE_SEC if state < _ENDED else _LINGER_SEC
         self.deadline = server.now + seconds if seconds and not self._link.out else None
@@ -284,7 +283,7 @@ class MicroWebSocket:
         self._state = _ENDED
         if not self.CloseCode:
             self.CloseCode = _LOST
-        if self._worker and self._queue is None and not self.server.IsStarted():
+        if self._worker and self._queue is None and not self.Server.IsStarted():
             # Stop() waits for no thread: what the program is told of the end, it is told now.
             self.Done(None, "ClosedCallback", self._Call("ClosedCallback"))
             self.ClosedCallback = None
@@ -352,7 +351,7 @@ class MicroWebSocket:
         kind = first & 0x7F
         # Section 5.1: masked; 5.5: control frames are short and in one piece; 5.2 and 5.4: reserved bits, fragments.
         if size < 128 or not (first in _CONTROL and size < 254 if kind & 8 else not kind if message
-                              else kind in (_ALSO_PACKED if self.codec else _DATA)):
+                              else kind in (_ALSO_PACKED if self.Codec else _DATA)):
             return self._Fail(_PROTOCOL_ERROR)
         size &= 127
         start = pos + (6 if size < 126 else 8 if size < 127 else 14)
@@ -370,9 +369,10 @@ class MicroWebSocket:
             self._OnData(kind, _Unmask(data[start:end], key))
             return end
         message = self._message = (message or [kind, bytearray(), b""])[:_IS_LAST] + [first & _FIN, key, size]
-        most = self.server.MaxWebSocketRecvLen
+        most = self.Server.MaxWebSocketRecvLen
         # The limit counts before a byte is kept. What can't be compressed grows by some bytes.
-        if size + len(message[_CONTENT]) > most + (message[_KIND] & _PACKED and 16 + (most >> 8)) and not self.CloseCode:
+        if not self.CloseCode and (
+                size + len(message[_CONTENT]) > most + (message[_KIND] & _PACKED and 16 + (most >> 8))):
             message[_LEFT] = end - len(data)
             return self._Fail(_TOO_BIG)
         return self._ReadPart(message, data, start)
@@ -403,7 +403,7 @@ class MicroWebSocket:
         start = len(data)
         for ending in _ENDINGS:
             try:
-                self.server.Utf8(data + ending, True)
+                self.Server.Utf8(data + ending, True)
             except ValueError:
                 continue
             while ending and (start == len(data) or data[start] < 0xC0):
@@ -413,21 +413,21 @@ class MicroWebSocket:
 
     def _OnData(self, kind, payload):
         """A whole message or control frame; kind: its opcode, with _PACKED where it is compressed."""
-        server = self.server
+        server = self.Server
         try:
             if kind & 15 < _CLOSE:
                 if self.CloseCode:
                     return
                 if kind & _PACKED:
-                    payload = self.codec.Inflate(payload, server.MaxWebSocketRecvLen)
+                    payload = self.Codec.Inflate(payload, server.MaxWebSocketRecvLen)
                 if len(payload) > server.MaxWebSocketRecvLen:
                     return self._Fail(_TOO_BIG)
                 if kind & _TEXT:
-                    self._Post("RecvTextCallback", server.Utf8(payload, True))
+                    self._Post("RecvTextCallback", server.Utf8(payload, True) if _MICROPYTHON else payload.decode())
                 else:
                     self._Post("RecvBinaryCallback", payload)
             elif kind == _PING:
-                self.Transmit(_FIN | _PONG, payload)
+                self.SendFrame(_FIN | _PONG, payload)
             elif kind == _CLOSE:                        # section 5.5.1: nothing, or a code and a reason
                 code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
                 if payload and not _IsCloseCode(code):
@@ -473,6 +473,8 @@ class MicroWebSocket:
             if result is not None and hasattr(result, "send"):
                 if self.Await:
                     return result
+                if not _MICROPYTHON:
+                    result.close()                      # else it warns that nobody awaited it
                 raise TypeError("async needs microWebSocketPlus")
         except BaseException as error:                  # sys.exit() too
             self.Crashed(error)
@@ -489,7 +491,7 @@ class MicroWebSocket:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            self.server.Log("WebSocket callback", error)
+            self.Server.Log("WebSocket callback", error)
 
     def _Work(self, worker):
         """The thread of one WebSocket."""
@@ -501,7 +503,7 @@ class MicroWebSocket:
             coroutine = self._Call(*event)
             while True:
                 try:
-                    isTold = self.server.CallSoon(self.Done, None, callback, coroutine)
+                    isTold = self.Server.CallSoon(self.Done, None, callback, coroutine)
                     break
                 except MemoryError:
                     time.sleep(0.001)
@@ -529,7 +531,7 @@ def Refusal(client, server):
         return 400
     # Section 10.2. Clients that are no browsers send no origin, or file:// and the like. A web site's page can't: its
     # browser names its http(s) origin, or null for a frame that it put into a sandbox. And it leaves out the port that
-    # is the scheme's own; a proxy may have added that to the host. A hook may know that the page is allowed (microWebCors).
+    # is the scheme's own; a proxy may have added that to the host. A hook may allow the page (microWebCors).
     scheme, _, page = get("origin", "").lower().partition("://")
     return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and head.authority.lower() not in (
         page, page + ":80", page + ":443") else 0

@@ -19,7 +19,7 @@ def _SendToAll(server, path, frame):
     for link in list(server.links.values()):            # a send can take its link out of them
         webSocket = link.endpoint
         if isinstance(webSocket, sockets.MicroWebSocket) and (path is None or webSocket.Path == path):
-            webSocket.Transmit(0, frame)
+            webSocket.SendFrame(0, frame, 0)
 
 
 def _Broadcast(server, data, path=None):
@@ -46,7 +46,7 @@ async def _Behind():
 
 def _Await(webSocket, callback, coroutine):
     """Runs an async callback as a task. True: Done is called at its end."""
-    server = webSocket.server
+    server = webSocket.Server
     spawn = server.SpawnCallback
     if not spawn:
         coroutine.close()
@@ -63,7 +63,7 @@ def _Choose(webSocket, head):
     """RFC 6455 section 4.2.2: the first of ours that the client offers -> a line of the 101."""
     webSocket.Path = head.path
     offered = list(map(str.strip, head.fields.get("sec-websocket-protocol", "").split(",")))
-    for protocol in webSocket.server.WebSocketProtocols:
+    for protocol in webSocket.Server.WebSocketProtocols:
         if protocol in offered:
             webSocket.Protocol = protocol
             return b"Sec-WebSocket-Protocol: " + protocol.encode() + b"\r\n"
@@ -73,12 +73,12 @@ def _Choose(webSocket, head):
 def _Crashed(webSocket, error):
     """What a callback raised, or None: it is logged, and a setting closes the connection."""
     _LogCrash(webSocket, error)
-    if error is not None and webSocket.server.WebSocketCloseOnError:
+    if error is not None and webSocket.Server.WebSocketCloseOnError:
         webSocket.Close(1011)
 
 
 def _Drops(webSocket):
-    return webSocket.server.WebSocketSlowPolicy == "drop"
+    return webSocket.Server.WebSocketSlowPolicy == "drop"
 
 
 def _Refuse(client, server):

@@ -88,19 +88,21 @@ def Utf8(data, strict=False):
 def PercentDecode(data, strict=False):
     """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
     if b"%" in data:
-        parts = data.split(b"%")
-        data = bytearray(parts[0])
-        for part in parts[1:]:
-            pair = part[:2]
-            if len(pair) == 2 and not NOT_HEX.search(pair):
-                data.append(int(pair, 16))
-                part = part[2:]
-            elif strict:
-                raise ValueError("a % without two hexadecimal digits")
-            else:
-                data.append(37)
-            data.extend(part)
-        data = bytes(data)
+        decoded = bytearray()                   # no list of parts: they would take 32 times the memory of the text
+        start = 0
+        at = data.find(b"%")
+        while at >= 0:
+            decoded += data[start:at]
+            pair = data[at + 1:at + 3]
+            start = at + 3
+            if len(pair) < 2 or NOT_HEX.search(pair):
+                if strict:
+                    raise ValueError("a % without two hexadecimal digits")
+                pair = b"25"
+                start = at + 1
+            decoded.append(int(pair, 16))
+            at = data.find(b"%", start)
+        data = bytes(decoded + data[start:])
     return Utf8(data, strict)
 
 
@@ -760,7 +762,7 @@ class Connection:
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet
+    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -773,7 +775,8 @@ class Connection:
 
     def OnReceived(self, data):
         """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+            self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
             data = self.data + data
@@ -850,9 +853,14 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """Between two requests, or lingering behind the last; a client that is slow to begin has a second."""
-        return self.state >= _LINGER or self.state == _HEAD and (
-            self.head is not None and not self.data or self.deadline < self.server.now + self.server.HeadTimeoutSec)
+        """May it make room? Between two requests and behind the last; and who takes more than a second for a head, or
+        is behind with content for a quarter of BodyTimeoutSec."""
+        state = self.state
+        server = self.server
+        if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
+            return True
+        seconds = server.HeadTimeoutSec if state == _HEAD else self.reader and server.BodyTimeoutSec * 3 // 4
+        return self.deadline is not None and seconds and self.deadline < server.now + seconds
 
     # -- bytes to calls -----------------------------------------------------------
 
@@ -1243,7 +1251,9 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        self.deadline = self.server.now + _LINGER_SEC
+        now = self.server.now
+        self.deadline = now + _LINGER_SEC
+        self.credit = now + self.server.BodyTimeoutSec      # until then at most
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):
@@ -1297,6 +1307,8 @@ def _Close(source):
 # ==============================================================================
 # What a handler sees: HttpClient is the request, HttpResponse its answer. Both send and read through the connection
 # only.
+
+_COLONS_MAX = const(5000)       # of JSON
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -1419,9 +1431,17 @@ def _ToForm(content, boundary=b""):
 def _FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
+    # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
+    if MICROPYTHON and content.count(b":") > _COLONS_MAX:
+        raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
     try:
+        # The time for an integer grows with the square of its length. Digits within a text are none.
+        if _HasDigits(content):
+            for part in content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]:
+                if _HasDigits(part):
+                    return None
         return json.loads(Utf8(content))
-    except (ValueError, RuntimeError):          # RuntimeError: nested deeper than the stack
+    except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
         return None
 
 
@@ -1450,6 +1470,14 @@ def _ToJSON(obj):
         raise ValueError("obj must be JSON: %s" % error)
 
 
+def _HasDigits(data):
+    """True where 1,023 digits stand in a row; it may be for 512 of them."""
+    for at in range(0, len(data) - 511, 512):
+        if data[at:at + 512].isdigit():
+            return True
+    return False
+
+
 class HttpResponse:
     """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
 
@@ -1471,7 +1499,6 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        names = ()
         isTaken = False
         try:
             if self.code is not None:
@@ -1483,7 +1510,7 @@ class HttpResponse:
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields
+            fields = self.fields or []          # None: the last try was a ValueError
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -1492,8 +1519,7 @@ class HttpResponse:
                 if "cache-control" in names:    # instead of the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
-                if "content-type" in names:
-                    contentType = None
+                contentType = None if "content-type" in names else contentType
                 if names.get("connection", "").lower() == "close":
                     connection.keepAlive = False
             self.fields = None
@@ -2001,7 +2027,17 @@ class FileBody:
 POLL_IN = const(1)              # of poll and epoll, on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
-_RECEIVE_MAX = const(65536)
+_UNSENT_MAX = const(131072)
+
+
+if not BOARD:
+    def _ShowProgress(listener):
+        """Linux would say that there is room again when a third of a buffer of megabytes has left: a minute, for a slow
+        reader. With TCP_NOTSENT_LOWAT, which the connections inherit, we hear of each piece that it takes."""
+        try:
+            listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
+        except OSError:                         # it is not Linux
+            pass
 
 
 def RandomPort():
@@ -2023,6 +2059,8 @@ def Listen(port, bindIP):
             address = Address(bindIP, number)
             listener = socket.socket(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not BOARD:
+                _ShowProgress(listener)
             listener.bind(address[-1])
             listener.listen(_BACKLOG)
             listener.setblocking(False)
@@ -2054,7 +2092,7 @@ else:
     def _Receive(sock, buffer):
         """Bytes; b'' at their end, None if there are none now."""
         try:
-            return sock.recv(_RECEIVE_MAX)
+            return sock.recv(len(buffer))
         except BlockingIOError:
             return None
 
@@ -2138,6 +2176,7 @@ class Link:
     want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
     out = None              # what the socket did not take yet: a bytearray
     deadline = None         # for the next progress of it
+    paid = 0                # until when the bytes that it took have paid for its place: 64ths of a second
     isClosing = False
     isSecure = False        # True under TLS
     watched = None          # what the poll loop looks for; None: it does not know this link
@@ -2173,15 +2212,26 @@ class Link:
             except MemoryError:                 # the rest is lost: nothing may follow it
                 self.Abort()
                 raise
-            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.deadline = self._Due()
             self.Watch()
+
+    def _Due(self):
+        """When the next progress has to be seen. A client that takes megabytes at once and then nothing for a minute
+        (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
+        return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
+
+    def _Pay(self, kibibytes):
+        server = self.server
+        now = server.now * 64
+        self.paid = min(max(self.paid, now) + kibibytes, now + server.SendTimeoutSec * 512)
 
     def Take(self, data):
         """How many bytes the socket takes."""
         try:
-            if MICROPYTHON:
-                return self.sock.write(data) or 0
-            return self.sock.send(data)
+            size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
+            if size > 1023:
+                self._Pay(size >> 10)
+            return size
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):
                 self.Abort()
@@ -2205,7 +2255,7 @@ class Link:
         """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
         self.want = want
         if not self.out:                        # a turn waits for room in the socket, as bytes do
-            self.deadline = self.server.now + self.server.SendTimeoutSec if want == WANT_TURN else None
+            self.deadline = self._Due() if want == WANT_TURN else None
         self.Watch()
 
     def OnEvent(self, event):
@@ -2231,7 +2281,7 @@ class Link:
             size = self.Take(out)
             if not size:
                 return
-            self.deadline = self.server.now + self.server.SendTimeoutSec
+            self.deadline = self._Due()
             out[:size] = b""                    # in place: a copy may find no memory
             if out:
                 return
@@ -2333,7 +2383,7 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
-_INBOX_MAX = const(8192)
+_INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
 class Engine:
@@ -2352,7 +2402,7 @@ class Engine:
         self.links = {}
         self._calls = []
         self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
-        self._ident = self._listener = self._wake = self._until = None
+        self._ident = self._listener = self._wake = self._until = self._fullSince = None
         self._isFull = self._remains = False
         self._failures = 0
         self._threads = set()
@@ -2685,8 +2735,11 @@ class Engine:
 
     def _Accept(self):
         try:
-            if len(self.links) >= self.MaxConnections and not self.Evict() and self._EndsSoon():
-                return self._Listens(False)     # until a link has gone
+            if len(self.links) >= self.MaxConnections and not self.Evict():
+                if self._fullSince is None:
+                    self._fullSince = self.now
+                if self.now - self._fullSince < self.HeadTimeoutSec and self._EndsSoon():
+                    return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
@@ -2719,7 +2772,8 @@ class Engine:
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            self.Log("accept", error)
+            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+                self.Log("accept", error)
             return sock.close()
         self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
         try:
@@ -2742,12 +2796,19 @@ class Engine:
                 or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
 
     def Evict(self):
-        """The connection that has been idle for longest makes room."""
-        oldest = None
+        """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
+        quarter of SendTimeoutSec."""
+        oldest = earliest = None
         for link in self.links.values():
-            if not link.out and link.endpoint.IsIdle() \
-                    and (oldest is None or link.endpoint.deadline < oldest.endpoint.deadline):
+            if link.out:
+                deadline = link.deadline
+                isIdle = deadline < self.now + self.SendTimeoutSec * 3 // 4
+            else:
+                deadline = link.endpoint.deadline
+                isIdle = link.endpoint.IsIdle()
+            if isIdle and (oldest is None or deadline < earliest):
                 oldest = link
+                earliest = deadline
         if oldest:
             oldest.Abort()
         return oldest is not None
@@ -2755,6 +2816,7 @@ class Engine:
     def Forget(self, link):
         """The link is about to close its socket."""
         self.links.pop(Key(link.sock), None)
+        self._fullSince = None
         self._Listens(True)
 
     # -- what rooms and optional files ask of it --------------------------------------------
@@ -3039,8 +3101,11 @@ class MicroWebSrv(Engine):
         return hook
 
     def Hooks(self, hooks, head):
-        """Those for this path. Security: without case, as FAT finds files."""
-        path = head.key.lower() + "/"
+        """Those for this path. Security: without case, as FAT finds files; and an encoded slash counts as one here, for
+        the handler of an argument gets a slash."""
+        path = head.path.lower() + "/"
+        while "//" in path:
+            path = path.replace("//", "/")
         found = []
         for prefix, hook in hooks:
             if path.startswith(prefix):

@@ -1,6 +1,6 @@
 # .pyhtml pages for MicroWebSrv: copy this file beside microWebSrv.py and they are on. MIT license, see LICENSE.
 #
-#    1  TEXT         files, names, Markup, and the one error that a page can raise
+#    1  TEXT         files, names, and the one error that a page can raise
 #    2  COMPILER     a file and all that it includes -> the source of one generator function
 #    3  PAGE         that function, writing blocks
 #    4  TEMPLATE     MicroWebTemplate: a template, or all pages of a server; plugging in
@@ -32,7 +32,6 @@ if _MICROPYTHON:
 else:
     MaxPages, MaxBytes, MaxNames, _BLOCK = 512, 1 << 23, 65536, 16384
 _PIECE = const(512)     # characters of a literal; behind each fourth a block may be full
-_DEPTH = const(8)       # of {{ include expression }}; each of them takes C stack on MicroPython
 
 
 # ==============================================================================
@@ -54,15 +53,8 @@ def Open(path):
     return open(path, "rb")
 
 
-class Markup(str):
-    """Text that is HTML already; an expression writes it as it is."""
-
-    def __html__(self):
-        return str(self)
-
-
 class TemplateError(Exception):
-    """A page that can't be compiled, or has failed: file, line of the template, what, and that line."""
+    """A page that can't be compiled, or has failed: file, line of the template, and what."""
 
 
 # ==============================================================================
@@ -122,7 +114,6 @@ def Until(end, text, i):
 class Compiler:
     place = last = 0                            # where the newest tag begins and ends: index of the file << 16 | line
     words = ""                                  # of the code that is put next: for each line its place and words
-    isDynamic = False                           # there is an {{ include expression }}
 
     def __init__(self, page):
         self.page = page
@@ -151,8 +142,6 @@ class Compiler:
         if len(names) > MaxNames:
             Expected("at most %d names, found %d" % (MaxNames, len(names)))
         head = "def page__(c__, w__, s__, b__, e__, t__, i__, l__, %s):" % ", ".join(names) + head
-        if self.isDynamic:
-            head += "\n\tr__ = [lambda: %s]" % (", lambda: ".join(names) or 0)
         self.page.names = names
         self.page.places = "\n" * (head.count("\n") + 1) + places
         return head + "\n" + "\n".join(code) + "\n\treturn\n\tyield"
@@ -223,13 +212,16 @@ class Compiler:
             if (name != body or "." in name or "/" in name) and not ("(" in name or "'" in name or '"' in name):
                 self.Insert(self.page.Resolve(name, origin))
             else:
-                self.isDynamic = True
-                self.Put("yield from i__(%r, %s, r__, c__)" % (origin, self.Scan(body)))
+                self.More(origin, body)
         elif word == "block" or word == "extends":
-            Expected("microWebPages.py for this")
+            self.More()
         elif tag[:1] != "#":
             self.Put("w__('%%s' %% (%s,))" % self.Scan(body) if word == "raw" else "w__(e__(%s))" % self.Scan(tag))
         return i
+
+    def More(self, origin=None, body=None):
+        """What microWebTemplate.py alone can't do: {{ include expression }} of a file, {{ block }}, {{ extends }}."""
+        Expected("microWebPages.py for this")
 
     def Literal(self, text):
         texts = self.page.texts                 # not in the code: that is one string, for which there must be room
@@ -311,7 +303,7 @@ def _IsTrue(read):
 
 
 class Page:
-    generator = None
+    generator = Include = None
     file = "{{"                                 # that of its code in a traceback
 
     def __init__(self, owner, source, prefix, name, text=None):
@@ -395,10 +387,7 @@ class Page:
             line = min(compiler.place + line - 1, compiler.last)
         name = self.files[line >> 16]
         line &= 0xFFFF
-        try:
-            text = "\n    " + self.Read(name).split("\n")[line - 1].strip()[:160]
-        except Exception:                       # the file has gone, or was another one
-            text = ""
+        self.failed = name, line
         kind = type(error)
         what = str(getattr(error, "msg", error))
         if isinstance(error, NameError):
@@ -409,8 +398,8 @@ class Page:
                 words = lines.pop(0).split()
                 unset = [key for key, value in zip(self.names, args) if value is ... and key in words]
             what = "'%s' isn't defined" % "' or '".join(unset) if unset else what
-        return TemplateError("%s%s, line %d: %s: %s%s" % (
-            getattr(self.source, "root", "") + self.prefix, name, line, kind.__name__, what, text))
+        return TemplateError("%s%s, line %d: %s: %s" % (
+            getattr(self.source, "root", "") + self.prefix, name, line, kind.__name__, what))
 
     def Run(self, values, stream):
         """Writes the page; yields when there is a block."""
@@ -420,20 +409,6 @@ class Page:
                                       self.Include, self.texts, *args)
         except Exception as error:
             raise self.Failure(error, args)
-
-    def Include(self, origin, name, readers, context):
-        """Of an {{ include expression }}: the page of that name, running."""
-        values, stream = context
-        values = dict(values)
-        values["depth__"] = depth = values.get("depth__", 0) + 1
-        if depth > _DEPTH:
-            raise ValueError("a cycle, or too deep")
-        for key, read in zip(self.names, readers):
-            try:
-                values[key] = read()
-            except NameError:
-                pass
-        return self.owner.Get(self.source, self.prefix, self.Resolve(name, origin)).Run(values, stream)
 
     def Blocks(self, values):
         """First whether there is only one, then the blocks. MicroPython: of bytes, for it looks up each new str among
@@ -478,7 +453,6 @@ def Locate(source, path):
 class MicroWebTemplate:
     """A template from a text, and the pages that it includes. A server has one for all its pages."""
 
-    Markup = Markup
     isAlways = True                             # escape also texts that have none of the five characters
     size = 0                                    # of what was compiled since the others went
 

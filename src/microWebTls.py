@@ -94,96 +94,124 @@ else:
 
 # -- links -------------------------------------------------------------------------------
 
-def _SecureLink(Link):
-    """The class of links under TLS."""
+class _Link:
+    """A link under TLS. Its second base, also named Plain, is the core's: MicroPython has no super() for two bases."""
 
-    class TlsLink(Link):
-        isSecure = True
-        _tried = 0                      # bytes that did not leave
-        _isCrossed = False              # TLS has to write before it can read
+    isSecure = True
+    _tried = 0                      # bytes that did not leave
+    _isCrossed = False              # TLS has to write before it can read
 
-        def __init__(self, server, sock, address):
-            super().__init__(server, server.tlsContext.wrap_socket(
-                sock, server_side=True, do_handshake_on_connect=False), address)
+    def __init__(self, server, sock, address):
+        self.Plain.__init__(self, server, server.tlsContext.wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False), address)
+        if _MICROPYTHON:
+            self._raw = sock
+
+    def OnEvent(self, event):
+        try:
             if _MICROPYTHON:
-                self._raw = sock
+                self.Plain.OnEvent(self, event)
+            else:
+                self._OnEvent(event)
+        except OSError as error:
+            server = self.server
+            if error.errno == -0x7200 if _MICROPYTHON else getattr(error, "reason", 0) == "HTTP_REQUEST":
+                server.Log("plain HTTP from %s on the port of HTTPS" % self.GetAddr()[0])
+                raw = self._raw if _MICROPYTHON else super(ssl.SSLSocket, self.sock)
+                raw.send(_PLAIN)
+                raw.recv(4096)          # closing on unread bytes would reset the connection under it
+            elif server.Debug and (error.errno < 0 if _MICROPYTHON else isinstance(error, ssl.SSLError)):
+                server.Log("TLS with %s: %s" % (self.GetAddr()[0], error))
+            raise
 
-        def OnEvent(self, event):
-            try:
-                if _MICROPYTHON:
-                    super().OnEvent(event)
-                else:
-                    self._OnEvent(event)
-            except OSError as error:
-                server = self.server
-                if error.errno == -0x7200 if _MICROPYTHON else getattr(error, "reason", 0) == "HTTP_REQUEST":
-                    server.Log("plain HTTP from %s on the port of HTTPS" % self.GetAddr()[0])
-                    raw = self._raw if _MICROPYTHON else super(ssl.SSLSocket, self.sock)
-                    raw.send(_PLAIN)
-                    raw.recv(4096)          # closing on unread bytes would reset the connection under it
-                elif server.Debug:
-                    server.Log("TLS with %s: %s" % (self.GetAddr()[0], error))
-                raise
+    def Take(self, data):
+        if _MICROPYTHON:
+            # mbedtls holds a record of what did not leave. Whatever it is given next, it takes for the same bytes.
+            size = self.Plain.Take(self, memoryview(data)[:self._tried] if self._tried else data)
+            self._tried = 0 if size else self._tried or len(data)
+            return size
+        try:
+            return self.sock.send(data)
+        except ssl.SSLWantWriteError:
+            pass
+        except OSError:
+            self.Abort()
+        return 0
 
-        def Take(self, data):
+    def Abort(self):
+        if not _MICROPYTHON and self.isClosing and not self.out and not self.isDead:
+            self._SayGoodbye()          # else the client has to see that something is missing
+        try:
+            self.Plain.Abort(self)
+        finally:
             if _MICROPYTHON:
-                # mbedtls holds a record of what did not leave. Whatever it is given next, it takes for the same bytes.
-                size = super().Take(memoryview(data)[:self._tried] if self._tried else data)
-                self._tried = 0 if size else self._tried or len(data)
-                return size
+                self._raw.close()       # after a failed handshake the other one does not
+
+    if not _MICROPYTHON:
+        def _OnEvent(self, event):
+            wasCrossed = self._isCrossed
+            self._isCrossed = False
             try:
-                return self.sock.send(data)
-            except ssl.SSLWantWriteError:
+                self.Plain.OnEvent(self, 1 if wasCrossed else event)
+            except ssl.SSLWantReadError:
                 pass
-            except OSError:
-                self.Abort()
-            return 0
+            except ssl.SSLWantWriteError:
+                self._isCrossed = True
+            if wasCrossed or self._isCrossed:
+                self.Watch()
 
-        def Abort(self):
-            if not _MICROPYTHON and self.isClosing and not self.out and not self.isDead:
-                self._SayGoodbye()          # else the client has to see that something is missing
+        def Watch(self):
+            want = self.want
+            if self._isCrossed:
+                self.want = 4
+            self.Plain.Watch(self)
+            self.want = want
+
+        def _SayGoodbye(self):
             try:
-                super().Abort()
-            finally:
-                if _MICROPYTHON:
-                    self._raw.close()       # after a failed handshake the other one does not
+                self.sock.unwrap()              # sends close_notify; its own end the client says to nobody
+            except (OSError, ValueError):
+                pass
 
-        if not _MICROPYTHON:
-            def _OnEvent(self, event):
-                wasCrossed = self._isCrossed
-                self._isCrossed = False
-                try:
-                    super().OnEvent(1 if wasCrossed else event)
-                except ssl.SSLWantReadError:
-                    pass
-                except ssl.SSLWantWriteError:
-                    self._isCrossed = True
-                if wasCrossed or self._isCrossed:
-                    self.Watch()
+        def Finish(self, isWhole=False):
+            if not self.out:
+                self._SayGoodbye()
+            self.Plain.Finish(self, isWhole)
 
-            def Watch(self):
-                want = self.want
-                if self._isCrossed:
-                    self.want = 4
-                super().Watch()
-                self.want = want
+        def Close(self):
+            self.isClosing = True
+            self.Plain.Close(self)
 
-            def _SayGoodbye(self):
-                try:
-                    self.sock.unwrap()              # sends close_notify; its own end the client says to nobody
-                except (OSError, ValueError):
-                    pass
 
-            def Finish(self, isWhole=False):
-                if not self.out:
-                    self._SayGoodbye()
-                super().Finish(isWhole)
+class _Door:
+    """A plain listener among the links, and its own endpoint."""
 
-            def Close(self):
-                self.isClosing = True
-                super().Close()
+    def __init__(self, server, port):
+        self.Plain.__init__(self, server, server.Listen(port, server.bindIP)[0], None)
+        self.endpoint = self
+        server.links[id(self.sock) if _MICROPYTHON else self.sock.fileno()] = self
 
-    return TlsLink
+    def OnEvent(self, event):
+        """An error ends it; the clock makes a new one."""
+        server = self.server
+        sock, address = self.sock.accept()
+        if len(server.links) >= server.MaxConnections:
+            server.Evict()
+        server.Admit(sock, address, self.Plain)
+
+    def OnStop(self):
+        self.Abort()
+
+    def IsIdle(self):
+        return False
+
+    OnLost = IsIdle
+
+
+def _Kind(methods, plain):
+    kind = type("Link", (methods, plain), {})
+    kind.Plain = plain
+    return kind
 
 
 # -- what a program calls --------------------------------------------------------------------
@@ -196,7 +224,7 @@ def _UseTLS(server, certFile, keyFile=None):
         raise ValueError("the context must be one of a server: ssl.PROTOCOL_TLS_SERVER")
     server.tlsContext = context
     if not server.NewLink.isSecure:
-        server.NewLink = _SecureLink(server.NewLink)
+        server.NewLink = _Kind(_Link, server.NewLink)
         server.MaxConnections = min(server.MaxConnections, server.MaxTLSConnections)
         if server.StrictTransportSec:
             server.After(_Promise)
@@ -215,39 +243,20 @@ def _IsSecure(client):
 
 def _RedirectToHTTPS(server, port=80):
     """The server listens there too, without TLS, and sends clients to https. OSError where it can't have the port."""
-    Link = server.PlainLink
-
-    class Door(Link):
-        """A listener among the links, and its own endpoint."""
-
-        def __init__(self):
-            super().__init__(server, server.Listen(port, server.bindIP), None)
-            self.endpoint = self
-            server.links[id(self.sock) if _MICROPYTHON else self.sock.fileno()] = self
-
-        def OnEvent(self, event):
-            """An error ends it; the clock makes a new one."""
-            sock, address = self.sock.accept()
-            if len(server.links) >= server.MaxConnections:
-                server.Evict()
-            server.Admit(sock, address, Link)
-
-        def IsIdle(self):
-            return False
-
-        OnLost = IsIdle
-        OnStop = Link.Abort
+    kind = _Kind(_Door, server.PlainLink)
 
     def Open():
         nonlocal door
         if door.isDead and server.IsStarted():
-            door = Door()
+            door = kind(server, port)
             door.Watch()
 
     def Redirect(client, response):
         if client.IsSecure():
             return
         host = client.head.authority
+        if not host:
+            return response.WriteResponseBadRequest()
         name, colon, number = host.rpartition(":")
         if number.isdigit():
             host = name
@@ -255,7 +264,7 @@ def _RedirectToHTTPS(server, port=80):
             host += ":%d" % server.port
         response.WriteResponseRedirect("https://" + host + client.GetRequestTotalPath())
 
-    door = Door()
+    door = kind(server, port)
     door.watched = 1                    # Start() tells the poll object
     server.MaxConnections += 1
     server.Ticks.append(Open)

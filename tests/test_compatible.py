@@ -257,7 +257,7 @@ CALLS = {
     "headers": (lambda r: r.WriteResponseOk("text"), lambda r: r.WriteResponse(200, 5, "text/plain", None, "x"),
                 lambda r: r.WriteResponseJSONOk([], "text"), lambda r: r.WriteResponseFile("main.py", None, "text"),
                 lambda r: r.WriteSwitchProto("x", 5), lambda r: r.WriteResponsePyHTMLFile("page.pyhtml", 5),
-                lambda r: r.WriteResponseStream(["x"], headers=7)),
+                lambda r: r.WriteResponseStream(["x"], headers=7), lambda r: r.WriteResponseEventStream([], 7)),
     "code": (lambda r: r.WriteResponseJSONError("text"), lambda r: r.WriteResponse("200", None, "text/plain", None, "x"),
              lambda r: r.WriteResponse(None, None, "text/plain", None, None), lambda r: r.WriteResponseError("not found"),
              lambda r: r.WriteResponse(20, None, None, None, None), lambda r: r.WriteResponse("404", {}, None, None, "x"),
@@ -276,6 +276,7 @@ CALLS = {
     "attachmentName": (lambda r: r.WriteResponseFileAttachment("main.py", None),),
     "vars": (lambda r: r.WriteResponsePyHTMLFile("page.pyhtml", None, 5), lambda r: r.WriteResponsePyHTMLFile("page.pyhtml", None, "x")),
     "pieces": (lambda r: r.WriteResponseStream(5), lambda r: r.WriteResponseStream(None)),
+    "events": (lambda r: r.WriteResponseEventStream(5), lambda r: r.WriteResponseEventStream(None)),
     "upgrade": (lambda r: r.WriteSwitchProto(5),),
     "allow": (lambda r: r.WriteResponseMethodNotAllowed(5), lambda r: r.WriteResponseMethodNotAllowed([5])),
 }
@@ -314,7 +315,7 @@ def test_wrong_arguments(serve, tmp_path):
     (tmp_path / "page.pyhtml").write_text("page")
     server = serve(WRONG)
     names = re.findall(r"NAME (\w+) (\d+)", server.stdout)
-    assert len(names) == 13
+    assert len(names) == 14
     for name, count in names:
         answer = Fetch(server.port, "/wrong/" + name)
         lines = answer.text.split("\n")
@@ -326,11 +327,15 @@ def test_wrong_arguments(serve, tmp_path):
     assert Fetch(server.port, "/allow").Header("allow") == "PUT"
 
 
-def test_a_missing_file_is_false(serve):
-    server = serve(WRONG)
+@pytest.mark.parametrize("isAlone", (True, False))
+def test_a_missing_file_is_false(serve, tmp_path, isAlone):
+    """With microWebFiles.py and without it; the second time, there is an answer already."""
+    home = harness.CopySources(tmp_path / "lib")
+    if isAlone:
+        (home / "microWebFiles.py").unlink()
+    server = serve(WRONG, modulePath=(home,))
     assert Fetch(server.port, "/missing").status == 404
     server.WaitLine("FILE False False")
-    assert harness.ROOT                                  # (the second one: there is an answer already)
 
 
 # ------------------------------------------------------------------------------------------------- the names
@@ -351,13 +356,14 @@ for name in ("MicroWebAsync", "microWebSocket", "NoSuch", ""):
 """
 
 
-@pytest.mark.parametrize("house", ("file", "rooms", "package"))
+@pytest.mark.parametrize("house", ("file", "rooms", "web", "my.server", "server", "rooms in server"))
 def test_names_of_other_files(run, tmp_path, house):
     """As the older server's module had them; without the file: ImportError."""
-    if house == "package":
-        harness.CopySources(tmp_path / "web")
-        program = NAMES.replace("from micro", "from web.micro").replace("import micro", "import web.micro")
-        program = re.sub(r"import web\.(\w+)$", r"from web import \1", program, flags=re.M)
+    package = house.split()[-1]
+    if package not in ("file", "rooms"):
+        (harness.CopyRooms if "rooms" in house else harness.CopySources)(tmp_path.joinpath(*package.split(".")))
+        program = re.sub("from micro", "from %s.micro" % package, NAMES)
+        program = re.sub(r"^import (micro\w+)$", r"from %s import \1" % package, program, flags=re.M)
         assert run(program, modulePath=(tmp_path,)) == "True True\n2\n"
         return
     home = (harness.CopyRooms if house == "rooms" else harness.CopySources)(tmp_path / "lib")
@@ -400,6 +406,7 @@ MAKE = """
     mws._server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     mws._server.bind(mws._srvAddr)
     mws._server.listen(16)
+    made = mws._server
     print("PORT", mws.GetPort())"""
 
 
@@ -409,6 +416,9 @@ def test_started_by_hand(serve, way):
     server = serve(BY_HAND.replace("MAKE", MAKE if way == "its own socket" else "pass"))
     server.Seen("BEFORE False")
     server.WaitLine("NOW True")
+    if way == "its own socket" and server.runtime != "micropython":
+        server.Tell("print('BLOCKS', made.getblocking())")      # accept() of a client that has gone would
+        server.WaitLine("BLOCKS False")
     for _ in range(3):
         assert Fetch(server.port, "/hello").text == "hello"
     server.Tell("mws.Stop(); print('STOPPED', mws._started)")
@@ -430,3 +440,79 @@ def Hello(httpClient: MicroWebSrv._client, httpResponse: MicroWebSrv._response) 
     pass
 print(getattr(Hello, "__annotations__", {}).get("httpClient", HttpClient) is HttpClient)
 """) == "True\n"
+
+
+# --------------------------------------------------------------------------------- what docs/migrating.md says
+
+MIGRATING = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Tell(httpClient, httpResponse, routeArgs=None):
+    params = httpClient.GetRequestQueryParams()
+    httpResponse.WriteResponseJSONOk([httpClient.GetRequestMethod(), httpClient.GetRequestPath(), [[k, params[k]] for k in sorted(params)],
+                                      routeArgs])
+
+def Form(httpClient, httpResponse):
+    form = httpClient.ReadRequestPostedFormData()
+    httpResponse.WriteResponseJSONOk([[name, form[name]] for name in sorted(form)])
+
+def Nothing(httpClient, httpResponse):
+    pass
+
+MicroWebSrv([("/hello/<name>", "get", Tell), ("/digits/<number>", "GET", Tell), ("/form", "POST", Form), ("/nothing", "GET", Nothing)],
+            Port(), "127.0.0.1", "www").Start(threaded=False)
+"""
+FILES = {"a.gz": b"\x1f\x8b", "a.bin": b"\0", "a.txt": b"text", "a.csv": b"1,2", "a.md": b"# a", "a.html": b"<p>", "a.css": b"p {}",
+         "a.js": b"1", "a.py": b"secret", "a.xyz": b"?", "empty.txt": b"", ".hidden.txt": b"secret", "PAGE.PYHTML": b"{{ 1 + 1 }}",
+         "_part.pyhtml": b"part", "sub/INDEX.HTM": b"index", "a+b.txt": b"plus"}
+
+
+def test_what_migrating_says(serve, tmp_path):
+    """Each difference to the older server that a client can see is in docs/migrating.md, and is as it says there."""
+    for name, content in FILES.items():
+        path = tmp_path / "www" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    server = serve(MIGRATING)
+    port = server.port
+
+    def Args(target):
+        return Fetch(port, target).Json()[3]
+
+    # `+` in a query, in a form and in a path
+    assert Fetch(port, "/hello/a+b?x=1+2%2B").Json() == ["GET", "/hello/a+b", [["x", "1 2+"]], {"name": "a+b"}]
+    assert Fetch(port, "/form", "POST", {"Content-Type": "application/x-www-form-urlencoded"}, b"a=b+c").Json() == [["a", "b c"]]
+    assert Fetch(port, "/a+b.txt").text == "plus"
+    # 405 in the place of 404, and 404 in the place of 405
+    refused = Fetch(port, "/hello/x", "POST")
+    assert (refused.status, refused.Header("allow")) == (405, "GET, HEAD, OPTIONS")
+    assert Fetch(port, "/nowhere", "POST").status == 404
+    # media types that were not there, and charsets
+    for name, mediaType in (("a.gz", "application/gzip"), ("a.bin", "application/octet-stream"), ("a.txt", "text/plain; charset=UTF-8"),
+                            ("a.csv", "text/csv; charset=UTF-8"), ("a.md", "text/markdown; charset=UTF-8"), ("a.html", "text/html"),
+                            ("a.css", "text/css"), ("a.js", "application/javascript")):
+        assert (name, Fetch(port, "/" + name).Header("content-type")) == (name, mediaType)
+    for name in ("a.py", "a.xyz"):
+        assert Fetch(port, "/" + name).status == 403
+    for name in (".hidden.txt", "_part.pyhtml"):
+        assert Fetch(port, "/" + name).status == 404
+    assert (Fetch(port, "/empty.txt").status, Fetch(port, "/empty.txt").Header("content-length")) == (200, "0")
+    # methods have one spelling, those of routes any
+    assert Fetch(port, "/hello/x", "get").status == 501
+    # names in upper case, as FAT gives them
+    assert Fetch(port, "/PAGE.PYHTML").text == "2"
+    assert Fetch(port, "/sub/").text == "index"
+    assert Fetch(port, "/sub").Header("location") == "/sub/"
+    # arguments
+    assert Fetch(port, "/hello/").status == Fetch(port, "/hello").status == 404
+    assert [Args("/digits/" + text)["number"] for text in ("7", "0", "007", "00", "+7", "-7", "1e3", "7_0", "%D9%A1", "9" * 30)] == [
+        7, 0, "007", "00", "+7", "-7", "1e3", "7_0", "\u0661", int("9" * 30)]
+    assert Args("/hello/a%2Fb") == {"name": "a/b"}
+    assert Fetch(port, "/nothing").status == 204
+    text = (harness.ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+    for word in ("In a path it is a `+`", "**405, with `Allow`**", "**404**", "`.gz`, `.bin`", "announced as UTF-8", "`get` is not `GET`",
+                 "`.PYHTML` too", "**It is never empty**", "`007` stays text", "`multipart/form-data`", "| 204 |", "_started", "_srvAddr",
+                 "_startThread", "_serverProcess", "`MicroWebSrv._client`, `MicroWebSrv._response`",
+                 "from microWebSrv import MicroWebSocket, MicroWebTemplate"):
+        assert word in text, word

@@ -196,6 +196,31 @@ def Run(*args):
                           timeout=harness.DEADLINE_SEC)
 
 
+def test_port_and_address(command, folder):
+    """What can't be had is one sentence; port 0 is one that is free."""
+    (folder / "index.html").write_text("index")
+    assert "--port: must be a number from 0 to 65535, not 70000" in Said(folder, 2, "--port", "70000")
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        said = Said(folder, 1, "--port", str(port), "--no-reload").strip()
+    assert said.startswith("microwebsrv: ") and "can't listen on 127.0.0.1, port %d: " % port in said and "\n" not in said
+    server = command("--port", "0")
+    server.port = int(server.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/$").group(1))
+    server._mark = 0
+    server.Ready()
+    assert Fetch(server.port, "/").text == "index"
+
+
+def Said(folder, code, *options):
+    """What the command says on stderr, when it ends by itself."""
+    server = Command(folder, *options)
+    try:
+        assert server.process.wait(harness.DEADLINE_SEC) == code
+    finally:
+        server.Kill()
+    return server._err.text
+
+
 def test_arguments(tmp_path):
     done = Run(str(tmp_path / "none"))
     assert done.returncode == 2 and "is not a folder" in done.stderr

@@ -82,7 +82,11 @@ class Curl:
         names = [name.lower() for name, _ in headers]
         if args.data is not None and "content-type" not in names:
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
-        return harness.Fetch(port, args.url[len(HOST):], method, headers, (args.data or "").encode("utf-8"))
+        host = dict(headers).get("Host", "localhost")
+        headers = [pair for pair in headers if pair[0] != "Host"] + [("Connection", "close")]
+        with harness.RawClient(port) as client:
+            client.Send(harness.RequestBytes(method, args.url[len(HOST):], headers, (args.data or "").encode("utf-8"), host))
+            return client.ReadResponse(method)
 
     def Check(self, response, expected):
         if not self.args.shows:

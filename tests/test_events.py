@@ -365,3 +365,19 @@ def test_without_asyncio(serve, runtime, modulePath, tmp_path):
         assert first.Next() == second.Next() == "data: hello\n\n"
     server.ExpectError("TypeError|AttributeError")
     assert harness.Fetch(server.port, "/async").status == 500       # an async iterable needs the file
+
+
+def test_what_is_no_json(run):
+    """NaN and infinity: a browser's JSON.parse would refuse the event."""
+    assert run("""
+from microWebEvents import MicroWebEvents
+hub = MicroWebEvents()
+for data in ({"a": float("nan")}, [float("inf")], [-float("inf")]):
+    try:
+        hub.Send(data)
+        print("sent")
+    except ValueError:
+        print("refused")
+hub.Send({"nan": "information"})
+print("END")
+""") == "refused\nrefused\nrefused\nEND\n"

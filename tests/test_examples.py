@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import signal
+import ssl
 import struct
 import sys
+import urllib.request
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -43,7 +45,7 @@ def test_each_example_has_a_test():
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
-         "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
+         "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
 
@@ -58,7 +60,7 @@ def Alone(name, folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
-@pytest.mark.parametrize("name", sorted(NEEDS))
+@pytest.mark.parametrize("name", sorted(set(NEEDS) - {"https"}))
 def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     """One Ctrl-C, with only the files that its first lines name beside it."""
     text = (EXAMPLES / (name + ".py")).read_text(encoding="utf-8").partition('"""\n\n')[0]
@@ -70,6 +72,23 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
     assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""       # what Start() says of itself
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+def test_https(serve, tmp_path):
+    """With only the files that it names, and a certificate of the tool."""
+    assert harness.LoadTool("make_certificate").Main(["localhost", "127.0.0.1", "-o", str(tmp_path)]) == 0
+    (tmp_path / "board").mkdir()
+    server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone("https", tmp_path / "board"),))
+    plain = int(server.Seen(r"PLAIN (\d+)").group(1))
+    assert Fetch(plain, "/a").Header("location") == "https://localhost:%d/a" % server.port
+    context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    with urllib.request.urlopen("https://localhost:%d/" % server.port, timeout=DEADLINE, context=context) as answer:
+        assert answer.read() == b"<h1>nobody in between can read this</h1>"
+    server.process.send_signal(signal.SIGINT)
+    server.WaitExit()
+    assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""
 
 
 def test_hello(example):

@@ -168,6 +168,7 @@ def Session(httpClient, httpResponse):
 mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), ("/where", "GET", Where, True), ("/engine", "GET", Engine), ("/events", "GET", Events)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
+mws.WebSocketProtocols = ["chat"]
 exec('''
 async def Handler(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="async")
@@ -184,9 +185,9 @@ HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Ver
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions": "permessage-deflate"}
 
 
-def Handshake(server):
+def Handshake(server, **more):
     with harness.RawClient(server.port) as client:
-        client.Send(RequestBytes("GET", "/", HANDSHAKE))
+        client.Send(RequestBytes("GET", "/", {**HANDSHAKE, **more}))
         return client.ReadUntil(b"\r\n\r\n").decode()
 
 
@@ -210,6 +211,7 @@ SEEN = {
     "microWebFiles": (lambda server: Fetch(server.port, "/a.txt", headers={"Range": "bytes=1-2"}).status, 206, 200),
     "microWebPages": (lambda server: Fetch(server.port, "/page.pyhtml").status, 200, 500),
     "microWebEvents": (lambda server: Fetch(server.port, "/events").status, 200, 500),
+    "microWebTls": (lambda server: "microWebTls" in Found(server), True, False),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
@@ -217,6 +219,8 @@ SEEN = {
     "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
     "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
     "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
+        server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }
 
 
@@ -329,3 +333,45 @@ except ImportError as error:
     print(error)
 """, modulePath=(tmp_path,))
     assert "microWebTemplate" in said
+
+
+# ------------------------------------------------------------------------------------------------ on a small heap
+
+COLLECTED = """
+import sys
+import microWebSrv as core
+
+real = core.gc
+said = []
+
+class Gc:
+    def collect(self):
+        said.append("collect")
+        real.collect()
+
+    def __getattr__(self, name):
+        return getattr(real, name)
+
+def Import(name):
+    said.append(name)
+    return __import__(name)
+
+core.gc = Gc()
+core.__import__ = Import
+core.MicroWebSrv()
+print(" ".join(said))
+"""
+
+
+@BOTH
+@pytest.mark.parametrize("isBoard", (True, False))
+def test_a_board_collects_before_each_import(run, runtime, tmp_path, isBoard):
+    """What the last import has left in pieces is gone before the next one needs a large piece: 4 to 12 KB of heap."""
+    home = harness.CopySources(tmp_path / "lib")
+    core = home / "microWebSrv.py"
+    text = core.read_text(encoding="utf-8")
+    assert text.count("\nBOARD = MICROPYTHON and ") == 1
+    if isBoard:
+        core.write_text(text.replace("\nBOARD = MICROPYTHON and ", "\nBOARD = True or "), encoding="utf-8")
+    said = run(COLLECTED, modulePath=(home,)).split()
+    assert said == [word for name in NAMES for word in (("collect", name) if isBoard else (name,))]

@@ -61,7 +61,7 @@ WORDS = {
               b"\x00\x7e", b"hello", b"\xc3", b"\xa9", b"\x03\xe8"],
 }
 WORDS["server"] = WORDS["head"] + WORDS["chunked"] + [
-    b"POST /echo", b"GET /text.txt", b"HEAD /", b"GET /pieces/7 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /echo", b"POST /async", b"POST /async-pieces", b"GET /text.txt", b"HEAD /", b"GET /pieces/7 HTTP/1.1\r\nHost: a\r\n\r\n",
     b"Transfer-Encoding: chunked\r\n", b"Range: bytes=0-4\r\n", b"Upgrade: websocket\r\nConnection: Upgrade\r\n"]
 EXAMPLES = {"server": 150, "head": 300, "chunked": 300, "frame": 300}
 
@@ -94,12 +94,13 @@ BROKEN = [
     ("query", "Route", "Match", lambda self, path: {"a": ""}),
     ("frame", "MicroWebSocket", "OnReceived", lambda self, data: self._OnData(2, data)),
     ("server", "Connection", "_Complete", lambda self: None),
+    ("server", "_Exchange", "_Wake", lambda self: None),
 ]
 
 
 @pytest.mark.parametrize("target, owner, name, broken", BROKEN, ids=[row[2] for row in BROKEN])
 def test_a_law_can_fail(monkeypatch, target, owner, name, broken):
-    module = fuzz_laws.microWebSocket if owner == "MicroWebSocket" else fuzz_laws.core
+    module = {"MicroWebSocket": fuzz_laws.microWebSocket, "_Exchange": fuzz_laws.microWebAsync}.get(owner, fuzz_laws.core)
     monkeypatch.setattr(getattr(module, owner), name, broken)
     with pytest.raises(Exception):              # noqa: B017  a law, or whatever the broken code raises
         for data in Kept(target):

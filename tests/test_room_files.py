@@ -30,7 +30,19 @@ def test_what_is_remembered_of_links_is_bounded(tmp_path, length):
         (tmp_path / path[1:]).touch()
     for path in paths:
         assert folder.Stat(path) == (False, 0, int((tmp_path / path[1:]).stat().st_mtime))
-        assert len(folder._known) < 70 and sum(map(len, folder._known)) < BOUND
+        assert len(folder._known) <= 64 and sum(map(len, folder._known)) < BOUND
+    assert len(folder._known) == (300 % 64 if len(paths[0]) < 256 else 0)
+
+
+@pytest.mark.parametrize("length, isKnown", [(255, True), (256, False)])
+def test_long_paths_are_not_remembered(tmp_path, length, isKnown):
+    path = "/%s/%s.txt" % ("d" * 100, "f" * (length - 106))
+    (tmp_path / path[1:]).parent.mkdir()
+    (tmp_path / path[1:]).touch()
+    folder = microWebSrv.Folder(str(tmp_path))
+    assert len(path) == length and folder.Stat(path)[:2] == (False, 0)
+    folder.Open(path).close()
+    assert (path in folder._known) == isKnown
 
 
 @pytest.mark.parametrize("length", [1, 100, 1100])
@@ -136,6 +148,8 @@ def _Tree(tmp_path):
         folder.mkdir(parents=True)
     for path in (www / "a.txt", www / "sub" / "b.txt", www / "sub" / "deep" / "c.txt", outside / "secret.txt"):
         path.write_bytes(path.name.encode())
+    (www / "a.txt").chmod(0o777)
+    (www / "sub" / "b.txt").chmod(0o400)
     os.mkfifo(www / "pipe.txt")
     for name, target in {"in.txt": "a.txt", "in": "sub", "sub/up.txt": "../a.txt", "out.txt": outside / "secret.txt", "out": outside,
                          "over.txt": "../www-other/secret.txt", "gone.txt": "nowhere", "loop.txt": "loop.txt", "self": "."}.items():
@@ -180,6 +194,14 @@ def test_a_folder_and_its_links(tmp_path):
     www, expected = _Tree(tmp_path)
     _CheckFolder(microWebSrv.Folder(str(www)), www, expected)
     _CheckFolder(microWebSrv.Folder(str(www) + "/"), www, expected)
+
+
+def test_a_folder_where_the_system_cannot_walk(tmp_path, monkeypatch):
+    """Windows: links are looked at before a file is opened by its path."""
+    www, expected = _Tree(tmp_path)
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    del expected["/pipe.txt"]                           # there are none
+    _CheckFolder(microWebSrv.Folder(str(www)), www, expected)
 
 
 def test_a_folder_that_is_a_link(tmp_path):
@@ -273,5 +295,11 @@ def test_a_change_of_the_time_alone_is_a_change(tmp_path, monkeypatch):
     os.utime(path, (1000, 2000))
     assert folder.Stat("/a.txt") == (False, 4, 2000)
     folder.Open("/a.txt").close()
+    before = _Files()
     os.utime(path, (1000, 3000))
-    assert folder.Stat("/a.txt") == (False, 4, 3000)
+    folder.Open("/a.txt").close()
+    os.utime(path, (1000, 4000))
+    folder.Open("/a.txt").close()
+    assert _Files() == before
+    os.utime(path, (1000, 5000))
+    assert folder.Stat("/a.txt") == (False, 4, 5000)

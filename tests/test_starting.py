@@ -248,6 +248,7 @@ def test_sigterm_of_the_program(serve):
     import signal
     signal.signal(signal.SIGTERM, lambda number, frame: print("MINE"))
     mws.Start(threaded=False)"""))
+    assert Fetch(server.port, "/hello").text == "hello"
     server.process.send_signal(signal.SIGTERM)
     server.WaitLine("MINE")
     assert Fetch(server.port, "/hello").text == "hello"
@@ -298,7 +299,7 @@ def Fail():
         raise MemoryError("injected")
 
 mws = MicroWebSrv([("/hello", "GET", Hello)], Port(), "127.0.0.1", "www")
-mws.StopGraceSec = 1
+mws.StopGraceSec = 60           # nobody has to wait for it
 mws.links = Links()
 mws.ErrorCallback = lambda text, error: print("LOG %s|%r" % (text, error))
 for line in sys.stdin:
@@ -306,21 +307,21 @@ for line in sys.stdin:
 """
 
 
-def Launch(runtime, folder, modulePath, program):
+def Launch(runtime, folder, program):
     """A program that says READY when it is told to start."""
     server = harness.Server.__new__(harness.Server)
     server.runtime, server._expected = runtime, []
     ports = ",".join(map(str, harness.FreePorts()))
-    server._Launch(*harness.Command(runtime, harness.WriteProgram(program, folder), (*modulePath, harness.ON_DEVICE), (), (ports,)),
+    server._Launch(*harness.Command(runtime, harness.WriteProgram(program, folder), (harness.SRC, harness.ON_DEVICE), (), (ports,)),
                    folder)
     return server
 
 
 @pytest.mark.parametrize("times", (1, 3))
 @pytest.mark.parametrize("place", ("farewell", "leave", "never"))
-def test_no_memory_to_stop(runtime, tmp_path, modulePath, place, times):
+def test_no_memory_to_stop(runtime, tmp_path, place, times):
     """The server is not busy for ever: it says good-bye as soon as it can, ends, and starts again."""
-    with Launch(runtime, tmp_path, modulePath, FAULT) as server:
+    with Launch(runtime, tmp_path, FAULT) as server:
         if place != "farewell":
             server.Tell("core.MicroWebSrv._Farewell = lambda self: False")      # straight to the end
         if place == "never":                            # something else goes wrong there
@@ -339,3 +340,5 @@ def test_no_memory_to_stop(runtime, tmp_path, modulePath, place, times):
                 server.WaitLine("STOPPED False False")
                 assert client.ReadToEnd() == b""
         assert "LOG a call on the engine|MemoryError('injected'" in server.stdout
+        if place == "never":                            # both tracebacks are there to their ends
+            server.SeenError("(?s)ZeroDivisionError.*ZeroDivisionError")

@@ -205,6 +205,37 @@ def test_pages_that_are_only_precompiled(serve, tmp_path):
     assert harness.Fetch(server.port, "/nothing.pyhtml").status == 404
 
 
+@pytest.mark.parametrize("isBare", (False, True), ids=("whole", "without compiler"))
+@pytest.mark.parametrize("pages", ("py", "mpy"))
+@pytest.mark.parametrize("build", ("unix", "board"))
+def test_precompiled_pages_with_the_build_for_boards(tmp_path, build, pages, isBare):
+    """The server of tools/build_mpy.py, the pages of tools/compile_templates.py: each pair that a person can combine."""
+    if isBare and pages == "py":
+        pytest.skip("the tool makes all of one kind")
+    (tmp_path / "www" / "sub").mkdir(parents=True)
+    (tmp_path / "www" / "index.pyhtml").write_text("{{ extends _base.pyhtml }}{{ block main }}{{ include 'sub/part' }}{{ end }}")
+    (tmp_path / "www" / "_base.pyhtml").write_text("<p>{{ block main }}{{ end }}</p>")
+    (tmp_path / "www" / "sub" / "part.pyhtml").write_text("{{ for i in range(3) }}{{ i }}{{ end }}")
+    (tmp_path / "www" / "fails.pyhtml").write_text("one\n{{ 1 // 0 }}")
+    (tmp_path / "lib").mkdir()
+    tool = harness.LoadTool("build_mpy")
+    for name, data in tool.Made(tool.Command(), build).items():
+        (tmp_path / "lib" / name).write_bytes(data)
+    compiler = [sys.executable, harness.ROOT / "tools" / "compile_templates.py", "www"]
+    subprocess.run(compiler + (["--mpy"] if pages == "mpy" else []), cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    if isBare:
+        subprocess.run([*compiler, "--mpy", "--without-compiler", "-o", "bare"], cwd=tmp_path, check=True, capture_output=True,
+                       timeout=60)
+        for path in (tmp_path / "bare").glob("microWeb*.mpy"):
+            shutil.copy(path, tmp_path / "lib")
+    shutil.rmtree(tmp_path / "www")
+    with harness.Server("micropython", SITE % ("www/sub/part.pyhtml", "'www'"), tmp_path, (tmp_path / "lib", tmp_path)) as server:
+        assert harness.Fetch(server.port, "/").body == b"<p>012</p>"
+        assert harness.Fetch(server.port, "/sub/part.pyhtml").body == harness.Fetch(server.port, "/handler/1").body == b"012"
+        assert harness.Fetch(server.port, "/fails.pyhtml").status == 500
+        server.ExpectError("/fails.pyhtml, line 2: ZeroDivisionError")
+
+
 def test_a_handler_and_the_visitor_see_one_folder(serve, tmp_path):
     """A page below webPath has webPath as its root, also where a handler knows it by a relative path."""
     (tmp_path / "www" / "sub").mkdir(parents=True)

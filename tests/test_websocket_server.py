@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import statistics
 import threading
@@ -222,6 +223,56 @@ def test_handshake(open_):
 def test_nobody_accepts(open_):
     server = open_("mws.AcceptWebSocketCallback = None")
     assert Refused(server, HANDSHAKE).status == 501
+
+
+def Alone(folder, *names):
+    """A folder with the core, what the runtime needs, and these files."""
+    (folder / "lib").mkdir()
+    for name in ("microWebSrv", "microWebAsync", *names):
+        shutil.copy(harness.SRC / (name + ".py"), folder / "lib")
+    return folder / "lib",
+
+
+def test_without_the_file_it_is_501(open_, tmp_path):
+    """Nobody here speaks WebSocket: that is not implemented, and not a page that was not found."""
+    server = open_(modulePath=Alone(tmp_path, "microWebTemplate"))
+    for path in ("/", "/nothing/here"):
+        assert Refused(server, HANDSHAKE, path=path).status == 501
+    assert Refused(server, Without("Upgrade", ("Upgrade", "h2c"))).status == 404
+    assert harness.Fetch(server.port, "/nothing/here").status == 404
+
+
+@THREADED
+def test_the_file_alone(open_, tmp_path, threaded):
+    """Without microWebSocketPlus.py there is all of the original document; what needs the other file says so."""
+    server = open_("""
+mws.WebSocketThreaded = %s
+mws.AllowedWebSocketOrigins = ["http://friend.example"]         # only with the other file
+Say("BROADCAST", hasattr(mws, "Broadcast"))
+
+async def Async(webSocket, data):
+    pass
+
+def OnAccept(webSocket, httpClient):
+    webSocket.RecvTextCallback = OnText
+    webSocket.RecvBinaryCallback = Async
+    webSocket.ClosedCallback = OnClosed
+    opened.append(webSocket)
+    Say("OPENED", hasattr(webSocket, "Ping"))
+""" % threaded, modulePath=Alone(tmp_path, "microWebSocket"), args=("threads",))
+    server.Seen("BROADCAST False")
+    assert Refused(server, HANDSHAKE + (("Origin", "http://friend.example"),)).status == 403
+    with Client(server, headers=[("Origin", "http://localhost"), ("Sec-WebSocket-Protocol", "chat")]) as client:
+        assert client.response.status == 101 and client.response.Header("sec-websocket-protocol") is None
+        server.WaitLine("OPENED False")
+        client.Send(Frame(0x82, b"a") + Frame(0x89, b"p"))
+        client.Text("b")
+        frames = [client.ReadFrame(), client.ReadFrame()]
+        assert sorted(frames) == [(0x81, b"b"), (0x8a, b"p")]
+        server.ExpectError("async needs microWebSocketPlus")
+        client.Send(Frame(0x88, b"\x03\xe8"))
+        assert client.ReadClose() == 1000
+    server.WaitLine("CLOSED 1000")
 
 
 def test_origins(open_):

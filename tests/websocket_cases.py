@@ -175,7 +175,7 @@ class Recorder(ws.MicroWebSocket):
         server.MaxWebSocketRecvLen = maxLen
         super().__init__(server, RecorderLink(), (lambda webSocket: None,))
         self._link.endpoint = self
-        self.codec = codec
+        self.Codec = codec
         self.log = log = []
         self.RecvTextCallback = lambda webSocket, msg: log.append((1, msg))
         self.RecvBinaryCallback = lambda webSocket, data: log.append((2, data))
@@ -263,6 +263,8 @@ CASES = [
     ("5.1: no mask", b"\x81\x01a", [("fail", 1002)]),
     ("5.1: no mask, empty", b"\x81\x00" + Text("x"), [("fail", 1002)]),
     ("5.1: no mask on close", b"\x88\x00", [("fail", 1002)]),
+    ("5.1: no mask, 126 bytes", b"\x82\x7e\x00\x7e" + BIG[:126], [("fail", 1002)]),
+    ("5.1: no mask, 64 KB", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00" + BIG[:65536], [("fail", 1002)]),
     ("5.2: RSV1", Frame(0xc1, b"a"), [("fail", 1002)]),
     ("5.2: RSV2", Frame(0xa1, b"a"), [("fail", 1002)]),
     ("5.2: RSV3", Frame(0x91, b"a"), [("fail", 1002)]),
@@ -510,6 +512,9 @@ def CheckMasks():
             for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
                 for data in (BIG[:size], b"\0" * size, memoryview(b"\xff" * size)):
                     Same(unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
+    for size in () if ws._MICROPYTHON else (65535, 65536, 65537, 65539, 131072, 131075):     # in blocks; there of 256 bytes
+        data = (BIG + BIG)[:size]
+        Same(ws._PlainUnmask(data, KEY), Masked(data), "%d bytes" % size)
 
 
 # ------------------------------------------------------------------------------------------ our frames, the handshake
@@ -585,17 +590,22 @@ HANDSHAKES = [
 ]
 
 
+class FakeRequest:
+    def __init__(self, head):
+        self.head = head
+
+
 def Refusal(head, allowed=None):
     server = FakeServer()
     server.AllowedWebSocketOrigins = allowed
-    return ws.Refusal(head, server)
+    return ws.Refusal(FakeRequest(head), server)
 
 
 def CheckHandshake():
     for name, changes, allowed, status in HANDSHAKES:
         Same(Refusal(FakeHead("/", changes), allowed), status, name)
         if allowed is None:
-            Same(wp._Refusal(FakeHead("/", changes), None), status, name + ", microWebSocket alone")
+            Same(wp._Refusal(FakeRequest(FakeHead("/", changes)), None), status, name + ", microWebSocket alone")
     for name, status in (("sec-websocket-version", 426), ("sec-websocket-key", 400)):
         head = FakeHead()
         del head.fields[name]
@@ -1001,6 +1011,22 @@ def CheckAsyncAbsent():
     Same((log, server.lines), ([b"b"], ["async WebSocket callbacks need microWebAsync.py"]), "no event loop")
 
 
+def CheckAsyncWithoutPlus():
+    """Without microWebSocketPlus.py, too, and a plain callback goes on."""
+    async def OnText(webSocket, msg):
+        log.append("never")
+
+    kind = ws.MicroWebSocket
+    server, link, webSocket, log = Open()
+    runs, kind.Await = kind.Await, None
+    try:
+        webSocket.RecvTextCallback = OnText
+        webSocket.OnReceived(Text("a") + Frame(0x82, b"b"))
+    finally:
+        kind.Await = runs
+    Same((log, [str(error) for error in server.errors]), ([b"b"], ["async needs microWebSocketPlus"]), "nobody runs it")
+
+
 def CheckSlowClient():
     """While something waits to be sent nothing is read. Above the limit the client is closed, or loses messages."""
     server, link, webSocket, log = Open()
@@ -1045,11 +1071,11 @@ def CheckDropKeepsContext():
             return first, data
 
     server, link, webSocket, log = Open()
-    webSocket.codec = Counting()
+    webSocket.Codec = Counting()
     server.MaxWebSocketSendQueueLen = 100
     server.WebSocketSlowPolicy = "drop"
     link.backlog = 101
-    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.codec.count), (True, False, 1), "packed")
+    Same((webSocket.SendText("a"), webSocket.SendText("b"), webSocket.Codec.count), (True, False, 1), "packed")
 
 
 def CheckCloseBehindBacklog():
@@ -1260,7 +1286,7 @@ def CheckExtension():
     def Offer(webSocket, head):
         if head.fields.get("sec-websocket-extensions") != "x":
             return b""
-        webSocket.codec = Reverse()
+        webSocket.Codec = Reverse()
         return b"Sec-WebSocket-Extensions: reverse\r\n"
 
     server = FakeServer()
@@ -1342,7 +1368,7 @@ def CheckNegotiation():
     wd.Attach(server)
     def Negotiate(offers):
         webSocket = Open(server=server)[2]
-        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.codec
+        return server.Offers[-1](webSocket, FakeHead("/", {"sec-websocket-extensions": offers})), webSocket.Codec
 
     Same(Negotiate(""), (b"", None), "no offer")
     Same(Negotiate("foo, bar; x=1"), (b"", None), "nothing for us")
@@ -1412,7 +1438,7 @@ def CheckInflate():
 
 def CheckBomb():
     server, link, webSocket, log = Open()
-    webSocket.codec = Codecs()
+    webSocket.Codec = Codecs()
     webSocket.OnReceived(Frame(0xc1, b"\x4a\x04\x00"))
     Same(log, ["a"], "within the limit")
     server.MaxWebSocketRecvLen = 0
@@ -1497,15 +1523,31 @@ def CheckContextTakeover():
     Same(peer.Inflate(Packed(codec, noise), 1000), noise, "it does not shrink, but it is part of the context")
 
 
+def CheckLastBlocks():
+    """Section 7.2.3.4 within one message: what follows a last block may point back across it."""
+    last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
+    other = Stored(b"abcdefgh", True)
+    for data, text in ((last + b"\x00", b"Hello"), (last + other + b"\x00", b"Helloabcdefgh"),
+                       (last + other + last + b"\x00", b"HelloabcdefghHello"), (last + Reference(5, 5), b"HelloHello"),
+                       (last + other + Reference(13, 5), b"HelloabcdefghHello")):
+        Same(Inflated(data, 99), text, "%r" % data)
+        Same(Inflated(data, len(text)), text, "at the limit")
+        Same(len(Inflated(data, len(text) - 1)), len(text), "one above the limit")
+        Same(len(Inflated(data, 3)), 4, "the limit is within the first")
+    Same(Inflated(b"\x03\x00" * 5000 + b"\x00", 99), None, "a flood of empty last blocks")
+    Same(Inflated(last + b"\x07", 99), None, "what follows is broken")
+
+
 CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMessages, CheckSingleByteFragments,
           CheckTextFailsAtOnce, CheckHeld, CheckUtf8, CheckUtf8Pieces, CheckMasks, CheckOurFrames, CheckHandshake,
           CheckRefusalIsLogged, CheckSwitchHead, CheckSubprotocols, CheckSending, CheckAcceptCallback, CheckClosing,
           CheckCloseArguments, CheckRefusals, CheckCrash, CheckCloseOnError, CheckInterrupt, CheckAsyncCallbacks,
           CheckHeldOneByOne, CheckCloseWhileHeld, CheckAsyncAccept, CheckAsyncCrash, CheckAsyncAbsent,
+          CheckAsyncWithoutPlus,
           CheckSlowClient, CheckDropKeepsContext, CheckCloseBehindBacklog, CheckTurns, CheckCloseIsLast,
           CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade, CheckSettings,
           CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
-OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckBomb, CheckDeflate, CheckContextTakeover)
+OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckLastBlocks, CheckBomb, CheckDeflate, CheckContextTakeover)
 if wd.deflate if ws._MICROPYTHON else wd.zlib:
     CHECKS += OF_DEFLATE
 

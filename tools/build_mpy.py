@@ -49,7 +49,7 @@ SEAMS = frozenset("""
     deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
     server link client response connection head lost wake Answer Push End Failed Resume Upgrade Start close isEndless
     method target path key query minor fields authority contentLength isChunked keepAlive upgrade expect
-    now Upgraders Renderers Before After Ticks SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
+    now Upgraders Renderers Before After Ticks Offers SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
     IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 pages isBoard source root Stat Open Holds
     Attach
 """.split())
@@ -61,6 +61,7 @@ OLD = frozenset(("_microWebSrv", "_addr", "_method", "_path", "_resPath", "_quer
                  "_contentType", "_contentLength", "_write", "_docoratedRouteHandlers", "_mimeTypes",
                  "_started", "_srvAddr", "_server", "_serverProcess", "_startThread"))
 HOOKS = frozenset(("_Open",))       # tests/ondevice/ready.py tells by it that a server listens
+KIN = {"_Link": "Link"}             # a class that gets the other one as a base when it runs
 TESTED = frozenset(("_Join", "_link", "_state", "_EventBytes", "out"))     # what tests look at: --unix keeps it
 
 # What the things have that MicroPython brings: these attributes keep their names, whoever has others of that name.
@@ -419,17 +420,18 @@ class Members:
 
     def _Collect(self, nodes: list[ast.AST]) -> None:
         """What the classes define, and what their methods have in self. All that inherit from one another are one
-        family, across files too; so are those that have one name."""
+        family, across files too; so are those that have one name, and kin."""
         classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-        family: dict[str, set[str]] = {node.name: set() for node in classes}
+        family: dict[str, set[str]] = {KIN.get(node.name, node.name): set() for node in classes}
         for node in classes:
+            name = KIN.get(node.name, node.name)
             for base in [ast.unparse(base).rpartition(".")[2] for base in node.bases]:
-                if base in family and family[base] is not family[node.name]:
-                    joined = family[base] | family[node.name]
-                    old = family[base], family[node.name]
-                    family.update({name: joined for name, names in family.items()
+                if base in family and family[base] is not family[name]:
+                    joined = family[base] | family[name]
+                    old = family[base], family[name]
+                    family.update({one: joined for one, names in family.items()
                                    if names is old[0] or names is old[1]})
-            names = family[node.name]
+            names = family[name]
             names |= Defined(node)
             names.update(part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)
                          and isinstance(part.value, ast.Name) and part.value.id == "self")

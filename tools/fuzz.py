@@ -18,7 +18,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "fuzz_corpus"
-MODULES = ("microWebSrv", "microWebSocket", "microWebTemplate", "microWebFiles")
+MODULES = ("microWebSrv", "microWebSocket", "microWebTemplate", "microWebFiles", "microWebAsync")
 TARGETS = ("head", "chunked", "form", "query", "range", "template", "frame", "server", "h11")
 MAX_LEN = {"server": 700, "head": 600, "h11": 600}         # bytes of an input
 MOST = 100                                                  # inputs kept of a target: each test run replays them
@@ -51,7 +51,8 @@ def Seeds(target):
     import cases_http as cases
     heads = [row[2] for row in cases.BAD] + [row[1] for row in cases.GOOD + cases.SMUGGLING]
     if target in ("head", "server", "h11"):
-        targets = (b"POST /echo", b"POST /form", b"POST /json", b"GET /text.txt", b"GET /pieces/7")
+        targets = (b"POST /echo", b"POST /async", b"POST /async-pieces", b"POST /form", b"POST /json", b"GET /text.txt",
+                   b"GET /pieces/7")
         moved = [data.replace(b"POST /p", name, 1) for data in heads[-90:] for name in targets if b"POST /p" in data]
         return [data for data in heads + (moved[::5] if target == "server" else []) if len(data) < 600]
     if target == "chunked":

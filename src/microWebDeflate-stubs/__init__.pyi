@@ -3,8 +3,10 @@
 from typing import Any
 
 def Attach(server: Any) -> None:
-    """Plug into a server: `server.WebSocketExtension` is what `microWebSocket` asks when a client offers extensions.
+    """Plug into a server: one of `server.Offers`, which `microWebSocket` asks when a client connects.
 
     `server.WebSocketContextTakeover` (True on CPython) and `server.WebSocketWindowBits` (12, on MicroPython 9) are its
     settings.
     """
+
+def const(value: int) -> int: ...

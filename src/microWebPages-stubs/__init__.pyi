@@ -20,6 +20,11 @@ That module has one name, `page__`: a tuple of the function, its names, a text w
 words of each line, the files that it was made from, and the texts.
 """
 
+class Markup(str):
+    """Text that is HTML already: `{{ Markup("<b>") }}` writes it as it is."""
+
+    def __html__(self) -> str: ...
+
 class Cache(microWebTemplate.MicroWebTemplate):
     """The pages of a server: when there are too many, the one that was not asked for the longest goes."""
 

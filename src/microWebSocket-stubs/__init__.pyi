@@ -8,19 +8,19 @@ class MicroWebSocket:
     """An open WebSocket, as the accept callback gets it. A program may set attributes of its own on it."""
 
     RecvTextCallback: Callable[[MicroWebSocket, str], object] | None
-    """Gets each text message. May be `async def`, and exchanged at any time."""
+    """Gets each text message. May be exchanged at any time, and `async def` with microWebSocketPlus.py."""
 
     RecvBinaryCallback: Callable[[MicroWebSocket, bytes], object] | None
-    """Gets each binary message. May be `async def`, and exchanged at any time."""
+    """Gets each binary message. May be exchanged at any time, and `async def` with microWebSocketPlus.py."""
 
     ClosedCallback: Callable[[MicroWebSocket], object] | None
     """Called once, when the connection has gone, whoever closed it. May be `async def`."""
 
     Path: str
-    """The path of the request, percent-decoded: what `Broadcast(data, path)` compares."""
+    """The path of the request, percent-decoded: what `Broadcast(data, path)` compares. With microWebSocketPlus.py."""
 
     Protocol: str | None
-    """The subprotocol that was chosen of `WebSocketProtocols`."""
+    """The subprotocol that was chosen of `WebSocketProtocols`. With microWebSocketPlus.py."""
 
     CloseCode: int | None
     """The code of the first Close frame, theirs or ours; 1005: it had none; 1006: there was none; None: still open."""
@@ -35,7 +35,10 @@ class MicroWebSocket:
         """Send a binary message, from any thread. False: closed, or the client is too slow to get it."""
 
     def Ping(self, data: str | _BytesLike = b"") -> bool:
-        """Send a ping with at most 125 bytes of data. The server sends its own, see `WebSocketPingSec`."""
+        """Send a ping with at most 125 bytes of data. The server sends its own, see `WebSocketPingSec`.
+
+        With microWebSocketPlus.py.
+        """
 
     def IsClosed(self) -> bool:
         """True as soon as either side began to close."""
@@ -48,8 +51,7 @@ class MicroWebSocket:
 
     # What the link calls.
     deadline: int | None
-    def __init__(self, server: Any, link: Any, path: str,
-                 event: tuple[Callable[..., object], tuple[Any, ...]]) -> None: ...
+    def __init__(self, server: Any, link: Any, event: tuple[Any, ...]) -> None: ...
     def OnReceived(self, data: bytes) -> None: ...
     def OnDrained(self) -> None: ...
     def OnEnd(self) -> bool: ...
@@ -59,6 +61,6 @@ class MicroWebSocket:
     def IsIdle(self) -> bool: ...
 
 def Attach(server: Any) -> None:
-    """Plug into a server: `server.Upgraders["websocket"]`, `server.Broadcast` and the settings with their defaults."""
+    """Plug into a server: `server.Upgraders["websocket"]`, and the settings with their defaults."""
 
 def const(value: int) -> int: ...

@@ -1,13 +1,15 @@
 """The types of microWebSrv: what a program may rely on. The manual is docs/reference.md."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
+from os import PathLike
 from ssl import SSLContext
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from microWebAuth import Tries
 from microWebEvents import MicroWebEvents
 from microWebSession import Session
-from microWebSocket import MicroWebSocket
+from microWebSocket import MicroWebSocket as MicroWebSocket
+from microWebTemplate import MicroWebTemplate as MicroWebTemplate
 
 __version__: str
 
@@ -26,6 +28,7 @@ _AcceptT = TypeVar("_AcceptT", bound=_AcceptCallback)
 _HeaderPairs = Mapping[str, object] | Iterable[tuple[str, object]]
 _BytesLike = bytes | bytearray | memoryview
 _TextOrBytes = str | _BytesLike
+_Path = str | PathLike[str]
 
 # What the Read… methods return: the value itself in a plain handler, something to await in an async one.
 class _Content(bytes):
@@ -165,12 +168,12 @@ class HttpResponse:
                             headers: _HeaderPairs | None = None, code: int = 200) -> bool: ...
     def WriteResponseEventStream(self, events: MicroWebEvents | Iterable[object] | AsyncIterable[object],
                                  headers: _HeaderPairs | None = None) -> bool: ...
-    def WriteResponsePyHTMLFile(self, filepath: str, headers: _HeaderPairs | None = None,
+    def WriteResponsePyHTMLFile(self, filepath: _Path, headers: _HeaderPairs | None = None,
                                 vars: Mapping[str, object] | None = None) -> bool: ...
     def FlashMessage(self, messageText: str, messageStyle: str = "") -> None: ...
-    def WriteResponseFile(self, filepath: str, contentType: str | None = None,
+    def WriteResponseFile(self, filepath: _Path, contentType: str | None = None,
                           headers: _HeaderPairs | None = None) -> bool: ...
-    def WriteResponseFileAttachment(self, filepath: str, attachmentName: str,
+    def WriteResponseFileAttachment(self, filepath: _Path, attachmentName: str,
                                     headers: _HeaderPairs | None = None) -> bool: ...
     def WriteResponseJSONOk(self, obj: object = None, headers: _HeaderPairs | None = None) -> bool: ...
     def WriteResponseJSONError(self, code: int, obj: object = None) -> bool: ...
@@ -179,7 +182,7 @@ class HttpResponse:
     def WriteResponseBadRequest(self) -> bool: ...
     def WriteResponseForbidden(self) -> bool: ...
     def WriteResponseNotFound(self) -> bool: ...
-    def WriteResponseMethodNotAllowed(self, allow: Iterable[str] = ()) -> bool: ...
+    def WriteResponseMethodNotAllowed(self, allow: str | Iterable[str] = ()) -> bool: ...
     def WriteResponseInternalServerError(self) -> bool: ...
     def WriteResponseNotImplemented(self) -> bool: ...
     def WriteResponseNotModified(self) -> bool: ...
@@ -202,12 +205,17 @@ class MicroWebSrv:
     SendTimeoutSec: int
     StopGraceSec: int
     BufferLen: int
+    AllowedHosts: str | Iterable[str] | None
     Debug: bool
     ErrorCallback: Callable[[str, BaseException | None], object] | None
     AccessCallback: Callable[[HttpClient, int], object] | None
     Banner: bool
 
     _mimeTypes: ClassVar[dict[str, str]]
+
+    # annotations of programs for the older server
+    _client = HttpClient
+    _response = HttpResponse
 
     # with microWebSocket.py
     AllowedWebSocketOrigins: str | Iterable[str] | None
@@ -270,7 +278,7 @@ class MicroWebSrv:
     def Log(self, text: str, error: BaseException | None = None) -> None: ...
 
     def __init__(self, routeHandlers: Iterable[_RouteEntry] | None = None, port: int = 80, bindIP: str = "",
-                 webPath: str | _FileSource = "/flash/www") -> None: ...
+                 webPath: _Path | _FileSource = "/flash/www") -> None: ...
     @staticmethod
     def route(url: str, method: str = "GET", threaded: bool = False,
               routes: list[Any] | None = None) -> Callable[[_RouteHandlerT], _RouteHandlerT]: ...
@@ -295,3 +303,4 @@ class MicroWebSrv:
     async def Serve(self) -> None: ...
     def Stop(self) -> None: ...
     def IsStarted(self) -> bool: ...
+    def GetPort(self) -> int: ...

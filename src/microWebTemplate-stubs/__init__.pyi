@@ -14,19 +14,16 @@ MaxNames: int
 class TemplateError(Exception):
     """A page that can't be compiled, or has failed.
 
-    `str()` is "file, line N: Kind: what", and on a second line that line of the template. For a name that nobody
-    has set, what is "'name' isn't defined".
+    `str()` is "file, line N: Kind: what", and with microWebPages.py on a second line that line of the template. For a
+    name that nobody has set, what is "'name' isn't defined".
     """
-
-class Markup(str):
-    """Text that is HTML already: `{{ Markup("<b>") }}` writes it as it is."""
-
-    def __html__(self) -> str: ...
 
 class MicroWebTemplate:
     """A template from a text. It is compiled when it is first used."""
 
-    Markup: type[Markup]
+    Markup: Any
+    """With microWebPages.py: `Markup(text)` is text that is HTML already."""
+
     isAlways: bool
     size: int
 

@@ -11,6 +11,7 @@ import argparse
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -86,10 +87,12 @@ def Watch() -> None:
     os._exit(0)
 
 
-def ServeFolder(folder: Path, port: int, bindIP: str) -> None:
-    """Runs main.py, and serves when it did not."""
+def ServeFolder(folder: Path, port: int, bindIP: str, hosts: list[str]) -> None:
+    """Runs main.py, and serves when it did not. Security: a page of somebody else whose name leads to this computer
+    gets nothing, unless main.py sets AllowedHosts to something else."""
     stage = Stage(folder, port, bindIP)
     stage.Open()
+    MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [bindIP]), *hosts]
     program = folder / "main.py"
     if program.exists():
         sys.path.insert(0, str(folder))
@@ -97,14 +100,17 @@ def ServeFolder(folder: Path, port: int, bindIP: str) -> None:
         runpy.run_path(str(program), run_name="__main__")
     if not stage.started:
         server = stage.servers[0] if stage.servers else MicroWebSrv()
-        server.Start(threaded=False)
+        try:
+            server.Start(threaded=False)
+        except OSError as error:
+            sys.exit("microwebsrv: %s" % error)
 
 
 def Serve(options: argparse.Namespace, folder: Path) -> None:
     if options.child:
         threading.Thread(target=Watch, daemon=True).start()
     os.chdir(folder)
-    ServeFolder(folder, options.port, options.bind)
+    ServeFolder(folder, options.port, options.bind, options.host)
 
 
 # -- the process that watches ----------------------------------------------------
@@ -170,20 +176,32 @@ def Terminated(number: int, frame: FrameType | None) -> None:
 def ServeAndWatch(options: argparse.Namespace, folder: Path) -> None:
     signal.signal(signal.SIGTERM, Terminated)
     watcher = Watcher(folder, [sys.executable, "-m", "microwebsrv", str(folder), "--port", str(options.port),
-                               "--bind", options.bind, "--child"])
+                               "--bind", options.bind, *["--host=" + name for name in options.host], "--child"])
     try:
         watcher.Run()
     finally:
         watcher.End()
 
 
+def Port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65536:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535, not %s" % text)
+    if not port:
+        with socket.create_server(("", 0)) as free:
+            port = free.getsockname()[1]
+    return port
+
+
 def Parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("microwebsrv", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
-    parser.add_argument("--port", type=int, default=8080, help="default: 8080")
+    parser.add_argument("--port", type=Port, default=8080, help="default: 8080; 0: one that is free")
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
                         help="default: 127.0.0.1, this computer only; '' is all addresses")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME",
+                        help="one more name under which browsers may ask, beside localhost and addresses")
     parser.add_argument("--no-reload", action="store_true", help="don't watch the files")
     parser.add_argument("--version", action="version", version=microWebSrv.__version__)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

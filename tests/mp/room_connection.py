@@ -143,6 +143,22 @@ def _NoMemory(*args):
     raise MemoryError
 
 
+class _Headed(_Pieces):
+    """A file: what stands before it leaves with its first piece."""
+
+    head = b""
+
+    def __next__(self):
+        head = self.head
+        self.head = b""
+        return head + super().__next__()
+
+
+class _Started(_Pieces):
+    def Start(self, connection):
+        self.pieces.append(7 if connection.source is None else 8)
+
+
 class _Coroutine:
     def send(self, value):
         pass
@@ -175,6 +191,10 @@ class _Scripted(rooms.Server):
             raise ValueError("it broke")
         if path == "/sized":
             client.connection.Answer(response, 200, None, None, b"", b"", _Pieces(3, 4), 7)
+        elif path == "/file-of-pieces":
+            client.connection.Answer(response, 200, None, None, b"", b"", _Headed(3, 4, 5), 12)
+        elif path == "/started":
+            client.connection.Answer(response, 200, None, None, b"", b"", _Started(), 7)
         elif path in _SOURCES:
             client.connection.Answer(response, 200, None, None, b"", b"", _SOURCES[path]())
         elif path != "/nothing":
@@ -218,6 +238,10 @@ def Script(*steps):
             server.links = [link] * (server.MaxConnections - value)
         elif what == "lost":
             link.Abort()
+        elif what == "whole":
+            seen.append(link.isWhole)
+        elif what == "held":
+            seen.append(len(connection.data))
         elif what == "sent":
             connection.OnSent(lambda: seen.append("sent"))
         elif what == "there":
@@ -324,13 +348,13 @@ SCRIPTS = [
     # content is complete first
     ((("in", _Post(b"/now", 5)), "look", ("in", b"hell"), "look", ("in", b"o"), "look"),
      [([], b"", "reads", 20, False), ([], b"", "reads", 20, False), ([200], b"[5]", "reads", 50, True)]),
-    # and has its deadline
+    # and has its deadline; who is behind for a quarter of it may make room
     ((("in", _Post(b"/now", 5)), ("time", 15), ("in", b"hell"), "look", "expire", "look"),
-     [([], b"", "reads", 5, False), ([408], b"refused", "lingers", 2, True)]),
+     [([], b"", "reads", 5, True), ([408], b"refused", "lingers", 2, True)]),
     # a second for each KiB, and no time is saved up
     ((("in", _Post(b"/now", 5000)), ("in", b"x" * 3000), "look", ("time", 15), ("in", b"x" * 1000), "look",
       ("in", b"x" * 500), "look"),
-     [([], b"", "reads", 20, False), ([], b"", "reads", 6, False), ([], b"", "reads", 7, False)]),
+     [([], b"", "reads", 20, False), ([], b"", "reads", 6, True), ([], b"", "reads", 7, True)]),
     # too much content
     ((("in", _Post(b"/now", 5001)), "look", ("in", b"x" * 5001), "look", "expire", "look"),
      [([413], b"refused", "lingers", 2, True), ([], b"", "lingers", 2, True), ([], b"", "dead", 2, True)]),
@@ -420,7 +444,7 @@ SCRIPTS = [
      [True, ([], b"", "waits", None, False), True, ([200], b"answer", "dead", None, True)]),
     # an endless sender behind a refusal
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "look", ("time", 1), ("in", b"x" * 5000), "look", "expire", "look"),
-     [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 1, True), ([], b"", "dead", 1, True)]),
+     [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 2, True), ([], b"", "dead", 2, True)]),
     # a refusal behind a stream that has begun is not written into it: a cut
     ((("in", _Chunks(b"/async")), ("stream", "/waits"), "look", ("in", b"no size\r\n"), "look"),
      [True, ([200], b"5\r\nppppp\r\n", "reads", 20, False), ([], b"", "dead", 20, True)]),
@@ -462,11 +486,11 @@ SCRIPTS = [
     # a second for a whole KiB; what is left of one counts for the next
     ((("in", _Post(b"/now", 5000)), ("time", 10), ("in", b"x" * 1023), "look", ("in", b"x"), "look", ("in", b"x" * 1025), "look",
       ("in", b"x" * 1022), "look", ("in", b"x"), "look"),
-     [([], b"", "reads", 10, False), ([], b"", "reads", 11, False), ([], b"", "reads", 12, False), ([], b"", "reads", 12, False),
-      ([], b"", "reads", 13, False)]),
+     [([], b"", "reads", 10, True), ([], b"", "reads", 11, True), ([], b"", "reads", 12, True), ([], b"", "reads", 12, True),
+      ([], b"", "reads", 13, True)]),
     # each content has its own
     ((("in", _Post(b"/now", 1023) + b"x" * 1023 + _Post(b"/now", 2000)), ("time", 10), ("in", b"x"), "look"),
-     [([200], b"[1023]", "reads", 10, False)]),
+     [([200], b"[1023]", "reads", 10, True)]),
     # it answers early, while nothing was read for it: the rest, if it is short, is read again and dropped
     ((("in", _Post(b"/async", 150)), ("in", b"x" * 120), "look", "answer", "look", ("in", b"x" * 30 + _Get(b"/now")), "look"),
      [([], b"", "waits", None, False), True, ([200], b"answer", "reads", 20, False), ([200], b"[0]", "reads", 50, True)]),
@@ -478,6 +502,17 @@ SCRIPTS = [
     ((("in", _Get(b"/later")), "answer", "sent", "look", "lost"), [True, ([200], b"answer", "lingers", 2, True), "sent"]),
     ((("in", _Get(b"/later")), "lost", "sent"), ["sent"]),
     ((("in", _Get(b"/later") + _Get(b"/now")), "sent", "answer", "look"), [True, ([200], b"answer", "lingers", 2, True)]),
+    # what comes behind a last answer is not even kept
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), ("in", b"x" * 500), "held", ("in", b"x" * 500), "held"), [0, 0]),
+    # behind a whole request MicroPython may close as soon as nothing is left to be read; not behind half a one, nor where the
+    # program waits for the client to close
+    ((("in", b"GET / HTTP/1.1\r\n\r\n"), "whole"), [True]),
+    ((("in", _Get(b"/now", b"Connection: close") + _Get(b"/now")), "whole"), [True]),
+    ((("in", _Post(b"/now", 5001)), "whole"), [False]),
+    ((("in", _Get(b"/later")), "sent", "answer", "whole"), [True, False]),
+    # a file in several pieces; a source that is told its connection before its first piece
+    ((("in", _Get(b"/file-of-pieces")), "look", ("in", _Get(b"/started")), "look"),
+     [([200], b"p" * 12, "reads", 50, True), ([200], b"p" * 7, "reads", 50, True)]),
     # is the client still there?
     ((("in", _Get(b"/later")), "there", "end", "there", "answer", "there"), [True, True, False, True, False]),
     ((("in", _Get(b"/later")), "there", "lost", "there"), [True, False]),

@@ -10,7 +10,7 @@ class Client(room_transport.Socket):
         self.calls.append("blocks %d" % flag)
 
     def setsockopt(self, *args):
-        self.calls.append("option %d" % args[1])
+        self.calls.append("option %d %d %d" % args)
 
 
 class Listener:
@@ -115,7 +115,7 @@ class House:
             raise ValueError((port, bindIP))
         self.listeners += 1
         self.listener = Listener()
-        return self.listener
+        return self.listener, port
 
     def Elapsed(self, start=0):
         return self.ms - start
@@ -433,6 +433,76 @@ def _New(house):
 RUN = [((), ([False, True, False, False, False, 0, 0, True], 2, True, ["a connection failed: ValueError"], 4, 1000, True))]
 
 
+def Accepted():
+    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another; and that Stop
+    wakes the loop, and its end closes all."""
+    house = House()
+    server = house.server
+    try:
+        server.Open()
+        server.Enter()
+        house.Connect("a", NOW)
+        accepted = house.clients["a"].calls[:]
+        wake = server._wake
+        woken = wake.count
+        server.Stop()
+        woken = wake.count - woken
+        server.Leave()
+        return accepted, woken, house.clients["a"].calls[len(accepted):], len(server.links), house.listener.isClosed
+    finally:
+        house.Restore()
+
+
+def Use(isFull):
+    """Another poll object: all that is watched is watched there, and what is not is not."""
+    house = House([("MaxConnections", 2)])
+    server = house.server
+    try:
+        server.Open()
+        server.Enter()
+        house.Connect("a", HALF)
+        house.Connect("b", HALF)
+        if isFull:
+            house.Connect("c", HALF)
+        server.links[id(house.clients["b"])].watched = None
+        poll = Poll()
+        server.Use(poll)
+        names = {"listener": house.listener, "wake": server._wake, "a": house.clients["a"], "b": house.clients["b"]}
+        seen = [(name, poll.watched.get(id(names[name]))) for name in sorted(names)]
+        server.links[id(house.clients["b"])].watched = 1
+        poll.watched[id(house.clients["b"])] = 1
+        return server.poll is poll, seen
+    finally:
+        server.Leave()
+        house.Restore()
+
+
+USE = [((False,), (True, [("a", 1), ("b", None), ("listener", 1), ("wake", 1)])),
+       ((True,), (True, [("a", 1), ("b", None), ("listener", None), ("wake", 1)]))]
+
+
+def Asyncio(late):
+    """From the moment on that something needs asyncio, its loop goes on with the run."""
+    house = House()
+    server = house.server
+    told = []
+    house.waits = []
+    core.NewPoll = lambda: _New(house)
+
+    def Next():
+        server.UseAsyncio = True
+        return []
+    house.Next = Next
+    server.UseAsyncio = not late
+    server.Loop = lambda: told.append(server.IsOnEngine())
+    try:
+        server.Open()
+        server.Run()
+        return told, len(house.waits), server.IsStarted(), server.IsOnEngine()
+    finally:
+        house.Restore()
+
+
 def OpenFails():
     """The port can't be had: said at once, and nothing is started."""
     house = House()
@@ -451,5 +521,8 @@ TABLES = [
     ("Calls", Calls, CALLS),
     ("Ticks", Ticks, TICKS),
     ("Run", Run, RUN),
+    ("Accepted", Accepted, [((), (["blocks 0", "option 6 1 1"], 1, ["closed"], 0, True))]),
+    ("Use", Use, USE),
+    ("Asyncio", Asyncio, [((False,), ([True], 0, False, False)), ((True,), ([True], 1, False, False))]),
     ("OpenFails", OpenFails, [((), (98, False, False))]),
 ]

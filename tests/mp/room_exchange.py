@@ -226,6 +226,7 @@ WRITES = {
     "bad header": _All(("WriteResponseOk", {"X": "a\r\nb"}) + _TEXT, ("WriteResponseOk", None) + _TEXT),
     "bad type": _All(("WriteResponseOk", None, "a\r\nb", None, "x"), ("WriteResponseOk", None) + _TEXT),
     "twice": _All(("WriteResponseOk", None) + _TEXT, ("WriteResponseOk", None) + _TEXT, ("WriteResponseNotFound",)),
+    "held twice": _All(("WriteResponseOk", None, "text/plain"), ("WriteResponseOk", None) + _TEXT),
     "205": _All(("WriteResponse", 205, None) + _TEXT),
     "204": _All(("WriteResponse", 204, None) + _TEXT),
     "201 bare": _All(("WriteResponse", 201, None, None, None, None)),
@@ -296,6 +297,7 @@ WRITE = [
     (("bad header",), (["!ValueError", True], (200, _KIND + _LEN, b"content"), False, [])),
     (("bad type",), (["!ValueError", True], (200, _KIND + _LEN, b"content"), False, [])),
     (("twice",), ([True, False, False], (200, _KIND + _LEN, b"content"), False, [])),
+    (("held twice",), ([True, False], (200, ["content-type: text/plain"] + _NONE, b""), False, [])),
     # RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: no content
     (("205",), ([True], (205, _KIND + _NONE, b""), False, [])),
     (("204",), ([True], (204, _KIND, b""), False, [])),
@@ -380,6 +382,10 @@ def _Own(client, response, code):
     response.WriteResponseOk({"X": "own"}, "text/plain", None, "own %d %s" % (code, response.rule))
 
 
+def _OwnBare(client, response, code):
+    response.WriteResponseOk(None, "text/plain", None, "own")
+
+
 def _OwnCode(client, response, code):
     response.WriteResponse(410, None, "text/plain", None, "gone")
 
@@ -434,7 +440,23 @@ def _After(hook, prefix="/"):
 _NO = (403, ["content-type: text/plain", "x: hook", "content-length: 2"], b"no")
 _FLASH_SET = "set-cookie: flash=good%0Asa%3Bved%C3%A9; Path=/; SameSite=Lax; Max-Age=60; HttpOnly"
 
+def _Typed(client, response):
+    response.WriteResponseOk(None, "text/plain")
+
+
+def _Streams(client, response):
+    response.WriteResponseStream(["a", "b"], "text/plain")
+
+
+def _Raws(client, response):
+    response.WriteResponseOk(None, "text/plain")
+    response._write(b"raw")
+
+
 HOOKS = [
+    (("ok", "GET", (), _Before(_Typed)), ([], (200, ["content-type: text/plain"] + _NONE, b""), False, [])),
+    (("ok", "GET", (), _Before(_Streams)), ([], (200, ["content-type: text/plain"] + _CHUNKED, b"2\r\nab\r\n0\r\n\r\n"), False, [])),
+    (("ok", "GET", (), _Before(_Raws)), ([], (200, ["content-type: text/plain"] + _CHUNKED, b"3\r\nraw\r\n0\r\n\r\n"), False, [])),
     # before: it marks, answers, fails, and each only below its prefix, whatever the case
     (("ok", "GET", (), _Before(_Marks)), ([True], (200, _KIND + ["x-mark: GET None"] + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _Before(_Forbids)), ([], _NO, False, [])),
@@ -454,13 +476,14 @@ HOOKS = [
     # after: each answer, of errors too
     (("ok", "GET", (), _After(_Marks)), ([True], (200, _KIND + ["x-mark: GET 200"] + _LEN, b"content"), False, [])),
     (("404", "GET", (), _After(_Marks)), ([True], _Error(404, "Not Found", "", ["x-mark: GET 404"]), False, [])),
-    (("nothing", "GET", (), _After(_Marks)), ([], (204, [], b""), False, [])),
+    (("nothing", "GET", (), _After(_Marks)), ([], (204, ["x-mark: GET 204"], b""), False, [])),
     (("headers", "GET", (), _After(_Marks, "/a")), ([True], (200, _KIND + ["x-mark: GET 200", "x: y"] + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _After(_Marks, "/b")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _After(_Fails)), ([True], (200, _KIND + _LEN, b"content"), False, ["a call on the engine: ValueError"])),
     (("ok", "GET", (), _After(_Forbids)), ([True], (200, _KIND + _LEN, b"content"), False, [])),
     # pages for errors: a 200 becomes the code; another code stays; one that writes nothing, fails or errs leaves the built-in one
     (("404", "GET", (), [("SetErrorHandler", (404, _Own))]), ([True], (404, ["content-type: text/plain", "x: own", "content-length: 8"], b"own 404 "), False, [])),
+    (("404", "GET", (), [("SetErrorHandler", (404, _OwnBare))]), ([True], (404, ["content-type: text/plain", "content-length: 3"], b"own"), False, [])),
     (("rule", "GET", (), [("SetErrorHandler", (None, _Own))]),
      ([True], (400, ["content-type: text/plain", "x: own", "content-length: 16"], b"own 400 <'rule'>"), False, [])),
     (("405 own", "GET", (), [("SetErrorHandler", (405, _OwnCode))]), ([True], (410, ["content-type: text/plain", "allow: PUT", "content-length: 4"], b"gone"), False, [])),

@@ -510,6 +510,12 @@ TIMED = [
     ((100, (), False, _UNSET), (200, None, False)),
     ((0, (), True, _UNSET), (200, "weak", False)),
     ((0, (), False, _UNSET), (200, None, False)),
+    # a clock is one that is behind 2023
+    ((-3600, (), False, 1703980000), (200, None, True)), ((-3600, (), True, 1703980000), (200, "weak", True)),
+    ((-3600, (), False, 1704080000), (200, None, False)), ((-3600, (), True, 1704080000), (200, "weak", False)),
+    # two seconds, and not a bit more
+    ((2, (), False, 1790000000), (200, None, False)), ((3, (), False, 1790000000), (200, None, True)),
+    ((2, (), True, 1790000000), (200, "weak", False)), ((3, (), True, 1790000000), (200, "strong", True)),
     ((3600, (), True, None, 0), (200, None, False)),
     ((3600, (), False, None, 0), (200, None, False)),
 ]
@@ -673,6 +679,7 @@ PIECES = [
 ]
 
 _KNOWN = (("ServeWellKnown", True),)
+_PAGES = (("pages", {"/made.pyhtml": "/made.pyhtml", "/made/": "/made/index.pyhtml"}),)
 
 ALONE = [
     # the core without microWebFiles.py: legal, and less
@@ -701,6 +708,11 @@ ALONE = [
     (("/", (), ()), (200, [], b"<p>home")),
     (("/dir", (), ("location",)), (301, ["/dir/"], b"")),
     (("/main.py", (), ()), (403, [], None)),
+    # pages that were compiled before need no file
+    (("/made.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made.pyhtml")),
+    (("/made/", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made/index.pyhtml")),
+    (("/page.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/page.pyhtml")),
+    (("/none.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (404, [], None)),
     # /.well-known/ (RFC 8615) if the program says so: at the root, and nothing else that is hidden
     (("/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
     (("/%2Ewell-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
@@ -709,6 +721,50 @@ ALONE = [
     (("/dir/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
     (("/.hidden.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
     (("/.well-known~1/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
+]
+
+
+def Touched(target, count):
+    """What of the folder is looked at for each of so many requests within one second: an index page is looked for once."""
+    folder = rooms.MemoryFolder(FILES, _MTIME)
+    server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=folder)
+    del server.SendFile, server.Stat
+    seen = []
+    for _ in range(count):
+        folder.touched = []
+        rooms.Exchange(server, ("GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % target).encode())
+        seen.append(folder.touched)
+    return seen
+
+
+TOUCHED = [
+    (("/", 3), [["/", "/index.pyhtml", "/index.html", "/index.html"]] + [["/index.html", "/index.html"]] * 2),
+    (("/text.txt", 2), [["/text.txt", "/text.txt"]] * 2),
+    (("/none.txt", 2), [["/none.txt"]] * 2),
+]
+
+
+def WriteAlone(path, stat=None, errno=None):
+    """SendFile of the core: what the client gets, and what the handler is told."""
+    told = []
+
+    def Handler(client, response):
+        told.append(core.SendFile(response, client.GetServer().source, path, "text/plain", None, stat))
+    folder = rooms.MemoryFolder(FILES, _MTIME)
+
+    def Open(path):
+        raise OSError(errno, "played")
+    if errno:
+        folder.Open = Open
+    server = core.MicroWebSrv([("/x", "GET", Handler)], 0, "127.0.0.1", folder)
+    sent = rooms.Exchange(server, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")[0]
+    return rooms.SplitResponse(sent)[0], told
+
+
+WRITE_ALONE = [
+    (("/text.txt",), (200, [True])), (("/none.txt",), (404, [False])), (("/dir",), (404, [False])),
+    (("/text.txt", (True, 0, _MTIME)), (404, [False])),
+    (("/text.txt", None, 2), (404, [False])), (("/text.txt", None, 24), (503, [False])),
 ]
 
 
@@ -781,5 +837,7 @@ TABLES = [
     ("Starts", Starts, [((), True)]),
     ("Alone", Alone, ALONE),
     ("Attachment", Disposition, ATTACHMENT),
+    ("Touched", Touched, TOUCHED),
+    ("WriteAlone", WriteAlone, WRITE_ALONE),
     ("Write", Write, WRITE),
 ]

@@ -185,6 +185,15 @@ DEFAULT_HEADERS = [
 ]
 
 
+def BadDefaults():
+    """What was refused leaves none."""
+    server = _New()
+    try:
+        server.SetDefaultHeaders([("X", "y"), ("Content-Type", "text/html")])
+    except ValueError:
+        return server.defaults
+
+
 def Mime(name, own=()):
     server = _New()
     server._mimeTypes = dict(own)
@@ -250,6 +259,7 @@ TABLES = [
     ("Decorated", Decorated, DECORATED),
     ("WebSocketRoute", WebSocketRoute, [((), (True, [("/chat/<room>", "GET")]))]),
     ("DefaultHeaders", DefaultHeaders, DEFAULT_HEADERS),
+    ("BadDefaults", BadDefaults, [((), ())]),
     ("Mime", Mime, MIME),
     ("Prefixes", Prefixes, PREFIXES),
     ("PlugIn", PlugIn, PLUG_IN),

@@ -219,6 +219,7 @@ def Finish(isWhole):
     link = core.Link(Server(calls), Socket(calls), ("1.2.3.4", 5))
     link.endpoint = Endpoint(calls)
     link.Watch()
+    link.Want(0)
     link.Finish(isWhole)
     wants = link.watched
     if wants & 4:
@@ -268,6 +269,38 @@ def Settle(most, patienceMs, room, everyMs):
         core.Elapsed, core._IsWritable = kept
 
 
+def NoMemory(where):
+    """No memory for what was to be sent, before the socket took some of it or after: perhaps it has gone, so it must not go twice."""
+    calls = []
+    sock = Socket(calls)
+    link = core.Link(Server(calls), sock, ("1.2.3.4", 5))
+    link.endpoint = Endpoint(calls)
+    link.Watch()
+
+    def Full(*args):
+        raise MemoryError
+
+    def Raises(data):
+        raise MemoryError
+    try:
+        if where == "send":
+            sock.send = sock.write = Raises
+        else:
+            sock.room = 3
+            core.bytearray = Full
+        link.Send(b"abcdef")
+    except MemoryError:
+        calls.append("raised")
+    finally:
+        if where != "send":
+            del core.bytearray
+    return calls, link.Backlog(), sock.sent, link.isDead
+
+
+NO_MEMORY = [
+    (("send",), (["watch 1"] + _LOST + ["raised"], 0, b"", True)), (("rest",), (["watch 1"] + _LOST + ["raised"], 0, b"abc", True)),
+]
+
 SETTLE = [
     # (most bytes that may wait, patience, bytes that each turn takes, milliseconds of a turn)
     ((100, 2000, 10, 100), (2000, 100, False)),
@@ -284,6 +317,8 @@ SETTLE = [
     ((0, 2000, 1, 100), (0, 0, True)),
     ((0, 50, 100, 100), (0, 0, True)),
     ((0, 0, 100, 1), (0, 0, True)),
+    ((0, 0, 100, 0), (0, 0, True)),
+    ((0, 2, 50, 1), (1, 0, False)),
 ]
 
 
@@ -303,6 +338,7 @@ TABLES = [
     ("Steps", Steps, STEPS),
     ("Finish", Finish, FINISH),
     ("FinishBroken", FinishBroken, [((), True)]),
+    ("NoMemory", NoMemory, NO_MEMORY),
     ("Settle", Settle, SETTLE),
     ("SettleDead", SettleDead, [((), 0)]),
     ("Address", Address, [((("1.2.3.4", 5),), ("1.2.3.4", 5)), ((("::1", 5, 0, 0),), ("::1", 5))]),

@@ -153,6 +153,7 @@ class Link:
         """What still comes is for nobody, but it comes. Behind a backlog the endpoint says so once more."""
         self.isClosed = True
         self.isFinished = not self.out
+        self.isWhole = isWhole
 
     def Close(self):
         self.isClosed = True

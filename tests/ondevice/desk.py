@@ -20,6 +20,14 @@ construct = MicroWebSrv.__init__
 def Construct(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
     construct(self, routeHandlers, ready._ports.pop(0), "127.0.0.1", webPath)
     servers.append(self)
+    if hasattr(self, "RedirectToHTTPS"):
+        self.RedirectToHTTPS = lambda port: Redirect(self)
+
+
+def Redirect(server):
+    port = ready._ports.pop(0)
+    type(server).RedirectToHTTPS(server, port)
+    print("PLAIN", port)
 
 
 def WatchConsole():

@@ -9,11 +9,16 @@ import json
 import sys
 
 import microWebTemplate
+from microWebTemplate import MicroWebTemplate, TemplateError
 try:
     import microWebPages
-except ImportError:
-    microWebPages = None                # to see what there is without it
-from microWebTemplate import Markup, MicroWebTemplate, TemplateError
+    from microWebPages import Markup
+except ImportError:                     # to see what there is without it
+    microWebPages = None
+
+    class Markup(str):
+        def __html__(self):
+            return str(self)
 
 
 class Source:

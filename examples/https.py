@@ -1,0 +1,25 @@
+"""A page over HTTPS, and a second port that sends people to it. It needs microWebSrv.py and microWebTls.py, and beside
+them a certificate and its key, cert.pem and key.pem. For a try on this machine:
+
+    python3 tools/make_certificate.py localhost 127.0.0.1 -o .
+    python3 examples/https.py        or        micropython examples/https.py
+"""
+
+import sys
+
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+
+from microWebSrv import MicroWebSrv
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    how = "nobody in between can read this" if httpClient.IsSecure() else "anybody in between can read this"
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content="<h1>%s</h1>" % how)
+
+
+mws = MicroWebSrv(port=8443)
+mws.UseTLS("cert.pem", "key.pem")
+mws.RedirectToHTTPS(8080)
+print("Open https://localhost:8443/ - Ctrl-C ends it")
+mws.Start(threaded=False)
