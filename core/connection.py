@@ -262,7 +262,7 @@ class Connection:
         if self.deadline is not None:
             self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
         self.credit &= 1023
-        isDone = reader.IsDone()
+        isDone = reader.isDone
         if isDone:
             self.reader = self.deadline = None
         if not client:                          # its answer is out
@@ -485,8 +485,9 @@ class Connection:
         """Answer the message that broke a rule, then close."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
-        if error.status == 413:
-            self.server.Log("413: %s" % error.rule)
+        status, rule = error.args
+        if status == 413:
+            self.server.Log("413: %s" % rule)
         response = self.response
         if response:                            # with what hooks have put into it
             response.code = response.held = None
@@ -499,7 +500,7 @@ class Connection:
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
         self.keepAlive = False
-        response.WriteError(error.status, None, error.rule)
+        response.WriteError(status, None, rule)
 
     def _Complete(self):
         """The answer is queued whole."""
