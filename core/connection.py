@@ -36,7 +36,7 @@ class Connection:
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet
+    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -49,7 +49,8 @@ class Connection:
 
     def OnReceived(self, data):
         """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+            self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
             data = self.data + data
@@ -524,7 +525,9 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        self.deadline = self.server.now + _LINGER_SEC
+        now = self.server.now
+        self.deadline = now + _LINGER_SEC
+        self.credit = now + self.server.BodyTimeoutSec      # until then at most
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):

@@ -72,19 +72,21 @@ def Utf8(data, strict=False):
 def PercentDecode(data, strict=False):
     """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
     if b"%" in data:
-        parts = data.split(b"%")
-        data = bytearray(parts[0])
-        for part in parts[1:]:
-            pair = part[:2]
-            if len(pair) == 2 and not NOT_HEX.search(pair):
-                data.append(int(pair, 16))
-                part = part[2:]
-            elif strict:
-                raise ValueError("a % without two hexadecimal digits")
-            else:
-                data.append(37)
-            data.extend(part)
-        data = bytes(data)
+        decoded = bytearray()                   # no list of parts: they would take 32 times the memory of the text
+        start = 0
+        at = data.find(b"%")
+        while at >= 0:
+            decoded += data[start:at]
+            pair = data[at + 1:at + 3]
+            start = at + 3
+            if len(pair) < 2 or NOT_HEX.search(pair):
+                if strict:
+                    raise ValueError("a % without two hexadecimal digits")
+                pair = b"25"
+                start = at + 1
+            decoded.append(int(pair, 16))
+            at = data.find(b"%", start)
+        data = bytes(decoded + data[start:])
     return Utf8(data, strict)
 
 

@@ -88,19 +88,21 @@ def Utf8(data, strict=False):
 def PercentDecode(data, strict=False):
     """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
     if b"%" in data:
-        parts = data.split(b"%")
-        data = bytearray(parts[0])
-        for part in parts[1:]:
-            pair = part[:2]
-            if len(pair) == 2 and not NOT_HEX.search(pair):
-                data.append(int(pair, 16))
-                part = part[2:]
-            elif strict:
-                raise ValueError("a % without two hexadecimal digits")
-            else:
-                data.append(37)
-            data.extend(part)
-        data = bytes(data)
+        decoded = bytearray()                   # no list of parts: they would take 32 times the memory of the text
+        start = 0
+        at = data.find(b"%")
+        while at >= 0:
+            decoded += data[start:at]
+            pair = data[at + 1:at + 3]
+            start = at + 3
+            if len(pair) < 2 or NOT_HEX.search(pair):
+                if strict:
+                    raise ValueError("a % without two hexadecimal digits")
+                pair = b"25"
+                start = at + 1
+            decoded.append(int(pair, 16))
+            at = data.find(b"%", start)
+        data = bytes(decoded + data[start:])
     return Utf8(data, strict)
 
 
@@ -760,7 +762,7 @@ class Connection:
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet
+    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -773,7 +775,8 @@ class Connection:
 
     def OnReceived(self, data):
         """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped
+        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+            self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
             data = self.data + data
@@ -1248,7 +1251,9 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        self.deadline = self.server.now + _LINGER_SEC
+        now = self.server.now
+        self.deadline = now + _LINGER_SEC
+        self.credit = now + self.server.BodyTimeoutSec      # until then at most
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):

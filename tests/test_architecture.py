@@ -38,12 +38,12 @@ PROGRAMS = sorted((harness.ROOT / "examples").rglob("*.py"))
 # has its budget in core/optional.txt.
 MAX_TOKENS = 5500
 BUDGETS = {
-    "text.py": (713, 8, 2336),
+    "text.py": (728, 8, 2351),
     "messages.py": (256, 5, 1698),
     "readers.py": (1867, 15, 3889),
     "writers.py": (690, 10, 1892),
     "router.py": (854, 7, 1754),
-    "connection.py": (3642, 33, 5960),
+    "connection.py": (3674, 33, 5990),
     "exchange.py": (2839, 52, 6603),
     "files.py": (2256, 15, 3924),
     "transport.py": (1722, 34, 3399),

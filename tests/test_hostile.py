@@ -652,6 +652,24 @@ mws.AcceptWebSocketCallback = Answer
         assert data <= 4096 and content <= 2 * 4096 and out < 1100000 and queue <= 5
 
 
+def test_a_refusal_reaches_a_client_that_sends_for_long(alone):
+    """It is read on while it sends, for as long as content has time: a reset would take the answer with it."""
+    server = alone("mws.BodyTimeoutSec = 6", ASYNC)
+    for target in (b"/echo", b"/nothing"):
+        with RawClient(server.port) as client:
+            client.Send(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" % target)
+            until = time.monotonic() + 4.5
+            while time.monotonic() < until:
+                client.Send(b"x" * 20000)
+                time.sleep(0.05)
+            assert client.ReadResponse().status == (413 if target == b"/echo" else 404)
+            with pytest.raises(ConnectionError):            # but not for ever
+                until = time.monotonic() + 6
+                while time.monotonic() < until:
+                    client.Send(b"x" * 20000)
+                    time.sleep(0.05)
+
+
 # -- the program itself
 
 def test_several_threads_in_start_at_once(serve, runtime):

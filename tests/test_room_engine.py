@@ -23,10 +23,10 @@ def _Files():
 class Site:
     """A server on a port that the system has chosen."""
 
-    def __init__(self):
+    def __init__(self, webPath="/nowhere"):
         self.log = []
         self.idents = []
-        self.server = microWebSrv.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath="/nowhere")
+        self.server = microWebSrv.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=webPath)
         self.server.Banner = False
         self.server.ErrorCallback = lambda text, error: self.log.append((text, error))
         self.server.AddRoute("/now", "GET", self.Now)
@@ -203,21 +203,21 @@ def test_the_log(monkeypatch):
         site.server.Log("text")
 
 
-def test_the_banner(monkeypatch):
+def test_the_banner(monkeypatch, tmp_path):
+    """Once for each server: where, with what, and what is missing."""
     import io
     import sys
-    site = Site()
-    site.server.Banner = True
-    site.server.found = ["one", "two"]
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    site.server.Start()
-    site.server.Stop()
-    assert sys.stderr.getvalue() == "MicroWebSrv: port 0, with one, two\n"
-    site.server.found = []
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    site.server.Start()
-    site.server.Stop()
-    assert sys.stderr.getvalue() == "MicroWebSrv: port 0, with no optional file\n"
+    for found, folder, text in ((["one", "two"], tmp_path, "with one, two\n"), ([], tmp_path, "with no optional file\n"),
+                                ([], "/nowhere", "with no optional file; there is no folder /nowhere\n")):
+        site = Site(folder)
+        site.server.Banner = True
+        site.server.found = found
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        for _ in range(2):
+            site.server.Start()
+            port = site.Port()
+            site.server.Stop()
+        assert sys.stderr.getvalue() == "MicroWebSrv: port %d, %s" % (port, text)
 
 
 def test_stop_waits_for_what_is_in_flight():

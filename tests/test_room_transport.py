@@ -25,7 +25,7 @@ def _Files():
 @pytest.mark.parametrize("bindIP", ["127.0.0.1", "", "localhost", "0.0.0.0"])
 def test_listening(bindIP):
     """At once again on the port where a connection has just ended; accept never blocks."""
-    with microWebSrv.Listen(0, bindIP) as listener:
+    with microWebSrv.Listen(0, bindIP)[0] as listener:
         port = listener.getsockname()[1]
         assert listener.getsockname()[0] == ("0.0.0.0" if bindIP in ("", "0.0.0.0") else "127.0.0.1")
         assert listener.type == socket.SOCK_STREAM and not listener.getblocking()
@@ -36,13 +36,15 @@ def test_listening(bindIP):
             server, _ = listener.accept()
             server.close()                      # first: the port of this side waits for the other's end
             assert client.recv(1) == b""
-    microWebSrv.Listen(port, "127.0.0.1").close()
+    again, number = microWebSrv.Listen(port, "127.0.0.1")
+    again.close()
+    assert number == port
 
 
 def test_a_crowd_waits_in_the_backlog():
     """Sixteen clients connect at once, and nobody accepts them yet."""
     clients = []
-    with microWebSrv.Listen(0, "127.0.0.1") as listener:
+    with microWebSrv.Listen(0, "127.0.0.1")[0] as listener:
         try:
             for _ in range(16):
                 clients.append(socket.create_connection(listener.getsockname(), timeout=5))
@@ -53,7 +55,7 @@ def test_a_crowd_waits_in_the_backlog():
 
 def test_an_address_that_cannot_be_had():
     before = _Files()
-    with microWebSrv.Listen(0, "127.0.0.1") as listener:
+    with microWebSrv.Listen(0, "127.0.0.1")[0] as listener:
         with pytest.raises(OSError) as error:
             microWebSrv.Listen(listener.getsockname()[1], "127.0.0.1")
         assert error.value.errno == 98
@@ -206,7 +208,7 @@ class Endpoint:
 class Server:
     now = 0
     SendTimeoutSec = 20
-    inbox = None
+    inbox = memoryview(bytearray(4096))
 
     def __init__(self):
         self.poll = microWebSrv.NewPoll()

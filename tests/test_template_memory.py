@@ -2,7 +2,8 @@
 
 import microWebTemplate
 import pytest
-from microWebTemplate import Markup, MicroWebTemplate, TemplateError
+from microWebPages import Markup        # with it are the includes of an expression, and errors that show their line
+from microWebTemplate import MicroWebTemplate, TemplateError
 
 
 class Source:

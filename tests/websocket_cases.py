@@ -263,6 +263,8 @@ CASES = [
     ("5.1: no mask", b"\x81\x01a", [("fail", 1002)]),
     ("5.1: no mask, empty", b"\x81\x00" + Text("x"), [("fail", 1002)]),
     ("5.1: no mask on close", b"\x88\x00", [("fail", 1002)]),
+    ("5.1: no mask, 126 bytes", b"\x82\x7e\x00\x7e" + BIG[:126], [("fail", 1002)]),
+    ("5.1: no mask, 64 KB", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00" + BIG[:65536], [("fail", 1002)]),
     ("5.2: RSV1", Frame(0xc1, b"a"), [("fail", 1002)]),
     ("5.2: RSV2", Frame(0xa1, b"a"), [("fail", 1002)]),
     ("5.2: RSV3", Frame(0x91, b"a"), [("fail", 1002)]),
@@ -510,6 +512,9 @@ def CheckMasks():
             for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
                 for data in (BIG[:size], b"\0" * size, memoryview(b"\xff" * size)):
                     Same(unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
+    for size in () if ws._MICROPYTHON else (65535, 65536, 65537, 65539, 131072, 131075):     # in blocks; there of 256 bytes
+        data = (BIG + BIG)[:size]
+        Same(ws._PlainUnmask(data, KEY), Masked(data), "%d bytes" % size)
 
 
 # ------------------------------------------------------------------------------------------ our frames, the handshake
@@ -585,17 +590,22 @@ HANDSHAKES = [
 ]
 
 
+class FakeRequest:
+    def __init__(self, head):
+        self.head = head
+
+
 def Refusal(head, allowed=None):
     server = FakeServer()
     server.AllowedWebSocketOrigins = allowed
-    return ws.Refusal(head, server)
+    return ws.Refusal(FakeRequest(head), server)
 
 
 def CheckHandshake():
     for name, changes, allowed, status in HANDSHAKES:
         Same(Refusal(FakeHead("/", changes), allowed), status, name)
         if allowed is None:
-            Same(wp._Refusal(FakeHead("/", changes), None), status, name + ", microWebSocket alone")
+            Same(wp._Refusal(FakeRequest(FakeHead("/", changes)), None), status, name + ", microWebSocket alone")
     for name, status in (("sec-websocket-version", 426), ("sec-websocket-key", 400)):
         head = FakeHead()
         del head.fields[name]

@@ -55,16 +55,17 @@ def NewPassword(user):
 
 
 def Note(who, what, address):
-    """A row. Strangers have ten, and one for all times that they do the same: they can't push out what others did."""
+    """A row. Users have twenty at most, and strangers ten, one for all times that they do the same: so they push out none
+    of what users did."""
     row = ["%d-%02d-%02d %02d:%02d:%02d" % time.localtime()[:6], who, what, address, 1]
+    rows, left = [row], {True: 19, False: 9}
     for other in audit:
         if not who and other[1:4] == row[1:4]:
             row[4] += other[4]
-            audit.remove(other)
-            break
-    audit.insert(0, row)
-    strangers = [row for row in audit if not row[1]]
-    audit[:] = [row for row in audit if row[1] or row not in strangers[10:]][:30]
+        elif left[bool(other[1])]:
+            left[bool(other[1])] -= 1
+            rows.append(other)
+    audit[:] = rows
 
 
 def OnAnswer(httpClient, httpResponse):
@@ -75,7 +76,7 @@ def OnAnswer(httpClient, httpResponse):
         httpResponse.SetHeader("Cache-Control", "no-store")
     what = DONE.get((httpClient.GetRequestMethod(), path, code)) or getattr(httpResponse, "done", REFUSED.get(code))
     if what:
-        mws.CallSoon(Note, user, what, httpClient.GetIPAddr())
+        mws.CallSoon(Note, user if code == 302 else "", what, httpClient.GetIPAddr())
     if what == "logged out":
         mws.CallSoon(HangUp, user)
 

@@ -155,7 +155,7 @@ def Range(data):
         sent = rooms.Exchange(server, b"\r\n".join(lines) + b"\r\n\r\n")[0]
         status, fields, body = rooms.SplitResponse(sent)
         fields = dict(fields)
-        _Must(status in (200, 206, 304, 400, 412, 416), "status", status)
+        _Must(status in (200, 206, 304, 400, 406, 412, 416), "status", status)
         _Must(status == 304 or int(fields["content-length"]) == len(body), "length", sent)
         if status == 200:
             _Must(body == bytes(range(_SIZE)), "whole", body)
@@ -206,13 +206,13 @@ class _Program:
 def _Messages(pieces):
     events = []
     link = rooms.Link()
-    link.endpoint = webSocket = microWebSocket.MicroWebSocket(_Program(), link, "/", None)
+    link.endpoint = webSocket = microWebSocket.MicroWebSocket(_Program(), link, None)
     webSocket._queue = None                 # the accept callback has returned
     webSocket.RecvTextCallback = lambda _, text: events.append(text)
     webSocket.RecvBinaryCallback = lambda _, content: events.append(bytes(content))
     for piece in pieces:
         link.Receive(piece)
-        kept = len(webSocket._rest) + (len(webSocket._message.data) if webSocket._message else 0)
+        kept = len(webSocket._rest) + (len(webSocket._message[1]) if webSocket._message else 0)
         _Must(kept <= 300 + 16 + 140 + len(piece), "kept", kept)
     return events, link.sent, link.isClosed, webSocket.CloseCode
 

@@ -115,7 +115,7 @@ class House:
             raise ValueError((port, bindIP))
         self.listeners += 1
         self.listener = Listener()
-        return self.listener
+        return self.listener, port
 
     def Elapsed(self, start=0):
         return self.ms - start

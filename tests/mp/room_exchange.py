@@ -476,7 +476,7 @@ HOOKS = [
     # after: each answer, of errors too
     (("ok", "GET", (), _After(_Marks)), ([True], (200, _KIND + ["x-mark: GET 200"] + _LEN, b"content"), False, [])),
     (("404", "GET", (), _After(_Marks)), ([True], _Error(404, "Not Found", "", ["x-mark: GET 404"]), False, [])),
-    (("nothing", "GET", (), _After(_Marks)), ([], (204, [], b""), False, [])),
+    (("nothing", "GET", (), _After(_Marks)), ([], (204, ["x-mark: GET 204"], b""), False, [])),
     (("headers", "GET", (), _After(_Marks, "/a")), ([True], (200, _KIND + ["x-mark: GET 200", "x: y"] + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _After(_Marks, "/b")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _After(_Fails)), ([True], (200, _KIND + _LEN, b"content"), False, ["a call on the engine: ValueError"])),
