@@ -45,7 +45,8 @@ def test_each_example_has_a_test():
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
-         "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
+         "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket", "microWebSocketPlus"],
+         "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
 
