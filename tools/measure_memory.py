@@ -165,8 +165,8 @@ rows = [("inside", 21), ("outside", 7), ("<cellar>", 13)]
 """
 
 # 32 bits: argv is a file with jobs. Each is an interpreter of its own with files and a ROM; its steps are run one after
-# the other, and the heap after each is told. A socket, a lock, a hash, TLS and os.urandom are stand-ins there: nothing of
-# ours. What is garbage is known only between two calls.
+# the other, and the heap after each is told. A socket, a lock, a hash, TLS and os.urandom are stand-ins there: nothing
+# of ours. What is garbage is known only between two calls.
 NODE = """
 import fs from "fs";
 import { loadMicroPython } from "%s/micropython.mjs";
