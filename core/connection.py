@@ -37,6 +37,7 @@ class Connection:
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
+    isChunked = False       # the answer is sent in chunks
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -257,7 +258,7 @@ class Connection:
         if self.deadline is not None:
             self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
         self.credit &= 1023
-        isDone = reader.IsDone()
+        isDone = reader.isDone
         if isDone:
             self.reader = self.deadline = None
         if not client:                          # its answer is out
@@ -470,8 +471,9 @@ class Connection:
         """Answer the message that broke a rule, then close; or 500."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
-        if error.status == 413:
-            self.server.Log("413: %s" % error.rule)
+        status, rule = error.args
+        if status == 413:
+            self.server.Log("413: %s" % rule)
         response = self.response
         if response:                            # with what hooks have put into it
             response.code = response.held = None
@@ -483,9 +485,9 @@ class Connection:
             self.client = self.server.Client(self)
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
-        if error.status != 500:
+        if status != 500:
             self.keepAlive = False
-        response.WriteError(error.status, None, error.rule)
+        response.WriteError(status, None, rule)
 
     def _Complete(self):
         """The answer is queued whole."""

@@ -4,9 +4,9 @@
 import json
 
 from .messages import Fields, HttpError, Reason
-from .readers import IsToken
-from .text import BOARD, MICROPYTHON, HTMLEscape, ParseParts, ParseQuery, PercentDecode, Utf8, const
-from .writers import Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, PathEscape
+from .readers import NOT_TOKEN, ParseForm
+from .text import BOARD, MICROPYTHON, HTMLEscape, PercentDecode, Utf8, const
+from .writers import MARKS, UNRESERVED, Attachment, Bytes, CheckText, Encode, Escape, FieldLines, HeadStart, Pairs
 
 _COLONS_MAX = const(5000)       # of JSON
 
@@ -55,7 +55,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return _ToForm(self.head.query.encode())
+        return ParseForm(self.head.query.encode())
 
     def GetRequestHeaders(self):
         """A dict-like of this request's own: names in lower case, looked up in any case."""
@@ -99,12 +99,7 @@ class HttpClient:
 
     def ReadRequestPostedFormData(self):
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
-        mediaType = self.head.fields.get("content-type", "")
-        at = mediaType.lower().find("boundary=")
-        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
-        if at > 0 and mediaType[:10].lower() == "multipart/":
-            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
-        return self.Read(None, lambda content: _ToForm(content, boundary))
+        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or ""))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -121,38 +116,28 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content, boundary=b""):
-    try:
-        return ParseParts(content, boundary) if boundary else ParseQuery(content)
-    except ValueError as error:
-        raise HttpError(400, str(error))
-
-
 def _FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
     # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
     if MICROPYTHON and content.count(b":") > _COLONS_MAX:
         raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
+    start = quotes = 0
     try:
-        # The time for an integer grows with the square of its length. Digits within a text are none.
-        if _HasDigits(content):
-            for part in content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]:
-                if _HasDigits(part):
+        # The time for an integer grows with the square of its length: of 1,023 digits, or some above 512. Within a text
+        # they are none.
+        for at in range(0, len(content) - 511, 512):
+            if content[at:at + 512].isdigit():
+                quotes += content[start:at].replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+                start = at
+                if not quotes & 1:
                     return None
         return json.loads(Utf8(content))
     except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
         return None
 
 
-if MICROPYTHON:
-    def _Dumps(obj):
-        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
-        text = json.dumps(obj)
-        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
-            json.loads(text)
-        return text
-else:
+if not MICROPYTHON:
     def _EncodeRaw(text, charset):
         """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
         try:
@@ -165,17 +150,15 @@ else:
 
 def _ToJSON(obj):
     try:
-        return _Dumps(obj)
+        if not MICROPYTHON:
+            return _Dumps(obj)
+        # What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it.
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
     except (TypeError, ValueError) as error:
         raise ValueError("obj must be JSON: %s" % error)
-
-
-def _HasDigits(data):
-    """True where 1,023 digits stand in a row; it may be for 512 of them."""
-    for at in range(0, len(data) - 511, 512):
-        if data[at:at + 512].isdigit():
-            return True
-    return False
 
 
 class HttpResponse:
@@ -264,8 +247,8 @@ class HttpResponse:
         """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
         ValueError for what a cookie can't hold."""
         cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
-        if not IsToken(name.encode()) or cookie.count(";") != 2:
-            raise ValueError("not a cookie: " + cookie)
+        if CheckText("name", name, NOT_TOKEN) and cookie.count(";") != 2:
+            raise ValueError("a cookie must have no semicolon: %r" % cookie)
         if maxAge is not None:
             cookie += "; Max-Age=%d" % maxAge
         if httpOnly:
@@ -280,7 +263,7 @@ class HttpResponse:
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
+        lines = FieldLines(headers, [("Upgrade", CheckText("upgrade", upgrade))])[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
@@ -363,11 +346,10 @@ class HttpResponse:
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
-        location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location])
+        location = Escape(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")     # CR and LF stay, to be refused
         if self.vars and "MESSAGE_TEXT" in self.vars:
-            self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
+            flash = "%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])
+            self.SetCookie("flash", Escape(flash, UNRESERVED + "/"), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):

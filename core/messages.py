@@ -29,12 +29,7 @@ def Reason(code):
 
 
 class HttpError(Exception):
-    """The client's message is at fault: answer with `status`, then close."""
-
-    def __init__(self, status, rule):
-        super().__init__(rule)
-        self.status = status
-        self.rule = rule
+    """HttpError(status, rule): the client's message breaks the rule; answer with `status`, then close."""
 
 
 class Head:
@@ -52,7 +47,8 @@ class Head:
     keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
     upgrade = ()                # protocols, in lower case
     found = None                # (route, args) until a route is added
-    file = (None,)              # of a path without one: (second, path, media type) of what was found (files)
+    if not BOARD:
+        file = (None,)          # of a path without one: (second, path, media type) of what was found (files)
     fields = {}                 # lower-case names
 
 

@@ -8,30 +8,23 @@ from .text import NOT_HEX, PercentDecode, Utf8, const
 
 # Searches for the first forbidden byte: C speed, no recursion, no allocation.
 _NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
-_NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
-_NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
+NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
+NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
 _NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%\\-]")
-_NOT_DIGIT = re.compile("[^0-9]")
 
 _FIELDS_MAX = const(100)          # Apache: LimitRequestFields 100
 _LINE_MAX = const(4096)           # of a chunk's size and extensions, or of all trailers; Apache: 8190
-
-
-def IsToken(name):
-    """RFC 9110 section 5.6.2; bytes."""
-    return bool(name) and not _NOT_TOKEN.search(name)
-
-
-def IsDigits(text):
-    """ASCII digits, one at least."""
-    return bool(text) and not _NOT_DIGIT.search(text)
+_PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
 
 
 def Options(text):
     """'Close, TE' -> ['close', 'te'], a hundred at most. Beyond ASCII is no option: lower() would make one of it."""
     if len(text.encode()) != len(text):
         return ["?"]
-    return [option.strip(" \t") for option in text.lower().split(",", 100)]
+    options = []
+    for option in text.lower().split(",", 100):
+        options.append(option.strip(" \t"))
+    return options
 
 
 def ParseHead(raw, lineMax=8192):
@@ -47,7 +40,7 @@ def ParseHead(raw, lineMax=8192):
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         # A line break that is not CRLF, obs-fold and a space before the colon end here (sections 2.2, 5.1 and 5.2).
-        if not colon or not IsToken(name) or _NOT_VALUE.search(value):
+        if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
         value = value.strip(b" \t")
@@ -65,7 +58,7 @@ def ParseHead(raw, lineMax=8192):
 def _ReadLine(head, line):
     """RFC 9112 section 3."""
     parts = line.split(b" ")
-    if len(parts) != 3 or not parts[1] or _NOT_TARGET.search(parts[1]) or not IsToken(parts[0]):
+    if len(parts) != 3 or not parts[0] or not parts[1] or _NOT_TARGET.search(parts[1]) or NOT_TOKEN.search(parts[0]):
         raise HttpError(400, "malformed request line")
     method, target, version = parts
     head.method = method.decode()
@@ -82,7 +75,17 @@ def _ReadLine(head, line):
     path, _, query = target.partition(b"?")
     head.rawPath = Utf8(path)
     head.query = Utf8(query)
-    _ReadPath(head, path)
+    # The one normal form of a path: decoded, an encoded slash kept apart, slashes merged.
+    try:
+        while b"//" in path:
+            path = path.replace(b"//", b"/")
+        if b"%00" in path:                      # it would end a file name; nginx: 400
+            raise ValueError
+        path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
+        head.key = PercentDecode(path, True)
+        head.path = head.key.replace("\x00", "/")
+    except ValueError:
+        raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
 
 
 def _ReadForm(head, target):
@@ -98,13 +101,8 @@ def _ReadForm(head, target):
     else:
         if scheme.lower() not in (b"http", b"https"):
             raise HttpError(400, "malformed request target")
-        cut = len(rest)
-        for mark in b"/?":
-            at = rest.find(bytes((mark,)))
-            if 0 <= at < cut:
-                cut = at
-        authority = rest[:cut]
-        target = rest[cut:]
+        authority = rest.replace(b"?", b"/").partition(b"/")[0]
+        target = rest[len(authority):]
         if target[:1] != b"/":
             target = b"/" + target
         if not authority:                       # RFC 9110 section 4.2.1
@@ -114,32 +112,15 @@ def _ReadForm(head, target):
     return target
 
 
-def _ReadPath(head, path):
-    """The one normal form of a path: decoded, an encoded slash kept apart, slashes merged."""
-    try:
-        if b"%" in path or b"//" in path or max(path or b" ") > 127:
-            while b"//" in path:
-                path = path.replace(b"//", b"/")
-            if b"%00" in path:                  # it would end a file name; nginx: 400
-                raise ValueError
-            path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
-            head.key = PercentDecode(path, True)
-            head.path = head.key.replace("\x00", "/")
-        else:
-            head.key = head.path = path.decode()
-    except ValueError:
-        raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
-
-
 def CheckAllowed(authority, hosts):
     """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
     whose name leads to us, by DNS rebinding, has another name."""
     name = authority and CheckHost(authority)
-    if name[:1] != "[" and not IsDigits(name.replace(".", "")):
-        if isinstance(hosts, str):
-            hosts = (hosts,)
-        if name.lower().rstrip(".") not in [host.lower() for host in hosts]:
-            raise HttpError(421, "not one of AllowedHosts: %s" % name)
+    if isinstance(hosts, str):
+        hosts = (hosts,)
+    if name[:1] != "[" and not name.replace(".", "").encode().isdigit() \
+            and name.lower().rstrip(".") not in map(str.lower, hosts):
+        raise HttpError(421, "not one of AllowedHosts: %s" % name)
 
 
 def CheckHost(host):
@@ -153,7 +134,7 @@ def CheckHost(host):
         bad = NOT_HEX.search(name[1:-1].replace(":", "").replace(".", "").encode())
     else:
         bad = _NOT_HOST.search(name)
-    if not name or bad or _NOT_DIGIT.search(port):
+    if not name or bad or port and not port.encode().isdigit():
         raise HttpError(400, "malformed Host")
     return name
 
@@ -170,7 +151,7 @@ def _ReadFraming(head):
         head.authority = host or ""
     length = fields.get("content-length")
     if length is not None:
-        if not IsDigits(length):
+        if not length.encode().isdigit():
             raise HttpError(400, "malformed or repeated Content-Length")
         if len(length) > 18:
             raise HttpError(413, "Content-Length beyond all bounds")
@@ -181,7 +162,7 @@ def _ReadFraming(head):
         names = Options(codings)
         if names != ["chunked"] or length is not None or not head.minor:
             isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
-                and [name for name in names if name not in ("", "chunked")]
+                and set(names).difference(("", "chunked"))
             raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
         head.isChunked = True
     options = Options(fields.get("connection", ""))
@@ -199,7 +180,6 @@ _SIZE = const(0)
 _DATA = const(1)
 _CHUNK_END = const(2)
 _TRAILER = const(3)
-_DONE = const(4)
 
 
 class ContentReader:
@@ -207,14 +187,13 @@ class ContentReader:
 
     Extensions and trailers are checked for their bytes and dropped."""
 
+    isDone = False
+
     def __init__(self, length):
         self.left = length or 0                 # bytes to come: of the content, or of the chunk
         self._isChunked = length is None
         self._phase = _SIZE if length is None else _DATA
         self._trailerLen = 0
-
-    def IsDone(self):
-        return self._phase == _DONE
 
     def IsShort(self, most):
         """What is to come is known, and not much."""
@@ -225,12 +204,11 @@ class ContentReader:
         if not self._isChunked:
             piece = data[:min(self.left, len(data))]
             self.left -= len(piece)
-            if not self.left:
-                self._phase = _DONE
+            self.isDone = not self.left
             return piece, data[len(piece):]
         content = bytearray()                   # of many small chunks: kept apart each would cost 64 bytes of heap
         pos = 0
-        while self._phase != _DONE:
+        while not self.isDone:
             if self._phase == _DATA:
                 size = min(self.left, len(data) - pos)
                 content += data[pos:pos + size]
@@ -251,7 +229,7 @@ class ContentReader:
         return bytes(content), data[pos:]
 
     def _Line(self, line):
-        if len(line) > _LINE_MAX or _NOT_VALUE.search(line):
+        if len(line) > _LINE_MAX or NOT_VALUE.search(line):
             raise HttpError(400, "malformed chunk or trailer")
         if self._phase == _SIZE:
             size, semicolon, _ = line.partition(b";")
@@ -268,7 +246,38 @@ class ContentReader:
         elif line:
             name, colon, _ = line.partition(b":")
             self._trailerLen += len(line)
-            if not colon or not IsToken(name) or self._trailerLen > _LINE_MAX:
+            if not colon or not name or NOT_TOKEN.search(name) or self._trailerLen > _LINE_MAX:
                 raise HttpError(400, "malformed or endless trailers")
         else:
-            self._phase = _DONE
+            self.isDone = True
+
+
+def ParseForm(data, contentType=""):
+    """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
+    (RFC 7578): its text fields, files left out."""
+    at = contentType.lower().find("boundary=")
+    boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
+    if at > 0 and contentType[:10].lower() == "multipart/":
+        boundary = contentType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+    if boundary:
+        mark = b"\r\n--" + boundary
+        data = b"\r\n" + data
+    else:
+        mark = b"&"
+        data = data.replace(b"+", b" ")
+    if data.count(mark) >= _PAIRS_MAX:
+        raise HttpError(400, "a form with more than 1000 fields")
+    fields = {}                                 # bytes: MicroPython compares each new str with all names it knows
+    for part in data.split(mark):
+        if not boundary:
+            name, _, value = part.partition(b"=")
+            if part:
+                fields[PercentDecode(name)] = PercentDecode(value)
+            continue
+        head, blank, value = part.partition(b"\r\n\r\n")
+        name = head.partition(b"name=")[2]
+        if blank and name and b"filename=" not in head and b"filename*=" not in head:
+            isQuoted = name[:1] == b'"'
+            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            fields[Utf8(name)] = Utf8(value)
+    return fields

@@ -4,8 +4,9 @@
 
 import re
 
-from .readers import IsDigits, IsToken
+from .readers import NOT_TOKEN
 from .text import MICROPYTHON
+from .writers import CheckText
 
 NO_ARGS = ()
 
@@ -28,17 +29,15 @@ class Route:
     regular expression outside of them is one."""
 
     def __init__(self, url, method, handler, threaded=False):
-        if not isinstance(url, str) or url[:1] != "/":
-            raise ValueError("a route must begin with a slash: %r" % (url,))
-        if not isinstance(method, str) or not IsToken(method.encode()):
-            raise ValueError("not a method: %r" % (method,))
+        if CheckText("url", url)[:1] != "/":
+            raise ValueError("a route must begin with a slash: %r" % url)
         if not callable(handler):
             raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
             raise ValueError("threaded must be False for an async handler: %r" % url)
         self.url = url
-        self.method = method.upper()
+        self.method = CheckText("method", method, NOT_TOKEN).upper()
         self.handler = handler
         self.threaded = threaded
         self._regex = None
@@ -58,47 +57,37 @@ class Route:
             self._regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
-        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match."""
-        if self._regex:
+        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
+        taken where it first fits: what a later one needs is never taken before it."""
+        literals = self._literals
+        found = self._regex
+        if found:
             try:
-                found = self._regex.match(path) or self._regex.match(path + "/")
+                found = found.match(path) or found.match(path + "/")
             except RuntimeError:                # MicroPython's re recurses: the path is too long for the stack
                 return None
-            values = found and [found.group(i + 1) for i in range(len(self._names))]
-        else:
-            values = self._Cut(path)
-        if values is None:
+        elif len(literals) == 1:
+            return NO_ARGS if path == literals[0] else None
+        if not (found if self._regex else path.startswith(literals[0])):
             return None
-        return {name: _ArgValue(value) for name, value in zip(self._names, values)} or NO_ARGS
-
-    def _Cut(self, path):
-        """The values between the literals, or None. Each literal is taken where it first fits: what a later one needs
-        is never taken before it."""
-        literals = self._literals
-        if len(literals) == 1:
-            return () if path == literals[0] else None
-        if not path.startswith(literals[0]):
-            return None
-        values = []
+        args = {}
+        at = 0
         start = len(literals[0])
-        for literal in literals[1:-1]:
-            end = path.find(literal, start + 1)
-            if end < 0 or "/" in path[start:end]:
-                return None
-            values.append(path[start:end])
-            start = end + len(literal)
-        end = len(path) - len(literals[-1])
-        if end <= start or path[end:] != literals[-1] or "/" in path[start:end]:
-            return None
-        values.append(path[start:end])
-        return values
-
-
-def _ArgValue(text):
-    """An argument of digits arrives as int if nothing is lost by it: '007' stays text."""
-    if IsDigits(text) and (text[0] != "0" or text == "0") and len(text) < 1000:
-        return int(text)
-    return text.replace("\x00", "/")
+        for name in self._names:
+            at += 1
+            if found:
+                value = found.group(at)
+            else:
+                literal = literals[at]
+                end = path.find(literal, start + 1) if at < len(self._names) else len(path) - len(literal)
+                value = path[start:end]
+                if end <= start or "/" in value or path[end:end + len(literal)] != literal:
+                    return None
+                start = end + len(literal)
+            # Digits arrive as int if nothing is lost by it: '007' stays text.
+            isInt = value.encode().isdigit() and (value[0] != "0" or value == "0") and len(value) < 1000
+            args[name] = int(value) if isInt else value.replace("\x00", "/")
+        return args or NO_ARGS
 
 
 def Find(routes, method, path):

@@ -18,36 +18,36 @@ else:
 _DAYS = "MonTueWedThuFriSatSun"
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `.css text/`: text/css.
+# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `image/ jpg=jpeg png`
+# are image/jpeg and image/png. What another extension begins with stands before that.
 _MIME_TYPES = (
-    " .txt text/plain .htm text/html .html text/ .css text/ .csv text/ .js application/javascript"
-    " .mjs application/javascript .xml application/ .xhtml application/xhtml+xml .json application/"
-    " .webmanifest application/manifest+json .zip application/ .gz application/gzip"
-    " .pdf application/ .bin application/octet-stream .jpg image/jpeg .jpeg image/"
-    " .png image/ .gif image/ .svg image/svg+xml .ico image/x-icon .webp image/"
-    " .woff font/ .woff2 font/ .ttf font/ .otf font/ .mp3 audio/mpeg .wav audio/"
-    " .mp4 video/ .ts video/mp2t .md text/markdown .log text/plain ")
+    " text/ htm=html html css csv txt=plain log=plain md=markdown image/ jpg=jpeg jpeg png gif svg=svg+xml webp"
+    " ico=x-icon font/ woff woff2 ttf otf audio/ mp3=mpeg wav video/ mp4 ts=mp2t application/ js=javascript json xml"
+    " mjs=javascript xhtml=xhtml+xml webmanifest=manifest+json zip gz=gzip pdf bin=octet-stream ")
 if not BOARD:
-    _MIME_TYPES += (
-        ".map application/json .wasm application/ .avif image/ .bmp image/ .ogg audio/ .m4a audio/mp4 .webm video/"
-        " .m3u8 application/vnd.apple.mpegurl ")
+    _MIME_TYPES = (
+        " application/ map=json wasm m3u8=vnd.apple.mpegurl image/ avif bmp audio/ ogg m4a=mp4 video/ webm"
+        + _MIME_TYPES)
 
 
 def MimeType(filename):
     """The media type that an extension stands for, in any case; None for one that is unknown."""
-    ext = filename[filename.rfind(".") + 1:].lower()
-    start = _MIME_TYPES.find(" ." + ext + " ")
-    if "." not in filename or start < 0:
+    _, dot, ext = filename.lower().rpartition(".")
+    start = _MIME_TYPES.find(" " + ext)
+    end = start + 1 + len(ext)
+    if not dot or start < 0 or " " in ext or "=" in ext or _MIME_TYPES[end] not in " =":
         return None
-    start += len(ext) + 3
-    mediaType = _MIME_TYPES[start:_MIME_TYPES.find(" ", start)]
-    return mediaType + ext if mediaType[-1] == "/" else mediaType
+    kind = _MIME_TYPES[:start].rpartition("/")[0].rpartition(" ")[2]
+    if _MIME_TYPES[end] == "=":
+        ext = _MIME_TYPES[end + 1:_MIME_TYPES.find(" ", end)]
+    return kind + "/" + ext
 
 
 def HTMLEscape(s):
     """& " ' > < as entities."""
-    return (s.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&apos;")
-            .replace(">", "&gt;").replace("<", "&lt;"))
+    for char, entity in (("&", "&amp;"), ('"', "&quot;"), ("'", "&apos;"), (">", "&gt;"), ("<", "&lt;")):
+        s = s.replace(char, entity)
+    return s
 
 
 # MicroPython's decoder knows the shape of a character, but lets these pass: overlong, a surrogate, above U+10FFFF.
@@ -88,38 +88,6 @@ def PercentDecode(data, strict=False):
             at = data.find(b"%", start)
         data = bytes(decoded + data[start:])
     return Utf8(data, strict)
-
-
-_PAIRS_MAX = const(1000)            # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
-
-
-def ParseQuery(data):
-    """b'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; the last value of a name counts. ValueError: over 1,000 pairs."""
-    if data.count(b"&") >= _PAIRS_MAX:
-        raise ValueError("more than 1000 pairs")
-    params = {}                                 # bytes: MicroPython compares each new str with all names it knows
-    for pair in data.replace(b"+", b" ").split(b"&"):
-        if pair:
-            name, _, value = pair.partition(b"=")
-            params[PercentDecode(name)] = PercentDecode(value)
-    return params
-
-
-def ParseParts(data, boundary):
-    """The text fields of multipart/form-data -> dict, files left out (RFC 7578). ValueError: over 1,000 parts."""
-    mark = b"\r\n--" + boundary
-    data = b"\r\n" + data
-    if data.count(mark) > _PAIRS_MAX:
-        raise ValueError("more than 1000 parts")
-    fields = {}
-    for part in data.split(mark):
-        head, blank, value = part.partition(b"\r\n\r\n")
-        name = head.partition(b"name=")[2]
-        if blank and name and b"filename=" not in head and b"filename*=" not in head:
-            isQuoted = name[:1] == b'"'
-            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
-            fields[Utf8(name)] = Utf8(value)
-    return fields
 
 
 def HttpDate(when):

@@ -2,26 +2,22 @@
 # begin another (response splitting): ValueError.
 
 from .messages import Reason
-from .readers import IsToken
-from .text import MICROPYTHON, HttpDate
+from .readers import NOT_TOKEN, NOT_VALUE
+from .text import BOARD, MICROPYTHON, HttpDate
 
-_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+UNRESERVED = "-._~"                # beside letters and digits (RFC 3986 section 2.3)
+MARKS = UNRESERVED + "!#$&'()*+,:;<=>?@[]^`{|}"
 
 
-def CheckText(name, value):
-    """An argument of this name that has to be a str, or a path object; ValueError."""
-    if hasattr(value, "__fspath__"):
+def CheckText(name, value, bad=None):
+    """An argument of this name that has to be a str or a path object, without what `bad` finds: NOT_VALUE, what would
+    end a line; NOT_TOKEN, which also refuses ''. ValueError."""
+    if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
         raise ValueError("%s must be str, not %r" % (name, value))
-    return value
-
-
-def CheckValue(value):
-    """A field value as str; ValueError where it would end its line."""
-    value = value if isinstance(value, str) else str(value)
-    if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
+    if bad and (bad.search(value.encode()) or bad is NOT_TOKEN and not value):
+        raise ValueError("%s must be without control characters, and a name without spaces: %r" % (name, value))
     return value
 
 
@@ -44,16 +40,13 @@ def FieldLines(headers, more=()):
     while at:
         at -= 1
         name, value = pairs[at]
-        if not isinstance(name, str) or not IsToken(name.encode()):
-            raise ValueError("not a header name: %r" % (name,))
-        lower = name.lower()
+        lower = CheckText("header", name, NOT_TOKEN).lower()
         isMore = at < len(more)
         if isMore and lower in names and lower not in ("set-cookie", "vary"):
             continue
-        names.setdefault(lower, CheckValue(value))
-        if isMore and value is None:
-            continue
-        if lower not in ("content-length", "transfer-encoding", "connection", "date"):
+        names.setdefault(lower, CheckText(name, str(value), NOT_VALUE))
+        if (value is not None or not isMore) and lower not in (
+                "content-length", "transfer-encoding", "connection", "date"):
             lines = "%s: %s\r\n%s" % (name, value, lines)
     return lines.encode(), names
 
@@ -66,7 +59,7 @@ def HeadStart(code, contentType, contentCharset, when):
     if contentType:
         if contentCharset:
             contentType = "%s; charset=%s" % (contentType, contentCharset)
-        head += "Content-Type: %s\r\n" % CheckValue(CheckText("contentType", contentType))
+        head += "Content-Type: %s\r\n" % CheckText("contentType", contentType, NOT_VALUE)
     return head.encode()
 
 
@@ -95,18 +88,26 @@ def Bytes(piece):
     return bytes(piece)
 
 
-def PathEscape(path, keep="/"):
-    """What is no unreserved character (RFC 3986 section 2.3) is percent-encoded as UTF-8."""
-    keep += _UNRESERVED
-    return "".join([chr(byte) if byte < 128 and chr(byte) in keep else "%%%02X" % byte for byte in path.encode()])
+def Escape(text, keep, instead=None):
+    """Each character that is no letter, digit or one of keep is percent-encoded as UTF-8 (RFC 3986 section 2.1), or
+    becomes `instead`."""
+    parts = []
+    for char in text:
+        if char < "\x80" and (char.isalpha() or char.isdigit() or char in keep):
+            parts.append(char)
+        elif instead:
+            parts.append(instead)
+        else:
+            for byte in char.encode():
+                parts.append("%%%02X" % byte)
+    return "".join(parts)
 
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
-    CheckText("attachmentName", name)
-    plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
+    plain = Escape(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
-    return value if plain == name else value + "; filename*=UTF-8''" + PathEscape(name, "")
+    return value if plain == name else value + "; filename*=UTF-8''" + Escape(name, UNRESERVED)
 
 
 def Chunk(data):

@@ -96,7 +96,8 @@ class _Proxy:
         connection = self._connection
         if connection.response is self._response:
             connection.keepAlive = connection.keepAlive and self.keepAlive
-            connection.isChunked = connection.isChunked and self.isChunked
+            if not self.isChunked:
+                connection.isChunked = False
         return func(*args)
 
     def _Push(self, data):

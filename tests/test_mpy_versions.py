@@ -184,6 +184,7 @@ LEFT_OUT = [
     ('raise ValueError("port must be a number")', "raise ValueError('port')"),
     ('raise ValueError("port must be a number, not %r" % (port,))', "raise ValueError('port: %r' % (port,))"),
     ('raise TypeError("a route must begin with a slash: %r" % url)', "raise TypeError('route: %r' % url)"),
+    ('raise ValueError("%s must be str, not %r" % x)', "raise ValueError('%s: %r' % x)"),
     ('raise ValueError("the %s of it must be %s" % x)', "raise ValueError('the %s of it must be %s' % x)"),
     ('raise ValueError("not a method: %r" % method)', "raise ValueError('not a method: %r' % method)"),
 ]

@@ -12,6 +12,7 @@ import zipfile
 import pytest
 
 import harness
+import registry
 from harness import Fetch
 
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "artifacts", "tests", "bench")
@@ -110,6 +111,15 @@ def test_wheel_holds_what_stands_in_src(built):
     assert re.search(r"^Version: (.*)$", metadata, re.M).group(1) == microWebSrv.__version__
     assert re.search(r"^License-Expression: MIT$", metadata, re.M)
     assert not re.search(r"^Requires-Dist: (?!.*extra ==)", metadata, re.M), "the server needs nothing"
+
+
+def test_each_optional_file_is_installed_and_found(clean, tmp_path):
+    """Nobody has to name one: a server of a plain `pip install` has them all."""
+    names = [one.name for one in registry.Load()]
+    assert len(names) > 15
+    program = ("import sys; from microWebSrv import MicroWebSrv; MicroWebSrv(); "
+               "print(*[name for name in sys.argv[1:] if name in sys.modules])")
+    assert _Do(clean, "-c", program, *names, cwd=tmp_path).split() == names
 
 
 def test_version_is_semantic_and_in_the_changelog():

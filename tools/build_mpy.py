@@ -173,7 +173,7 @@ class Folding(ast.NodeTransformer):
 
 def Shortened(text: str) -> str:
     """The argument that is wrong, and its value if that is in the text."""
-    found = re.fullmatch(r"(?:an? |the )?([^%]+?) must\b[^%]*?(?:(?:: |, not )(%[rs]))?", text)
+    found = re.fullmatch(r"(?:an? |the )?(%s|[^%]+?) must\b[^%]*?(?:(?:: |, not )(%[rs]))?", text)
     if not found:
         return text
     return found.group(1) + (": " + found.group(2) if found.group(2) else "")

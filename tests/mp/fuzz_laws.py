@@ -21,6 +21,10 @@ _NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
 _CHUNKED = b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def _IsToken(name):
+    return bool(name) and not core.NOT_TOKEN.search(name)
+
+
 def _Must(holds, *what):
     if not holds:
         raise AssertionError(what)
@@ -67,7 +71,7 @@ def _CheckRequest(request):
     method, path, query, fields, body, _ = request
     _Must(isinstance(method, str) and isinstance(path, str) and isinstance(body, bytes), "types", request)
     for name in fields:
-        _Must(name == name.lower() and core.IsToken(name.encode()), "a name", name)
+        _Must(name == name.lower() and _IsToken(name.encode()), "a name", name)
         for char in "\r\n\x00":
             _Must(char not in fields[name], "a control byte in a value", fields[name])
 
@@ -85,13 +89,13 @@ def Chunked(data):
 def Form(data):
     if data.count(b"&") > 999:
         return
-    params = core.ParseQuery(data)
+    params = core.ParseForm(data)
     _Must(len(params) <= data.count(b"&") + 1, "more names than pairs", params)
-    encoded = "&".join(["%s=%s" % (core.PathEscape(name, ""), core.PathEscape(params[name], "")) for name in params])
+    encoded = "&".join(["%s=%s" % (core.Escape(name, ""), core.Escape(params[name], "")) for name in params])
     expected = dict(params)
     if expected.get("", None) == "" and len(expected) == 1:
         encoded = "="
-    _Must(core.ParseQuery(encoded.encode()) == expected, "encoded and decoded", params, encoded)
+    _Must(core.ParseForm(encoded.encode()) == expected, "encoded and decoded", params, encoded)
 
 
 # -- messages, router and files: what is made of a request's target
@@ -104,7 +108,7 @@ def Query(data):
         return
     _Must(head.path == head.key.replace("\x00", "/") and "//" not in head.key, "path and key", head.path, head.key)
     if data.count(b"&") < 1000:
-        core.ParseQuery(head.query.encode())
+        core.ParseForm(head.query.encode())
     folder = rooms.MemoryFolder(_FILES, 784111777)
     server = core.MicroWebSrv(port=0, webPath=folder)
     rooms.Exchange(server, b"GET /" + data + b" HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -351,7 +355,7 @@ def _TakeResponse(data, method):
     fields = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b": ")
-        _Must(colon and core.IsToken(name) and not _NOT_VALUE.search(value), "field", line)
+        _Must(colon and _IsToken(name) and not _NOT_VALUE.search(value), "field", line)
         fields[name.lower()] = value
     length = fields.get(b"content-length")
     if method == "HEAD" or status in (101, 204, 304):

@@ -243,10 +243,10 @@ def Body(pieces, length=None):
     data, out = b"", b""
     for piece in pieces:
         data += piece
-        if not reader.IsDone():
+        if not reader.isDone:
             part, data = reader.Read(data)
             out += part
-    return out, data if reader.IsDone() else None
+    return out, data if reader.isDone else None
 
 
 def EveryCut(body, length=None):
@@ -297,7 +297,53 @@ def Lines(size, isTrailer=False):
 LINES = [((size, isTrailer), (b"hello", b"")) for size in (300, 4096) for isTrailer in (False, True)] \
     + [((size, isTrailer), 400) for size in (4097, 20000) for isTrailer in (False, True)]
 
+QUERY = [
+    (("",), {}),
+    (("a=1",), {"a": "1"}),
+    (("a=1&b=2",), {"a": "1", "b": "2"}),
+    (("a=1&a=2",), {"a": "2"}),
+    (("a",), {"a": ""}),
+    (("a=",), {"a": ""}),
+    (("=v",), {"": "v"}),
+    (("&&a=1&&",), {"a": "1"}),
+    (("a=b=c",), {"a": "b=c"}),
+    (("a=x+y+%2B",), {"a": "x y +"}),
+    (("a+b=1",), {"a b": "1"}),
+    (("a%3Db=%26%3D",), {"a=b": "&="}),
+    (("a=%C3%A9",), {"a": "\u00e9"}),
+    ((b"a=\xc3\xa9&b=\xe9&\xff=%C3%A9",), {"a": "\u00e9", "b": "\ufffd", "\ufffd": "\u00e9"}),
+    ((b"a=\xc3%A9&b=\xc3%41",), {"a": "\u00e9", "b": "\ufffdA"}),
+    (("\u00e9=\u00e8",), {"\u00e9": "\u00e8"}),
+    (("a=%",), {"a": "%"}),
+    (("a=100%&b=%zz",), {"a": "100%", "b": "%zz"}),
+    (("a=%FF",), {"a": "\ufffd"}),
+    (("a;b=1",), {"a;b": "1"}),
+    (("a=1;b=2",), {"a": "1;b=2"}),
+    (("a=%0D%0A%00",), {"a": "\r\n\x00"}),
+    (("a=?/:@",), {"a": "?/:@"}),
+]
+
+
+def ParseForm(text):
+    return core.ParseForm(text.encode() if isinstance(text, str) else text)
+
+
+def CountPairs(count, pair):
+    """How many names a form of so many pairs has. Above 1,000 it is refused: no form may take the engine for long."""
+    return len(core.ParseForm(b"&".join([pair.replace(b"N", b"%d" % n) for n in range(count)])))
+
+
+PAIRS = [
+    ((1000, b"aN=N"), 1000),
+    ((1001, b"aN=N"), 400),
+    ((1000, b"N"), 1000),
+    ((1001, b""), 400),
+    ((1000, b"a=N"), 1),
+]
+
 TABLES = [
+    ("ParseForm", ParseForm, QUERY),
+    ("Pairs", CountPairs, PAIRS),
     ("Reason", core.Reason, REASON),
     ("Line", Line, LINE),
     ("Paths", Paths, PATHS),

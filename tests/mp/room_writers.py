@@ -19,6 +19,8 @@ FIELD_LINES = [
     (({"X": "a\rY: z"},), "!ValueError"),
     (({"X": "a\x00"},), "!ValueError"),
     (({"X": "\r\n"},), "!ValueError"),
+    (({"X": "a\x1bb"},), "!ValueError"),
+    (({"X": "a\tb"},), b"X: a\tb\r\n"),
     (({"X\r\nY": "z"},), "!ValueError"),
     (({"X\nY": "z"},), "!ValueError"),
     (({"X:": "z"},), "!ValueError"),
@@ -260,9 +262,12 @@ ATTACHMENT = [
 ]
 
 ESCAPE = [
-    (("/a b/\u00e9?#%",), "/a%20b/%C3%A9%3F%23%25"),
-    (("/a-._~9/Z",), "/a-._~9/Z"),
-    (("/a\r\n\x00",), "/a%0D%0A%00"),
+    (("/a b/\u00e9?#%", "/-._~"), "/a%20b/%C3%A9%3F%23%25"),
+    (("/a-._~9/Z", "/-._~"), "/a-._~9/Z"),
+    (("/a\r\n\x00", "/"), "/a%0D%0A%00"),
+    (("\u00aa\u0661\u007f\u0080", ""), "%C2%AA%D9%A1%7F%C2%80"),       # letters and digits of ASCII alone
+    (("", ""), ""),
+    (("a\u20acb\r", "", "_"), "a_b_"),
 ]
 
 BYTES = [((b"a",), b"a"), ((bytearray(b"a"),), b"a"), ((memoryview(b"a"),), b"a"), (("\u00e9",), b"\xc3\xa9"),
@@ -277,7 +282,7 @@ TABLES = [
     ("Encode", Encode, ENCODE),
     ("Announced", Announced, ANNOUNCED),
     ("Attachment", core.Attachment, ATTACHMENT),
-    ("PathEscape", core.PathEscape, ESCAPE),
+    ("Escape", core.Escape, ESCAPE),
     ("Bytes", core.Bytes, BYTES),
     ("Chunk", core.Chunk, CHUNK),
     ("Framing", Framing, FRAMING),

@@ -8,7 +8,7 @@ def Observe(function, args):
     try:
         return function(*args)
     except microWebSrv.HttpError as error:
-        return error.status
+        return error.args[0]
     except ValueError:              # with the UnicodeErrors of both runtimes
         return "!ValueError"
     except Exception as error:
