@@ -31,13 +31,11 @@ class Connection:
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
-    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
-    isChunked = False       # the answer is sent in chunks
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 

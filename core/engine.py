@@ -6,11 +6,11 @@ import sys
 import time
 
 from .connection import Connection
-from .text import BOARD, MICROPYTHON
+from .text import BOARD, MICROPYTHON, const
 from .transport import POLL_IN, Address, Elapsed, Key, Link, Listen, NewPoll
 
 if not BOARD:
-    from .transport import Wake
+    from .transport import INHERITS, Prepare, Wake
 
 try:
     import _thread
@@ -49,6 +49,7 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
+_CROWD = const(16)              # clients that are let in before others have their turn
 _INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
@@ -157,6 +158,8 @@ class Engine:
             if self._server:
                 self._server = None
                 self._listener.setblocking(False)
+                if not BOARD:
+                    Prepare(self._listener)
             else:
                 self._listener, self.port = Listen(self.port, self.bindIP)
             self._until = None
@@ -232,7 +235,9 @@ class Engine:
                             if link:
                                 link.OnEvent(event)
                             else:
-                                self._OnOther(key)
+                                crowd = _CROWD
+                                while crowd and self._OnOther(key):
+                                    crowd -= 1
                 except BaseException as error:
                     self._Broke(link, error)
             if self.UseAsyncio:
@@ -382,7 +387,7 @@ class Engine:
             self._isFull = not wants            # only now: it may have found no memory
 
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called."""
+        """A client has come to the listener, or another thread has called. True: perhaps there is one more."""
         if not self._listener or key != Key(self._listener):
             if not BOARD and self._wake and key == Key(self._wake.sock):
                 self._wake.Clear()
@@ -413,15 +418,17 @@ class Engine:
                 self._Listens(False)            # until the next second
             return
         self.Admit(sock, address, self.NewLink)
+        return self.isStarted
 
     def Admit(self, sock, address, newLink):
         """A client that was accepted gets a link and a connection, or 503."""
         try:
             sock.setblocking(False)
-            try:
-                sock.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
-            except (OSError, AttributeError):
-                pass
+            if BOARD or not INHERITS:
+                try:
+                    sock.setsockopt(6, 1, 1)    # IPPROTO_TCP, TCP_NODELAY
+                except (OSError, AttributeError):
+                    pass
             if len(self.links) >= self.MaxConnections:
                 sock.send(_BUSY)
                 return sock.close()

@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import sys
 import time
 
 from .connection import WANT_BYTES, WANT_TURN
@@ -15,10 +16,14 @@ _UNSENT_MAX = const(131072)
 
 
 if not BOARD:
-    def _ShowProgress(listener):
-        """Linux would say that there is room again when a third of a buffer of megabytes has left: a minute, for a slow
-        reader. With TCP_NOTSENT_LOWAT, which the connections inherit, we hear of each piece that it takes."""
+    INHERITS = sys.platform == "linux"          # connections have the options of their listener
+
+    def Prepare(listener):
+        """What its connections inherit. No small answer waits for another one to arrive. And Linux would say that there
+        is room again when a third of a buffer of megabytes has left: a minute, for a slow reader. With
+        TCP_NOTSENT_LOWAT we hear of each piece that it takes."""
         try:
+            listener.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
             listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
         except OSError:                         # it is not Linux
             pass
@@ -44,7 +49,7 @@ def Listen(port, bindIP):
             listener = socket.socket(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if not BOARD:
-                _ShowProgress(listener)
+                Prepare(listener)
             listener.bind(address[-1])
             listener.listen(_BACKLOG)
             listener.setblocking(False)
