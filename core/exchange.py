@@ -238,7 +238,7 @@ class HttpResponse:
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
         it back. False: the head has left. ValueError for CR, LF or NUL."""
         FieldLines((), [(name, value)])
-        if self.fields is None:
+        if self.fields is None or self.connection.response is not self:
             return False
         self.fields = self.fields + [(name, value)]
         return True

@@ -157,7 +157,7 @@ def _Walk(root, path):
             os.close(folder)
         if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
             raise OSError(_ENOENT, "not a file")
-    except OSError:
+    except BaseException:                       # ValueError: NUL in a name
         os.close(found)
         raise
     return found

@@ -708,6 +708,9 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
+_PAST = Head()
+
+
 class Connection:
     """The HTTP endpoint of a link."""
 
@@ -1177,6 +1180,7 @@ class Connection:
         if server.AccessCallback:
             server.Call(server.AccessCallback, self.client, self.response.code)
         self.client = self.response = None
+        self.head = _PAST                       # an idle connection keeps no bytes
         if self.wake:
             self.wake()                         # a handler that still waits for content gets an OSError
         if self.keepAlive:
@@ -1481,7 +1485,7 @@ class HttpResponse:
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
         it back. False: the head has left. ValueError for CR, LF or NUL."""
         FieldLines((), [(name, value)])
-        if self.fields is None:
+        if self.fields is None or self.connection.response is not self:
             return False
         self.fields = self.fields + [(name, value)]
         return True
@@ -1800,7 +1804,7 @@ def _Walk(root, path):
             os.close(folder)
         if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
             raise OSError(_ENOENT, "not a file")
-    except OSError:
+    except BaseException:                       # ValueError: NUL in a name
         os.close(found)
         raise
     return found

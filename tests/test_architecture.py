@@ -43,9 +43,9 @@ BUDGETS = {
     "readers.py": (2029, 12, 4097),
     "writers.py": (703, 9, 1834),
     "router.py": (720, 4, 1455),
-    "connection.py": (3523, 32, 5751),
-    "exchange.py": (2690, 49, 6298),
-    "files.py": (2261, 15, 3934),
+    "connection.py": (3533, 32, 5771),
+    "exchange.py": (2699, 49, 6308),
+    "files.py": (2261, 15, 3935),
     "transport.py": (1712, 32, 3364),
     "engine.py": (2947, 39, 5864),
     "server.py": (1590, 23, 4178),
@@ -64,7 +64,7 @@ BUDGETS = {
     "microWebLogin.py": (705, 8),
     "microWebCors.py": (619, 9),
     "microWebSecurity.py": (1092, 18),
-    "microWebTls.py": (1622, 25),
+    "microWebTls.py": (1639, 25),
 }
 MAX_FUNCTION_LINES = 40
 MAX_MEDIAN_LINES = 10
