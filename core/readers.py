@@ -43,11 +43,7 @@ def ParseHead(raw, lineMax=8192):
         if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
-        value = value.strip(b" \t")
-        try:
-            value = Utf8(value, True)
-        except ValueError:                      # RFC 9110 section 5.5: obs-text is opaque
-            value = "".join([chr(byte) for byte in value])
+        value = Utf8(value.strip(b" \t"), None)     # RFC 9110 section 5.5: obs-text is opaque
         if name in fields:                      # RFC 9110 section 5.3; cookies: RFC 6265 section 5.4
             value = fields[name] + ("; " if name == "cookie" else ", ") + value
         fields[name] = value

@@ -44,9 +44,9 @@ class Route:
         self.threaded = threaded
         self._regex = None
         self._names = names = []
-        first, *rest = (url[:-1] if len(url) > 1 and url[-1] == "/" else url).split("<")
-        self._literals = literals = [first]
-        for part in rest:
+        rest = (url.rstrip("/") or "/").split("<")
+        self._literals = literals = [rest[0]]
+        for part in rest[1:]:
             name, closed, literal = part.partition(">")
             if not closed or not name or "/" in name or name in names:
                 raise ValueError("an <argument> must have a name of its own: %r" % url)
