@@ -31,7 +31,6 @@ class Connection:
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
-    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
@@ -113,8 +112,7 @@ class Connection:
 
     def OnExpired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
-        if self.state == _CONTENT and self.response or self.state == _ANSWER and self.reader \
-                or self.state == _HEAD and self.data:
+        if self.response or self.state == _HEAD and self.data:
             self._Refuse(HttpError(408, "the request took too long"))
         else:
             self.link.Abort()
@@ -186,22 +184,18 @@ class Connection:
 
     def _CheckPart(self, data, server):
         """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
-        size = len(data)
-        for end in (b"\r\n\r", b"\r\n", b"\r"):        # what may belong to the end of the line or of the head
-            if data.endswith(end):
-                size -= len(end)
-                break
+        size = len(data.rstrip(b"\r\n"))       # what may belong to the end of the line or of the head does not count
         eol = data.find(b"\r\n")
         if (size if eol < 0 else eol) > server.MaxRequestLineLen:
             raise HttpError(414, "request line too long")
         if size > server.MaxRequestHeadLen:
             raise HttpError(431, "request head too long")
         pairs = data.count(b"\r\n")
-        if data.count(b"\n") != pairs or data.count(b"\r") - (data[-1:] == b"\r") != pairs:
+        if data.count(b"\n") != pairs or data.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
         if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
             self.deadline = server.now + server.HeadTimeoutSec
-        self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
+        self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
         """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
@@ -210,7 +204,7 @@ class Connection:
         if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
-            self.credit = 0
+            self.credit = 0                     # bytes of it that have not bought a second yet
         if server.before and self._Ask(server.Hooks(server.before, head)):
             return
         if not self.reader:
@@ -321,51 +315,45 @@ class Connection:
             return False
         server = self.server
         head = self.head
-        if self.sent:
-            self.keepAlive = False
         # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
         if len(server.links) >= server.MaxConnections or not server.isStarted \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
             self.keepAlive = False
         prefix = server.prefixes.get((code, contentType, contentCharset)) \
             or server.Prefix(code, contentType, contentCharset)
-        self.isChunked = False
+        self.isChunked = False                  # True: the content is sent in chunks
         if source is None:
             length = len(body)
-        if length is not None and self.keepAlive and head.minor and code > 199 and code not in (204, 304):
-            framing = b"Content-Length: %d\r\n\r\n" % length
+        elif length is None and not head.minor:
+            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
+        if lines:
+            prefix += lines
+        if not self.keepAlive:
+            prefix += b"Connection: close\r\n"
+        elif not head.minor:
+            prefix += b"Connection: keep-alive\r\n"
+        hasContent = code > 199 and code not in (204, 304)
+        if hasContent and length is not None:   # the framing is section 6
+            end = b"Content-Length: %d\r\n\r\n" % length
+        elif hasContent and head.minor:
+            self.isChunked = True
+            end = b"Transfer-Encoding: chunked\r\n\r\n"
         else:
-            framing = self._Framing(head, code, length)
-        if head.method == "HEAD" or code < 200 or code in (204, 304):
+            end = b"\r\n"
+        if head.method == "HEAD" or not hasContent:
             _Close(source)
             source = None
             body = b""
-        if lines:
-            prefix += lines
         if source is None:
             response.code = code
-            self.link.Send(prefix + framing + body)
+            self.link.Send(prefix + end + body)
             self._Complete()
             return True
         if hasattr(source, "Start"):
             source.Start(self)
         self.source = source
-        self._Pull(response, code, prefix + framing)
+        self._Pull(response, code, prefix + end)
         return True
-
-    def _Framing(self, head, code, length):
-        """The last field lines of a response head; length None: not known (RFC 9112 section 6)."""
-        if length is None and not head.minor:
-            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
-        framing = b"" if self.keepAlive and head.minor else \
-            b"Connection: keep-alive\r\n" if self.keepAlive else b"Connection: close\r\n"
-        if code > 199 and code not in (204, 304):
-            if length is not None:
-                framing += b"Content-Length: %d\r\n" % length
-            elif head.minor:
-                self.isChunked = True
-                framing += b"Transfer-Encoding: chunked\r\n"
-        return framing + b"\r\n"
 
     def _Pull(self, response=None, code=0, head=b""):
         """Take and send what the source has, until the client is behind or others have their turn. The head leaves with
@@ -397,13 +385,10 @@ class Connection:
 
     def _Take(self, source, head):
         """-> (the next bytes as they are sent, is it the end?); None: nothing until Resume(); b"": nothing yet."""
-        if hasattr(source, "head"):             # a file: head and piece share its buffer, and no copy is made of both
-            if head:
-                source.head = head
-            try:
-                return next(source), False
-            except StopIteration:
-                return None, True
+        isFile = hasattr(source, "head")        # head and piece share its buffer, and no copy is made of both
+        if isFile and head:
+            source.head = head
+            head = b""
         parts = []
         size = 0
         piece = None
@@ -414,6 +399,8 @@ class Connection:
             except StopIteration:
                 isLast = True
                 break
+            if isFile:
+                return piece, False
             if piece is None or not len(piece):
                 break
             parts.append(Bytes(piece))
@@ -471,18 +458,15 @@ class Connection:
             if not isCurrent:
                 return
             self._DropSource()
-            if response.code is None or response.held:
-                response.code = response.held = None
-                response.fields = []
-                response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
-            else:
-                self.link.Abort()
+            response.fields = []
+            rule = "%s: %s" % (type(error).__name__, error) if server.Debug else ""
+            self._Refuse(HttpError(500, rule))
         except Exception as failure:            # no memory even for that
             self.link.Abort()
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer the message that broke a rule, then close."""
+        """Answer the message that broke a rule, then close; or 500."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args
@@ -499,7 +483,8 @@ class Connection:
             self.client = self.server.Client(self)
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
-        self.keepAlive = False
+        if status != 500:
+            self.keepAlive = False
         response.WriteError(status, None, rule)
 
     def _Complete(self):
@@ -526,9 +511,8 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        now = self.server.now
-        self.deadline = now + _LINGER_SEC
-        self.credit = now + self.server.BodyTimeoutSec      # until then at most
+        self.credit = self.server.now + self.server.BodyTimeoutSec      # until then at most
+        self.OnReceived(b"")
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):

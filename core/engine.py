@@ -14,8 +14,10 @@ if not BOARD:
 
 try:
     import _thread
+    _Ident = _thread.get_ident
 except ImportError:
     _thread = None
+    _Ident = int                            # 0: the only thread
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
@@ -23,11 +25,10 @@ _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 
 class _NoLock:
     """Where there are no threads there is nothing to lock."""
 
-    def __enter__(self):
+    def __enter__(self, *args):
         pass
 
-    def __exit__(self, *args):
-        pass
+    __exit__ = __enter__
 
 
 NewLock = _thread.allocate_lock if _thread else _NoLock
@@ -60,16 +61,16 @@ class Engine:
     NewLink = Link                              # of microWebTls: what an accepted socket becomes
     Listen = staticmethod(Listen)
     now = 0                                     # seconds of the clock
-    buffer = inbox = poll = None
     _server = None                              # a listening socket that a program has made by itself
 
     def __init__(self):
         self.links = {}
         self._calls = []
         self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
-        self._ident = self._listener = self._wake = self._until = self._fullSince = None
-        self._isFull = self._remains = False
-        self._failures = 0
+        self._ident = self._listener = self._fullSince = None
+        if not BOARD:
+            self._wake = None
+            self._remains = False
         self._threads = set()
         self._lock = NewLock()
         self.Ticks = []
@@ -83,7 +84,7 @@ class Engine:
             if self.isStarted:
                 return
             if self._IsOurs():                  # this handler has to return before the old run can end
-                self.StartThread(self._Again, (), stackSize)
+                self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
         if self.Banner:
@@ -112,7 +113,8 @@ class Engine:
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program has died of an error, and its server goes on")
-            self._Join()
+            while self._isBusy:                 # a lock would not let a KeyboardInterrupt through
+                time.sleep(0.1)
         except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
 
@@ -140,23 +142,37 @@ class Engine:
 
     def Open(self):
         """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
+        self.AddDecorated()                     # since the server was made
         with self._lock:
             if self._isBusy:
                 return False
             self._isBusy = self.isStarted = True
         try:
-            self._Open()
+            size = self.BufferLen
+            if MICROPYTHON:
+                size = min(size, max(2048, gc.mem_free() // 16))
+            self.buffer = memoryview(bytearray(size))
+            self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
+            self._listener = self._server
+            if self._server:
+                self._server = None
+                self._listener.setblocking(False)
+            else:
+                self._listener, self.port = Listen(self.port, self.bindIP)
+            self._until = None
+            self._failures = 0
+            self._isFull = False
+            self._clock = Elapsed()
+            if not BOARD:
+                self._wake = Wake()
+            self.Use(NewPoll())
+            self._ident = 0                     # its thread has still to begin, but calls can wait for it
         except BaseException:
-            self._Ended()
+            self.isStarted = self._isBusy = False
             raise
         if not MICROPYTHON:
             self._WatchTerm()
         return True
-
-    def _Again(self):
-        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
-            self._threads.discard(_thread.get_ident())
-        self.Start(False)
 
     def Stop(self):
         """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
@@ -164,11 +180,12 @@ class Engine:
             if not self._isBusy:
                 return
             self.isStarted = False
-        wake = self._wake                       # the run may end meanwhile
-        if wake:
-            wake.Set()
-        if not self._IsOurs():
-            self._Join(False)
+        if not BOARD:
+            wake = self._wake                   # the run may end meanwhile
+            if wake:
+                wake.Set()
+        while self._isBusy and not self.isStarted and not self._IsOurs():
+            time.sleep(0.01)
 
     def IsStarted(self):
         return self.isStarted
@@ -179,41 +196,16 @@ class Engine:
         """The TCP port; 0 if a free one is to be chosen by Start."""
         return self.port
 
-    def _Join(self, runs=True):
-        while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
-            time.sleep(0.1 if runs else 0.01)
-
     def _IsOurs(self):
         """Is this thread one that the server waits for when it stops?"""
-        return self.IsOnEngine() or _thread and _thread.get_ident() in self._threads
-
-    def _Open(self):
-        size = self.BufferLen
-        if MICROPYTHON:
-            size = min(size, max(2048, gc.mem_free() // 16))
-        self._listener = self._server
-        if self._server:
-            self._server = None
-            self._listener.setblocking(False)
-        else:
-            self._listener, self.port = Listen(self.port, self.bindIP)
-        self.buffer = memoryview(bytearray(size))
-        self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
-        self._until = None
-        self._failures = 0
-        self._isFull = False
-        self._clock = Elapsed()
-        if not BOARD:
-            self._wake = Wake()
-        self.Use(NewPoll())
-        self._ident = 0                         # its thread has still to begin, but calls can wait for it
+        return self.IsOnEngine() or _Ident() in self._threads
 
     def Use(self, poll):
         """All sockets wait in this poll object from now on."""
         self.poll = poll
         if self._listener and not self._isFull:
             poll.register(self._listener, POLL_IN)
-        if self._wake:
+        if not BOARD and self._wake:
             poll.register(self._wake.sock, POLL_IN)
         for link in self.links.values():
             if link.watched is not None:
@@ -249,7 +241,7 @@ class Engine:
             self.Leave()
 
     def Enter(self):
-        self._ident = _thread.get_ident() if _thread else 1
+        self._ident = _Ident()
 
     def Turn(self):
         """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
@@ -289,12 +281,6 @@ class Engine:
         if link:
             self.Call(link.Abort)
 
-    def _OnOther(self, key):
-        if self._listener and key == Key(self._listener):
-            self._Accept()
-        elif self._wake and key == Key(self._wake.sock):
-            self._wake.Clear()
-
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
@@ -320,19 +306,14 @@ class Engine:
             self._RunCalls()
         finally:                                # whatever came between
             self._ident = None
-            if self._wake:
+            if not BOARD and self._wake:
                 self.poll.unregister(self._wake.sock)
                 self._wake.sock.close()
                 self._wake = None
             if not MICROPYTHON:
                 self.poll.close()
-            self._Ended()
-
-    def _Ended(self):
-        with self._lock:
-            self._isBusy = self.isStarted = False
-        if not MICROPYTHON:
-            self._running.discard(self)
+                self._running.discard(self)
+            self.isStarted = self._isBusy = False       # in this order: another Start may come in between
 
     def _CloseListener(self):
         listener = self._listener
@@ -372,6 +353,8 @@ class Engine:
     # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
 
     def _serverProcess(self):
+        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
+            self._threads.discard(_Ident())
         self.Start(False)
 
     @property
@@ -398,13 +381,22 @@ class Engine:
                 self.poll.unregister(self._listener)
             self._isFull = not wants            # only now: it may have found no memory
 
-    def _Accept(self):
+    def _OnOther(self, key):
+        """A client has come to the listener, or another thread has called."""
+        if not self._listener or key != Key(self._listener):
+            if not BOARD and self._wake and key == Key(self._wake.sock):
+                self._wake.Clear()
+            return
         try:
             if len(self.links) >= self.MaxConnections and not self.Evict():
                 if self._fullSince is None:
                     self._fullSince = self.now
-                if self.now - self._fullSince < self.HeadTimeoutSec and self._EndsSoon():
-                    return self._Listens(False)     # until a link has gone
+                if self.now - self._fullSince < self.HeadTimeoutSec:
+                    # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                    for link in self.links.values():
+                        if link.deadline is not None or isinstance(link.endpoint, Connection) \
+                                and link.endpoint.deadline is not None:
+                            return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
@@ -455,11 +447,6 @@ class Engine:
         except (OSError, MemoryError):
             pass                                # the clock tries again
 
-    def _EndsSoon(self):
-        """A connection that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like."""
-        return [link for link in self.links.values() if link.deadline is not None
-                or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
-
     def Evict(self):
         """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
         quarter of SendTimeoutSec."""
@@ -496,7 +483,7 @@ class Engine:
             _PrintError("ErrorCallback", failure)
 
     def IsOnEngine(self):
-        return self._ident is not None and (not _thread or _thread.get_ident() == self._ident)
+        return self._ident == _Ident()
 
     def CallSoon(self, func, *args):
         """Thread-safe: func(*args) on the engine; False if it does not run any more."""
@@ -504,7 +491,7 @@ class Engine:
             if self._ident is None:
                 return False
             self._calls.append((func, args))
-            if self._wake:
+            if not BOARD and self._wake:
                 self._wake.Set()
         return True
 
@@ -524,25 +511,24 @@ class Engine:
         """False where no thread can be started."""
         if not _thread:
             return False
-
-        def Body():
-            ident = _thread.get_ident()
-            with self._lock:
-                self._threads.add(ident)
-            try:
-                func(*args)
-            finally:
-                with self._lock:
-                    self._threads.discard(ident)
         try:
             if BOARD and stackSize:
                 _thread.stack_size(stackSize)
             if MICROPYTHON:
-                _thread.start_new_thread(Body, ())
+                _thread.start_new_thread(self._InThread, (func, args))
             else:
                 import threading
-                threading.Thread(target=Body, daemon=True).start()     # _Remain waits for the server
+                threading.Thread(target=self._InThread, args=(func, args), daemon=True).start()   # _Remain waits
         except (OSError, RuntimeError, MemoryError) as error:
             self.Log("no thread could be started", error)
             return False
         return True
+
+    def _InThread(self, func, args):
+        with self._lock:
+            self._threads.add(_Ident())
+        try:
+            func(*args)
+        finally:
+            with self._lock:
+                self._threads.discard(_Ident())

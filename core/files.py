@@ -50,7 +50,7 @@ class Folder:
             if "\x00" in path:
                 return None
             isFolder = path.endswith("/")
-            whole = path[:-1] if isFolder else path     # FAT refuses a slash at the end
+            whole = path.rstrip("/")        # FAT refuses a slash at the end
             whole = self.root + whole if MICROPYTHON else self._root + whole.encode("utf-8", "surrogateescape")
             stat = os.stat(whole or "/")
             kind = stat[0] & 0xF000
@@ -200,7 +200,7 @@ def ServeFile(client, response):
     allow = server.Allowed(head, isFile or head.target == "*")
     if method == "OPTIONS" and allow:
         return response.WriteResponse(204, {"Allow": ", ".join(allow)}, None, None, None)
-    if "websocket" in head.upgrade or not server.Knows(method):
+    if "websocket" in head.upgrade or method not in server.methods:
         return response.WriteError(501)
     if allow:
         return response.WriteResponseMethodNotAllowed(allow)
@@ -236,7 +236,7 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (now < stat[2] < 1 << 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):

@@ -102,12 +102,3 @@ def Find(routes, method, path):
             if args is not None:
                 return route, args
     return None
-
-
-def Methods(routes, path):
-    """The methods that have a route for this path."""
-    methods = set()
-    for route in routes:
-        if Find((route,), route.method, path):
-            methods.add(route.method)
-    return sorted(methods)

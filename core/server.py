@@ -9,7 +9,7 @@ from .engine import Engine
 from .exchange import HttpClient, HttpResponse
 from .files import Disk, Folder, SendFile, ServeFile, WriteFile
 from .optional import OPTIONAL
-from .router import NO_ARGS, Find, IsAsync, Methods, Route
+from .router import NO_ARGS, Find, IsAsync, Route
 from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
@@ -43,7 +43,7 @@ class MicroWebSrv(Engine):
     MaxRequestLineLen = 1024 if BOARD else 8192             # bytes, else 414
     MaxRequestHeadLen = 4096 if BOARD else 32768            # bytes, else 431
     MaxRequestContentLen = 16384 if BOARD else 1 << 20      # bytes for a plain handler, else 413
-    MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if BOARD else 1000)
+    MaxConnections = 4 if sys.platform in ("rp2", "esp8266") else 8 if BOARD else 1000
     MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20      # bytes a raw _write may leave waiting
     HeadTimeoutSec = 10
     BodyTimeoutSec = 20                                     # and a second for each KiB that came
@@ -79,6 +79,8 @@ class MicroWebSrv(Engine):
     errorHandlers = {}                          # code or None -> handler
     isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")     # another one that no route has: 501
+
     _mimeTypes = {}
     _docoratedRouteHandlers = []
     _file = (Route("/", "GET", ServeFile), NO_ARGS)
@@ -96,10 +98,22 @@ class MicroWebSrv(Engine):
         self.Renderers = {}
         self.heads = {}
         self.found = []                         # optional files
-        self._PlugIn()
+        # The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces.
+        for name in OPTIONAL:
+            if BOARD:
+                gc.collect()
+            try:
+                module = _Import(name)
+            except ImportError as error:
+                name = _HOME + name
+                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
+                    continue
+                raise
+            module.Attach(self)
+            self.found.append(name)
         for route in routeHandlers or ():
             self.AddRoute(*route)
-        self._AddDecorated()
+        self.AddDecorated()
 
     # -- routes --------------------------------------------------------------------
 
@@ -127,22 +141,18 @@ class MicroWebSrv(Engine):
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
             self.UseAsyncio = True
         self.routes.append(route)
+        self.methods += (route.method,)
         self.heads = {}                         # what its heads have found may be another one now
 
-    def _AddDecorated(self):
+    def AddDecorated(self):
         routes = MicroWebSrv._docoratedRouteHandlers
         while self.decorated < len(routes):
             self.decorated += 1
             self._Add(routes[self.decorated - 1])
 
-    def Open(self):
-        """As the engine does, with the routes that were decorated since the server was made."""
-        self._AddDecorated()
-        return super().Open()
-
     def GetRouteHandler(self, resUrl, method):
         """-> (handler, routeArgs or None), or (None, None)."""
-        self._AddDecorated()
+        self.AddDecorated()
         found = Find(self.routes, method.upper(), resUrl)
         return (found[0].handler, found[1] or None) if found else (None, None)
 
@@ -157,17 +167,15 @@ class MicroWebSrv(Engine):
 
     def Allowed(self, head, isFile=False):
         """The methods that a path answers, sorted; [] if there are none."""
-        methods = Methods(self.routes, head.key)
-        if isFile:
-            methods.append("GET")
+        methods = {"GET"} if isFile else set()
+        for route in self.routes:
+            if Find((route,), route.method, head.key):
+                methods.add(route.method)
         if "GET" in methods:
-            methods.append("HEAD")
-        return sorted(set(methods + ["OPTIONS"])) if methods else []
-
-    def Knows(self, method):
-        """False for a method that neither HTTP nor a route has: 501."""
-        return method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS") \
-            or method in [route.method for route in self.routes]
+            methods.add("HEAD")
+        if methods:
+            methods.add("OPTIONS")
+        return sorted(methods)
 
     # -- configuration ---------------------------------------------------------------
 
@@ -239,21 +247,6 @@ class MicroWebSrv(Engine):
             if filename.lower().endswith(ext):
                 return self._mimeTypes[ext]
         return MimeType(filename)
-
-    def _PlugIn(self):
-        """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        for name in OPTIONAL:
-            if BOARD:
-                gc.collect()
-            try:
-                module = _Import(name)
-            except ImportError as error:
-                name = _HOME + name
-                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
-                    continue
-                raise
-            module.Attach(self)
-            self.found.append(name)
 
     # -- what rooms and optional files ask of it --------------------------------------------
 

@@ -58,9 +58,7 @@ def Listen(port, bindIP):
 
 
 if MICROPYTHON:
-    def NewPoll():
-        """An object with register, modify, unregister and ipoll(ms)."""
-        return select.poll()
+    NewPoll = getattr(select, "poll", None)     # an object with register, modify, unregister and ipoll(ms)
 
     # What runs before the bytes of an event are made has frames of eleven words at most. MicroPython makes a larger one
     # on the heap, and once it is free again looks for memory from there, past all that was allocated since.
@@ -147,7 +145,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not hasattr(select, "poll"):             # Windows; elsewhere select() knows no socket above number 1023
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows no socket above number 1023
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)
@@ -174,7 +172,7 @@ class Link:
 
     def GetAddr(self):
         address = self.address
-        if isinstance(address, tuple):
+        if BOARD or isinstance(address, tuple):
             return address[:2]
         address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
         return socket.inet_ntop(address[0], address[1]), address[2]
@@ -204,17 +202,13 @@ class Link:
         (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
-    def _Pay(self, kibibytes):
-        server = self.server
-        now = server.now * 64
-        self.paid = min(max(self.paid, now) + kibibytes, now + server.SendTimeoutSec * 512)
-
     def Take(self, data):
         """How many bytes the socket takes."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
             if size > 1023:
-                self._Pay(size >> 10)
+                now = self.server.now * 64
+                self.paid = min(max(self.paid, now) + (size >> 10), now + self.server.SendTimeoutSec * 512)
             return size
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):

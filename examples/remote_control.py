@@ -1,5 +1,5 @@
 """A remote control: buttons that switch pins, over a WebSocket. All browsers show the same, at once. It needs
-microWebSocket.py.
+microWebSocket.py and microWebSocketPlus.py.
 
     python3 examples/remote_control.py       or        micropython examples/remote_control.py
 """

@@ -77,6 +77,7 @@ class _Form(auth.Basic):
                 code = 429
                 text = "Too many tries. Wait for %d seconds." % wait
                 response.SetHeader("Retry-After", wait)
+        response.status = code              # of a page that is written as a 200
         self._page(client, response, code, text)
 
     def _Welcome(self, client, response, name):

@@ -45,7 +45,8 @@ def test_each_example_has_a_test():
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
-         "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket"], "rest_api": [], "sensor_page": [],
+         "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket", "microWebSocketPlus"],
+         "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
 
 
@@ -284,17 +285,21 @@ def TwoUploads(server, folder):
         client.Send(harness.RequestBytes("PUT", "/files/same.bin", {"Content-Length": str(size)}) + content)
         return client
 
+    def Wait(count):
+        for _ in range(1000):
+            if len(list((folder / "files").iterdir())) == count:
+                break
+            Fetch(server.port, "/files")        # a turn of the server
+
     with Begin(b"1" * 5000, 10000) as first, Begin(b"2" * 5000, 10000) as second, Begin(b"3" * 5000, 10000):
+        Wait(4)                                 # all three have begun: the last one may be accepted late
         first.Send(b"1" * 5000)
         assert b" 201 " in first.ReadUntil(b"\r\n\r\n")
         assert (folder / "files" / "same.bin").read_bytes() == b"1" * 10000
         second.Send(b"2" * 5000)
         assert b" 201 " in second.ReadUntil(b"\r\n\r\n")
     assert (folder / "files" / "same.bin").read_bytes() == b"2" * 10000
-    for _ in range(200):
-        if len(list((folder / "files").iterdir())) == 2:
-            break
-        Fetch(server.port, "/files")
+    Wait(2)
     assert set(Fetch(server.port, "/files").Json()) == {"a b.bin", "same.bin"}
     assert {path.name for path in (folder / "files").iterdir()} == {"a b.bin", "same.bin"}
     assert Fetch(server.port, "/files/same.bin", "DELETE").status == 204

@@ -256,10 +256,8 @@ def test_another_loop_may_take_it():
         site.server.Start(threaded)
         assert site.server.IsStarted() and not site.server.IsOnEngine()
         site.server.Leave()
-        site.server._CloseListener()
-        site.server._wake.sock.close()
-        site.server.poll.close()
-        site.server._Ended()
+        site.server.Enter()
+        site.server.Leave()
     assert told == [True, False] and not site.idents
 
 
@@ -296,9 +294,7 @@ def test_the_server_outlives_its_program(monkeypatch):
 def test_it_says_nothing_of_a_program_that_ends_well(monkeypatch):
     site = Site()
     site.server.Start()
-    monkeypatch.setattr(site.server, "_Join", lambda: None)
     monkeypatch.delattr(microWebSrv.sys, "last_value", raising=False)
+    threading.Timer(0.1, site.server.Stop).start()
     site.server._Remain()
-    monkeypatch.undo()
-    site.server.Stop()
     assert not site.log

@@ -143,6 +143,16 @@ def test_so_many_bytes_are_kept(monkeypatch, most, count, read):
     assert len(source.read) == read
 
 
+def test_the_bytes_are_counted_anew_when_the_others_go(monkeypatch):
+    Clock(monkeypatch)
+    Bounds(monkeypatch, MaxBytes=20)
+    source = Source(**{"p%d" % number: "0123456789" for number in range(3)})
+    server = Server(source)
+    for number in (0, 1, 2, 1, 2, 1):
+        server.Render("/p%d.pyhtml" % number)
+    assert source.read == ["/p0.pyhtml", "/p1.pyhtml", "/p2.pyhtml", "/p1.pyhtml"]
+
+
 def test_the_bytes_are_those_of_all_its_files(monkeypatch):
     Clock(monkeypatch)
     Bounds(monkeypatch, MaxBytes=60)
@@ -326,3 +336,39 @@ def test_an_error_names_file_line_and_text(monkeypatch):
     with pytest.raises(TemplateError) as error:
         server.Render("/page.pyhtml")
     assert str(error.value) == "/www/part.pyhtml, line 2: NameError: 'zero' isn't defined\n    {{ 1 // zero }}"
+
+
+@pytest.mark.parametrize("text, line", [
+    ("{{ py }}\n  nope\n{{ end }}", 2), ("{{\n py\n}}\n  a = 1\n  nope\n{{ end }}", 5), ("{{ py }}nope{{ end }}", 1), ("\n{{ py }}\n\n  nope\n{{ end }}", 4),
+    ("{{ py }}\n  a = 1\n{{ end }}\n{{ nope }}", 4), ("{{ if 1 }}\n{{ nope }}{{ end }}", 2), ("{{ if nope.x }}{{ end }}", 1),
+    ("{{ if 0 }}\n{{ elif nope.x }}{{ end }}", 2), ("{{ for i in (1,\n nope) }}{{ end }}", 2), ("{{ for i in () }}\n{{ else }}\n{{ nope }}{{ end }}", 3),
+    ("{{ a }}\n{{ [1,\n2,\nnope] }}", 4)])
+def test_the_line_of_an_error(text, line):
+    """Where it stands in the template, whatever spans several lines before it."""
+    template = MicroWebTemplate(text)
+    assert template.Validate() is None
+    with pytest.raises(TemplateError, match="^template, line %d: NameError: 'nope' isn't defined" % line):
+        template.Execute({"a": 1})
+
+
+@pytest.mark.parametrize("text, what, line", [
+    ("a{{", "expected }}", 1), ("\n{{ x", "expected }}", 2), ("{{ x }", "expected }}", 1), ("{{ py }}", "expected {{ end }}", 1), ("\n{{ py }}x = 1", "expected {{ end }}", 2),
+    ("{{ py }}x{{ end", "expected {{ end }}", 1), ("{{ py }}{{ x }}", "expected {{ end }}", 1), ("\n{{ if 1 }}x", "expected {{ end }}", 2),
+    ("{{ for x in y }}\n{{ if 1 }}{{ end }}", "expected {{ end }}", 1), ("{{ end }}", "expected an open if, for, else or block", 1),
+    ("{{ else }}", "expected an open if or for", 1), ("{{ elif 1 }}", "expected an open if", 1), ("{{ for x }}{{ end }}", "expected {{ for name in iterable }}", 1),
+    ("{{ if }}{{ end }}", "expected an expression", 1), ("{{ if 1 }}{{ else }}{{ else }}{{ end }}", "expected an open if or for", 1),
+    ("{{ for x in y }}{{ elif 1 }}{{ end }}", "expected an open if", 1), ("{{ 1 + }}", "invalid syntax", 1), ("{{ py }}\n  a = 1\n  1 +\n{{ end }}", "invalid syntax", 3)])
+def test_what_is_no_template(text, what, line):
+    message = MicroWebTemplate(text).Validate()
+    assert message.startswith("template, line %d: SyntaxError: %s" % (line, what)), message
+
+
+@pytest.mark.parametrize("text, result", [
+    ("{{ for x in (1, 2) }}{{ x }}{{ else }}none{{ end }}", "12"), ("{{ for x in () }}{{ x }}{{ else }}none{{ end }}", "none"),
+    ("{{ for x in (1, 2) }}{{ for y in () }}{{ else }}{{ x }}{{ end }}{{ else }}none{{ end }}", "12"),
+    ("{{ if nope }}a{{ elif nope }}b{{ else }}c{{ end }}", "c"), ("{{ if 1 }}a{{ elif nope.x }}b{{ end }}", "a"),
+    ("{{ py }}v = 1{{ end }}{{ v }}", "1"), ("{{ py }}\n  v = 1\n  if v:\n    v = 2\n{{ end }}{{ v }}", "2"), ("{{ py }}\n{{ end }}x", "x"), ("{{ py }}{{ end }}x", "x"),
+    ("{{ py }}\n\tv = 1\n\tw = v\n{{ end }}{{ w }}", "1"), ("{{ # anything ' at \" all }}x", "x"), ("{{raw '<'}}", "<"), ("{{ raw + 1 }}{{ block }}", "23"),
+    ("a }} b {{ '}' }}", "a }} b }"), ("{{ '{' + '{' }}", "{{")])
+def test_small_templates(text, result):
+    assert MicroWebTemplate(text).Execute({"raw": 1, "block": 3}) == result

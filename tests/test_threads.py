@@ -415,7 +415,7 @@ Try(mws.AddRoute, "/method", "GET", Site().Method)
 MicroWebSrv.route("/decorated")(Handler)
 Try(MicroWebSrv)
 print("asyncio" in sys.modules)
-""", modulePath=Without(modulePath, tmp_path, "microWebAsync", "microWebSocket"))
+""", modulePath=Without(modulePath, tmp_path, "microWebAsync", "microWebSocket", "microWebSocketPlus"))
     lines = out.splitlines()
     assert lines.pop() == "False"
     assert [line.split()[-3] for line in lines] == ["/table", "/added", "/method", "/decorated"], out

@@ -60,9 +60,8 @@ ACCESS = ("getattr", "hasattr", "setattr", "delattr")
 OLD = frozenset(("_microWebSrv", "_addr", "_method", "_path", "_resPath", "_queryString", "_queryParams", "_headers",
                  "_contentType", "_contentLength", "_write", "_docoratedRouteHandlers", "_mimeTypes",
                  "_started", "_srvAddr", "_server", "_serverProcess", "_startThread"))
-HOOKS = frozenset(("_Open",))       # tests/ondevice/ready.py tells by it that a server listens
 KIN = {"_Link": "Link"}             # a class that gets the other one as a base when it runs
-TESTED = frozenset(("_Join", "_link", "_state", "_EventBytes", "out"))     # what tests look at: --unix keeps it
+TESTED = frozenset(("_link", "_state", "_EventBytes", "out"))     # what tests look at: --unix keeps it
 
 # What the things have that MicroPython brings: these attributes keep their names, whoever has others of that name.
 FOREIGN = frozenset("""
@@ -468,7 +467,7 @@ def Kept(trees: list[ast.Module]) -> frozenset[str]:
     made = {name for node in nodes for name in Identifiers(node) if name.startswith(prefixes)}
     made |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     words = set(re.findall(r"\b[A-Za-z_]\w*\b", Stubs()))
-    return frozenset(words | SEAMS | OLD | HOOKS | keywords | texts | made | {"self"})
+    return frozenset(words | SEAMS | OLD | keywords | texts | made | {"self"})
 
 
 def Prefix(node: ast.AST) -> str | None:

@@ -165,8 +165,8 @@ rows = [("inside", 21), ("outside", 7), ("<cellar>", 13)]
 """
 
 # 32 bits: argv is a file with jobs. Each is an interpreter of its own with files and a ROM; its steps are run one after
-# the other, and the heap after each is told. A socket, a lock and a hash are stand-ins there: nothing of ours. What is
-# garbage is known only between two calls.
+# the other, and the heap after each is told. A socket, a lock, a hash, TLS and os.urandom are stand-ins there: nothing of
+# ours. What is garbage is known only between two calls.
 NODE = """
 import fs from "fs";
 import { loadMicroPython } from "%s/micropython.mjs";
@@ -217,6 +217,14 @@ class Hashes:
 class Base64:
     def a2b_base64(data): return fromBase64(data.encode() if isinstance(data, str) else data)
     b2a_base64 = binascii.b2a_base64
+    hexlify = binascii.hexlify
+class System:
+    def urandom(count): return bytes(count)
+for name in dir(os):
+    if name[0] != "_":
+        setattr(System, name, getattr(os, name))
+class Tls:
+    CERT_NONE = PROTOCOL_TLS_SERVER = 0
 fromBase64 = binascii.a2b_base64
 class Sock:
     data = last = b""
@@ -256,6 +264,8 @@ class Select:
     POLLOUT = 4
 sys.modules["binascii"] = Base64
 sys.modules["hashlib"] = Hashes
+sys.modules["os"] = System
+sys.modules["tls"] = Tls
 sys.modules["_thread"] = Threads
 sys.modules["socket"] = Sockets
 sys.modules["select"] = Select

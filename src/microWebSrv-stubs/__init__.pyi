@@ -205,6 +205,7 @@ class MicroWebSrv:
     SendTimeoutSec: int
     StopGraceSec: int
     BufferLen: int
+    ServeWellKnown: bool
     AllowedHosts: str | Iterable[str] | None
     Debug: bool
     ErrorCallback: Callable[[str, BaseException | None], object] | None
@@ -218,10 +219,12 @@ class MicroWebSrv:
     _response = HttpResponse
 
     # with microWebSocket.py
-    AllowedWebSocketOrigins: str | Iterable[str] | None
-    WebSocketProtocols: Iterable[str]
     WebSocketPingSec: int | None
     MaxWebSocketSendQueueLen: int
+
+    # with microWebSocketPlus.py
+    AllowedWebSocketOrigins: str | Iterable[str] | None
+    WebSocketProtocols: Iterable[str]
     WebSocketSlowPolicy: Literal["close", "drop"]
     WebSocketCloseOnError: bool
     Broadcast: _Broadcast
@@ -240,12 +243,11 @@ class MicroWebSrv:
     # with microWebAsync.py
     UseAsyncio: bool
 
-    # with microWebAuth.py
+    # made by microWebAuth.py
     tries: Tries
 
     # with microWebFiles.py
     FilesVersion: str
-    ServeWellKnown: bool
 
     # what an optional file may fill: docs/extending.md
     Upgraders: dict[str, Callable[[HttpClient, HttpResponse], object]]

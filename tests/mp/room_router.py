@@ -183,28 +183,6 @@ FIND = [
 ]
 
 
-def Methods(path):
-    return sorted(core.Methods(_Routes(_SITE), path))
-
-
-METHODS = [
-    (("/a",), ["GET", "POST"]),
-    (("/a/",), ["GET", "POST"]),
-    (("/only",), ["DELETE"]),
-    (("/num/7",), ["PUT"]),
-    (("/edit/7",), ["GET"]),
-    (("/none",), []),
-]
-
-
-def Knows(method):
-    return core.MicroWebSrv.Knows(rooms.Record(routes=_Routes(_SITE)), method)
-
-
-# RFC 9110 section 15.6.2: 501 for a method that is not known for any path
-KNOWS = [(("GET",), True), (("FROB",), True), (("NONE",), False), (("frob",), False), (("get",), False), (("DELETE",), True)]
-
-
 async def _Async():
     pass
 
@@ -274,8 +252,6 @@ IS_ASYNC = [((name,), name.startswith("async")) for name in sorted(HANDLERS)]
 
 TABLES = [
     ("Find", Find, FIND),
-    ("Methods", Methods, METHODS),
-    ("Knows", Knows, KNOWS),
     ("Route", Make, MAKE),
     ("IsAsync", IsAsync, IS_ASYNC),
 ]

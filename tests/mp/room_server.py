@@ -126,6 +126,19 @@ ALLOWED = [
 ]
 
 
+def Knows(method):
+    server = _New()
+    server.AddRoute("/frob", "FROB", _Handler)
+    return method in server.methods, method in _New().methods
+
+
+# RFC 9110 section 15.6.2: 501 for a method that is not known for any path
+KNOWS = [
+    (("GET",), (True, True)), (("DELETE",), (True, True)), (("FROB",), (True, False)), (("NONE",), (False, False)),
+    (("frob",), (False, False)), (("get",), (False, False)),
+]
+
+
 async def _Async(client, response):
     pass
 
@@ -255,6 +268,7 @@ TABLES = [
     ("Find", Find, FIND),
     ("Handler", Handler, HANDLER),
     ("Allowed", Allowed, ALLOWED),
+    ("Knows", Knows, KNOWS),
     ("AddAsync", AddAsync, [((True,), (False, True, 2)), ((False,), "!ValueError")]),
     ("Decorated", Decorated, DECORATED),
     ("WebSocketRoute", WebSocketRoute, [((), (True, [("/chat/<room>", "GET")]))]),

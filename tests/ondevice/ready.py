@@ -30,10 +30,12 @@ def Announce(serverClass):
     if hasattr(serverClass, "_isAnnounced"):
         return
     serverClass._isAnnounced = True
-    openListener = serverClass._Open
+    openListener = serverClass.Open
 
     def Open(self):
-        openListener(self)
-        print("READY %d" % self.port)
+        isOpen = openListener(self)
+        if isOpen:
+            print("READY %d" % self.port)
+        return isOpen
 
-    serverClass._Open = Open
+    serverClass.Open = Open
