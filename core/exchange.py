@@ -298,14 +298,12 @@ class HttpResponse:
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
-        if vars and not hasattr(vars, "items"):
-            raise ValueError("vars must be a dict, not %r" % (vars,))
         flash = self.client.GetCookies().get("flash", "")
         if flash:                               # of the answer that has sent the client here
             self.SetCookie("flash", "", 0)
         style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
         values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
-        values.update(vars or ())
+        values.update(Pairs(vars, "vars"))
         values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)

@@ -251,9 +251,10 @@ class ContentReader:
 def ParseForm(data, contentType=""):
     """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
     (RFC 7578): its text fields, files left out."""
-    at = contentType.lower().find("boundary=")
+    kind = contentType.lower()
+    at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
-    if at > 0 and contentType[:10].lower() == "multipart/":
+    if at > 0 and kind.startswith("multipart/"):
         boundary = contentType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
     if boundary:
         mark = b"\r\n--" + boundary
@@ -274,6 +275,6 @@ def ParseForm(data, contentType=""):
         name = head.partition(b"name=")[2]
         if blank and name and b"filename=" not in head and b"filename*=" not in head:
             isQuoted = name[:1] == b'"'
-            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            name = name.replace(b"\r", b";").split(b'"' if isQuoted else b";")[isQuoted]
             fields[Utf8(name)] = Utf8(value)
     return fields

@@ -21,14 +21,14 @@ def CheckText(name, value, bad=None):
     return value
 
 
-def Pairs(headers):
+def Pairs(headers, name="headers"):
     """A dict, a list of pairs or None -> a list of pairs of its own; ValueError for anything else."""
     pairs = []
     try:
-        for name, value in headers.items() if hasattr(headers, "items") else headers or ():
-            pairs.append((name, value))
+        for key, value in headers.items() if hasattr(headers, "items") else headers or ():
+            pairs.append((key, value))
     except (TypeError, ValueError):
-        raise ValueError("headers must be a dict or a list of pairs; content is another argument: %r" % (headers,))
+        raise ValueError("%s must be a dict or a list of pairs; content is another argument: %r" % (name, headers))
     return pairs
 
 
