@@ -36,6 +36,7 @@ class Connection:
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
+    isChunked = False       # the answer is sent in chunks
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -321,7 +322,7 @@ class Connection:
             self.keepAlive = False
         prefix = server.prefixes.get((code, contentType, contentCharset)) \
             or server.Prefix(code, contentType, contentCharset)
-        self.isChunked = False                  # True: the content is sent in chunks
+        self.isChunked = False
         if source is None:
             length = len(body)
         elif length is None and not head.minor:

@@ -34,36 +34,36 @@ else:
 _DAYS = "MonTueWedThuFriSatSun"
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `.css text/`: text/css.
+# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `image/ jpg=jpeg png`
+# are image/jpeg and image/png. What another extension begins with stands before that.
 _MIME_TYPES = (
-    " .txt text/plain .htm text/html .html text/ .css text/ .csv text/ .js application/javascript"
-    " .mjs application/javascript .xml application/ .xhtml application/xhtml+xml .json application/"
-    " .webmanifest application/manifest+json .zip application/ .gz application/gzip"
-    " .pdf application/ .bin application/octet-stream .jpg image/jpeg .jpeg image/"
-    " .png image/ .gif image/ .svg image/svg+xml .ico image/x-icon .webp image/"
-    " .woff font/ .woff2 font/ .ttf font/ .otf font/ .mp3 audio/mpeg .wav audio/"
-    " .mp4 video/ .ts video/mp2t .md text/markdown .log text/plain ")
+    " text/ htm=html html css csv txt=plain log=plain md=markdown image/ jpg=jpeg jpeg png gif svg=svg+xml webp"
+    " ico=x-icon font/ woff woff2 ttf otf audio/ mp3=mpeg wav video/ mp4 ts=mp2t application/ js=javascript json xml"
+    " mjs=javascript xhtml=xhtml+xml webmanifest=manifest+json zip gz=gzip pdf bin=octet-stream ")
 if not BOARD:
-    _MIME_TYPES += (
-        ".map application/json .wasm application/ .avif image/ .bmp image/ .ogg audio/ .m4a audio/mp4 .webm video/"
-        " .m3u8 application/vnd.apple.mpegurl ")
+    _MIME_TYPES = (
+        " application/ map=json wasm m3u8=vnd.apple.mpegurl image/ avif bmp audio/ ogg m4a=mp4 video/ webm"
+        + _MIME_TYPES)
 
 
 def MimeType(filename):
     """The media type that an extension stands for, in any case; None for one that is unknown."""
-    ext = filename[filename.rfind(".") + 1:].lower()
-    start = _MIME_TYPES.find(" ." + ext + " ")
-    if "." not in filename or start < 0:
+    _, dot, ext = filename.lower().rpartition(".")
+    start = _MIME_TYPES.find(" " + ext)
+    end = start + 1 + len(ext)
+    if not dot or start < 0 or " " in ext or "=" in ext or _MIME_TYPES[end] not in " =":
         return None
-    start += len(ext) + 3
-    mediaType = _MIME_TYPES[start:_MIME_TYPES.find(" ", start)]
-    return mediaType + ext if mediaType[-1] == "/" else mediaType
+    kind = _MIME_TYPES[:start].rpartition("/")[0].rpartition(" ")[2]
+    if _MIME_TYPES[end] == "=":
+        ext = _MIME_TYPES[end + 1:_MIME_TYPES.find(" ", end)]
+    return kind + "/" + ext
 
 
 def HTMLEscape(s):
     """& " ' > < as entities."""
-    return (s.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&apos;")
-            .replace(">", "&gt;").replace("<", "&lt;"))
+    for char, entity in (("&", "&amp;"), ('"', "&quot;"), ("'", "&apos;"), (">", "&gt;"), ("<", "&lt;")):
+        s = s.replace(char, entity)
+    return s
 
 
 # MicroPython's decoder knows the shape of a character, but lets these pass: overlong, a surrogate, above U+10FFFF.
@@ -106,38 +106,6 @@ def PercentDecode(data, strict=False):
     return Utf8(data, strict)
 
 
-_PAIRS_MAX = const(1000)            # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
-
-
-def ParseQuery(data):
-    """b'a=1&b=x+y' -> {'a': '1', 'b': 'x y'}; the last value of a name counts. ValueError: over 1,000 pairs."""
-    if data.count(b"&") >= _PAIRS_MAX:
-        raise ValueError("more than 1000 pairs")
-    params = {}                                 # bytes: MicroPython compares each new str with all names it knows
-    for pair in data.replace(b"+", b" ").split(b"&"):
-        if pair:
-            name, _, value = pair.partition(b"=")
-            params[PercentDecode(name)] = PercentDecode(value)
-    return params
-
-
-def ParseParts(data, boundary):
-    """The text fields of multipart/form-data -> dict, files left out (RFC 7578). ValueError: over 1,000 parts."""
-    mark = b"\r\n--" + boundary
-    data = b"\r\n" + data
-    if data.count(mark) > _PAIRS_MAX:
-        raise ValueError("more than 1000 parts")
-    fields = {}
-    for part in data.split(mark):
-        head, blank, value = part.partition(b"\r\n\r\n")
-        name = head.partition(b"name=")[2]
-        if blank and name and b"filename=" not in head and b"filename*=" not in head:
-            isQuoted = name[:1] == b'"'
-            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
-            fields[Utf8(name)] = Utf8(value)
-    return fields
-
-
 def HttpDate(when):
     """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]
@@ -178,12 +146,7 @@ def Reason(code):
 
 
 class HttpError(Exception):
-    """The client's message is at fault: answer with `status`, then close."""
-
-    def __init__(self, status, rule):
-        super().__init__(rule)
-        self.status = status
-        self.rule = rule
+    """HttpError(status, rule): the client's message breaks the rule; answer with `status`, then close."""
 
 
 class Head:
@@ -201,7 +164,8 @@ class Head:
     keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
     upgrade = ()                # protocols, in lower case
     found = None                # (route, args) until a route is added
-    file = (None,)              # of a path without one: (second, path, media type) of what was found (files)
+    if not BOARD:
+        file = (None,)          # of a path without one: (second, path, media type) of what was found (files)
     fields = {}                 # lower-case names
 
 
@@ -226,30 +190,23 @@ class Fields(dict):
 
 # Searches for the first forbidden byte: C speed, no recursion, no allocation.
 _NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
-_NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
-_NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
+NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
+NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
 _NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%\\-]")
-_NOT_DIGIT = re.compile("[^0-9]")
 
 _FIELDS_MAX = const(100)          # Apache: LimitRequestFields 100
 _LINE_MAX = const(4096)           # of a chunk's size and extensions, or of all trailers; Apache: 8190
-
-
-def IsToken(name):
-    """RFC 9110 section 5.6.2; bytes."""
-    return bool(name) and not _NOT_TOKEN.search(name)
-
-
-def IsDigits(text):
-    """ASCII digits, one at least."""
-    return bool(text) and not _NOT_DIGIT.search(text)
+_PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
 
 
 def Options(text):
     """'Close, TE' -> ['close', 'te'], a hundred at most. Beyond ASCII is no option: lower() would make one of it."""
     if len(text.encode()) != len(text):
         return ["?"]
-    return [option.strip(" \t") for option in text.lower().split(",", 100)]
+    options = []
+    for option in text.lower().split(",", 100):
+        options.append(option.strip(" \t"))
+    return options
 
 
 def ParseHead(raw, lineMax=8192):
@@ -265,7 +222,7 @@ def ParseHead(raw, lineMax=8192):
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         # A line break that is not CRLF, obs-fold and a space before the colon end here (sections 2.2, 5.1 and 5.2).
-        if not colon or not IsToken(name) or _NOT_VALUE.search(value):
+        if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
         value = value.strip(b" \t")
@@ -283,7 +240,7 @@ def ParseHead(raw, lineMax=8192):
 def _ReadLine(head, line):
     """RFC 9112 section 3."""
     parts = line.split(b" ")
-    if len(parts) != 3 or not parts[1] or _NOT_TARGET.search(parts[1]) or not IsToken(parts[0]):
+    if len(parts) != 3 or not parts[0] or not parts[1] or _NOT_TARGET.search(parts[1]) or NOT_TOKEN.search(parts[0]):
         raise HttpError(400, "malformed request line")
     method, target, version = parts
     head.method = method.decode()
@@ -300,7 +257,17 @@ def _ReadLine(head, line):
     path, _, query = target.partition(b"?")
     head.rawPath = Utf8(path)
     head.query = Utf8(query)
-    _ReadPath(head, path)
+    # The one normal form of a path: decoded, an encoded slash kept apart, slashes merged.
+    try:
+        while b"//" in path:
+            path = path.replace(b"//", b"/")
+        if b"%00" in path:                      # it would end a file name; nginx: 400
+            raise ValueError
+        path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
+        head.key = PercentDecode(path, True)
+        head.path = head.key.replace("\x00", "/")
+    except ValueError:
+        raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
 
 
 def _ReadForm(head, target):
@@ -316,13 +283,8 @@ def _ReadForm(head, target):
     else:
         if scheme.lower() not in (b"http", b"https"):
             raise HttpError(400, "malformed request target")
-        cut = len(rest)
-        for mark in b"/?":
-            at = rest.find(bytes((mark,)))
-            if 0 <= at < cut:
-                cut = at
-        authority = rest[:cut]
-        target = rest[cut:]
+        authority = rest.replace(b"?", b"/").partition(b"/")[0]
+        target = rest[len(authority):]
         if target[:1] != b"/":
             target = b"/" + target
         if not authority:                       # RFC 9110 section 4.2.1
@@ -332,32 +294,15 @@ def _ReadForm(head, target):
     return target
 
 
-def _ReadPath(head, path):
-    """The one normal form of a path: decoded, an encoded slash kept apart, slashes merged."""
-    try:
-        if b"%" in path or b"//" in path or max(path or b" ") > 127:
-            while b"//" in path:
-                path = path.replace(b"//", b"/")
-            if b"%00" in path:                  # it would end a file name; nginx: 400
-                raise ValueError
-            path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
-            head.key = PercentDecode(path, True)
-            head.path = head.key.replace("\x00", "/")
-        else:
-            head.key = head.path = path.decode()
-    except ValueError:
-        raise HttpError(400, "malformed percent-encoding or UTF-8 in the path")
-
-
 def CheckAllowed(authority, hosts):
     """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
     whose name leads to us, by DNS rebinding, has another name."""
     name = authority and CheckHost(authority)
-    if name[:1] != "[" and not IsDigits(name.replace(".", "")):
-        if isinstance(hosts, str):
-            hosts = (hosts,)
-        if name.lower().rstrip(".") not in [host.lower() for host in hosts]:
-            raise HttpError(421, "not one of AllowedHosts: %s" % name)
+    if isinstance(hosts, str):
+        hosts = (hosts,)
+    if name[:1] != "[" and not name.replace(".", "").encode().isdigit() \
+            and name.lower().rstrip(".") not in map(str.lower, hosts):
+        raise HttpError(421, "not one of AllowedHosts: %s" % name)
 
 
 def CheckHost(host):
@@ -371,7 +316,7 @@ def CheckHost(host):
         bad = NOT_HEX.search(name[1:-1].replace(":", "").replace(".", "").encode())
     else:
         bad = _NOT_HOST.search(name)
-    if not name or bad or _NOT_DIGIT.search(port):
+    if not name or bad or port and not port.encode().isdigit():
         raise HttpError(400, "malformed Host")
     return name
 
@@ -388,7 +333,7 @@ def _ReadFraming(head):
         head.authority = host or ""
     length = fields.get("content-length")
     if length is not None:
-        if not IsDigits(length):
+        if not length.encode().isdigit():
             raise HttpError(400, "malformed or repeated Content-Length")
         if len(length) > 18:
             raise HttpError(413, "Content-Length beyond all bounds")
@@ -399,7 +344,7 @@ def _ReadFraming(head):
         names = Options(codings)
         if names != ["chunked"] or length is not None or not head.minor:
             isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
-                and [name for name in names if name not in ("", "chunked")]
+                and set(names).difference(("", "chunked"))
             raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
         head.isChunked = True
     options = Options(fields.get("connection", ""))
@@ -417,7 +362,6 @@ _SIZE = const(0)
 _DATA = const(1)
 _CHUNK_END = const(2)
 _TRAILER = const(3)
-_DONE = const(4)
 
 
 class ContentReader:
@@ -425,14 +369,13 @@ class ContentReader:
 
     Extensions and trailers are checked for their bytes and dropped."""
 
+    isDone = False
+
     def __init__(self, length):
         self.left = length or 0                 # bytes to come: of the content, or of the chunk
         self._isChunked = length is None
         self._phase = _SIZE if length is None else _DATA
         self._trailerLen = 0
-
-    def IsDone(self):
-        return self._phase == _DONE
 
     def IsShort(self, most):
         """What is to come is known, and not much."""
@@ -443,12 +386,11 @@ class ContentReader:
         if not self._isChunked:
             piece = data[:min(self.left, len(data))]
             self.left -= len(piece)
-            if not self.left:
-                self._phase = _DONE
+            self.isDone = not self.left
             return piece, data[len(piece):]
         content = bytearray()                   # of many small chunks: kept apart each would cost 64 bytes of heap
         pos = 0
-        while self._phase != _DONE:
+        while not self.isDone:
             if self._phase == _DATA:
                 size = min(self.left, len(data) - pos)
                 content += data[pos:pos + size]
@@ -469,7 +411,7 @@ class ContentReader:
         return bytes(content), data[pos:]
 
     def _Line(self, line):
-        if len(line) > _LINE_MAX or _NOT_VALUE.search(line):
+        if len(line) > _LINE_MAX or NOT_VALUE.search(line):
             raise HttpError(400, "malformed chunk or trailer")
         if self._phase == _SIZE:
             size, semicolon, _ = line.partition(b";")
@@ -486,10 +428,41 @@ class ContentReader:
         elif line:
             name, colon, _ = line.partition(b":")
             self._trailerLen += len(line)
-            if not colon or not IsToken(name) or self._trailerLen > _LINE_MAX:
+            if not colon or not name or NOT_TOKEN.search(name) or self._trailerLen > _LINE_MAX:
                 raise HttpError(400, "malformed or endless trailers")
         else:
-            self._phase = _DONE
+            self.isDone = True
+
+
+def ParseForm(data, contentType=""):
+    """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
+    (RFC 7578): its text fields, files left out."""
+    at = contentType.lower().find("boundary=")
+    boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
+    if at > 0 and contentType[:10].lower() == "multipart/":
+        boundary = contentType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
+    if boundary:
+        mark = b"\r\n--" + boundary
+        data = b"\r\n" + data
+    else:
+        mark = b"&"
+        data = data.replace(b"+", b" ")
+    if data.count(mark) >= _PAIRS_MAX:
+        raise HttpError(400, "a form with more than 1000 fields")
+    fields = {}                                 # bytes: MicroPython compares each new str with all names it knows
+    for part in data.split(mark):
+        if not boundary:
+            name, _, value = part.partition(b"=")
+            if part:
+                fields[PercentDecode(name)] = PercentDecode(value)
+            continue
+        head, blank, value = part.partition(b"\r\n\r\n")
+        name = head.partition(b"name=")[2]
+        if blank and name and b"filename=" not in head and b"filename*=" not in head:
+            isQuoted = name[:1] == b'"'
+            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            fields[Utf8(name)] = Utf8(value)
+    return fields
 
 
 # ==============================================================================
@@ -498,23 +471,19 @@ class ContentReader:
 # Data to bytes: the mirror of the readers. What a program passes is checked here, so that no value can end a line and
 # begin another (response splitting): ValueError.
 
-_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+UNRESERVED = "-._~"                # beside letters and digits (RFC 3986 section 2.3)
+MARKS = UNRESERVED + "!#$&'()*+,:;<=>?@[]^`{|}"
 
 
-def CheckText(name, value):
-    """An argument of this name that has to be a str, or a path object; ValueError."""
-    if hasattr(value, "__fspath__"):
+def CheckText(name, value, bad=None):
+    """An argument of this name that has to be a str or a path object, without what `bad` finds: NOT_VALUE, what would
+    end a line; NOT_TOKEN, which also refuses ''. ValueError."""
+    if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
         raise ValueError("%s must be str, not %r" % (name, value))
-    return value
-
-
-def CheckValue(value):
-    """A field value as str; ValueError where it would end its line."""
-    value = value if isinstance(value, str) else str(value)
-    if "\r" in value or "\n" in value or "\x00" in value:
-        raise ValueError("a header value must not have CR, LF or NUL: %r" % value)
+    if bad and (bad.search(value.encode()) or bad is NOT_TOKEN and not value):
+        raise ValueError("%s must be without control characters, and a name without spaces: %r" % (name, value))
     return value
 
 
@@ -537,16 +506,13 @@ def FieldLines(headers, more=()):
     while at:
         at -= 1
         name, value = pairs[at]
-        if not isinstance(name, str) or not IsToken(name.encode()):
-            raise ValueError("not a header name: %r" % (name,))
-        lower = name.lower()
+        lower = CheckText("header", name, NOT_TOKEN).lower()
         isMore = at < len(more)
         if isMore and lower in names and lower not in ("set-cookie", "vary"):
             continue
-        names.setdefault(lower, CheckValue(value))
-        if isMore and value is None:
-            continue
-        if lower not in ("content-length", "transfer-encoding", "connection", "date"):
+        names.setdefault(lower, CheckText(name, str(value), NOT_VALUE))
+        if (value is not None or not isMore) and lower not in (
+                "content-length", "transfer-encoding", "connection", "date"):
             lines = "%s: %s\r\n%s" % (name, value, lines)
     return lines.encode(), names
 
@@ -559,7 +525,7 @@ def HeadStart(code, contentType, contentCharset, when):
     if contentType:
         if contentCharset:
             contentType = "%s; charset=%s" % (contentType, contentCharset)
-        head += "Content-Type: %s\r\n" % CheckValue(CheckText("contentType", contentType))
+        head += "Content-Type: %s\r\n" % CheckText("contentType", contentType, NOT_VALUE)
     return head.encode()
 
 
@@ -588,18 +554,26 @@ def Bytes(piece):
     return bytes(piece)
 
 
-def PathEscape(path, keep="/"):
-    """What is no unreserved character (RFC 3986 section 2.3) is percent-encoded as UTF-8."""
-    keep += _UNRESERVED
-    return "".join([chr(byte) if byte < 128 and chr(byte) in keep else "%%%02X" % byte for byte in path.encode()])
+def Escape(text, keep, instead=None):
+    """Each character that is no letter, digit or one of keep is percent-encoded as UTF-8 (RFC 3986 section 2.1), or
+    becomes `instead`."""
+    parts = []
+    for char in text:
+        if char < "\x80" and (char.isalpha() or char.isdigit() or char in keep):
+            parts.append(char)
+        elif instead:
+            parts.append(instead)
+        else:
+            for byte in char.encode():
+                parts.append("%%%02X" % byte)
+    return "".join(parts)
 
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
-    CheckText("attachmentName", name)
-    plain = "".join([char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name])
+    plain = Escape(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
-    return value if plain == name else value + "; filename*=UTF-8''" + PathEscape(name, "")
+    return value if plain == name else value + "; filename*=UTF-8''" + Escape(name, UNRESERVED)
 
 
 def Chunk(data):
@@ -637,17 +611,15 @@ class Route:
     isFile = False          # of the route that serves files: it has no use for content
 
     def __init__(self, url, method, handler, threaded=False):
-        if not isinstance(url, str) or url[:1] != "/":
-            raise ValueError("a route must begin with a slash: %r" % (url,))
-        if not isinstance(method, str) or not IsToken(method.encode()):
-            raise ValueError("not a method: %r" % (method,))
+        if CheckText("url", url)[:1] != "/":
+            raise ValueError("a route must begin with a slash: %r" % url)
         if not callable(handler):
             raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
         if threaded and self.isAsync:
             raise ValueError("threaded must be False for an async handler: %r" % url)
         self.url = url
-        self.method = method.upper()
+        self.method = CheckText("method", method, NOT_TOKEN).upper()
         self.handler = handler
         self.threaded = threaded
         self._regex = None
@@ -667,47 +639,37 @@ class Route:
             self._regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
-        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match."""
-        if self._regex:
+        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
+        taken where it first fits: what a later one needs is never taken before it."""
+        literals = self._literals
+        found = self._regex
+        if found:
             try:
-                found = self._regex.match(path) or self._regex.match(path + "/")
+                found = found.match(path) or found.match(path + "/")
             except RuntimeError:                # MicroPython's re recurses: the path is too long for the stack
                 return None
-            values = found and [found.group(i + 1) for i in range(len(self._names))]
-        else:
-            values = self._Cut(path)
-        if values is None:
+        elif len(literals) == 1:
+            return NO_ARGS if path == literals[0] else None
+        if not (found if self._regex else path.startswith(literals[0])):
             return None
-        return {name: _ArgValue(value) for name, value in zip(self._names, values)} or NO_ARGS
-
-    def _Cut(self, path):
-        """The values between the literals, or None. Each literal is taken where it first fits: what a later one needs
-        is never taken before it."""
-        literals = self._literals
-        if len(literals) == 1:
-            return () if path == literals[0] else None
-        if not path.startswith(literals[0]):
-            return None
-        values = []
+        args = {}
+        at = 0
         start = len(literals[0])
-        for literal in literals[1:-1]:
-            end = path.find(literal, start + 1)
-            if end < 0 or "/" in path[start:end]:
-                return None
-            values.append(path[start:end])
-            start = end + len(literal)
-        end = len(path) - len(literals[-1])
-        if end <= start or path[end:] != literals[-1] or "/" in path[start:end]:
-            return None
-        values.append(path[start:end])
-        return values
-
-
-def _ArgValue(text):
-    """An argument of digits arrives as int if nothing is lost by it: '007' stays text."""
-    if IsDigits(text) and (text[0] != "0" or text == "0") and len(text) < 1000:
-        return int(text)
-    return text.replace("\x00", "/")
+        for name in self._names:
+            at += 1
+            if found:
+                value = found.group(at)
+            else:
+                literal = literals[at]
+                end = path.find(literal, start + 1) if at < len(self._names) else len(path) - len(literal)
+                value = path[start:end]
+                if end <= start or "/" in value or path[end:end + len(literal)] != literal:
+                    return None
+                start = end + len(literal)
+            # Digits arrive as int if nothing is lost by it: '007' stays text.
+            isInt = value.encode().isdigit() and (value[0] != "0" or value == "0") and len(value) < 1000
+            args[name] = int(value) if isInt else value.replace("\x00", "/")
+        return args or NO_ARGS
 
 
 def Find(routes, method, path):
@@ -720,11 +682,6 @@ def Find(routes, method, path):
             if args is not None:
                 return route, args
     return None
-
-
-def Methods(routes, path):
-    """The methods that have a route for this path."""
-    return [method for method in sorted({route.method for route in routes}) if Find(routes, method, path)]
 
 
 # ==============================================================================
@@ -757,12 +714,12 @@ class Connection:
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
-    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
+    isChunked = False       # the answer is sent in chunks
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -839,8 +796,7 @@ class Connection:
 
     def OnExpired(self):
         """The deadline has passed: whose fault it is depends on what we waited for."""
-        if self.state == _CONTENT and self.response or self.state == _ANSWER and self.reader \
-                or self.state == _HEAD and self.data:
+        if self.response or self.state == _HEAD and self.data:
             self._Refuse(HttpError(408, "the request took too long"))
         else:
             self.link.Abort()
@@ -912,22 +868,18 @@ class Connection:
 
     def _CheckPart(self, data, server):
         """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
-        size = len(data)
-        for end in (b"\r\n\r", b"\r\n", b"\r"):        # what may belong to the end of the line or of the head
-            if data.endswith(end):
-                size -= len(end)
-                break
+        size = len(data.rstrip(b"\r\n"))       # what may belong to the end of the line or of the head does not count
         eol = data.find(b"\r\n")
         if (size if eol < 0 else eol) > server.MaxRequestLineLen:
             raise HttpError(414, "request line too long")
         if size > server.MaxRequestHeadLen:
             raise HttpError(431, "request head too long")
         pairs = data.count(b"\r\n")
-        if data.count(b"\n") != pairs or data.count(b"\r") - (data[-1:] == b"\r") != pairs:
+        if data.count(b"\n") != pairs or data.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
         if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
             self.deadline = server.now + server.HeadTimeoutSec
-        self.searched = max(len(data) - 3, min(len(data), 1))      # 0: no byte of it was here before
+        self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
         """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
@@ -936,7 +888,7 @@ class Connection:
         if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
-            self.credit = 0
+            self.credit = 0                     # bytes of it that have not bought a second yet
         if server.before and self._Ask(server.Hooks(server.before, head)):
             return
         if not self.reader:
@@ -988,7 +940,7 @@ class Connection:
         if self.deadline is not None:
             self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
         self.credit &= 1023
-        isDone = reader.IsDone()
+        isDone = reader.isDone
         if isDone:
             self.reader = self.deadline = None
         if not client:                          # its answer is out
@@ -1047,8 +999,6 @@ class Connection:
             return False
         server = self.server
         head = self.head
-        if self.sent:
-            self.keepAlive = False
         # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
         if len(server.links) >= server.MaxConnections or not server.isStarted \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
@@ -1058,40 +1008,36 @@ class Connection:
         self.isChunked = False
         if source is None:
             length = len(body)
-        if length is not None and self.keepAlive and head.minor and code > 199 and code not in (204, 304):
-            framing = b"Content-Length: %d\r\n\r\n" % length
+        elif length is None and not head.minor:
+            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
+        if lines:
+            prefix += lines
+        if not self.keepAlive:
+            prefix += b"Connection: close\r\n"
+        elif not head.minor:
+            prefix += b"Connection: keep-alive\r\n"
+        hasContent = code > 199 and code not in (204, 304)
+        if hasContent and length is not None:   # the framing is section 6
+            end = b"Content-Length: %d\r\n\r\n" % length
+        elif hasContent and head.minor:
+            self.isChunked = True
+            end = b"Transfer-Encoding: chunked\r\n\r\n"
         else:
-            framing = self._Framing(head, code, length)
-        if head.method == "HEAD" or code < 200 or code in (204, 304):
+            end = b"\r\n"
+        if head.method == "HEAD" or not hasContent:
             _Close(source)
             source = None
             body = b""
-        if lines:
-            prefix += lines
         if source is None:
             response.code = code
-            self.link.Send(prefix + framing + body)
+            self.link.Send(prefix + end + body)
             self._Complete()
             return True
         if hasattr(source, "Start"):
             source.Start(self)
         self.source = source
-        self._Pull(response, code, prefix + framing)
+        self._Pull(response, code, prefix + end)
         return True
-
-    def _Framing(self, head, code, length):
-        """The last field lines of a response head; length None: not known (RFC 9112 section 6)."""
-        if length is None and not head.minor:
-            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
-        framing = b"" if self.keepAlive and head.minor else \
-            b"Connection: keep-alive\r\n" if self.keepAlive else b"Connection: close\r\n"
-        if code > 199 and code not in (204, 304):
-            if length is not None:
-                framing += b"Content-Length: %d\r\n" % length
-            elif head.minor:
-                self.isChunked = True
-                framing += b"Transfer-Encoding: chunked\r\n"
-        return framing + b"\r\n"
 
     def _Pull(self, response=None, code=0, head=b""):
         """Take and send what the source has, until the client is behind or others have their turn. The head leaves with
@@ -1123,13 +1069,10 @@ class Connection:
 
     def _Take(self, source, head):
         """-> (the next bytes as they are sent, is it the end?); None: nothing until Resume(); b"": nothing yet."""
-        if hasattr(source, "head"):             # a file: head and piece share its buffer, and no copy is made of both
-            if head:
-                source.head = head
-            try:
-                return next(source), False
-            except StopIteration:
-                return None, True
+        isFile = hasattr(source, "head")        # head and piece share its buffer, and no copy is made of both
+        if isFile and head:
+            source.head = head
+            head = b""
         parts = []
         size = 0
         piece = None
@@ -1140,6 +1083,8 @@ class Connection:
             except StopIteration:
                 isLast = True
                 break
+            if isFile:
+                return piece, False
             if piece is None or not len(piece):
                 break
             parts.append(Bytes(piece))
@@ -1197,22 +1142,20 @@ class Connection:
             if not isCurrent:
                 return
             self._DropSource()
-            if response.code is None or response.held:
-                response.code = response.held = None
-                response.fields = []
-                response.WriteError(500, None, "%s: %s" % (type(error).__name__, error) if server.Debug else "")
-            else:
-                self.link.Abort()
+            response.fields = []
+            rule = "%s: %s" % (type(error).__name__, error) if server.Debug else ""
+            self._Refuse(HttpError(500, rule))
         except Exception as failure:            # no memory even for that
             self.link.Abort()
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer the message that broke a rule, then close."""
+        """Answer the message that broke a rule, then close; or 500."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
-        if error.status == 413:
-            self.server.Log("413: %s" % error.rule)
+        status, rule = error.args
+        if status == 413:
+            self.server.Log("413: %s" % rule)
         response = self.response
         if response:                            # with what hooks have put into it
             response.code = response.held = None
@@ -1224,8 +1167,9 @@ class Connection:
             self.client = self.server.Client(self)
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
-        self.keepAlive = False
-        response.WriteError(error.status, None, error.rule)
+        if status != 500:
+            self.keepAlive = False
+        response.WriteError(status, None, rule)
 
     def _Complete(self):
         """The answer is queued whole."""
@@ -1251,9 +1195,8 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        now = self.server.now
-        self.deadline = now + _LINGER_SEC
-        self.credit = now + self.server.BodyTimeoutSec      # until then at most
+        self.credit = self.server.now + self.server.BodyTimeoutSec      # until then at most
+        self.OnReceived(b"")
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):
@@ -1355,7 +1298,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return _ToForm(self.head.query.encode())
+        return ParseForm(self.head.query.encode())
 
     def GetRequestHeaders(self):
         """A dict-like of this request's own: names in lower case, looked up in any case."""
@@ -1399,12 +1342,7 @@ class HttpClient:
 
     def ReadRequestPostedFormData(self):
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
-        mediaType = self.head.fields.get("content-type", "")
-        at = mediaType.lower().find("boundary=")
-        boundary = b""                          # 70 characters at most (RFC 2046 section 5.1.1)
-        if at > 0 and mediaType[:10].lower() == "multipart/":
-            boundary = mediaType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
-        return self.Read(None, lambda content: _ToForm(content, boundary))
+        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or ""))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
@@ -1421,38 +1359,28 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _ToForm(content, boundary=b""):
-    try:
-        return ParseParts(content, boundary) if boundary else ParseQuery(content)
-    except ValueError as error:
-        raise HttpError(400, str(error))
-
-
 def _FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
     # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
     if MICROPYTHON and content.count(b":") > _COLONS_MAX:
         raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
+    start = quotes = 0
     try:
-        # The time for an integer grows with the square of its length. Digits within a text are none.
-        if _HasDigits(content):
-            for part in content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]:
-                if _HasDigits(part):
+        # The time for an integer grows with the square of its length: of 1,023 digits, or some above 512. Within a text
+        # they are none.
+        for at in range(0, len(content) - 511, 512):
+            if content[at:at + 512].isdigit():
+                quotes += content[start:at].replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+                start = at
+                if not quotes & 1:
                     return None
         return json.loads(Utf8(content))
     except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
         return None
 
 
-if MICROPYTHON:
-    def _Dumps(obj):
-        """What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it."""
-        text = json.dumps(obj)
-        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
-            json.loads(text)
-        return text
-else:
+if not MICROPYTHON:
     def _EncodeRaw(text, charset):
         """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
         try:
@@ -1465,17 +1393,15 @@ else:
 
 def _ToJSON(obj):
     try:
-        return _Dumps(obj)
+        if not MICROPYTHON:
+            return _Dumps(obj)
+        # What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it.
+        text = json.dumps(obj)
+        if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
+            json.loads(text)
+        return text
     except (TypeError, ValueError) as error:
         raise ValueError("obj must be JSON: %s" % error)
-
-
-def _HasDigits(data):
-    """True where 1,023 digits stand in a row; it may be for 512 of them."""
-    for at in range(0, len(data) - 511, 512):
-        if data[at:at + 512].isdigit():
-            return True
-    return False
 
 
 class HttpResponse:
@@ -1564,8 +1490,8 @@ class HttpResponse:
         """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
         ValueError for what a cookie can't hold."""
         cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
-        if not IsToken(name.encode()) or cookie.count(";") != 2:
-            raise ValueError("not a cookie: " + cookie)
+        if CheckText("name", name, NOT_TOKEN) and cookie.count(";") != 2:
+            raise ValueError("a cookie must have no semicolon: %r" % cookie)
         if maxAge is not None:
             cookie += "; Max-Age=%d" % maxAge
         if httpOnly:
@@ -1580,7 +1506,7 @@ class HttpResponse:
 
     def WriteSwitchProto(self, upgrade, headers=None):
         """101; what the connection speaks from then on is the program's business, by _write."""
-        lines = FieldLines([("Upgrade", CheckText("upgrade", upgrade))] + Pairs(headers))[0]
+        lines = FieldLines(headers, [("Upgrade", CheckText("upgrade", upgrade))])[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
@@ -1663,11 +1589,10 @@ class HttpResponse:
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        location = CheckText("location", location).encode()     # CR and LF stay, to be refused
-        location = "".join([chr(byte) if 32 < byte < 127 or byte in b"\r\n\x00" else "%%%02X" % byte
-                            for byte in location])
+        location = Escape(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")     # CR and LF stay, to be refused
         if self.vars and "MESSAGE_TEXT" in self.vars:
-            self.SetCookie("flash", PathEscape("%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])), 60)
+            flash = "%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])
+            self.SetCookie("flash", Escape(flash, UNRESERVED + "/"), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
@@ -1768,7 +1693,7 @@ class Folder:
             if "\x00" in path:
                 return None
             isFolder = path.endswith("/")
-            whole = path[:-1] if isFolder else path     # FAT refuses a slash at the end
+            whole = path.rstrip("/")        # FAT refuses a slash at the end
             whole = self.root + whole if MICROPYTHON else self._root + whole.encode("utf-8", "surrogateescape")
             stat = os.stat(whole or "/")
             kind = stat[0] & 0xF000
@@ -1911,14 +1836,14 @@ def ServeFile(client, response):
                 head.file = server.now, path, contentType
             return server.SendFile(response, server.source, path, contentType, None, stat)
         if path[-1] != "/":
-            path = PathEscape(path) + "/"
+            path = Escape(path, "/" + UNRESERVED) + "/"
             return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
                                           None, None, None)
     # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
     allow = server.Allowed(head, isFile or head.target == "*")
     if method == "OPTIONS" and allow:
         return response.WriteResponse(204, {"Allow": ", ".join(allow)}, None, None, None)
-    if "websocket" in head.upgrade or not server.Knows(method):
+    if "websocket" in head.upgrade or method not in server.methods:
         return response.WriteError(501)
     if allow:
         return response.WriteResponseMethodNotAllowed(allow)
@@ -1954,7 +1879,7 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (now < stat[2] < 1 << 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):
@@ -2074,9 +1999,7 @@ def Listen(port, bindIP):
 
 
 if MICROPYTHON:
-    def NewPoll():
-        """An object with register, modify, unregister and ipoll(ms)."""
-        return select.poll()
+    NewPoll = getattr(select, "poll", None)     # an object with register, modify, unregister and ipoll(ms)
 
     # What runs before the bytes of an event are made has frames of eleven words at most. MicroPython makes a larger one
     # on the heap, and once it is free again looks for memory from there, past all that was allocated since.
@@ -2163,7 +2086,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not hasattr(select, "poll"):             # Windows; elsewhere select() knows no socket above number 1023
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows no socket above number 1023
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)
@@ -2190,7 +2113,7 @@ class Link:
 
     def GetAddr(self):
         address = self.address
-        if isinstance(address, tuple):
+        if BOARD or isinstance(address, tuple):
             return address[:2]
         address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
         return socket.inet_ntop(address[0], address[1]), address[2]
@@ -2220,17 +2143,13 @@ class Link:
         (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
-    def _Pay(self, kibibytes):
-        server = self.server
-        now = server.now * 64
-        self.paid = min(max(self.paid, now) + kibibytes, now + server.SendTimeoutSec * 512)
-
     def Take(self, data):
         """How many bytes the socket takes."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
             if size > 1023:
-                self._Pay(size >> 10)
+                now = self.server.now * 64
+                self.paid = min(max(self.paid, now) + (size >> 10), now + self.server.SendTimeoutSec * 512)
             return size
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):
@@ -2349,8 +2268,10 @@ class Link:
 
 try:
     import _thread
+    _Ident = _thread.get_ident
 except ImportError:
     _thread = None
+    _Ident = int                            # 0: the only thread
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
@@ -2358,11 +2279,10 @@ _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 
 class _NoLock:
     """Where there are no threads there is nothing to lock."""
 
-    def __enter__(self):
+    def __enter__(self, *args):
         pass
 
-    def __exit__(self, *args):
-        pass
+    __exit__ = __enter__
 
 
 NewLock = _thread.allocate_lock if _thread else _NoLock
@@ -2395,16 +2315,16 @@ class Engine:
     NewLink = Link                              # of microWebTls: what an accepted socket becomes
     Listen = staticmethod(Listen)
     now = 0                                     # seconds of the clock
-    buffer = inbox = poll = None
     _server = None                              # a listening socket that a program has made by itself
 
     def __init__(self):
         self.links = {}
         self._calls = []
         self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
-        self._ident = self._listener = self._wake = self._until = self._fullSince = None
-        self._isFull = self._remains = False
-        self._failures = 0
+        self._ident = self._listener = self._fullSince = None
+        if not BOARD:
+            self._wake = None
+            self._remains = False
         self._threads = set()
         self._lock = NewLock()
         self.Ticks = []
@@ -2418,7 +2338,7 @@ class Engine:
             if self.isStarted:
                 return
             if self._IsOurs():                  # this handler has to return before the old run can end
-                self.StartThread(self._Again, (), stackSize)
+                self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
         if self.Banner:
@@ -2447,7 +2367,8 @@ class Engine:
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program has died of an error, and its server goes on")
-            self._Join()
+            while self._isBusy:                 # a lock would not let a KeyboardInterrupt through
+                time.sleep(0.1)
         except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
 
@@ -2475,23 +2396,37 @@ class Engine:
 
     def Open(self):
         """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
+        self.AddDecorated()                     # since the server was made
         with self._lock:
             if self._isBusy:
                 return False
             self._isBusy = self.isStarted = True
         try:
-            self._Open()
+            size = self.BufferLen
+            if MICROPYTHON:
+                size = min(size, max(2048, gc.mem_free() // 16))
+            self.buffer = memoryview(bytearray(size))
+            self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
+            self._listener = self._server
+            if self._server:
+                self._server = None
+                self._listener.setblocking(False)
+            else:
+                self._listener, self.port = Listen(self.port, self.bindIP)
+            self._until = None
+            self._failures = 0
+            self._isFull = False
+            self._clock = Elapsed()
+            if not BOARD:
+                self._wake = Wake()
+            self.Use(NewPoll())
+            self._ident = 0                     # its thread has still to begin, but calls can wait for it
         except BaseException:
-            self._Ended()
+            self.isStarted = self._isBusy = False
             raise
         if not MICROPYTHON:
             self._WatchTerm()
         return True
-
-    def _Again(self):
-        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
-            self._threads.discard(_thread.get_ident())
-        self.Start(False)
 
     def Stop(self):
         """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
@@ -2499,11 +2434,12 @@ class Engine:
             if not self._isBusy:
                 return
             self.isStarted = False
-        wake = self._wake                       # the run may end meanwhile
-        if wake:
-            wake.Set()
-        if not self._IsOurs():
-            self._Join(False)
+        if not BOARD:
+            wake = self._wake                   # the run may end meanwhile
+            if wake:
+                wake.Set()
+        while self._isBusy and not self.isStarted and not self._IsOurs():
+            time.sleep(0.01)
 
     def IsStarted(self):
         return self.isStarted
@@ -2514,41 +2450,16 @@ class Engine:
         """The TCP port; 0 if a free one is to be chosen by Start."""
         return self.port
 
-    def _Join(self, runs=True):
-        while self._isBusy and (runs or not self.isStarted):    # a lock would not let a KeyboardInterrupt through
-            time.sleep(0.1 if runs else 0.01)
-
     def _IsOurs(self):
         """Is this thread one that the server waits for when it stops?"""
-        return self.IsOnEngine() or _thread and _thread.get_ident() in self._threads
-
-    def _Open(self):
-        size = self.BufferLen
-        if MICROPYTHON:
-            size = min(size, max(2048, gc.mem_free() // 16))
-        self._listener = self._server
-        if self._server:
-            self._server = None
-            self._listener.setblocking(False)
-        else:
-            self._listener, self.port = Listen(self.port, self.bindIP)
-        self.buffer = memoryview(bytearray(size))
-        self.inbox = self.buffer[:_INBOX_MAX]     # what comes is kept, so it comes in smaller pieces
-        self._until = None
-        self._failures = 0
-        self._isFull = False
-        self._clock = Elapsed()
-        if not BOARD:
-            self._wake = Wake()
-        self.Use(NewPoll())
-        self._ident = 0                         # its thread has still to begin, but calls can wait for it
+        return self.IsOnEngine() or _Ident() in self._threads
 
     def Use(self, poll):
         """All sockets wait in this poll object from now on."""
         self.poll = poll
         if self._listener and not self._isFull:
             poll.register(self._listener, POLL_IN)
-        if self._wake:
+        if not BOARD and self._wake:
             poll.register(self._wake.sock, POLL_IN)
         for link in self.links.values():
             if link.watched is not None:
@@ -2584,7 +2495,7 @@ class Engine:
             self.Leave()
 
     def Enter(self):
-        self._ident = _thread.get_ident() if _thread else 1
+        self._ident = _Ident()
 
     def Turn(self):
         """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
@@ -2624,12 +2535,6 @@ class Engine:
         if link:
             self.Call(link.Abort)
 
-    def _OnOther(self, key):
-        if self._listener and key == Key(self._listener):
-            self._Accept()
-        elif self._wake and key == Key(self._wake.sock):
-            self._wake.Clear()
-
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
@@ -2655,19 +2560,14 @@ class Engine:
             self._RunCalls()
         finally:                                # whatever came between
             self._ident = None
-            if self._wake:
+            if not BOARD and self._wake:
                 self.poll.unregister(self._wake.sock)
                 self._wake.sock.close()
                 self._wake = None
             if not MICROPYTHON:
                 self.poll.close()
-            self._Ended()
-
-    def _Ended(self):
-        with self._lock:
-            self._isBusy = self.isStarted = False
-        if not MICROPYTHON:
-            self._running.discard(self)
+                self._running.discard(self)
+            self.isStarted = self._isBusy = False       # in this order: another Start may come in between
 
     def _CloseListener(self):
         listener = self._listener
@@ -2707,6 +2607,8 @@ class Engine:
     # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
 
     def _serverProcess(self):
+        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
+            self._threads.discard(_Ident())
         self.Start(False)
 
     @property
@@ -2733,13 +2635,22 @@ class Engine:
                 self.poll.unregister(self._listener)
             self._isFull = not wants            # only now: it may have found no memory
 
-    def _Accept(self):
+    def _OnOther(self, key):
+        """A client has come to the listener, or another thread has called."""
+        if not self._listener or key != Key(self._listener):
+            if not BOARD and self._wake and key == Key(self._wake.sock):
+                self._wake.Clear()
+            return
         try:
             if len(self.links) >= self.MaxConnections and not self.Evict():
                 if self._fullSince is None:
                     self._fullSince = self.now
-                if self.now - self._fullSince < self.HeadTimeoutSec and self._EndsSoon():
-                    return self._Listens(False)     # until a link has gone
+                if self.now - self._fullSince < self.HeadTimeoutSec:
+                    # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                    for link in self.links.values():
+                        if link.deadline is not None or isinstance(link.endpoint, Connection) \
+                                and link.endpoint.deadline is not None:
+                            return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
@@ -2790,11 +2701,6 @@ class Engine:
         except (OSError, MemoryError):
             pass                                # the clock tries again
 
-    def _EndsSoon(self):
-        """A connection that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like."""
-        return [link for link in self.links.values() if link.deadline is not None
-                or isinstance(link.endpoint, Connection) and link.endpoint.deadline is not None]
-
     def Evict(self):
         """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
         quarter of SendTimeoutSec."""
@@ -2831,7 +2737,7 @@ class Engine:
             _PrintError("ErrorCallback", failure)
 
     def IsOnEngine(self):
-        return self._ident is not None and (not _thread or _thread.get_ident() == self._ident)
+        return self._ident == _Ident()
 
     def CallSoon(self, func, *args):
         """Thread-safe: func(*args) on the engine; False if it does not run any more."""
@@ -2839,7 +2745,7 @@ class Engine:
             if self._ident is None:
                 return False
             self._calls.append((func, args))
-            if self._wake:
+            if not BOARD and self._wake:
                 self._wake.Set()
         return True
 
@@ -2859,28 +2765,27 @@ class Engine:
         """False where no thread can be started."""
         if not _thread:
             return False
-
-        def Body():
-            ident = _thread.get_ident()
-            with self._lock:
-                self._threads.add(ident)
-            try:
-                func(*args)
-            finally:
-                with self._lock:
-                    self._threads.discard(ident)
         try:
             if BOARD and stackSize:
                 _thread.stack_size(stackSize)
             if MICROPYTHON:
-                _thread.start_new_thread(Body, ())
+                _thread.start_new_thread(self._InThread, (func, args))
             else:
                 import threading
-                threading.Thread(target=Body, daemon=True).start()     # _Remain waits for the server
+                threading.Thread(target=self._InThread, args=(func, args), daemon=True).start()   # _Remain waits
         except (OSError, RuntimeError, MemoryError) as error:
             self.Log("no thread could be started", error)
             return False
         return True
+
+    def _InThread(self, func, args):
+        with self._lock:
+            self._threads.add(_Ident())
+        try:
+            func(*args)
+        finally:
+            with self._lock:
+                self._threads.discard(_Ident())
 
 
 # ==============================================================================
@@ -2944,7 +2849,7 @@ class MicroWebSrv(Engine):
     MaxRequestLineLen = 1024 if BOARD else 8192             # bytes, else 414
     MaxRequestHeadLen = 4096 if BOARD else 32768            # bytes, else 431
     MaxRequestContentLen = 16384 if BOARD else 1 << 20      # bytes for a plain handler, else 413
-    MaxConnections = {"rp2": 4, "esp8266": 4, "esp32": 8}.get(sys.platform, 8 if BOARD else 1000)
+    MaxConnections = 4 if sys.platform in ("rp2", "esp8266") else 8 if BOARD else 1000
     MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20      # bytes a raw _write may leave waiting
     HeadTimeoutSec = 10
     BodyTimeoutSec = 20                                     # and a second for each KiB that came
@@ -2980,6 +2885,8 @@ class MicroWebSrv(Engine):
     errorHandlers = {}                          # code or None -> handler
     isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")     # another one that no route has: 501
+
     _mimeTypes = {}
     _docoratedRouteHandlers = []
     _file = (Route("/", "GET", ServeFile), NO_ARGS)
@@ -2997,10 +2904,22 @@ class MicroWebSrv(Engine):
         self.Renderers = {}
         self.heads = {}
         self.found = []                         # optional files
-        self._PlugIn()
+        # The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces.
+        for name in OPTIONAL:
+            if BOARD:
+                gc.collect()
+            try:
+                module = _Import(name)
+            except ImportError as error:
+                name = _HOME + name
+                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
+                    continue
+                raise
+            module.Attach(self)
+            self.found.append(name)
         for route in routeHandlers or ():
             self.AddRoute(*route)
-        self._AddDecorated()
+        self.AddDecorated()
 
     # -- routes --------------------------------------------------------------------
 
@@ -3028,22 +2947,18 @@ class MicroWebSrv(Engine):
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
             self.UseAsyncio = True
         self.routes.append(route)
+        self.methods += (route.method,)
         self.heads = {}                         # what its heads have found may be another one now
 
-    def _AddDecorated(self):
+    def AddDecorated(self):
         routes = MicroWebSrv._docoratedRouteHandlers
         while self.decorated < len(routes):
             self.decorated += 1
             self._Add(routes[self.decorated - 1])
 
-    def Open(self):
-        """As the engine does, with the routes that were decorated since the server was made."""
-        self._AddDecorated()
-        return super().Open()
-
     def GetRouteHandler(self, resUrl, method):
         """-> (handler, routeArgs or None), or (None, None)."""
-        self._AddDecorated()
+        self.AddDecorated()
         found = Find(self.routes, method.upper(), resUrl)
         return (found[0].handler, found[1] or None) if found else (None, None)
 
@@ -3058,17 +2973,15 @@ class MicroWebSrv(Engine):
 
     def Allowed(self, head, isFile=False):
         """The methods that a path answers, sorted; [] if there are none."""
-        methods = Methods(self.routes, head.key)
-        if isFile:
-            methods.append("GET")
+        methods = {"GET"} if isFile else set()
+        for route in self.routes:
+            if Find((route,), route.method, head.key):
+                methods.add(route.method)
         if "GET" in methods:
-            methods.append("HEAD")
-        return sorted(set(methods + ["OPTIONS"])) if methods else []
-
-    def Knows(self, method):
-        """False for a method that neither HTTP nor a route has: 501."""
-        return method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS") \
-            or method in [route.method for route in self.routes]
+            methods.add("HEAD")
+        if methods:
+            methods.add("OPTIONS")
+        return sorted(methods)
 
     # -- configuration ---------------------------------------------------------------
 
@@ -3140,21 +3053,6 @@ class MicroWebSrv(Engine):
             if filename.lower().endswith(ext):
                 return self._mimeTypes[ext]
         return MimeType(filename)
-
-    def _PlugIn(self):
-        """The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces."""
-        for name in OPTIONAL:
-            if BOARD:
-                gc.collect()
-            try:
-                module = _Import(name)
-            except ImportError as error:
-                name = _HOME + name
-                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
-                    continue
-                raise
-            module.Attach(self)
-            self.found.append(name)
 
     # -- what rooms and optional files ask of it --------------------------------------------
 

@@ -55,8 +55,8 @@ def NewPassword(user):
 
 
 def Note(who, what, address):
-    """A row. Users have twenty at most, and strangers ten, one for all times that they do the same: so they push out none
-    of what users did."""
+    """A row. Users have twenty, and strangers ten, one for all times that they do the same: they push out nothing of
+    what users did."""
     row = ["%d-%02d-%02d %02d:%02d:%02d" % time.localtime()[:6], who, what, address, 1]
     rows, left = [row], {True: 19, False: 9}
     for other in audit:
@@ -81,14 +81,9 @@ def OnAnswer(httpClient, httpResponse):
         mws.CallSoon(HangUp, user)
 
 
-def Card(httpClient, httpResponse, code, text=None):
-    """The form of the log-in, with a text, and the page of every error, without."""
-    if text is not None:
-        httpResponse.problem = text
-        if code != 200:
-            return httpResponse.WriteResponseError(code)        # calls Card again; the page gets this status
-    httpResponse.WriteResponsePyHTMLFile(HERE + "/www/_card.pyhtml", vars={
-        "code": code, "isForm": hasattr(httpResponse, "problem"), "problem": getattr(httpResponse, "problem", "")})
+def Card(httpClient, httpResponse, code, problem=None):
+    """The form of the log-in, and what was wrong with the last try; without a text the page of an error."""
+    httpResponse.WriteResponsePyHTMLFile(HERE + "/www/_card.pyhtml", vars={"code": code, "problem": problem})
 
 
 @MicroWebSrv.route("/")
