@@ -213,8 +213,9 @@ def Names(tree: ast.AST) -> set[str]:
 
 
 def MakeConstants(tree: ast.Module) -> None:
-    """A text behind a private name of the module: the compiler puts it where it is used, and the name costs nothing."""
-    bound = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    """A text behind a name in upper case: the compiler puts it where it is used, and the name costs nothing."""
+    bound = Counter(node.id for node in ast.walk(tree)
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     for statement in tree.body:
         if (isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
                 and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, (str, bytes))):
