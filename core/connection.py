@@ -34,6 +34,7 @@ class Connection:
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
+    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
@@ -216,7 +217,7 @@ class Connection:
                 if token in server.Upgraders:
                     return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
-        if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
+        if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
         if not route.isAsync:
             if length and length > server.MaxRequestContentLen:

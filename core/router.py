@@ -28,8 +28,6 @@ class Route:
     """One registered handler. A path is cut at the literals between the <arguments>; what has the characters of a
     regular expression outside of them is one."""
 
-    isFile = False          # of the route that serves files: it has no use for content
-
     def __init__(self, url, method, handler, threaded=False):
         isGood = CheckText("url", url)[:1] == "/"
         if not callable(handler):
