@@ -141,8 +141,10 @@ MUTATIONS = (
      """*+;=%\\\\-]")""", """*+;=%\\\\-\\\\]]")""", ("tests/test_room_messages_readers.py",)),
     ("connection: heads of any length are remembered", CONNECTION, "end <= _MEMO_MAX and ", "", EXCHANGE_TESTS),
     ("connection: an idle connection keeps its request", CONNECTION,
-     "        self.client = self.response = None\n        if self.wake:\n",
-     "        self.response = None\n        if self.wake:\n", EXCHANGE_TESTS),
+     "        self.client = self.response = None\n        self.head",
+     "        self.response = None\n        self.head", EXCHANGE_TESTS),
+    ("connection: an idle connection keeps its head", CONNECTION,
+     "        self.head = _PAST ", "        pass ", EXCHANGE_TESTS),
 )
 
 

@@ -1,5 +1,7 @@
 # The checks of websocket_cases.py, imported: as a program its text is too long for the oldest WebAssembly build.
 
+import sys
+
 import websocket_cases
 
-websocket_cases.Main()
+websocket_cases.Main(*map(int, sys.argv[1:]))
