@@ -25,17 +25,22 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
+_PAST = Head()
+
+
 class Connection:
     """The HTTP endpoint of a link."""
 
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
+    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
+    isChunked = False       # the answer is sent in chunks
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -212,7 +217,7 @@ class Connection:
                 if token in server.Upgraders:
                     return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
-        if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
+        if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
         if not route.isAsync:
             if length and length > server.MaxRequestContentLen:
@@ -321,7 +326,7 @@ class Connection:
             self.keepAlive = False
         prefix = server.prefixes.get((code, contentType, contentCharset)) \
             or server.Prefix(code, contentType, contentCharset)
-        self.isChunked = False                  # True: the content is sent in chunks
+        self.isChunked = False
         if source is None:
             length = len(body)
         elif length is None and not head.minor:
@@ -493,6 +498,7 @@ class Connection:
         if server.AccessCallback:
             server.Call(server.AccessCallback, self.client, self.response.code)
         self.client = self.response = None
+        self.head = _PAST                       # an idle connection keeps no bytes
         if self.wake:
             self.wake()                         # a handler that still waits for content gets an OSError
         if self.keepAlive:

@@ -400,7 +400,8 @@ class Engine:
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
-            if isinstance(error, OSError) and error.errno in (11, 35, 10035):   # EAGAIN: the client has gone again
+            code = getattr(error, "errno", 0)
+            if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
                 return
             self._failures += 1
             if self._failures == 1:

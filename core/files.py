@@ -6,7 +6,7 @@ import re
 import time
 
 from .text import BOARD, MICROPYTHON, HttpDate, const
-from .writers import UNRESERVED, Escape
+from .writers import UNRESERVED, PercentEncode
 
 _INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
 _FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
@@ -157,7 +157,7 @@ def _Walk(root, path):
             os.close(folder)
         if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
             raise OSError(_ENOENT, "not a file")
-    except OSError:
+    except BaseException:                       # ValueError: NUL in a name
         os.close(found)
         raise
     return found
@@ -193,7 +193,7 @@ def ServeFile(client, response):
                 head.file = server.now, path, contentType
             return server.SendFile(response, server.source, path, contentType, None, stat)
         if path[-1] != "/":
-            path = Escape(path, "/" + UNRESERVED) + "/"
+            path = PercentEncode(path, "/" + UNRESERVED) + "/"
             return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
                                           None, None, None)
     # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.

@@ -26,7 +26,7 @@ def _Import(name):
 
 def __getattr__(name):
     """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
-    if "m" + name[1:] in OPTIONAL:
+    if name[:8] == "MicroWeb" and name[8:] in OPTIONAL.split():
         return getattr(_Import("m" + name[1:]), name)
     raise AttributeError(name)
 
@@ -83,7 +83,7 @@ class MicroWebSrv(Engine):
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
-    _file = (Route("/", "GET", ServeFile), NO_ARGS)
+    files = Route("/", "GET", ServeFile)        # of every path that has no route: it has no use for content
 
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
@@ -99,14 +99,15 @@ class MicroWebSrv(Engine):
         self.heads = {}
         self.found = []                         # optional files
         # The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces.
-        for name in OPTIONAL:
+        for name in OPTIONAL.split():
+            name = "microWeb" + name
             if BOARD:
                 gc.collect()
             try:
                 module = _Import(name)
             except ImportError as error:
                 name = _HOME + name
-                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
+                if str(error) == "no module named '%s'" % name if MICROPYTHON else error.name == name:
                     continue
                 raise
             module.Attach(self)
@@ -161,7 +162,7 @@ class MicroWebSrv(Engine):
         found = head.found
         if found is None:
             found = Find(self.routes, head.method, head.key) \
-                or head.method == "HEAD" and Find(self.routes, "GET", head.key) or self._file
+                or head.method == "HEAD" and Find(self.routes, "GET", head.key) or (self.files, NO_ARGS)
             head.found = found
         return found
 
@@ -268,6 +269,3 @@ def _Hook(hook, prefix):
         raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
     prefix = prefix.rstrip("/").lower()
     return prefix and prefix + "/", hook
-
-
-MicroWebSrv._file[0].isFile = True

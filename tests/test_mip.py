@@ -115,7 +115,7 @@ def test_one_line_adds_a_file(tmp_path):
     """To the core's list, to the build and to the packages. (The manifest: tests/test_frozen.py.)"""
     text = tool.registry.REGISTRY.read_text(encoding="utf-8")
     files = tool.registry.Parse(text + LINE)
-    assert tool.registry.CoreList(files).endswith('    "microWebThing",\n)\n')
+    assert tool.registry.CoreList(files).endswith('    "Thing "\n)\n')
     assert tool.registry.ForBoards(files) == [*tool.registry.ForBoards(FILES), "microWebThing"]
     assert tool.Sets(files) == {**SETS, "thing": ["microWebSrv", "microWebTemplate", "microWebPages", "microWebThing"]}
 
@@ -128,12 +128,13 @@ def test_a_file_for_desks_is_for_desks():
     for onBoard in (True, False):
         names = {"MICROPYTHON": onBoard}
         exec(core.replace("from .text import MICROPYTHON", ""), names)
-        assert ("microWebThing" in names["OPTIONAL"]) is not onBoard
+        assert ("Thing" in names["OPTIONAL"].split()) is not onBoard
 
 
 @pytest.mark.parametrize("line, says", [
     (LINE.replace("1000  things", "1000"), "six columns"),
     (LINE.replace("thing  ", "async  "), "names of Python"),
+    (LINE.replace("microWebThing", "microThing"), "begin with microWeb"),
     (LINE.replace("board", "attic"), "classic, board, desk"),
     (LINE.replace("1000", "many"), "a number"),
     (LINE + LINE, "twice"),
@@ -159,7 +160,7 @@ def test_check_names_what_is_stale(tmp_path):
     (tmp_path / "board" / "core.json").unlink()
     (tmp_path / "src" / "old.json").write_text("{}")
     (tmp_path / "core" / "text.py").write_text((tmp_path / "core" / "text.py").read_text() + "\n# More.\n")
-    (tmp_path / "core" / "optional.py").write_text("# None.\nOPTIONAL = ()\n")
+    (tmp_path / "core" / "optional.py").write_text("# None.\nOPTIONAL = ''\n")
     (tmp_path / "board" / "names.txt").write_text("")
     done = subprocess.run([*command, "--check"], capture_output=True, text=True)
     stale = {line.split()[1] for line in done.stderr.splitlines() if "is not what it should be" in line}

@@ -170,12 +170,14 @@ def test_a_page_comes_in_blocks(monkeypatch):
     """A block each time that so much has been written; the first is told to be all, if it is."""
     Clock(monkeypatch)
     Bounds(monkeypatch, _BLOCK=100)
-    source = Source(loop="{{ for i in range(n) }}{{ '%010d' % i }}{{ end }}", text="x" * 5000, short="")
+    source = Source(loop="{{ for i in range(n) }}{{ '%010d' % i }}{{ end }}", text="x" * 5000, short="",
+                    inner="{{ if 1 }}{{ for i in range(n) }}{{ '%010d' % i }}{{ end }}{{ end }}")
     server = Server(source)
     for n, blocks in ((0, 1), (9, 1), (10, 2), (19, 2), (20, 3), (95, 10)):
         page, count, isWhole = server.Render("/loop.pyhtml", n=n)
         assert page == "".join("%010d" % i for i in range(n)), n
         assert (count, isWhole) == (blocks, blocks == 1), n
+        assert server.Render("/inner.pyhtml", n=n) == (page, count, isWhole), n
     page, count, isWhole = server.Render("/text.pyhtml")
     assert page == "x" * 5000 and not isWhole and count == 3     # behind each fourth piece of 512 characters
     assert server.Render("/short.pyhtml") == ("", 1, True)

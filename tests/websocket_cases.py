@@ -1307,6 +1307,34 @@ def CheckExtension():
     Same(client.link.Take(), b"\xc1\x06!olleh", "unpacked")
 
 
+def CheckLost():
+    """A client that has gone: said once, and nothing is sent to it any more, not even by who looks at no close code."""
+    server, link, webSocket, log = Open()
+    Same((webSocket.IsIdle(), webSocket.OnEnd()), (False, False), "it makes no room, and a client that sends no more gets no more")
+    webSocket.OnLost()
+    link.Take()
+    Same((log, webSocket.SendText("x"), webSocket.SendFrame(0x81, b"x"), link.Take()), ([(1006, "")], False, False, b""), "lost")
+    webSocket.Close()
+    Same((log, webSocket.CloseCode, link.Take()), ([(1006, "")], 1006, b""), "it stays lost")
+
+
+def CheckLostWhileStopping():
+    """Stop() waits for no thread: what the program is told of the end, it is told at once, and once."""
+    for isRunning, expected in ((False, [(1006, "")]), (True, [])):
+        server = FakeServer()
+        server.WebSocketThreaded = True
+        server.StartThread = lambda func, args, stackSize: True
+        server, link, webSocket, log = Open(server=server)
+        event = webSocket._worker[1]
+        webSocket._Call(*event)                     # what its thread does
+        webSocket.Done(None, event[0], None)
+        server.isRunning = isRunning
+        webSocket.OnLost()
+        Same(log, expected, "told at once" if expected else "its thread tells it")
+        webSocket._Call(*webSocket._worker[1])
+        Same(log, [(1006, "")], "told once")
+
+
 def CheckNoThread():
     """Where no thread can be started, callbacks run on the engine."""
     server = FakeServer()
@@ -1546,7 +1574,7 @@ CHECKS = (CheckProtocol, CheckLimits, CheckPacked, CheckThreeCuts, CheckLargeMes
           CheckAsyncWithoutPlus,
           CheckSlowClient, CheckDropKeepsContext, CheckCloseBehindBacklog, CheckTurns, CheckCloseIsLast,
           CheckHeartbeat, CheckHeartbeatWhileBusy, CheckOtherThreads, CheckBroadcast, CheckUpgrade, CheckSettings,
-          CheckExtension, CheckNoThread, CheckOffers, CheckNothingToPackWith)
+          CheckExtension, CheckLost, CheckLostWhileStopping, CheckNoThread, CheckOffers, CheckNothingToPackWith)
 OF_DEFLATE = (CheckNegotiation, CheckInflate, CheckLastBlocks, CheckBomb, CheckDeflate, CheckContextTakeover)
 if wd.deflate if ws._MICROPYTHON else wd.zlib:
     CHECKS += OF_DEFLATE

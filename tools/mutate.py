@@ -64,12 +64,12 @@ CONNECTION_TESTS = ("tests/test_room_connection.py",)
 # (name, file, what stands there, what is put in its place, the tests)
 MUTATIONS = (
     ("parser: LF alone ends no head, but is let pass in one", READERS,
-     '_NOT_VALUE = re.compile(b"[^\\t -~', '_NOT_VALUE = re.compile(b"[^\\t\\n -~', PARSER_TESTS),
+     'NOT_VALUE = re.compile(b"[^\\t -~', 'NOT_VALUE = re.compile(b"[^\\t\\n -~', PARSER_TESTS),
     ("parser: a Content-Length is let pass beside chunked", READERS,
      'if names != ["chunked"] or length is not None or not head.minor:', 'if names != ["chunked"] or not head.minor:',
      PARSER_TESTS),
     ("parser: the search for the head's end forgets what may have begun", CONNECTION,
-     "self.searched = max(len(data) - 3, min(len(data), 1))", "self.searched = len(data)", PARSER_TESTS),
+     "self.searched = len(data) and max(len(data) - 3, 1)", "self.searched = len(data)", PARSER_TESTS),
     ("frames: the mask of a frame in pieces begins anew with each", FRAMES,
      "message[_KEY] = (key * 2)[size & 3:][:4]", "pass", FRAME_TESTS),
     ("frames: a control frame may be longer than 125 bytes", FRAMES,
@@ -80,7 +80,7 @@ MUTATIONS = (
      "    for route in routes:\n        if route.method == method:",
      "    for route in routes[::-1]:\n        if route.method == method:", ROUTER_TESTS),
     ("router: an argument may be empty", ROUTER,
-     "if end <= start or path[end:] != literals[-1]", "if end < start or path[end:] != literals[-1]", ROUTER_TESTS),
+     "if end <= start or \"/\" in value", "if end < start or \"/\" in value", ROUTER_TESTS),
     ("router: an encoded slash separates", READERS,
      'path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")', "pass", ROUTER_TESTS),
     ("files: hidden files are served", PATHS,
@@ -90,7 +90,7 @@ MUTATIONS = (
     ("files: If-Modified-Since counts beside If-None-Match", FILES,
      'elif date and "if-modified-since" in fields:', 'if date and "if-modified-since" in fields:', FILE_TESTS),
     # fifteen that the tests of version 1 let pass, and their kin
-    ("text: apostrophes are not escaped", TEXT, """.replace("'", "&apos;")""", "", ("tests/test_room_text.py",)),
+    ("text: apostrophes are not escaped", TEXT, """("'", "&apos;"), """, "", ("tests/test_room_text.py",)),
     ("template: a value with nothing but an apostrophe is not escaped", TEMPLATE, """ or "'" in value""", "",
      ("tests/test_template_files.py",)),
     ("connection: the handler gets the arguments that are remembered", CONNECTION,
@@ -397,6 +397,26 @@ def _RunJobs(runtime, jobs, workDir, options=(), modulePath=()):
         sys.stdout = out
 
 
+def _PlainTemplates():
+    """The cases of microWebTemplate.py alone: before the first look at microWebPages.py, which takes its place."""
+    cases = importlib.import_module("template_cases")
+    template = importlib.import_module("microWebTemplate")
+    escape = importlib.import_module("microWebSrv").HTMLEscape
+    for name, (code, values, result) in cases.CASES.items():
+        if "Markup" not in values and "Dashed" not in values:
+            assert template.MicroWebTemplate(code, escape).Execute(eval(values)) == result, name
+    for name, (code, values, _, what) in cases.ERRORS.items():
+        if "verbatim" in code:
+            continue                            # there it is a variable
+        try:
+            template.MicroWebTemplate(code, escape).Execute(eval(values))
+        except template.TemplateError as error:
+            isMore = "{{ block" in code or "{{ extends" in code or "{{ include" in code
+            assert what in str(error) or isMore and "microWebPages.py" in str(error), name
+        else:
+            raise AssertionError(name)
+
+
 def _Templates():
     language = importlib.import_module("test_template_language")
     files = importlib.import_module("test_template_files")
@@ -447,7 +467,8 @@ FAST.update({
     "disk": functools.partial(_Functions, "test_room_files"),
     "sockets": functools.partial(_Functions, "test_room_transport"),
     "runs": functools.partial(_Functions, "test_room_engine"), "frames": functools.partial(_Laws, "frame"),
-    "websocket": _WebSocketCases, "template": _Templates, "pages": functools.partial(_Laws, "template"),
+    "websocket": _WebSocketCases, "template": _Templates, "plain": _PlainTemplates,
+    "pages": functools.partial(_Laws, "template"),
     "memory": functools.partial(_Functions, "test_template_memory")})
 # Which of them can see a change in a room, the likeliest first.
 BATTERIES = {
@@ -459,7 +480,7 @@ BATTERIES = {
     "exchange": "exchange files laws server", "files": "files disk exchange laws",
     "transport": "transport sockets engine",
     "engine": "engine runs server", "server": "server exchange files laws engine", "websocket": "websocket frames laws",
-    "template": "memory template pages"}
+    "template": "plain memory template pages"}
 # With --sockets, what a survivor meets.
 SOCKET_TESTS = {room: ["tests/test_%s.py" % name for name in names.split()] for room, names in {
     "connection": "http http_streams http_waiting", "exchange": "hooks http_streams seed_api", "files": "http_files",

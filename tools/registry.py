@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REGISTRY = ROOT / "core" / "optional.txt"
 SRC = ROOT / "src"
 CORE = "microWebSrv"
+PREFIX = "microWeb"              # of the names of all optional files
 PLACES = ("classic", "board", "desk")
 
 
@@ -51,6 +52,8 @@ def Parse(text: str) -> list[OptionalFile]:
         name, option, place, needs, size, brings = words
         if not (name.isidentifier() and option.isidentifier()) or keyword.iskeyword(option):
             raise ValueError(where + "name and option must be usable as names of Python")
+        if not name.startswith(PREFIX):
+            raise ValueError(where + "the name must begin with " + PREFIX)
         if place not in PLACES:
             raise ValueError(where + "where it runs must be one of " + ", ".join(PLACES))
         if not size.isdigit():
@@ -97,14 +100,15 @@ def ForBoards(files: list[OptionalFile]) -> list[str]:
 
 def CoreList(files: list[OptionalFile]) -> str:
     """The text of core/optional.py."""
-    onBoards = [one.name for one in files if one.isForBoards]
-    onDesks = [one.name for one in files if not one.isForBoards]
+    onBoards = [one.name[len(PREFIX):] for one in files if one.isForBoards]
+    onDesks = [one.name[len(PREFIX):] for one in files if not one.isForBoards]
     lines = [
-        "# The optional files, in the order in which they are looked for. Their names are all that the core knows.",
+        "# The optional files, in the order in which they are looked for. Their names, behind %s, are all that the" % PREFIX,
+        "# core knows. One text: a tuple of them would take three times the memory of a board.",
         "# Made from optional.txt by tools/make_packages.py: change that file, not this one.", ""]
     if onDesks:
         lines += ["from .text import MICROPYTHON", ""]
-    lines += ["OPTIONAL = (", *['    "%s",' % name for name in onBoards], ")"]
+    lines += ["OPTIONAL = (", *['    "%s "' % name for name in onBoards], ")"]
     if onDesks:
-        lines += ["if not MICROPYTHON:", "    OPTIONAL += (", *['        "%s",' % name for name in onDesks], "    )"]
+        lines += ["if not MICROPYTHON:", "    OPTIONAL += (", *['        "%s "' % name for name in onDesks], "    )"]
     return "\n".join(lines) + "\n"

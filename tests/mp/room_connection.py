@@ -178,7 +178,8 @@ class _Scripted(rooms.Server):
 
     def Find(self, head):
         path = head.path
-        self.route = rooms.Record(handler=self.Handle, isFile=path == "/file", isAsync=path == "/async", threaded=False)
+        self.route = rooms.Record(handler=self.Handle, isAsync=path == "/async", threaded=False)
+        self.files = self.route if path == "/file" else None
         return self.route, rooms.microWebSrv.NO_ARGS
 
     def Handle(self, client, response):

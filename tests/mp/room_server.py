@@ -90,7 +90,7 @@ def Find(method, path):
         return "not remembered"
     names = [name for name in ("_Handler", "print", "len", "max", "min") if route.handler is {
         "_Handler": _Handler, "print": print, "len": len, "max": max, "min": min}[name]]
-    return names, dict(args), route.isFile, route.threaded
+    return names, dict(args), route is server.files, route.threaded
 
 
 FIND = [
@@ -248,7 +248,7 @@ def PlugIn(names):
 
 
 PLUG_IN = [
-    (((),), ([], True)), ((("microWebNowhere",),), ([], True)), ((("microWebNowhere", "microWebPlayed"),), (["microWebPlayed"], True)),
+    (("",), ([], True)), (("Nowhere ",), ([], True)), (("Nowhere Played ",), (["microWebPlayed"], True)),
 ]
 
 

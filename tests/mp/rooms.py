@@ -102,7 +102,8 @@ class Server:
         self.requests = []
         self.refusals = []              # (status, rule)
         self.logged = []                # (text, exception)
-        self.route = Record(handler=handle or self.Handle, isFile=False, isAsync=False, threaded=False)
+        self.files = None               # the route that serves files
+        self.route = Record(handler=handle or self.Handle, isAsync=False, threaded=False)
 
     def Find(self, head):
         return self.route, microWebSrv.NO_ARGS
