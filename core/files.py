@@ -236,7 +236,8 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (
+            now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):

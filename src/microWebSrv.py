@@ -1874,7 +1874,8 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (
+            now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):
@@ -2081,7 +2082,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows no socket above number 1023
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)
@@ -2788,8 +2789,8 @@ class Engine:
 # ==============================================================================
 # OPTIONAL (core/optional.py)
 # ==============================================================================
-# The optional files, in the order in which they are looked for. Their names, behind microWeb, are all that the
-# core knows. One text: a tuple of them would take three times the memory of a board.
+# The optional files, in the order in which they are looked for. Their names, behind microWeb, are all that
+# the core knows. One text: a tuple of them would take three times the memory of a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 OPTIONAL = (
