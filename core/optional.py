@@ -1,4 +1,4 @@
-# The optional files, in the order in which they are looked for. Their names, behind microWeb, are all that
+# The optional files, in the order in which they are looked for. Their names, behind microWeb, are what
 # the core knows. One text: a tuple of them would take three times the memory of a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
