@@ -1,7 +1,5 @@
 # The checks of websocket_cases.py, imported: as a program its text is too long for the oldest WebAssembly build.
 
-import sys
-
 import websocket_cases
 
-websocket_cases.Main(*map(int, sys.argv[1:]))
+websocket_cases.Main()
