@@ -25,6 +25,9 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
+_PAST = Head()
+
+
 class Connection:
     """The HTTP endpoint of a link."""
 
@@ -493,6 +496,7 @@ class Connection:
         if server.AccessCallback:
             server.Call(server.AccessCallback, self.client, self.response.code)
         self.client = self.response = None
+        self.head = _PAST                       # an idle connection keeps no bytes
         if self.wake:
             self.wake()                         # a handler that still waits for content gets an OSError
         if self.keepAlive:

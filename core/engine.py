@@ -133,11 +133,12 @@ class Engine:
 
         def _OnTerm(self, number, frame):
             import signal
-            import threading
             signal.signal(number, signal.SIG_DFL)       # a second one kills
             servers = list(self._running)
-            for server in servers:                      # not here: this thread may hold the lock that Stop() needs
-                threading.Thread(target=server.Stop, daemon=True).start()
+            for server in servers:                      # as Stop() does, whose lock this thread may hold
+                server.isStarted = False
+                if server._wake:
+                    server._wake.Set()
             if not [server for server in servers if server.IsOnEngine()]:
                 raise SystemExit                        # else Start(threaded=False) returns
 

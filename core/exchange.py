@@ -6,7 +6,8 @@ import json
 from .messages import Fields, HttpError, Reason
 from .readers import NOT_TOKEN, ParseForm
 from .text import BOARD, MICROPYTHON, HTMLEscape, PercentDecode, Utf8, const
-from .writers import MARKS, UNRESERVED, Attachment, Bytes, CheckText, Encode, Escape, FieldLines, HeadStart, Pairs
+from .writers import (
+    MARKS, UNRESERVED, Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, PercentEncode)
 
 _COLONS_MAX = const(5000)       # of JSON
 
@@ -81,17 +82,13 @@ class HttpClient:
         """False when the client has gone, or has closed its half: nobody waits for the answer."""
         return self.connection.Serves(self)
 
-    # what programs for the older server read
-    _microWebSrv = property(GetServer)
-    _addr = property(GetAddr)
-    _method = property(GetRequestMethod)
-    _path = property(GetRequestTotalPath)
-    _resPath = property(GetRequestPath)
-    _queryString = property(GetRequestQueryString)
-    _queryParams = property(GetRequestQueryParams)
-    _headers = property(GetRequestHeaders)
-    _contentType = property(GetRequestContentType)
-    _contentLength = property(GetRequestContentLength)
+    def __getattr__(self, name):
+        """What programs for the older server read: `_queryString` is GetRequestQueryString()."""
+        if name[:1] != "_" or name[:2] == "__":
+            raise AttributeError(name)
+        name = {"_microWebSrv": "GetServer", "_addr": "GetAddr", "_path": "GetRequestTotalPath",
+                "_resPath": "GetRequestPath"}.get(name) or "GetRequest" + name[1:2].upper() + name[2:]
+        return getattr(self, name)()
 
     def ReadRequestContent(self, size=None):
         """Up to size bytes of the content (all that is left if None); b'' at its end."""
@@ -168,6 +165,7 @@ class HttpResponse:
     held = None             # its head and no content: raw _write may still follow it
     fields = []             # of SetHeader, never changed in place; None: the head has left
     vars = None             # variables for the templates that this response renders
+    flash = None            # of FlashMessage: the style, a line end, the text
     status = None           # an error handler writes the answer of this error
     patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
@@ -238,7 +236,7 @@ class HttpResponse:
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
         it back. False: the head has left. ValueError for CR, LF or NUL."""
         FieldLines((), [(name, value)])
-        if self.fields is None:
+        if self.fields is None or self.connection.response is not self:
             return False
         self.fields = self.fields + [(name, value)]
         return True
@@ -286,15 +284,11 @@ class HttpResponse:
 
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
-        if not hasattr(pieces, "__aiter__"):
-            try:
-                pieces = iter(pieces)
-            except TypeError:
-                raise ValueError("pieces must be iterable, not %r" % (pieces,))
-        elif self.connection.server.AsyncSource:
-            pieces = self.connection.server.AsyncSource(pieces)
-        else:
-            raise ValueError("async pieces need microWebAsync.py")
+        asyncSource = hasattr(pieces, "__aiter__") and self.connection.server.AsyncSource
+        try:
+            pieces = (asyncSource or iter)(pieces)
+        except TypeError:
+            raise ValueError("pieces must be iterable, and microWebAsync.py there for async ones: %r" % (pieces,))
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
@@ -304,14 +298,12 @@ class HttpResponse:
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
-        if vars and not hasattr(vars, "items"):
-            raise ValueError("vars must be a dict, not %r" % (vars,))
-        values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
-        flash = self.client.GetCookies().get("flash")
+        flash = self.client.GetCookies().get("flash", "")
         if flash:                               # of the answer that has sent the client here
-            values["MESSAGE_STYLE"], _, values["MESSAGE_TEXT"] = PercentDecode(flash.encode()).partition("\n")
             self.SetCookie("flash", "", 0)
-        values.update(vars or ())
+        style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
+        values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
+        values.update(Pairs(vars, "vars"))
         values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)
@@ -323,9 +315,7 @@ class HttpResponse:
 
     def FlashMessage(self, messageText, messageStyle=""):
         """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
-        self.vars = dict(self.vars or ())
-        self.vars["MESSAGE_TEXT"] = messageText
-        self.vars["MESSAGE_STYLE"] = messageStyle
+        self.flash = "%s\n%s" % (messageStyle, messageText)
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file; False and a 404 where there is none."""
@@ -346,10 +336,10 @@ class HttpResponse:
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        location = Escape(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")     # CR and LF stay, to be refused
-        if self.vars and "MESSAGE_TEXT" in self.vars:
-            flash = "%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])
-            self.SetCookie("flash", Escape(flash, UNRESERVED + "/"), 60)
+        # CR and LF stay, to be refused.
+        location = PercentEncode(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")
+        if self.flash:
+            self.SetCookie("flash", PercentEncode(self.flash, UNRESERVED + "/"), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):

@@ -6,7 +6,7 @@ import re
 import time
 
 from .text import BOARD, MICROPYTHON, HttpDate, const
-from .writers import UNRESERVED, Escape
+from .writers import UNRESERVED, PercentEncode
 
 _INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
 _FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
@@ -157,7 +157,7 @@ def _Walk(root, path):
             os.close(folder)
         if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
             raise OSError(_ENOENT, "not a file")
-    except OSError:
+    except BaseException:                       # ValueError: NUL in a name
         os.close(found)
         raise
     return found
@@ -193,7 +193,7 @@ def ServeFile(client, response):
                 head.file = server.now, path, contentType
             return server.SendFile(response, server.source, path, contentType, None, stat)
         if path[-1] != "/":
-            path = Escape(path, "/" + UNRESERVED) + "/"
+            path = PercentEncode(path, "/" + UNRESERVED) + "/"
             return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
                                           None, None, None)
     # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
@@ -236,7 +236,8 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (
+            now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):

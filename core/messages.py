@@ -4,20 +4,20 @@
 from .text import BOARD
 
 _REASONS = (
-    "\n101 Switching Protocols\n200 OK\n201 Created\n202 Accepted\n204 No Content\n206 Partial Content"
+    "\n200 OK\n201 Created\n204 No Content\n206 Partial Content"
     "\n301 Moved Permanently\n302 Found\n303 See Other\n304 Not Modified\n307 Temporary Redirect"
-    "\n400 Bad Request\n401 Unauthorized\n403 Forbidden\n404 Not Found\n405 Method Not Allowed\n406 Not Acceptable"
+    "\n400 Bad Request\n401 Unauthorized\n403 Forbidden\n404 Not Found\n405 Method Not Allowed"
     "\n408 Request Timeout\n409 Conflict\n412 Precondition Failed\n413 Content Too Large\n414 URI Too Long"
-    "\n416 Range Not Satisfiable\n417 Expectation Failed\n426 Upgrade Required\n429 Too Many Requests"
-    "\n431 Request Header Fields Too Large\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable"
-    "\n505 HTTP Version Not Supported\n")
-if not BOARD:                   # the rest of them: a program on a board that answers one says `Status`
+    "\n416 Range Not Satisfiable\n429 Too Many Requests\n431 Request Header Fields Too Large"
+    "\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable\n")
+if not BOARD:                   # the rest of them: a board says `Status`
     _REASONS += (
-        "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
-        "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
-        "\n418 I'm a teapot\n421 Misdirected Request"
-        "\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
-        "\n504 Gateway Timeout\n507 Insufficient Storage\n")
+        "100 Continue\n101 Switching Protocols\n202 Accepted\n203 Non-Authoritative Information\n205 Reset Content"
+        "\n300 Multiple Choices\n308 Permanent Redirect\n402 Payment Required\n406 Not Acceptable\n410 Gone"
+        "\n411 Length Required\n415 Unsupported Media Type\n417 Expectation Failed\n418 I'm a teapot"
+        "\n421 Misdirected Request\n422 Unprocessable Content\n423 Locked\n426 Upgrade Required"
+        "\n428 Precondition Required\n502 Bad Gateway\n504 Gateway Timeout\n505 HTTP Version Not Supported"
+        "\n507 Insufficient Storage\n")
 
 
 def Reason(code):

@@ -1,21 +1,22 @@
-# The optional files, in the order in which they are looked for. Their names are all that the core knows.
+# The optional files, in the order in which they are looked for. Their names, behind microWeb, are what
+# the core knows. One text: a tuple of them would take three times the memory of a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 OPTIONAL = (
-    "microWebSocket",
-    "microWebTemplate",
-    "microWebAsync",
-    "microWebThreads",
-    "microWebFiles",
-    "microWebPages",
-    "microWebEvents",
-    "microWebDeflate",
-    "microWebSocketPlus",
-    "microWebSession",
-    "microWebAuth",
-    "microWebDigest",
-    "microWebLogin",
-    "microWebCors",
-    "microWebSecurity",
-    "microWebTls",
+    "Socket "
+    "Template "
+    "Async "
+    "Threads "
+    "Files "
+    "Pages "
+    "Events "
+    "Deflate "
+    "SocketPlus "
+    "Session "
+    "Auth "
+    "Digest "
+    "Login "
+    "Cors "
+    "Security "
+    "Tls "
 )

@@ -43,11 +43,7 @@ def ParseHead(raw, lineMax=8192):
         if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
-        value = value.strip(b" \t")
-        try:
-            value = Utf8(value, True)
-        except ValueError:                      # RFC 9110 section 5.5: obs-text is opaque
-            value = "".join([chr(byte) for byte in value])
+        value = Utf8(value.strip(b" \t"), None)     # RFC 9110 section 5.5: obs-text is opaque
         if name in fields:                      # RFC 9110 section 5.3; cookies: RFC 6265 section 5.4
             value = fields[name] + ("; " if name == "cookie" else ", ") + value
         fields[name] = value
@@ -255,9 +251,10 @@ class ContentReader:
 def ParseForm(data, contentType=""):
     """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
     (RFC 7578): its text fields, files left out."""
-    at = contentType.lower().find("boundary=")
+    kind = contentType.lower()
+    at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
-    if at > 0 and contentType[:10].lower() == "multipart/":
+    if at > 0 and kind.startswith("multipart/"):
         boundary = contentType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
     if boundary:
         mark = b"\r\n--" + boundary
@@ -278,6 +275,6 @@ def ParseForm(data, contentType=""):
         name = head.partition(b"name=")[2]
         if blank and name and b"filename=" not in head and b"filename*=" not in head:
             isQuoted = name[:1] == b'"'
-            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            name = name.replace(b"\r", b";").split(b'"' if isQuoted else b";")[isQuoted]
             fields[Utf8(name)] = Utf8(value)
     return fields

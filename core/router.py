@@ -29,8 +29,7 @@ class Route:
     regular expression outside of them is one."""
 
     def __init__(self, url, method, handler, threaded=False):
-        if CheckText("url", url)[:1] != "/":
-            raise ValueError("a route must begin with a slash: %r" % url)
+        isGood = CheckText("url", url)[:1] == "/"
         if not callable(handler):
             raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
@@ -42,14 +41,15 @@ class Route:
         self.threaded = threaded
         self._regex = None
         self._names = names = []
-        first, *rest = (url[:-1] if len(url) > 1 and url[-1] == "/" else url).split("<")
-        self._literals = literals = [first]
-        for part in rest:
+        rest = (url.rstrip("/") or "/").split("<")
+        self._literals = literals = [rest[0]]
+        for part in rest[1:]:
             name, closed, literal = part.partition(">")
-            if not closed or not name or "/" in name or name in names:
-                raise ValueError("an <argument> must have a name of its own: %r" % url)
+            isGood = isGood and closed and name and "/" not in name and name not in names
             names.append(name)
             literals.append(literal)
+        if not isGood:
+            raise ValueError("a route must begin with a slash, and each <argument> have a name of its own: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.

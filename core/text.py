@@ -15,8 +15,8 @@ else:
     def const(value):
         return value
 
-_DAYS = "MonTueWedThuFriSatSun"
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_DAYS = const("MonTueWedThuFriSatSun")
+_MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 # One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `image/ jpg=jpeg png`
 # are image/jpeg and image/png. What another extension begins with stands before that.
@@ -57,7 +57,7 @@ NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
 def Utf8(data, strict=False):
-    """bytes -> str; an invalid byte becomes U+FFFD, or is a ValueError if strict (RFC 3629)."""
+    """bytes -> str (RFC 3629); an invalid byte becomes U+FFFD, or is a ValueError if strict; None: it is Latin-1."""
     try:
         text = data.decode()
         if not MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
@@ -65,8 +65,8 @@ def Utf8(data, strict=False):
     except UnicodeError:
         pass
     if strict:
-        raise ValueError("not UTF-8")
-    return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
+        raise ValueError
+    return "".join([chr(byte) if byte < 128 or strict is None else "\ufffd" for byte in data])
 
 
 def PercentDecode(data, strict=False):
@@ -81,7 +81,7 @@ def PercentDecode(data, strict=False):
             start = at + 3
             if len(pair) < 2 or NOT_HEX.search(pair):
                 if strict:
-                    raise ValueError("a % without two hexadecimal digits")
+                    raise ValueError
                 pair = b"25"
                 start = at + 1
             decoded.append(int(pair, 16))

@@ -150,7 +150,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows no socket above number 1023
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)

@@ -3,10 +3,10 @@
 
 from .messages import Reason
 from .readers import NOT_TOKEN, NOT_VALUE
-from .text import BOARD, MICROPYTHON, HttpDate
+from .text import BOARD, MICROPYTHON, HttpDate, const
 
-UNRESERVED = "-._~"                # beside letters and digits (RFC 3986 section 2.3)
-MARKS = UNRESERVED + "!#$&'()*+,:;<=>?@[]^`{|}"
+UNRESERVED = const("-._~")         # beside letters and digits (RFC 3986 section 2.3)
+MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
@@ -21,12 +21,15 @@ def CheckText(name, value, bad=None):
     return value
 
 
-def Pairs(headers):
+def Pairs(headers, name="headers"):
     """A dict, a list of pairs or None -> a list of pairs of its own; ValueError for anything else."""
+    pairs = []
     try:
-        return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers or ())]
+        for key, value in headers.items() if hasattr(headers, "items") else headers or ():
+            pairs.append((key, value))
     except (TypeError, ValueError):
-        raise ValueError("headers must be a dict or a list of pairs; content is another argument: %r" % (headers,))
+        raise ValueError("%s must be a dict or a list of pairs; content is another argument: %r" % (name, headers))
+    return pairs
 
 
 def FieldLines(headers, more=()):
@@ -73,8 +76,11 @@ def Encode(text, charset):
             except LookupError:
                 charset = "UTF-8"
         elif charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
-            return bytes([ord(char) if ord(char) < 256 else 63 for char in text]), charset
-        elif charset.lower() != "utf-8":
+            data = bytearray()
+            for char in text:
+                data.append(ord(char) if char < "\u0100" else 63)
+            return bytes(data), charset
+        else:
             charset = "UTF-8"
     return text.encode(), charset
 
@@ -88,7 +94,7 @@ def Bytes(piece):
     return bytes(piece)
 
 
-def Escape(text, keep, instead=None):
+def PercentEncode(text, keep, instead=None):
     """Each character that is no letter, digit or one of keep is percent-encoded as UTF-8 (RFC 3986 section 2.1), or
     becomes `instead`."""
     parts = []
@@ -105,9 +111,9 @@ def Escape(text, keep, instead=None):
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
-    plain = Escape(CheckText("attachmentName", name), " /" + MARKS, "_")
+    plain = PercentEncode(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
-    return value if plain == name else value + "; filename*=UTF-8''" + Escape(name, UNRESERVED)
+    return value if plain == name else value + "; filename*=UTF-8''" + PercentEncode(name, UNRESERVED)
 
 
 def Chunk(data):

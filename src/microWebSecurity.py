@@ -183,12 +183,12 @@ def TrustProxies(mws, addresses, forwarded=False, host=False):
     X-Forwarded-For and -Proto say, or RFC 7239's `Forwarded`; with host the Host as well. A header that the proxy does
     not write comes from anybody. ValueError: an address that is none."""
     mws.Before(_Proxies(addresses, forwarded, host).Before)
+    mws.Client.GetAddr = _GetAddr
 
 
 def Attach(server):
     """Called by a server when it is made: requests know what a trusted proxy has said of them."""
     kind = server.Client
-    kind.GetAddr = _GetAddr
     kind.GetHost = _GetHost
     if not hasattr(kind, "IsSecure"):                   # microWebTls has one too
         kind.IsSecure = _IsSecure

@@ -31,8 +31,8 @@ else:
     def const(value):
         return value
 
-_DAYS = "MonTueWedThuFriSatSun"
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_DAYS = const("MonTueWedThuFriSatSun")
+_MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 # One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `image/ jpg=jpeg png`
 # are image/jpeg and image/png. What another extension begins with stands before that.
@@ -73,7 +73,7 @@ NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
 def Utf8(data, strict=False):
-    """bytes -> str; an invalid byte becomes U+FFFD, or is a ValueError if strict (RFC 3629)."""
+    """bytes -> str (RFC 3629); an invalid byte becomes U+FFFD, or is a ValueError if strict; None: it is Latin-1."""
     try:
         text = data.decode()
         if not MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
@@ -81,8 +81,8 @@ def Utf8(data, strict=False):
     except UnicodeError:
         pass
     if strict:
-        raise ValueError("not UTF-8")
-    return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
+        raise ValueError
+    return "".join([chr(byte) if byte < 128 or strict is None else "\ufffd" for byte in data])
 
 
 def PercentDecode(data, strict=False):
@@ -97,7 +97,7 @@ def PercentDecode(data, strict=False):
             start = at + 3
             if len(pair) < 2 or NOT_HEX.search(pair):
                 if strict:
-                    raise ValueError("a % without two hexadecimal digits")
+                    raise ValueError
                 pair = b"25"
                 start = at + 1
             decoded.append(int(pair, 16))
@@ -121,20 +121,20 @@ def HttpDate(when):
 # where the rule stands, and the connection alone turns it into an answer.
 
 _REASONS = (
-    "\n101 Switching Protocols\n200 OK\n201 Created\n202 Accepted\n204 No Content\n206 Partial Content"
+    "\n200 OK\n201 Created\n204 No Content\n206 Partial Content"
     "\n301 Moved Permanently\n302 Found\n303 See Other\n304 Not Modified\n307 Temporary Redirect"
-    "\n400 Bad Request\n401 Unauthorized\n403 Forbidden\n404 Not Found\n405 Method Not Allowed\n406 Not Acceptable"
+    "\n400 Bad Request\n401 Unauthorized\n403 Forbidden\n404 Not Found\n405 Method Not Allowed"
     "\n408 Request Timeout\n409 Conflict\n412 Precondition Failed\n413 Content Too Large\n414 URI Too Long"
-    "\n416 Range Not Satisfiable\n417 Expectation Failed\n426 Upgrade Required\n429 Too Many Requests"
-    "\n431 Request Header Fields Too Large\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable"
-    "\n505 HTTP Version Not Supported\n")
-if not BOARD:                   # the rest of them: a program on a board that answers one says `Status`
+    "\n416 Range Not Satisfiable\n429 Too Many Requests\n431 Request Header Fields Too Large"
+    "\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable\n")
+if not BOARD:                   # the rest of them: a board says `Status`
     _REASONS += (
-        "100 Continue\n203 Non-Authoritative Information\n205 Reset Content\n300 Multiple Choices"
-        "\n308 Permanent Redirect\n402 Payment Required\n410 Gone\n411 Length Required\n415 Unsupported Media Type"
-        "\n418 I'm a teapot\n421 Misdirected Request"
-        "\n422 Unprocessable Content\n423 Locked\n428 Precondition Required\n502 Bad Gateway"
-        "\n504 Gateway Timeout\n507 Insufficient Storage\n")
+        "100 Continue\n101 Switching Protocols\n202 Accepted\n203 Non-Authoritative Information\n205 Reset Content"
+        "\n300 Multiple Choices\n308 Permanent Redirect\n402 Payment Required\n406 Not Acceptable\n410 Gone"
+        "\n411 Length Required\n415 Unsupported Media Type\n417 Expectation Failed\n418 I'm a teapot"
+        "\n421 Misdirected Request\n422 Unprocessable Content\n423 Locked\n426 Upgrade Required"
+        "\n428 Precondition Required\n502 Bad Gateway\n504 Gateway Timeout\n505 HTTP Version Not Supported"
+        "\n507 Insufficient Storage\n")
 
 
 def Reason(code):
@@ -225,11 +225,7 @@ def ParseHead(raw, lineMax=8192):
         if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
-        value = value.strip(b" \t")
-        try:
-            value = Utf8(value, True)
-        except ValueError:                      # RFC 9110 section 5.5: obs-text is opaque
-            value = "".join([chr(byte) for byte in value])
+        value = Utf8(value.strip(b" \t"), None)     # RFC 9110 section 5.5: obs-text is opaque
         if name in fields:                      # RFC 9110 section 5.3; cookies: RFC 6265 section 5.4
             value = fields[name] + ("; " if name == "cookie" else ", ") + value
         fields[name] = value
@@ -437,9 +433,10 @@ class ContentReader:
 def ParseForm(data, contentType=""):
     """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
     (RFC 7578): its text fields, files left out."""
-    at = contentType.lower().find("boundary=")
+    kind = contentType.lower()
+    at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
-    if at > 0 and contentType[:10].lower() == "multipart/":
+    if at > 0 and kind.startswith("multipart/"):
         boundary = contentType[at + 9:].partition(";")[0].strip('" \t')[:70].encode()
     if boundary:
         mark = b"\r\n--" + boundary
@@ -460,7 +457,7 @@ def ParseForm(data, contentType=""):
         name = head.partition(b"name=")[2]
         if blank and name and b"filename=" not in head and b"filename*=" not in head:
             isQuoted = name[:1] == b'"'
-            name = name[1:].partition(b'"')[0] if isQuoted else name.replace(b"\r", b";").partition(b";")[0]
+            name = name.replace(b"\r", b";").split(b'"' if isQuoted else b";")[isQuoted]
             fields[Utf8(name)] = Utf8(value)
     return fields
 
@@ -471,8 +468,8 @@ def ParseForm(data, contentType=""):
 # Data to bytes: the mirror of the readers. What a program passes is checked here, so that no value can end a line and
 # begin another (response splitting): ValueError.
 
-UNRESERVED = "-._~"                # beside letters and digits (RFC 3986 section 2.3)
-MARKS = UNRESERVED + "!#$&'()*+,:;<=>?@[]^`{|}"
+UNRESERVED = const("-._~")         # beside letters and digits (RFC 3986 section 2.3)
+MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
@@ -487,12 +484,15 @@ def CheckText(name, value, bad=None):
     return value
 
 
-def Pairs(headers):
+def Pairs(headers, name="headers"):
     """A dict, a list of pairs or None -> a list of pairs of its own; ValueError for anything else."""
+    pairs = []
     try:
-        return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers or ())]
+        for key, value in headers.items() if hasattr(headers, "items") else headers or ():
+            pairs.append((key, value))
     except (TypeError, ValueError):
-        raise ValueError("headers must be a dict or a list of pairs; content is another argument: %r" % (headers,))
+        raise ValueError("%s must be a dict or a list of pairs; content is another argument: %r" % (name, headers))
+    return pairs
 
 
 def FieldLines(headers, more=()):
@@ -539,8 +539,11 @@ def Encode(text, charset):
             except LookupError:
                 charset = "UTF-8"
         elif charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
-            return bytes([ord(char) if ord(char) < 256 else 63 for char in text]), charset
-        elif charset.lower() != "utf-8":
+            data = bytearray()
+            for char in text:
+                data.append(ord(char) if char < "\u0100" else 63)
+            return bytes(data), charset
+        else:
             charset = "UTF-8"
     return text.encode(), charset
 
@@ -554,7 +557,7 @@ def Bytes(piece):
     return bytes(piece)
 
 
-def Escape(text, keep, instead=None):
+def PercentEncode(text, keep, instead=None):
     """Each character that is no letter, digit or one of keep is percent-encoded as UTF-8 (RFC 3986 section 2.1), or
     becomes `instead`."""
     parts = []
@@ -571,9 +574,9 @@ def Escape(text, keep, instead=None):
 
 def Attachment(name):
     """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
-    plain = Escape(CheckText("attachmentName", name), " /" + MARKS, "_")
+    plain = PercentEncode(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
-    return value if plain == name else value + "; filename*=UTF-8''" + Escape(name, UNRESERVED)
+    return value if plain == name else value + "; filename*=UTF-8''" + PercentEncode(name, UNRESERVED)
 
 
 def Chunk(data):
@@ -608,11 +611,8 @@ class Route:
     """One registered handler. A path is cut at the literals between the <arguments>; what has the characters of a
     regular expression outside of them is one."""
 
-    isFile = False          # of the route that serves files: it has no use for content
-
     def __init__(self, url, method, handler, threaded=False):
-        if CheckText("url", url)[:1] != "/":
-            raise ValueError("a route must begin with a slash: %r" % url)
+        isGood = CheckText("url", url)[:1] == "/"
         if not callable(handler):
             raise TypeError("handler must be a function: %r" % (handler,))
         self.isAsync = IsAsync(handler)
@@ -624,14 +624,15 @@ class Route:
         self.threaded = threaded
         self._regex = None
         self._names = names = []
-        first, *rest = (url[:-1] if len(url) > 1 and url[-1] == "/" else url).split("<")
-        self._literals = literals = [first]
-        for part in rest:
+        rest = (url.rstrip("/") or "/").split("<")
+        self._literals = literals = [rest[0]]
+        for part in rest[1:]:
             name, closed, literal = part.partition(">")
-            if not closed or not name or "/" in name or name in names:
-                raise ValueError("an <argument> must have a name of its own: %r" % url)
+            isGood = isGood and closed and name and "/" not in name and name not in names
             names.append(name)
             literals.append(literal)
+        if not isGood:
+            raise ValueError("a route must begin with a slash, and each <argument> have a name of its own: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
@@ -708,12 +709,16 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
+_PAST = Head()
+
+
 class Connection:
     """The HTTP endpoint of a link."""
 
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
+    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
@@ -896,7 +901,7 @@ class Connection:
                 if token in server.Upgraders:
                     return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
-        if not self.reader or route.isFile and (head.expect or not reader.IsShort(server.BufferLen)):
+        if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
         if not route.isAsync:
             if length and length > server.MaxRequestContentLen:
@@ -1177,6 +1182,7 @@ class Connection:
         if server.AccessCallback:
             server.Call(server.AccessCallback, self.client, self.response.code)
         self.client = self.response = None
+        self.head = _PAST                       # an idle connection keeps no bytes
         if self.wake:
             self.wake()                         # a handler that still waits for content gets an OSError
         if self.keepAlive:
@@ -1324,17 +1330,13 @@ class HttpClient:
         """False when the client has gone, or has closed its half: nobody waits for the answer."""
         return self.connection.Serves(self)
 
-    # what programs for the older server read
-    _microWebSrv = property(GetServer)
-    _addr = property(GetAddr)
-    _method = property(GetRequestMethod)
-    _path = property(GetRequestTotalPath)
-    _resPath = property(GetRequestPath)
-    _queryString = property(GetRequestQueryString)
-    _queryParams = property(GetRequestQueryParams)
-    _headers = property(GetRequestHeaders)
-    _contentType = property(GetRequestContentType)
-    _contentLength = property(GetRequestContentLength)
+    def __getattr__(self, name):
+        """What programs for the older server read: `_queryString` is GetRequestQueryString()."""
+        if name[:1] != "_" or name[:2] == "__":
+            raise AttributeError(name)
+        name = {"_microWebSrv": "GetServer", "_addr": "GetAddr", "_path": "GetRequestTotalPath",
+                "_resPath": "GetRequestPath"}.get(name) or "GetRequest" + name[1:2].upper() + name[2:]
+        return getattr(self, name)()
 
     def ReadRequestContent(self, size=None):
         """Up to size bytes of the content (all that is left if None); b'' at its end."""
@@ -1411,6 +1413,7 @@ class HttpResponse:
     held = None             # its head and no content: raw _write may still follow it
     fields = []             # of SetHeader, never changed in place; None: the head has left
     vars = None             # variables for the templates that this response renders
+    flash = None            # of FlashMessage: the style, a line end, the text
     status = None           # an error handler writes the answer of this error
     patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
 
@@ -1481,7 +1484,7 @@ class HttpResponse:
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
         it back. False: the head has left. ValueError for CR, LF or NUL."""
         FieldLines((), [(name, value)])
-        if self.fields is None:
+        if self.fields is None or self.connection.response is not self:
             return False
         self.fields = self.fields + [(name, value)]
         return True
@@ -1529,15 +1532,11 @@ class HttpResponse:
 
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
         """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
-        if not hasattr(pieces, "__aiter__"):
-            try:
-                pieces = iter(pieces)
-            except TypeError:
-                raise ValueError("pieces must be iterable, not %r" % (pieces,))
-        elif self.connection.server.AsyncSource:
-            pieces = self.connection.server.AsyncSource(pieces)
-        else:
-            raise ValueError("async pieces need microWebAsync.py")
+        asyncSource = hasattr(pieces, "__aiter__") and self.connection.server.AsyncSource
+        try:
+            pieces = (asyncSource or iter)(pieces)
+        except TypeError:
+            raise ValueError("pieces must be iterable, and microWebAsync.py there for async ones: %r" % (pieces,))
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
@@ -1547,14 +1546,12 @@ class HttpResponse:
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
-        if vars and not hasattr(vars, "items"):
-            raise ValueError("vars must be a dict, not %r" % (vars,))
-        values = {"MESSAGE_TEXT": "", "MESSAGE_STYLE": ""}
-        flash = self.client.GetCookies().get("flash")
+        flash = self.client.GetCookies().get("flash", "")
         if flash:                               # of the answer that has sent the client here
-            values["MESSAGE_STYLE"], _, values["MESSAGE_TEXT"] = PercentDecode(flash.encode()).partition("\n")
             self.SetCookie("flash", "", 0)
-        values.update(vars or ())
+        style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
+        values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
+        values.update(Pairs(vars, "vars"))
         values.update(self.vars or ())
         try:
             pieces = render(server, filepath, values)
@@ -1566,9 +1563,7 @@ class HttpResponse:
 
     def FlashMessage(self, messageText, messageStyle=""):
         """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
-        self.vars = dict(self.vars or ())
-        self.vars["MESSAGE_TEXT"] = messageText
-        self.vars["MESSAGE_STYLE"] = messageStyle
+        self.flash = "%s\n%s" % (messageStyle, messageText)
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
         """The file; False and a 404 where there is none."""
@@ -1589,10 +1584,10 @@ class HttpResponse:
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        location = Escape(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")     # CR and LF stay, to be refused
-        if self.vars and "MESSAGE_TEXT" in self.vars:
-            flash = "%s\n%s" % (self.vars["MESSAGE_STYLE"], self.vars["MESSAGE_TEXT"])
-            self.SetCookie("flash", Escape(flash, UNRESERVED + "/"), 60)
+        # CR and LF stay, to be refused.
+        location = PercentEncode(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")
+        if self.flash:
+            self.SetCookie("flash", PercentEncode(self.flash, UNRESERVED + "/"), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
@@ -1800,7 +1795,7 @@ def _Walk(root, path):
             os.close(folder)
         if os.fstat(found).st_mode & 0xF000 != _FILE_KIND:
             raise OSError(_ENOENT, "not a file")
-    except OSError:
+    except BaseException:                       # ValueError: NUL in a name
         os.close(found)
         raise
     return found
@@ -1836,7 +1831,7 @@ def ServeFile(client, response):
                 head.file = server.now, path, contentType
             return server.SendFile(response, server.source, path, contentType, None, stat)
         if path[-1] != "/":
-            path = Escape(path, "/" + UNRESERVED) + "/"
+            path = PercentEncode(path, "/" + UNRESERVED) + "/"
             return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
                                           None, None, None)
     # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
@@ -1879,7 +1874,8 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
     # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
     now = time.time()
-    if level and stat[2] > 0 and (now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
+    if level and stat[2] > 0 and (
+            now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
         date = HttpDate(time.gmtime(stat[2]))
         if head.fields.get("if-modified-since") == date and "if-none-match" not in head.fields \
                 and head.method in ("GET", "HEAD"):
@@ -2086,7 +2082,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows no socket above number 1023
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)
@@ -2386,11 +2382,12 @@ class Engine:
 
         def _OnTerm(self, number, frame):
             import signal
-            import threading
             signal.signal(number, signal.SIG_DFL)       # a second one kills
             servers = list(self._running)
-            for server in servers:                      # not here: this thread may hold the lock that Stop() needs
-                threading.Thread(target=server.Stop, daemon=True).start()
+            for server in servers:                      # as Stop() does, whose lock this thread may hold
+                server.isStarted = False
+                if server._wake:
+                    server._wake.Set()
             if not [server for server in servers if server.IsOnEngine()]:
                 raise SystemExit                        # else Start(threaded=False) returns
 
@@ -2654,7 +2651,8 @@ class Engine:
             sock, address = self._listener.accept()
             self._failures = 0
         except (OSError, MemoryError) as error:
-            if isinstance(error, OSError) and error.errno in (11, 35, 10035):   # EAGAIN: the client has gone again
+            code = getattr(error, "errno", 0)
+            if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
                 return
             self._failures += 1
             if self._failures == 1:
@@ -2791,26 +2789,27 @@ class Engine:
 # ==============================================================================
 # OPTIONAL (core/optional.py)
 # ==============================================================================
-# The optional files, in the order in which they are looked for. Their names are all that the core knows.
+# The optional files, in the order in which they are looked for. Their names, behind microWeb, are what
+# the core knows. One text: a tuple of them would take three times the memory of a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 OPTIONAL = (
-    "microWebSocket",
-    "microWebTemplate",
-    "microWebAsync",
-    "microWebThreads",
-    "microWebFiles",
-    "microWebPages",
-    "microWebEvents",
-    "microWebDeflate",
-    "microWebSocketPlus",
-    "microWebSession",
-    "microWebAuth",
-    "microWebDigest",
-    "microWebLogin",
-    "microWebCors",
-    "microWebSecurity",
-    "microWebTls",
+    "Socket "
+    "Template "
+    "Async "
+    "Threads "
+    "Files "
+    "Pages "
+    "Events "
+    "Deflate "
+    "SocketPlus "
+    "Session "
+    "Auth "
+    "Digest "
+    "Login "
+    "Cors "
+    "Security "
+    "Tls "
 )
 
 
@@ -2832,7 +2831,7 @@ def _Import(name):
 
 def __getattr__(name):
     """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
-    if "m" + name[1:] in OPTIONAL:
+    if name[:8] == "MicroWeb" and name[8:] in OPTIONAL.split():
         return getattr(_Import("m" + name[1:]), name)
     raise AttributeError(name)
 
@@ -2889,7 +2888,7 @@ class MicroWebSrv(Engine):
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
-    _file = (Route("/", "GET", ServeFile), NO_ARGS)
+    files = Route("/", "GET", ServeFile)        # of every path that has no route: it has no use for content
 
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
@@ -2905,14 +2904,15 @@ class MicroWebSrv(Engine):
         self.heads = {}
         self.found = []                         # optional files
         # The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces.
-        for name in OPTIONAL:
+        for name in OPTIONAL.split():
+            name = "microWeb" + name
             if BOARD:
                 gc.collect()
             try:
                 module = _Import(name)
             except ImportError as error:
                 name = _HOME + name
-                if getattr(error, "name", None) == name or str(error) == "no module named '%s'" % name:
+                if str(error) == "no module named '%s'" % name if MICROPYTHON else error.name == name:
                     continue
                 raise
             module.Attach(self)
@@ -2967,7 +2967,7 @@ class MicroWebSrv(Engine):
         found = head.found
         if found is None:
             found = Find(self.routes, head.method, head.key) \
-                or head.method == "HEAD" and Find(self.routes, "GET", head.key) or self._file
+                or head.method == "HEAD" and Find(self.routes, "GET", head.key) or (self.files, NO_ARGS)
             head.found = found
         return found
 
@@ -3074,6 +3074,3 @@ def _Hook(hook, prefix):
         raise ValueError("hook, prefix must be a plain function, and a path: %r" % ((hook, prefix),))
     prefix = prefix.rstrip("/").lower()
     return prefix and prefix + "/", hook
-
-
-MicroWebSrv._file[0].isFile = True

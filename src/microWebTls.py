@@ -13,8 +13,11 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 if _MICROPYTHON:
     try:
         import tls as ssl
-    except ImportError:
-        import ssl                      # before MicroPython 1.23
+    except ImportError:                 # before MicroPython 1.23
+        try:
+            import ssl
+        except ImportError:             # a build without TLS
+            ssl = None
 else:
     import ssl
     from binascii import b2a_base64
@@ -219,6 +222,8 @@ def _Kind(methods, plain):
 def _UseTLS(server, certFile, keyFile=None):
     """HTTPS and WSS from the next connection on. A certificate and its key, PEM or DER, as paths or bytes; one file of
     PEM may hold both. Or an SSLContext of the program."""
+    if not ssl:
+        raise ValueError("this MicroPython has no TLS")
     context = certFile if hasattr(certFile, "wrap_socket") else _Context(certFile, keyFile or certFile)
     if not _MICROPYTHON and context.protocol == ssl.PROTOCOL_TLS_CLIENT:
         raise ValueError("the context must be one of a server: ssl.PROTOCOL_TLS_SERVER")

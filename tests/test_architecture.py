@@ -38,17 +38,17 @@ PROGRAMS = sorted((harness.ROOT / "examples").rglob("*.py"))
 # has its budget in core/optional.txt.
 MAX_TOKENS = 5500
 BUDGETS = {
-    "text.py": (551, 6, 1694),
+    "text.py": (555, 6, 1625),
     "messages.py": (232, 4, 1647),
-    "readers.py": (2029, 12, 4097),
-    "writers.py": (703, 9, 1834),
-    "router.py": (720, 4, 1455),
-    "connection.py": (3523, 32, 5751),
-    "exchange.py": (2690, 49, 6298),
-    "files.py": (2261, 15, 3934),
+    "readers.py": (1990, 12, 4010),
+    "writers.py": (721, 9, 1820),
+    "router.py": (705, 4, 1428),
+    "connection.py": (3538, 32, 5775),
+    "exchange.py": (2652, 50, 6161),
+    "files.py": (2261, 15, 3942),
     "transport.py": (1712, 32, 3364),
-    "engine.py": (2947, 39, 5864),
-    "server.py": (1590, 23, 4178),
+    "engine.py": (2951, 39, 5853),
+    "server.py": (1596, 23, 4211),
     "microWebSocket.py": (3409, 32),
     "microWebTemplate.py": (3577, 34),
     "microWebAsync.py": (2373, 35),
@@ -63,8 +63,8 @@ BUDGETS = {
     "microWebDigest.py": (958, 13),
     "microWebLogin.py": (705, 8),
     "microWebCors.py": (619, 9),
-    "microWebSecurity.py": (1092, 18),
-    "microWebTls.py": (1622, 25),
+    "microWebSecurity.py": (1094, 18),
+    "microWebTls.py": (1639, 25),
 }
 MAX_FUNCTION_LINES = 40
 MAX_MEDIAN_LINES = 10

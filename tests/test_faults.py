@@ -780,7 +780,7 @@ def Limits():
     for path in (harness.CORE / "server.py", harness.CORE / "engine.py",
                  harness.SRC / "microWebSocket.py", harness.SRC / "microWebThreads.py"):
         for line in path.read_text("utf-8").splitlines():
-            match = re.match(r" +(?:server\.)?(%s) = (.*?)(?: +#.*)?$" % LIMIT, line) \
+            match = re.match(r" +(?:server\.|kind\.)?(%s) = (.*?)(?: +#.*)?$" % LIMIT, line) \
                 or re.match(r' +"(%s)": (.*?),(?: +#.*)?$' % LIMIT, line)
             if match and match.group(1) not in found:
                 found[match.group(1)] = match.group(2)

@@ -280,6 +280,10 @@ def Set(httpClient, httpResponse):
     httpResponse.WriteResponseOk([("Set-Cookie", "c=3")], "text/plain", None, "set")
     print("AFTER", httpResponse.SetHeader("X-Late", "1"), httpResponse.SetCookie("d", "4"))
 
+def Short(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "short")
+    print("SHORT", httpResponse.SetHeader("X-Late", "1"))
+
 def Get(httpClient, httpResponse):
     cookies = httpClient.GetCookies()
     httpResponse.WriteResponseJSONOk([[name, cookies[name]] for name in sorted(cookies)])
@@ -308,7 +312,7 @@ def Direct(httpClient, httpResponse):
     httpResponse.FlashMessage("direct", "ok")
     httpResponse.WriteResponsePyHTMLFile("www/page.pyhtml")
 
-mws = MicroWebSrv([("/set", "GET", Set), ("/get", "GET", Get), ("/wrong", "GET", Wrong), ("/flash", "GET", Flash), ("/direct", "GET", Direct)],
+mws = MicroWebSrv([("/set", "GET", Set), ("/short", "GET", Short), ("/get", "GET", Get), ("/wrong", "GET", Wrong), ("/flash", "GET", Flash), ("/direct", "GET", Direct)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.Start(threaded=False)
 """
@@ -326,6 +330,8 @@ def test_cookies(cookies):
     assert response.Headers("set-cookie") == ["a=1; Path=/; SameSite=Lax; HttpOnly",
                                               "b=2; Path=/x; SameSite=Strict; Max-Age=60; Secure", "c=3"]
     cookies.WaitLine("AFTER False False")
+    assert Fetch(cookies.port, "/short").text == "short"
+    cookies.WaitLine("SHORT False")
     for field, expected in (("a=1; b=2", [["a", "1"], ["b", "2"]]), ("a=1;a=2;b=x=y;;c", [["a", "1"], ["b", "x=y"]]), ("", [])):
         assert Fetch(cookies.port, "/get", headers=[("Cookie", field)]).Json() == expected
     assert Fetch(cookies.port, "/get").Json() == []

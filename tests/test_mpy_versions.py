@@ -657,3 +657,11 @@ def test_file_of_a_program_works_with_it(tmp_path):
             client.Send(b"hello")
             assert client.ReadExactly(5) == b"hello"
         server.WaitLine("LOST 5")
+
+
+def test_a_text_with_a_name_becomes_a_constant():
+    """Only where the name is bound once: a constant can't change."""
+    tree = ast.parse("_A = 'a'\n_B = b'b'\n_C = 'c'\n_C += 'd'\n_d = 'e'\nF = G = 'f'\n_H = 7\n")
+    tool.MakeConstants(tree)
+    assert ast.unparse(ast.fix_missing_locations(tree)) == (
+        "_A = const('a')\n_B = const(b'b')\n_C = 'c'\n_C += 'd'\n_d = 'e'\nF = G = 'f'\n_H = 7")

@@ -77,6 +77,7 @@ DISAGREE = {
     "too many header fields": _GET + b"X: y\r\n" * 100 + b"\r\n",
     "request line too long": b"GET /" + b"a" * 8200 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     "request head too long": _GET + b"X: " + b"y" * 33000 + b"\r\n\r\n",
+    "content above MaxRequestContentLen": _POST + b"Content-Length: 9999999999999\r\n\r\nhello",
     "RFC 3986 section 2": b"GET /\xc3\xa9?\xe9 HTTP/1.1\r\nHost: a\r\n\r\n",
     "7.1": _CHUNKED + b"0" * 30 + b"5\r\nhello\r\n0\r\n\r\n",
     "7.1.1": _CHUNKED + b"5 ;a\r\nhello\r\n0\r\n\r\n",

@@ -212,6 +212,18 @@ def Names(tree: ast.AST) -> set[str]:
     return found
 
 
+def MakeConstants(tree: ast.Module) -> None:
+    """A text behind a name in upper case: the compiler puts it where it is used, and the name costs nothing."""
+    bound = Counter(node.id for node in ast.walk(tree)
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    for statement in tree.body:
+        if (isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+                and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, (str, bytes))):
+            name = statement.targets[0].id
+            if bound[name] == 1 and name.lstrip("_").isupper() and len(statement.targets) == 1:
+                statement.value = ast.Call(ast.Name("const", ast.Load()), [statement.value], [])
+
+
 def IsPlain(value: ast.expr) -> bool:
     """Making this value does nothing else."""
     calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
@@ -527,6 +539,9 @@ def Reduced(sources: dict[str, str], isBoard: bool = True) -> tuple[dict[str, st
         CutUnreachable(tree)
         trees[name] = ast.fix_missing_locations(tree)
     Prune(trees, Kept(list(trees.values())))
+    for tree in trees.values():
+        MakeConstants(tree)
+        ast.fix_missing_locations(tree)
     members = Members(list(trees.values()), frozenset() if isBoard else TESTED)
     renamers = {name: Renamer(members, tree) for name, tree in trees.items()}
     for name, tree in trees.items():

@@ -34,6 +34,7 @@ STRICTER = (
     ("too many header fields", "our limit"),
     ("request line too long", "our limit"),
     ("request head too long", "our limit"),
+    ("content above MaxRequestContentLen", "our limit; the number is behind it"),
 )
 
 # What we accept and h11 refuses: (what, the pattern that the bytes hold)
@@ -99,7 +100,7 @@ def Compare(data):
 def _Stricter(data, ours, theirs):
     rule = Rule(data)
     for named, _ in STRICTER:
-        if named == rule:
+        if named == rule or rule and rule.partition(",")[0] == named:
             return named
     if re.search(b"(?<!\r)\n", data):          # it has ended a line for h11, so what we refuse is no line of theirs
         return "CR or LF alone"

@@ -91,7 +91,7 @@ def Form(data):
         return
     params = core.ParseForm(data)
     _Must(len(params) <= data.count(b"&") + 1, "more names than pairs", params)
-    encoded = "&".join(["%s=%s" % (core.Escape(name, ""), core.Escape(params[name], "")) for name in params])
+    encoded = "&".join(["%s=%s" % (core.PercentEncode(name, ""), core.PercentEncode(params[name], "")) for name in params])
     expected = dict(params)
     if expected.get("", None) == "" and len(expected) == 1:
         encoded = "="

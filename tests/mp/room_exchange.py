@@ -653,11 +653,11 @@ def Idle(request):
     link = rooms.Connect(server)
     link.Receive(request)
     connection = link.endpoint
-    held = [connection.client, connection.response, connection.source, connection.reader, connection.wake, bytes(connection.data)]
+    held = [connection.client, connection.response, connection.source, connection.reader, connection.wake, bytes(connection.data), connection.head.fields]
     return link.sent.count(b" 200 "), held
 
 
-IDLE = [((request,), (1, [None] * 5 + [b""])) for request in (
+IDLE = [((request,), (1, [None] * 5 + [b"", {}])) for request in (
     Request(), Request("POST", PATH, (), b"x" * 3000), Request("POST", PATH, [("Transfer-Encoding", "chunked")]) + b"3\r\nabc\r\n0\r\n\r\n")]
 
 TABLES = [

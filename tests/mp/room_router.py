@@ -2,8 +2,6 @@
 
 import microWebSrv as core
 
-import rooms
-
 # A number names the route: its place in the list that is registered in this order.
 _SITE = [
     ("/", "GET"),                               # 0

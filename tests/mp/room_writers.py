@@ -282,7 +282,7 @@ TABLES = [
     ("Encode", Encode, ENCODE),
     ("Announced", Announced, ANNOUNCED),
     ("Attachment", core.Attachment, ATTACHMENT),
-    ("Escape", core.Escape, ESCAPE),
+    ("PercentEncode", core.PercentEncode, ESCAPE),
     ("Bytes", core.Bytes, BYTES),
     ("Chunk", core.Chunk, CHUNK),
     ("Framing", Framing, FRAMING),
