@@ -311,51 +311,43 @@ class Connection:
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
         """Queue an answer; lines: bytes of field lines. A source is an iterator of pieces, pulled as the client drains;
-        length: of what it brings, if that is known. False: nobody gets it. Head and content leave in one send: the
-        second of two would wait for the acknowledgment of the first."""
+        length: of what it brings, if that is known. False: nobody gets it."""
         if response is not self.response:
             _Close(source)
             return False
         server = self.server
         head = self.head
-        # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
-        if len(server.links) >= server.MaxConnections or not server.isStarted \
-                or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
-            self.keepAlive = False
-        prefix = server.prefixes.get((code, contentType, contentCharset)) \
-            or server.Prefix(code, contentType, contentCharset)
-        self.isChunked = False
         if source is None:
             length = len(body)
-        elif length is None and not head.minor:
-            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
-        if lines:
-            prefix += lines
-        if not self.keepAlive:
-            prefix += b"Connection: close\r\n"
-        elif not head.minor:
-            prefix += b"Connection: keep-alive\r\n"
+        # An idle connection may not hold the last slot; unread content that is long is not worth the reading; and for
+        # HTTP/1.0 the end of what has no length is that of the connection (RFC 9112 section 6.3, step 8).
+        if len(server.links) >= server.MaxConnections or not server.isStarted or length is None and not head.minor \
+                or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
+            self.keepAlive = False
+        prefix = (server.prefixes.get((code, contentType, contentCharset))
+                  or server.Prefix(code, contentType, contentCharset)) + lines
+        if not self.keepAlive or not head.minor:
+            prefix += b"Connection: keep-alive\r\n" if self.keepAlive else b"Connection: close\r\n"
+        self.isChunked = False
         hasContent = code > 199 and code not in (204, 304)
-        if hasContent and length is not None:   # the framing is section 6
+        end = b"\r\n"
+        if hasContent and length is not None:
             end = b"Content-Length: %d\r\n\r\n" % length
         elif hasContent and head.minor:
             self.isChunked = True
             end = b"Transfer-Encoding: chunked\r\n\r\n"
-        else:
-            end = b"\r\n"
         if head.method == "HEAD" or not hasContent:
             _Close(source)
-            source = None
-            body = b""
+            source, body = None, b""
         if source is None:
             response.code = code
-            self.link.Send(prefix + end + body)
+            self.link.Send(prefix + end + body)     # in one send: a second one waits for the client to confirm it
             self._Complete()
-            return True
-        if hasattr(source, "Start"):
-            source.Start(self)
-        self.source = source
-        self._Pull(response, code, prefix + end)
+        else:
+            if hasattr(source, "Start"):
+                source.Start(self)
+            self.source = source
+            self._Pull(response, code, prefix + end)
         return True
 
     def _Pull(self, response=None, code=0, head=b""):

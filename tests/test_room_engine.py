@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import socket
 import threading
 import time
 
@@ -231,6 +232,41 @@ def test_stop_waits_for_what_is_in_flight():
         site.server.Stop()
         assert not site.server._isBusy and not site.server.links
         client.close()
+
+
+def test_who_waits_together_comes_in_together():
+    """A look at the sockets lets in sixteen: the first of all may be one of the first sixteen."""
+    with Running() as site:
+        goesOn = threading.Event()
+        looks = []
+
+        class Poll:
+            """That of the server, counting."""
+
+            def __init__(self, poll):
+                self.unregister, self.register, self.modify, self.close = poll.unregister, poll.register, poll.modify, poll.close
+                self.fileno, self._poll = poll.fileno, poll.poll
+
+            def poll(self, seconds):
+                events = self._poll(seconds)
+                looks.extend(key for key, _ in events if key == listener)
+                return events
+        port = site.Port()
+        listener = site.server._listener.fileno()
+        site.server.AddRoute("/wait", "GET", lambda client, response: goesOn.wait(20) and None)
+        first = socket.create_connection(("127.0.0.1", port))
+        first.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        site.Wait(lambda: site.server.links)
+        site.server.poll = Poll(site.server.poll)
+        crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+        for one in crowd:
+            one.sendall(b"GET /now HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        goesOn.set()
+        for one in (first, *crowd):
+            one.settimeout(20)
+            assert one.recv(100)[:11] == b"HTTP/1.1 20"
+            one.close()
+        assert len(looks) in (2, 3)
 
 
 def test_stop_wakes_it():

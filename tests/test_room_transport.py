@@ -41,6 +41,16 @@ def test_listening(bindIP):
     assert number == port
 
 
+@pytest.mark.skipif(not microWebSrv.INHERITS, reason="of Linux")
+def test_what_connections_have_of_their_listener():
+    """No small answer waits for another one, and each piece that a slow client takes is told."""
+    with microWebSrv.Listen(0, "127.0.0.1")[0] as listener, socket.create_connection(listener.getsockname()):
+        select.select([listener], [], [], 5)
+        with listener.accept()[0] as server:
+            assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert server.getsockopt(socket.IPPROTO_TCP, 25) == 131072
+
+
 def test_a_crowd_waits_in_the_backlog():
     """Sixteen clients connect at once, and nobody accepts them yet."""
     clients = []

@@ -679,6 +679,7 @@ class Endpoint:
         print(data.decode())
 
 mws = MicroWebSrv(port=1)
+mws.inbox = bytearray(1000)
 mws.UseTLS(Context())
 mws.poll = Poll()
 link = mws.NewLink(mws, Socket(), ("127.0.0.1", 1))

@@ -433,11 +433,13 @@ def _New(house):
 RUN = [((), ([False, True, False, False, False, 0, 0, True], 2, True, ["a connection failed: ValueError"], 4, 1000, True))]
 
 
-def Accepted():
-    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another; and that Stop
-    wakes the loop, and its end closes all."""
+def Accepted(inherits):
+    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another, unless its
+    listener has said so already; and that Stop wakes the loop, and its end closes all."""
     house = House()
     server = house.server
+    kept = core.INHERITS
+    core.INHERITS = inherits
     try:
         server.Open()
         server.Enter()
@@ -450,6 +452,7 @@ def Accepted():
         server.Leave()
         return accepted, woken, house.clients["a"].calls[len(accepted):], len(server.links), house.listener.isClosed
     finally:
+        core.INHERITS = kept
         house.Restore()
 
 
@@ -521,7 +524,8 @@ TABLES = [
     ("Calls", Calls, CALLS),
     ("Ticks", Ticks, TICKS),
     ("Run", Run, RUN),
-    ("Accepted", Accepted, [((), (["blocks 0", "option 6 1 1"], 1, ["closed"], 0, True))]),
+    ("Accepted", Accepted, [
+        ((False,), (["blocks 0", "option 6 1 1"], 1, ["closed"], 0, True)), ((True,), (["blocks 0"], 1, ["closed"], 0, True))]),
     ("Use", Use, USE),
     ("Asyncio", Asyncio, [((False,), ([True], 0, False, False)), ((True,), ([True], 1, False, False))]),
     ("OpenFails", OpenFails, [((), (98, False, False))]),
