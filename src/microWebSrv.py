@@ -718,13 +718,11 @@ class Connection:
     # On the class until they change: a connection that has said nothing holds next to nothing.
     state = _HEAD
     keepAlive = True
-    isChunked = False       # the answer is sent in chunks
     data = b""              # bytes that were not read
     searched = 0            # so many of them hold no end of a head
     head = reader = client = response = source = None
     wake = None             # called when an async handler may go on: content came, the link drained or the client went
     credit = 0              # bytes of content that have not bought a second yet; the end of lingering
-    isChunked = False       # the answer is sent in chunks
     isEnded = False         # the client has closed its half
     sent = None             # what is to be done when the client has the last answer, or has gone
 
@@ -997,51 +995,43 @@ class Connection:
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
         """Queue an answer; lines: bytes of field lines. A source is an iterator of pieces, pulled as the client drains;
-        length: of what it brings, if that is known. False: nobody gets it. Head and content leave in one send: the
-        second of two would wait for the acknowledgment of the first."""
+        length: of what it brings, if that is known. False: nobody gets it."""
         if response is not self.response:
             _Close(source)
             return False
         server = self.server
         head = self.head
-        # An idle connection may not hold the last slot; and unread content that is long is not worth the reading.
-        if len(server.links) >= server.MaxConnections or not server.isStarted \
-                or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
-            self.keepAlive = False
-        prefix = server.prefixes.get((code, contentType, contentCharset)) \
-            or server.Prefix(code, contentType, contentCharset)
-        self.isChunked = False
         if source is None:
             length = len(body)
-        elif length is None and not head.minor:
-            self.keepAlive = False              # section 6.3, step 8: the end of the connection is the end
-        if lines:
-            prefix += lines
-        if not self.keepAlive:
-            prefix += b"Connection: close\r\n"
-        elif not head.minor:
-            prefix += b"Connection: keep-alive\r\n"
+        # An idle connection may not hold the last slot; unread content that is long is not worth the reading; and for
+        # HTTP/1.0 the end of what has no length is that of the connection (RFC 9112 section 6.3, step 8).
+        if len(server.links) >= server.MaxConnections or not server.isStarted or length is None and not head.minor \
+                or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
+            self.keepAlive = False
+        prefix = (server.prefixes.get((code, contentType, contentCharset))
+                  or server.Prefix(code, contentType, contentCharset)) + lines
+        if not self.keepAlive or not head.minor:
+            prefix += b"Connection: keep-alive\r\n" if self.keepAlive else b"Connection: close\r\n"
+        self.isChunked = False
         hasContent = code > 199 and code not in (204, 304)
-        if hasContent and length is not None:   # the framing is section 6
+        end = b"\r\n"
+        if hasContent and length is not None:
             end = b"Content-Length: %d\r\n\r\n" % length
         elif hasContent and head.minor:
             self.isChunked = True
             end = b"Transfer-Encoding: chunked\r\n\r\n"
-        else:
-            end = b"\r\n"
         if head.method == "HEAD" or not hasContent:
             _Close(source)
-            source = None
-            body = b""
+            source, body = None, b""
         if source is None:
             response.code = code
-            self.link.Send(prefix + end + body)
+            self.link.Send(prefix + end + body)     # in one send: a second one waits for the client to confirm it
             self._Complete()
-            return True
-        if hasattr(source, "Start"):
-            source.Start(self)
-        self.source = source
-        self._Pull(response, code, prefix + end)
+        else:
+            if hasattr(source, "Start"):
+                source.Start(self)
+            self.source = source
+            self._Pull(response, code, prefix + end)
         return True
 
     def _Pull(self, response=None, code=0, head=b""):
@@ -1952,10 +1942,14 @@ _UNSENT_MAX = const(131072)
 
 
 if not BOARD:
-    def _ShowProgress(listener):
-        """Linux would say that there is room again when a third of a buffer of megabytes has left: a minute, for a slow
-        reader. With TCP_NOTSENT_LOWAT, which the connections inherit, we hear of each piece that it takes."""
+    INHERITS = sys.platform == "linux"          # connections have the options of their listener
+
+    def Prepare(listener):
+        """What its connections inherit. No small answer waits for another one to arrive. And Linux would say that there
+        is room again when a third of a buffer of megabytes has left: a minute, for a slow reader. With
+        TCP_NOTSENT_LOWAT we hear of each piece that it takes."""
         try:
+            listener.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
             listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
         except OSError:                         # it is not Linux
             pass
@@ -1981,7 +1975,7 @@ def Listen(port, bindIP):
             listener = socket.socket(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if not BOARD:
-                _ShowProgress(listener)
+                Prepare(listener)
             listener.bind(address[-1])
             listener.listen(_BACKLOG)
             listener.setblocking(False)
@@ -2299,6 +2293,7 @@ def _PrintError(text, error=None):
         pass                                # no memory, no console
 
 
+_CROWD = const(16)              # clients that are let in before others have their turn
 _INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
@@ -2408,6 +2403,8 @@ class Engine:
             if self._server:
                 self._server = None
                 self._listener.setblocking(False)
+                if not BOARD:
+                    Prepare(self._listener)
             else:
                 self._listener, self.port = Listen(self.port, self.bindIP)
             self._until = None
@@ -2483,7 +2480,9 @@ class Engine:
                             if link:
                                 link.OnEvent(event)
                             else:
-                                self._OnOther(key)
+                                crowd = _CROWD
+                                while crowd and self._OnOther(key):
+                                    crowd -= 1
                 except BaseException as error:
                     self._Broke(link, error)
             if self.UseAsyncio:
@@ -2633,7 +2632,7 @@ class Engine:
             self._isFull = not wants            # only now: it may have found no memory
 
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called."""
+        """A client has come to the listener, or another thread has called. True: perhaps there is one more."""
         if not self._listener or key != Key(self._listener):
             if not BOARD and self._wake and key == Key(self._wake.sock):
                 self._wake.Clear()
@@ -2664,15 +2663,17 @@ class Engine:
                 self._Listens(False)            # until the next second
             return
         self.Admit(sock, address, self.NewLink)
+        return self.isStarted
 
     def Admit(self, sock, address, newLink):
         """A client that was accepted gets a link and a connection, or 503."""
         try:
             sock.setblocking(False)
-            try:
-                sock.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
-            except (OSError, AttributeError):
-                pass
+            if BOARD or not INHERITS:
+                try:
+                    sock.setsockopt(6, 1, 1)    # IPPROTO_TCP, TCP_NODELAY
+                except (OSError, AttributeError):
+                    pass
             if len(self.links) >= self.MaxConnections:
                 sock.send(_BUSY)
                 return sock.close()
