@@ -328,7 +328,9 @@ def Server(data):
         if not sent:
             break
         _Must(request[0] or state in ("refused", "more"), "an answer too many", data, sent)
-        status, closes, sent = _TakeResponse(sent, request[0])
+        # One that is refused is not among the requests: what is refused to HEAD has no content.
+        isHead = request[1:] == () and b"HEAD " in data and sent[-4:] == b"\r\n\r\n"
+        status, closes, sent = _TakeResponse(sent, "HEAD" if isHead else request[0])
         if status == 101:
             return
         if closes:
