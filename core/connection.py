@@ -107,7 +107,7 @@ class Connection:
     def OnLost(self):
         self.state = _CLOSED
         self.client = self.response = None      # nobody gets what is still written
-        self._DropSource()
+        self.server.Call(self._DropSource)      # it may be this source that has found out
         if self.wake:
             self.wake()
         if self.sent:
@@ -507,7 +507,7 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        self.credit = self.server.now + self.server.BodyTimeoutSec      # until then at most
+        self.credit = self.server.now + (_LINGER_SEC if self.sent else self.server.BodyTimeoutSec)  # then at most
         self.OnReceived(b"")
         self.link.Finish(not self.reader and not self.sent)
 
@@ -522,8 +522,11 @@ class Connection:
 
     def Serves(self, client):
         """Does the client still wait for the answer? One that has closed its half does not."""
-        if client is self.client and not self.data:
-            self.link.Look()
+        link = self.link
+        if link.endpoint is not self:           # a WebSocket: it reads by itself
+            return not link.isDead
+        if client is self.client and not self.reader and len(self.data) < self.server.MaxRequestHeadLen:
+            link.Look()
         return client is self.client and not self.isEnded
 
     def _Next(self):

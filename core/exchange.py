@@ -72,7 +72,7 @@ class HttpClient:
     def GetCookies(self):
         """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
         cookies = {}
-        for pair in self.head.fields.get("cookie", "").split(";"):
+        for pair in self.head.fields.get("cookie", "").split(";", 100)[:100]:
             name, equals, value = pair.strip().partition("=")
             if equals and name not in cookies:
                 cookies[name] = value

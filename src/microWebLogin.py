@@ -42,7 +42,7 @@ class _Form(auth.Basic):
     def Hook(self, client, response):
         """The Before hook: a page that is opened leads to the form, anything else gets 401."""
         head = client.head
-        if head.key == self._loginPath:
+        if head.key == self._loginPath and not head.upgrade:
             return
         name, mark = client.GetSession().get(self._loginPath, (None, None))
         if name and mark == self._Mark(name):

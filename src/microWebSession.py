@@ -116,7 +116,7 @@ class UseSessions:
         self._maxAgeSec = maxAgeSec
         self._store = store
         self._name = name
-        self._origins = origins
+        self._origins = (origins,) if isinstance(origins, str) else origins
         self._isSecure = isSecure
         self._boot = os.urandom(8)
         self._lock = mws.NewLock()
@@ -172,6 +172,8 @@ class UseSessions:
         if store:
             with self._lock:
                 if old:
+                    if store.Get(old) is None:  # it has ended meanwhile, by a log-out
+                        return
                     store.Delete(old)
                 if session:
                     store.Set(session._id, text, maxAgeSec)
@@ -204,6 +206,9 @@ class UseSessions:
         try:
             token = client.head.fields.get("x-csrf-token") or (b"&" + client.content).partition(b"&csrf=")[2] \
                 .partition(b"&")[0].replace(b"%2B", b"+").replace(b"%2F", b"/")
+            # A stranger's token is good for all strangers, but not for a password that a browser sends by itself.
+            if "authorization" in client.head.fields and not client.GetSession():
+                raise ValueError
             self._Verify(self._Bound(client, True)[1], token)
         except ValueError:
             self._Refuse(client, response, "no token")

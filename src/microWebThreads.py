@@ -130,8 +130,17 @@ class _Workers:
         """The handler gets a thread, now or when one is free; where none can be started it runs here."""
         server = self._server
         args[0].connection = args[1].connection = _Proxy(connection)
+        job = handler, args
+
+        def Gone():
+            """The client has gone before its turn: it needs no worker."""
+            with self._lock:
+                if connection.link.isDead and job in self._jobs:
+                    self._jobs.remove(job)
+            connection.wake = None
+        connection.wake = Gone
         with self._lock:
-            self._jobs.append((handler, args))
+            self._jobs.append(job)
             starts = self._count < server.MaxWorkers
             self._count += starts
         if starts and not server.StartThread(self._Work, (), 8192):

@@ -274,6 +274,7 @@ def _RedirectToHTTPS(server, port=80):
     server.MaxConnections += 1
     server.Ticks.append(Open)
     server.Before(Redirect)
+    server.before = server.before[-1:] + server.before[:-1]     # before a hook that asks for a password
 
 
 def Attach(server):

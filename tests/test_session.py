@@ -826,6 +826,7 @@ def test_tokens_without_a_session(sessions, browse):
     token = re.search('value="([^"]+)"', stranger.get("/form.pyhtml").text).group(1)
     assert stranger.post("/change", data={"csrf": token}).status_code == 200
     assert stranger.post("/change", data={"csrf": "x"}).status_code == 403
+    assert stranger.post("/change", data={"csrf": token}, headers={"Authorization": "Basic YTpi", "Origin": "null"}).status_code == 403
     assert Post(server, COOKIE, X_CSRF_Token=token) == 403
     assert "set-cookie" not in stranger.get("/form.pyhtml").headers
 

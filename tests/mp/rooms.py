@@ -122,6 +122,9 @@ class Server:
     def Log(self, text, error=None):
         self.logged.append((text, error))
 
+    def Call(self, func, *args):
+        func(*args)
+
 
 class Link:
     """A transport without a socket: what was sent, and whether the connection was closed."""
