@@ -919,6 +919,16 @@ def test_form_of_the_program(serve, www):
     assert tab.LogIn("anna", "open", "/enter").status == 302
 
 
+def test_the_path_of_the_form_is_open_for_the_form_alone(serve, www):
+    """A WebSocket there would be one without a log-in."""
+    server = serve(FORM.replace('"/admin"', '"/"').replace("mws.Start()", """
+mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
+mws.Start()
+"""))
+    assert harness.Fetch(server.port, "/login").status == 200
+    assert harness.Fetch(server.port, "/login", headers=HANDSHAKE).status == 401
+
+
 def test_everything_behind_a_form(serve, www):
     """The prefix may be all: the form itself can be reached, nothing else."""
     server = serve(FORM.replace('Protect(mws, "/also"', 'Protect(mws, "/"'))

@@ -436,3 +436,78 @@ def test_pipelined_requests_behind_a_look_at_the_client_are_kept(serve):
         for _ in range(20):
             assert client.ReadResponse().text == "connected"
     assert "NOBODY" not in server.stdout
+
+
+SOCKET = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+import sys
+
+def Accept(webSocket, httpClient):
+    webSocket.RecvTextCallback = lambda webSocket, text: webSocket.SendText("%s%d" % (text, httpClient.IsConnected()))
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
+mws.WebSocketThreaded = THREADED
+mws.AcceptWebSocketCallback = Accept
+mws.Start(threaded=False)
+"""
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+def test_a_web_socket_may_ask_whether_its_client_is_there(serve, threaded):
+    """It reads nothing by that: messages come in their order, one by one."""
+    server = serve(SOCKET.replace("THREADED", str(threaded)))
+    with RawClient(server.port) as client:
+        client.Send(RequestBytes("GET", "/", [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+                                              ("Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg==")]))
+        assert client.ReadResponse(upgrade="websocket").status == 101
+        texts = "abcdefghijklmnopqrst"
+        client.Send(b"".join(b"\x81\x81\0\0\0\0" + char.encode() for char in texts[:10]))
+        client.Send(b"".join(b"\x81\x81\0\0\0\0" + char.encode() for char in texts[10:]))
+        assert client.ReadExactly(4 * len(texts)) == b"".join(b"\x81\x02" + char.encode() + b"1" for char in texts)
+
+
+QUEUE = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+import time
+
+gate = []
+
+def Work(httpClient, httpResponse):
+    print("WORK")
+    while not gate:
+        time.sleep(0.005)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "worked")
+
+def Open(httpClient, httpResponse):
+    gate.append(1)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "open")
+
+def Look(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, "look")
+
+mws = MicroWebSrv([("/open", "GET", Open), ("/look", "GET", Look)], port=Port(), bindIP="127.0.0.1", webPath="www")
+mws.MaxWorkers = 1
+mws.AddRoute("/work", "GET", Work, threaded=True)
+mws.Start(threaded=False)
+"""
+
+
+def test_a_client_that_goes_before_its_turn_needs_no_worker(serve):
+    server = serve(QUEUE)
+    with RawClient(server.port) as first:
+        first.Send(RequestBytes("GET", "/work"))
+        server.WaitLine("WORK")
+        for _ in range(5):
+            with RawClient(server.port) as client:
+                client.Send(RequestBytes("GET", "/work"))
+                assert Fetch(server.port, "/look").text == "look"       # it waits in the queue
+                client.Close(reset=True)
+        for _ in range(3):
+            assert Fetch(server.port, "/look").text == "look"
+        assert Fetch(server.port, "/open").text == "open"
+        assert first.ReadResponse().text == "worked"
+    assert Fetch(server.port, "/work").text == "worked"
+    server.WaitLine("WORK")
+    assert server.stdout.count("WORK") == 2
