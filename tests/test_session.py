@@ -552,6 +552,21 @@ def test_replayed_after_clear(sessions, browse):
     assert Got(server, value) == {"user": "ann"}
 
 
+def test_a_request_from_before_the_log_out(sessions, browse):
+    """Its session is not there any more: what it changes brings nothing back."""
+    server = sessions('KEY, store=store)\nmws.Before(lambda client, response: (client.GetSession(), None)[1], "/set"')
+    client = browse(server)
+    value = Value(client.get("/set?user=ann"))
+    with harness.RawClient(server.port) as late:
+        late.Send(harness.RequestBytes("GET", "/set?note=1", [("Cookie", "session=" + value)], b"12345")[:-3])
+        assert Got(server, value) == {"user": "ann"}
+        client.get("/logout")
+        assert Got(server, value) == {}
+        late.Send(b"345")
+        assert late.ReadResponse().status == 200
+    assert Got(server, value) == {}
+
+
 def test_bounded_store(sessions, browse):
     """Three at most: the one that ends first has gone, and no number of strangers makes it grow."""
     server = sessions("KEY, store=store")
