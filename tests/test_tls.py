@@ -573,6 +573,14 @@ def test_a_second_port_redirects(tls, certificates):
     assert not IsOpen(plain)
 
 
+def test_the_plain_port_asks_for_no_password(tls):
+    """The redirect comes before a hook that was added earlier: a browser would send the password without TLS."""
+    server = tls("mws.Before(lambda client, response: response.WriteResponseForbidden())\n", REDIRECT)
+    with harness.RawClient(int(server.WaitLine("PLAIN (\\d+)").group(1))) as client:
+        client.Send(harness.RequestBytes("GET", "/"))
+        assert client.ReadResponse().status == 302
+
+
 def IsOpen(port):
     try:
         socket.create_connection(("127.0.0.1", port), DEADLINE).close()
