@@ -335,6 +335,8 @@ def test_cookies(cookies):
     for field, expected in (("a=1; b=2", [["a", "1"], ["b", "2"]]), ("a=1;a=2;b=x=y;;c", [["a", "1"], ["b", "x=y"]]), ("", [])):
         assert Fetch(cookies.port, "/get", headers=[("Cookie", field)]).Json() == expected
     assert Fetch(cookies.port, "/get").Json() == []
+    many = "; ".join("n%d=%d" % (i, i) for i in range(300))     # so many names of one hash would take a board long
+    assert len(Fetch(cookies.port, "/get", headers=[("Cookie", many)]).Json()) == 100
     assert Fetch(cookies.port, "/wrong").Headers("set-cookie") == []
     assert "TAKEN" not in cookies.stdout
 

@@ -780,6 +780,9 @@ def test_prefix_and_origins(sessions):
     assert Post(server, evil, path="/x/../change") == 404          # there is no such path: dots are names
     assert Post(server, COOKIE, Origin="https://panel.example", Sec_Fetch_Site="cross-site") == 200
     assert Post(server, COOKIE, Origin="https://panel.example.evil.example") == 403
+    server = sessions('KEY, origins="https://panel.example.community"')       # one of them as a text
+    for origin, status in (("https://panel.example.community", 200), ("https://panel.example.com", 403), ("https://panel.example", 403)):
+        assert Post(server, COOKIE, Origin=origin) == status, origin
 
 
 def test_off(sessions):
