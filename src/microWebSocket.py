@@ -553,7 +553,7 @@ def _Upgrade(client, response):
             break
     status = Refusal(client, server) if event[0] else 404 if server.webSocketRoutes else 501
     if status:
-        server.Log("WebSocket %d: %s, Host %s, Origin %s" % (status, head.target, head.authority,
+        server.Log("WebSocket %d: %s, Host %s, Origin %s" % (status, head.path, head.authority,
                                                                      fields.get("origin")))
         return response.WriteError(status, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     webSocket = MicroWebSocket(server, connection.link, event)

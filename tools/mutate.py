@@ -116,10 +116,10 @@ MUTATIONS = (
      "if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:",
      "if self.state > _ANSWER:", CONNECTION_TESTS),
     ("connection: a worker that waits is not woken when its client goes", CONNECTION,
-     """        self._DropSource()
+     """has found out
         if self.wake:
             self.wake()
-""", "        self._DropSource()\n", CONNECTION_TESTS),
+""", "has found out\n", CONNECTION_TESTS),
     ("transport: a link that closes behind its backlog stays", TRANSPORT,
      """            if self.isClosing:
                 return self.Abort()
