@@ -26,7 +26,8 @@ def _Int(text):
 
 def _Float(text):
     """<float:name>: a finite number, as '-1.5', '2' or '1e-7'."""
-    if text.strip("+-.0123456789eE") or not text.lower().partition("e")[0].strip("-.") or text[0] == "+" or len(text) > 999:
+    if text.strip("+-.0123456789eE") or not text.lower().partition("e")[0].strip("-.") or text[0] == "+" \
+            or len(text) > 999:
         raise ValueError
     number = float(text)
     if number - number:                     # inf - inf is nan
@@ -66,7 +67,7 @@ class _Pattern:
                     kind = None
                 if route.regex or not name or name in self.names or kind not in _converters \
                         or kind == "path" and literal + rest[0] or kind == "path" and len(rest) > 2:
-                    raise ValueError("an argument must be <name> or <type:name>, of a known type, with a name of its own; "
+                    raise ValueError("an argument must be <name> or <type:name>, of a known type, with its own name; "
                                      "<path:name> alone between slashes; no regular expression: %r" % route.url)
                 self.names[name] = _converters[kind]
                 names.append(name)

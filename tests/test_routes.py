@@ -1,7 +1,6 @@
 """microWebRoutes: typed arguments, groups, GetUrl, GetList, pages for what is not found; on every runtime."""
 
 import json
-import time
 
 import pytest
 
