@@ -46,7 +46,7 @@ def test_each_example_has_a_test():
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
          "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket", "microWebSocketPlus"],
-         "rest_api": [], "sensor_page": [],
+         "rest_api": ["microWebRoutes", "microWebJson", "microWebCors"], "sensor_page": [],
          "wifi_settings": []}
 
 
@@ -116,17 +116,24 @@ def test_door_lock(example):
 def test_rest_api(example):
     server = example("rest_api")
     assert Fetch(server.port, "/tasks").Json() == []
-    made = Fetch(server.port, "/tasks", "POST", (), b'{"title": "water"}')
-    assert (made.status, made.Header("location")) == (201, "/tasks/1")
+    kind = {"Content-Type": "application/json", "Origin": "https://panel.example"}
+    made = Fetch(server.port, "/tasks", "POST", kind, b'{"title": "water"}')
+    assert (made.status, made.Header("location"), made.Json()["id"]) == (201, "/tasks/1", 1)
+    assert made.Header("access-control-allow-origin") == "https://panel.example"
+    asked = Fetch(server.port, "/tasks/1", "OPTIONS", {**kind, "Access-Control-Request-Method": "DELETE"})
+    assert (asked.status, asked.Header("access-control-allow-methods")) == (204, "DELETE, GET, HEAD, OPTIONS, PUT")
     assert Fetch(server.port, "/tasks/1").Json() == {"id": 1, "title": "water", "done": False}
-    changed = Fetch(server.port, "/tasks/1", "PUT", (), b'{"title": "water", "done": true}')
+    changed = Fetch(server.port, "/tasks/1", "PUT", kind, b'{"title": "water", "done": true}')
     assert changed.Json() == {"id": 1, "title": "water", "done": True}
     assert Fetch(server.port, "/tasks").Json() == [changed.Json()]
     assert Fetch(server.port, "/tasks/1", "DELETE").status == 204
     assert [Fetch(server.port, "/tasks/1", method).status for method in ("GET", "DELETE")] == [404, 404]
     for body in (b"", b"[]", b'{"title": 3}', b"{", b'{"done": true}'):
-        assert Fetch(server.port, "/tasks", "POST", (), body).status == 400
-        assert Fetch(server.port, "/tasks/1", "PUT", (), body).status == 400
+        for target, method in (("/tasks", "POST"), ("/tasks/1", "PUT")):
+            answer = Fetch(server.port, target, method, kind, body)
+            assert (answer.status, answer.mediaType) == (400, "application/problem+json")
+    assert Fetch(server.port, "/tasks", "POST", (), b'{"title": "water"}').status == 415
+    assert Fetch(server.port, "/tasks/one").Json()["title"] == "Not Found"
     assert Fetch(server.port, "/tasks", "PATCH").Header("allow") == "GET, HEAD, OPTIONS, POST"
 
 

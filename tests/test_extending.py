@@ -169,6 +169,11 @@ mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), (
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 mws.WebSocketProtocols = ["chat"]
+mws.AddRoute("/returned", "GET", lambda client, response: {"a": 1})
+try:
+    mws.AddRoute("/typed/<int:n>", "GET", Where)
+except ValueError as error:
+    print("REFUSED", error)
 exec('''
 async def Handler(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="async")
@@ -219,6 +224,9 @@ SEEN = {
     "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
     "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
     "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebRoutes": (lambda server: (Fetch(server.port, "/a.txt").status, "needs microWebRoutes.py" in server.stdout),
+                       (200, False), (200, True)),
+    "microWebJson": (lambda server: Fetch(server.port, "/returned").status, 200, 204),
     "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
         server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }
