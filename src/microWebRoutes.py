@@ -56,6 +56,7 @@ class _Pattern:
     def __init__(self, route):
         self._chunks = chunks = [(None, [])]        # (name of the path argument before it, segments)
         self.names = {}                             # of arguments -> converters
+        self._start = route.url.partition("<")[0].rstrip("/")
         for text in (route.url.rstrip("/") or "/").split("/"):
             rest = text.split("<")
             literals = [rest[0]]
@@ -81,6 +82,8 @@ class _Pattern:
 
     def Match(self, path):
         """The arguments as a dict, or None. A path argument takes as few segments as it may."""
+        if not path.startswith(self._start):
+            return None
         given = path.split("/")
         args = {}
         end = 0                                     # of what has been matched, in segments
@@ -143,12 +146,12 @@ class _Pattern:
                 return False
             text = given[at]
             at += 1
-            low = len(literals[0])
-            high = len(text) - len(literals[-1])
             if not names:
                 if text != literals[0]:
                     return False
                 continue
+            low = len(literals[0])
+            high = len(text) - len(literals[-1])
             if text[:low] != literals[0] or text[high:] != literals[-1]:
                 return False
             left = len(names)
@@ -164,7 +167,7 @@ class _Pattern:
                 else:
                     stop = text.find(literals[number + 1], low + 1, high)
                     low = stop + len(literals[number + 1])
-                if start >= stop or low < 0 or high < 0:
+                if start >= stop:
                     return False
                 try:
                     name = names[number]

@@ -170,7 +170,8 @@ REFERENCE = harness.ROOT / "docs" / "reference.md"
 EXTENDING = harness.ROOT / "docs" / "extending.md"
 CORE = harness.SRC / "microWebSrv.py"
 # Class attributes of the server that are no settings: what optional files fill and use.
-SEAMS = {"Client", "Response", "Disk", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop"}
+SEAMS = {"Client", "Response", "Disk", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop",
+         "FromJSON", "ToJSON", "HttpError", "Reason", "Returned"}
 
 
 def Tables():
