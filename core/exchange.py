@@ -181,6 +181,7 @@ class HttpResponse:
         connection = self.connection
         server = connection.server
         isTaken = False
+        kept = self.fields
         try:
             if self.code is not None:
                 return False
@@ -191,7 +192,7 @@ class HttpResponse:
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields or []          # None: the last try was a ValueError
+            fields = self.fields
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -208,13 +209,16 @@ class HttpResponse:
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
+                isTaken = True
                 return connection.response is self
             accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
-            isTaken = True                      # else a ValueError: of the media type
+            isTaken = True
             return accepted
         finally:
-            if not isTaken and hasattr(source, "close"):        # a file must not stay open
-                source.close()
+            if not isTaken:                     # a ValueError, or there was an answer
+                self.fields = kept
+                if hasattr(source, "close"):    # a file must not stay open
+                    source.close()
 
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
@@ -234,7 +238,7 @@ class HttpResponse:
 
     def SetHeader(self, name, value):
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        it back. False: the head has left. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -265,7 +269,7 @@ class HttpResponse:
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
-        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for a control character in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
         elif content is not None:

@@ -75,7 +75,8 @@ class MicroWebSrv(Engine):
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
     notFoundUrl = None
-    defaults = before = after = ()                       # (prefix, hook)
+    defaults = ()                               # (name, value)
+    before = after = ()                         # (prefix, hook)
     errorHandlers = {}                          # code or None -> handler
     isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 

@@ -709,7 +709,7 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
-_PAST = Head()
+_PAST = Head()          # of a connection that has answered: a first head has a deadline of its own
 
 
 class Connection:
@@ -880,8 +880,10 @@ class Connection:
         pairs = data.count(b"\r\n")
         if data.count(b"\n") != pairs or data.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
-        if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
-            self.deadline = server.now + server.HeadTimeoutSec
+        deadline = server.now + server.HeadTimeoutSec
+        # The first head has its deadline from the beginning of the connection; and empty lines buy no time.
+        if not self.searched and self.head and (size or deadline < self.deadline):
+            self.deadline = deadline
         self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
@@ -1422,6 +1424,7 @@ class HttpResponse:
         connection = self.connection
         server = connection.server
         isTaken = False
+        kept = self.fields
         try:
             if self.code is not None:
                 return False
@@ -1432,7 +1435,7 @@ class HttpResponse:
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields or []          # None: the last try was a ValueError
+            fields = self.fields
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -1449,13 +1452,16 @@ class HttpResponse:
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
+                isTaken = True
                 return connection.response is self
             accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
-            isTaken = True                      # else a ValueError: of the media type
+            isTaken = True
             return accepted
         finally:
-            if not isTaken and hasattr(source, "close"):        # a file must not stay open
-                source.close()
+            if not isTaken:                     # a ValueError, or there was an answer
+                self.fields = kept
+                if hasattr(source, "close"):    # a file must not stay open
+                    source.close()
 
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
@@ -1475,7 +1481,7 @@ class HttpResponse:
 
     def SetHeader(self, name, value):
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        it back. False: the head has left. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -1506,7 +1512,7 @@ class HttpResponse:
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
-        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for a control character in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
         elif content is not None:
@@ -2487,7 +2493,7 @@ class Engine:
                                 while crowd and self._OnOther(key):
                                     crowd -= 1
                 except BaseException as error:
-                    self._Broke(link, error)
+                    self._Broke(link, error) if link else self._NotAccepted(error)
             if self.UseAsyncio:
                 self.Loop()
         finally:
@@ -2499,20 +2505,16 @@ class Engine:
     def Turn(self):
         """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
         next one has to come; 0: the server has ended."""
-        try:
-            if self._calls:
-                self._RunCalls()
-            wait = 1000 - Elapsed(self._clock)
-            if wait <= 0:
-                self._clock = Elapsed()
-                wait = 1000
-                self._Tick()
-            if BOARD and _thread:
-                wait = min(wait, 20)            # nothing else tells of other threads' calls
-            return wait if self.isStarted or self._Farewell() else 0
-        except MemoryError as error:
-            self.Log("a call on the engine", error)
-            return 100                          # perhaps there is some then
+        if self._calls:
+            self.Call(self._RunCalls)
+        wait = 1000 - Elapsed(self._clock)
+        if wait <= 0:
+            self._clock = Elapsed()
+            wait = 1000
+            self.Call(self._Tick)
+        if BOARD and _thread:
+            wait = min(wait, 20)                # nothing else tells of other threads' calls
+        return wait if self.isStarted or self._Farewell() else 0
 
     def OnEvent(self, key, event):
         """Something is ready: for the loops of others."""
@@ -2523,7 +2525,7 @@ class Engine:
             else:
                 self._OnOther(key)
         except BaseException as error:
-            self._Broke(link, error)
+            self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
         """A call of the loop has failed."""
@@ -2537,10 +2539,14 @@ class Engine:
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
-            self._CloseListener()
-            for link in list(self.links.values()):      # if there is no memory for that: again, in a moment
-                self.Call(link.endpoint.OnStop)
-            self._until = self.now + self.StopGraceSec
+            try:
+                self._CloseListener()
+                for link in list(self.links.values()):
+                    self.Call(link.endpoint.OnStop)
+                self._until = self.now + self.StopGraceSec
+            except MemoryError as error:        # again, in a moment: perhaps there is some then
+                self.Log("a call on the engine", error)
+                return True
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
@@ -2634,39 +2640,49 @@ class Engine:
                 self.poll.unregister(self._listener)
             self._isFull = not wants            # only now: it may have found no memory
 
+    # As all that runs before the bytes of an event are made, _OnOther has a small frame (transport): it has no try.
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called. True: perhaps there is one more."""
-        if not self._listener or key != Key(self._listener):
-            if not BOARD and self._wake and key == Key(self._wake.sock):
-                self._wake.Clear()
-            return
-        try:
-            if len(self.links) >= self.MaxConnections and not self.Evict():
-                if self._fullSince is None:
-                    self._fullSince = self.now
-                if self.now - self._fullSince < self.HeadTimeoutSec:
-                    # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
-                    for link in self.links.values():
-                        if link.deadline is not None or isinstance(link.endpoint, Connection) \
-                                and link.endpoint.deadline is not None:
-                            return self._Listens(False)     # until a link has gone
+        """A client has come to the listener, or another thread has called. True: perhaps there is one more. _NotAccepted
+        gets what accept() raises."""
+        if self._listener and key == Key(self._listener):
+            if len(self.links) >= self.MaxConnections and self._IsFull():
+                return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
-        except (OSError, MemoryError) as error:
-            code = getattr(error, "errno", 0)
-            if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
-                return
-            self._failures += 1
-            if self._failures == 1:
-                self.Log("accept", error)
+            self.Admit(sock, address, self.NewLink)
+            return self.isStarted
+        if not BOARD and self._wake and key == Key(self._wake.sock):
+            self._wake.Clear()
+
+    def _IsFull(self):
+        """Does a newcomer have to wait? Not if a place can be made, and not for long: then it is told."""
+        if not self.Evict():
+            if self._fullSince is None:
+                self._fullSince = self.now
+            if self.now - self._fullSince < self.HeadTimeoutSec:
+                # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                for link in self.links.values():
+                    if link.deadline is not None or isinstance(link.endpoint, Connection) \
+                            and link.endpoint.deadline is not None:
+                        return True
+
+    def _NotAccepted(self, error):
+        code = getattr(error, "errno", 0)
+        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
+            return
+        if not isinstance(error, (OSError, MemoryError)):
+            return self._Broke(None, error)
+        self._failures += 1
+        if self._failures == 1:
+            self.Log("accept", error)
+        try:
             self.Evict()                        # too many open files: fewer connections
             if self._failures > 5:              # the network has gone and the listener with it
                 self._Relisten()
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
-            return
-        self.Admit(sock, address, self.NewLink)
-        return self.isStarted
+        except (OSError, MemoryError):          # the next failure tries again
+            pass
 
     def Admit(self, sock, address, newLink):
         """A client that was accepted gets a link and a connection, or 503."""
@@ -2884,7 +2900,8 @@ class MicroWebSrv(Engine):
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
     notFoundUrl = None
-    defaults = before = after = ()                       # (prefix, hook)
+    defaults = ()                               # (name, value)
+    before = after = ()                         # (prefix, hook)
     errorHandlers = {}                          # code or None -> handler
     isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
