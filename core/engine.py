@@ -389,8 +389,8 @@ class Engine:
 
     # As all that runs before the bytes of an event are made, _OnOther has a small frame (transport): it has no try.
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called. True: perhaps there is one more. _NotAccepted
-        gets what accept() raises."""
+        """A client has come to the listener, or another thread has called. True: perhaps there is one more.
+        _NotAccepted gets what accept() raises."""
         if self._listener and key == Key(self._listener):
             if len(self.links) >= self.MaxConnections and self._IsFull():
                 return self._Listens(False)     # until a link has gone

@@ -180,13 +180,12 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        isTaken = False
         kept = self.fields
+        accepted = None
         try:
             if self.code is not None:
                 return False
-            if self.status and code == 200:
-                code = self.status
+            code = code == 200 and self.status or code
             if server.after:
                 self.code = code                # what a hook writes now is no answer
                 for hook in server.Hooks(server.after, self.client.head):
@@ -209,13 +208,12 @@ class HttpResponse:
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
-                isTaken = True
-                return connection.response is self
-            accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
-            isTaken = True
+                accepted = connection.response is self
+            else:
+                accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
             return accepted
         finally:
-            if not isTaken:                     # a ValueError, or there was an answer
+            if accepted is None:                # a ValueError, or there was an answer
                 self.fields = kept
                 if hasattr(source, "close"):    # a file must not stay open
                     source.close()
