@@ -1444,8 +1444,7 @@ class HttpResponse:
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
                 contentType = None if "content-type" in names else contentType
-                if names.get("connection", "").lower() == "close":
-                    connection.keepAlive = False
+                connection.keepAlive = connection.keepAlive and names.get("connection", "").lower() != "close"
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong

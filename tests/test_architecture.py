@@ -44,7 +44,7 @@ BUDGETS = {
     "writers.py": (721, 9, 1820),
     "router.py": (705, 4, 1428),
     "connection.py": (3580, 32, 5821),
-    "exchange.py": (2664, 50, 6175),
+    "exchange.py": (2665, 50, 6177),
     "files.py": (2261, 15, 3942),
     "transport.py": (1731, 32, 3443),
     "engine.py": (3059, 41, 6046),
