@@ -1642,7 +1642,7 @@ class HttpResponse:
 # A path of a request to a file below webPath, or to nothing; the file itself, or 304. webPath may be any object with
 # Stat(path) -> (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
 
-_INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
+_INDEX_PAGES = "index.pyhtml index.html index.htm "
 _FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
 _FILE_KIND = const(0x8000)
 _LINK_KIND = const(0xA000)
@@ -1850,7 +1850,8 @@ def _Locate(server, path):
         return server.pages[path], (False, 0, 0)
     stat = server.Stat(path)
     if stat and stat[0] and path[-1] == "/":
-        for name in (_INDEX_PAGES + _INDEX_PAGES.upper()).split():      # FAT
+        pages = _INDEX_PAGES + _INDEX_PAGES.replace("index", "default")
+        for name in (pages + pages.upper()).split():        # FAT
             index = server.Stat(path + name)
             if index and not index[0]:
                 return path + name, index
@@ -1961,6 +1962,14 @@ if not BOARD:
             pass
 
 
+if not MICROPYTHON:
+    class _Listener(socket.socket):
+        """accept() asks for these two each time, and the properties of Python's sockets are slow."""
+
+        family = socket.AF_INET
+        type = socket.SOCK_STREAM
+
+
 def RandomPort():
     """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
     return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
@@ -1978,7 +1987,8 @@ def Listen(port, bindIP):
         number = port or RandomPort()
         try:
             address = Address(bindIP, number)
-            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            kind = socket.socket if MICROPYTHON or address[0] != socket.AF_INET else _Listener
+            listener = kind(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if not BOARD:
                 Prepare(listener)
