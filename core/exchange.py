@@ -21,6 +21,7 @@ class HttpClient:
 
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
+    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
         self.connection = connection

@@ -8,9 +8,10 @@ import time
 from .engine import Engine
 from .exchange import HttpClient, HttpResponse
 from .files import Disk, Folder, SendFile, ServeFile, WriteFile
+from .messages import HttpError
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Route
-from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
+from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, PercentDecode, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
 
@@ -68,6 +69,8 @@ class MicroWebSrv(Engine):
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
+    PercentDecode = staticmethod(PercentDecode)
+    HttpError = HttpError
     SendFile = staticmethod(SendFile)
     WriteFile = staticmethod(WriteFile)
     Offload = None                              # of microWebThreads
