@@ -56,11 +56,6 @@ class File:
     size = 0
     path = None
 
-    def __init__(self, field, name, contentType):
-        self.field = field
-        self.name = name
-        self.contentType = contentType
-
 
 class Upload:
     """httpClient.upload: fields, a dict of texts (of a repeated name the last one counts); files, a list of File."""
@@ -75,14 +70,14 @@ class Upload:
     def __init__(self, rules, client):
         self.fields = {}
         self.files = []
-        self._pairs = []
+        self._lists = {}
         self._rules = rules
         self._client = client
         self._server = client.GetServer()
 
     def GetList(self, name):
         """All texts of a field, in their order."""
-        return [value for field, value in self._pairs if field == name]
+        return self._lists.get(name, [])
 
     # -- what the connection calls --------------------------------------------------
 
@@ -250,8 +245,11 @@ class Upload:
         names = [file.name.lower() for file in files]
         while name.lower() in names:    # two of one name, from two folders
             name = "2-" + name
-        file = File(field, name, contentType)
         self._Limit(len(files) + 1, self._rules.maxFiles)
+        file = File()
+        file.field = field
+        file.name = name
+        file.contentType = contentType
         writer = to(self._client, file) if callable(to) else to + "/" + name
         if isinstance(writer, str):
             file.path = writer
@@ -275,9 +273,9 @@ class Upload:
 
     def _EndPart(self):
         if self._value is not None:
-            pair = self._name, self._server.Utf8(bytes(self._value))
-            self._pairs.append(pair)
-            self.fields.update([pair])
+            name = self._name
+            self.fields[name] = value = self._server.Utf8(bytes(self._value))
+            self._lists.setdefault(name, []).append(value)
         elif self._file and self._file.path:
             self._file.writer.End()
         self._file = self._value = None

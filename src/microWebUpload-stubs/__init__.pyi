@@ -16,7 +16,6 @@ class File:
     size: int
     path: str | None
     writer: object
-    def __init__(self, field: str, name: str, contentType: str) -> None: ...
 
 class Upload:
     fields: dict[str, str]
