@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 
 import aiohttp
@@ -16,11 +15,9 @@ import requests
 
 import harness
 from harness import DEADLINE_SEC, Fetch, RawClient, RequestBytes
-from http_tools import MP, SharedSite
-
-sys.path.insert(0, str(MP))
-import play_upload  # noqa: E402
-from play_upload import A, END, FORM, Part  # noqa: E402
+from http_tools import MP, SharedSite   # it makes the next one known
+import play_upload
+from play_upload import A, END, FORM, Part
 
 PROGRAM = """
 import json

@@ -14,8 +14,8 @@ import werkzeug.exceptions
 import werkzeug.formparser
 
 import harness
+from http_tools import MP               # it makes the next one known
 import play_upload
-from http_tools import MP
 
 COUNT = 1500
 SEED = 20
@@ -138,7 +138,8 @@ def Ours(interpreter, forms, folder):
 
 
 def Werkzeug(contentType, body):
-    parser = werkzeug.formparser.FormDataParser(silent=False, max_form_memory_size=None, max_form_parts=1000)
+    parser = werkzeug.formparser.FormDataParser(silent=False, max_form_memory_size=None, max_form_parts=1000,
+                                                stream_factory=lambda *args, **kwargs: io.BytesIO())
     try:
         _, fields, files = parser.parse(io.BytesIO(body), "multipart/form-data", len(body),
                                         {"boundary": contentType.partition('"')[2][:-1]})
