@@ -79,7 +79,10 @@ PAGE = """<!DOCTYPE html>
       const form = new FormData(), request = new XMLHttpRequest();
       for (const file of files) form.append("file", file);
       request.upload.onprogress = event => { Find("bar").value = event.loaded / event.total; };
-      request.onloadend = () => { Find("state").value = request.status == 200 ? "" : "refused: " + request.status; List(); };
+      request.onloadend = () => {
+        Find("state").value = request.status == 200 ? "" : "refused: " + request.status;
+        List();
+      };
       request.open("POST", "/files");
       request.send(form);
     }
