@@ -22,6 +22,7 @@ class HttpClient:
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
     Form = dict             # of the fields of a query and of a form
+    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
         self.connection = connection

@@ -11,7 +11,7 @@ from .files import Disk, Folder, SendFile, ServeFile, WriteFile
 from .messages import HttpError, Reason
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Route
-from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
+from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, PercentDecode, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
 
@@ -69,6 +69,7 @@ class MicroWebSrv(Engine):
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
+    PercentDecode = staticmethod(PercentDecode)
     SendFile = staticmethod(SendFile)
     WriteFile = staticmethod(WriteFile)
     FromJSON = staticmethod(FromJSON)
