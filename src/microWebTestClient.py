@@ -58,7 +58,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
     isClosed = False            # the server has closed it, or its half
     isEnded = False             # the client sends no more
     isGone = False              # and reads no more
-    source = None               # an iterator of more content to send
+    source = None               # an iterator of more that the client sends
     number = 0
 
     def __init__(self, window):
@@ -116,12 +116,9 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
         """Bytes; b"" at the client's end, None if there are none now."""
         if not self._input and self.source:
             try:
-                piece = _Bytes(next(self.source))
-                if piece:
-                    self._input = b"%x\r\n" % len(piece) + piece + b"\r\n"
+                self._input = next(self.source)
             except StopIteration:
                 self.source = None
-                self._input = b"0\r\n\r\n"
         pos = self._pos + size
         data = self._input[self._pos:pos]
         if pos >= len(self._input):
@@ -562,11 +559,23 @@ class _Wire:
         self.isNew = True
         client.wires.append(self)
 
+    def Chunks(self, content):
+        """Content of unknown length as it is sent (RFC 9112 section 7.1)."""
+        for piece in content:
+            piece = _Bytes(piece)
+            if piece:
+                yield self.Traced(True, b"%x\r\n" % len(piece) + piece + b"\r\n")
+        yield self.Traced(True, b"0\r\n\r\n")
+
+    def Traced(self, isSent, data):
+        if data and self.client.trace is not None:
+            self.client.trace.append((isSent, data))
+        return data
+
     def Write(self, data):
         client = self.client
-        if client.trace is not None:
-            client.trace.append((True, data))
         sock = self.sock
+        self.Traced(True, data)
         sock.Write(data)
         if self.isNew:
             self.isNew = False
@@ -582,10 +591,8 @@ class _Wire:
         client = self.client
         sock = self.sock
         client.WaitFor(self._HasNews, "%s: the %s" % (self.name, what))
-        data = sock.Take()
+        data = self.Traced(False, sock.Take())
         self.data = self.data + data if self.data else data
-        if data and client.trace is not None:
-            client.trace.append((False, data))
         return bool(data)
 
     def Fill(self, size, what):
@@ -959,7 +966,7 @@ class TestClient:
         try:
             data = self._RequestHead(method, path, headers, kind, content)
             if content is not None and not isinstance(content, (bytes, bytearray)):
-                wire.sock.source = iter(content)
+                wire.sock.source = wire.Chunks(content)
             elif content:
                 data += content
             self.engine.Enter(self.raiseErrors)
