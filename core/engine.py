@@ -162,7 +162,7 @@ class Engine:
                 if not BOARD:
                     Prepare(self._listener)
             else:
-                self._listener, self.port = Listen(self.port, self.bindIP)
+                self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._until = None
             self._failures = 0
             self._isFull = False
@@ -258,7 +258,7 @@ class Engine:
         if wait <= 0:
             self._clock = Elapsed()
             wait = 1000
-            self.Call(self._Tick)
+            self.Call(self.Tick)
         if BOARD and _thread:
             wait = min(wait, 20)                # nothing else tells of other threads' calls
         return wait if self.isStarted or self._Farewell() else 0
@@ -336,7 +336,7 @@ class Engine:
         except BaseException as error:
             self._Broke(None, error)
 
-    def _Tick(self):
+    def Tick(self):
         """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
         self.now = now = self.now + 1
         self.prefixes.clear()
@@ -460,7 +460,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener, self.port = Listen(self.port, self.bindIP)
+            self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
