@@ -14,8 +14,8 @@ from harness import Fetch
 
 pytest.importorskip("pty", reason="pseudo terminals are a thing of unix")
 
-import pty_board  # noqa: E402
-from microwebsrv import build, data, device, project, push  # noqa: E402
+import pty_board
+from microwebsrv import build, data, device, project, push
 
 MAIN = """
 import util

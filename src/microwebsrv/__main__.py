@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -25,6 +26,9 @@ def Main(args: list[str] | None = None) -> int:
         print("microwebsrv: %s" % error, file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:                     # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

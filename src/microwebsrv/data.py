@@ -95,14 +95,17 @@ def Methods() -> dict[str, str]:
 
 @lru_cache(maxsize=None)
 def Heap() -> dict[str, int]:
-    """{files: bytes of a 32-bit heap that their .mpy keep}, the table of docs/memory.md; its keys are `the core alone`,
-    `the three` and the name of each optional file, for what it adds to the three."""
+    """{files: bytes of a 32-bit heap that their .mpy keep}, from docs/memory.md. Its keys are `the core alone`, `the
+    three`, and the name of each optional file for what it adds to the three and to the files that it needs."""
     text = _Place("memory.md", "docs/memory.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (the [^|]+?) \| [\d,]+ \| [\d,]+ \| ([\d,]+) \|", text, re.M)
-    found = {name: int(figure.replace(",", "")) for name, figure in rows}
-    three = found["the three"]
-    return {re.sub(r"the three and `(\w+)`", r"\1", name): figure - three if " and " in name else figure
-            for name, figure in found.items()}
+    figures = {name: int(figure.replace(",", "")) for name, figure in rows}
+    found = {name: figure for name, figure in figures.items() if " and " not in name}
+    for name, one in sorted(Registry().items(), key=lambda row: len(WithNeeds({row[0]}))):
+        figure = figures.get("the three and `%s`" % name)
+        if figure:                              # its row counts those that it needs
+            found[name] = figure - found["the three"] - sum(found.get(need, 0) for need in WithNeeds(set(one.needs)))
+    return found
 
 
 @lru_cache(maxsize=None)
