@@ -88,12 +88,6 @@ class Engine:
                 self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
-        if self.Banner:
-            self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
-            _PrintError("port %d, with %s%s" % (
-                self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -176,6 +170,15 @@ class Engine:
             raise
         if not MICROPYTHON:
             self._WatchTerm()
+        if self.Banner:
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            if BOARD:
+                gc.collect()
+            _PrintError("port %d, with %s%s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
