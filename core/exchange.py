@@ -22,6 +22,7 @@ class HttpClient:
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
     Form = dict             # of the fields of a query and of a form
+    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
         self.connection = connection
@@ -181,18 +182,18 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        isTaken = False
+        kept = self.fields
+        accepted = None
         try:
             if self.code is not None:
                 return False
-            if self.status and code == 200:
-                code = self.status
+            code = code == 200 and self.status or code
             if server.after:
                 self.code = code                # what a hook writes now is no answer
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields or []          # None: the last try was a ValueError
+            fields = self.fields
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -202,20 +203,21 @@ class HttpResponse:
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
                 contentType = None if "content-type" in names else contentType
-                if names.get("connection", "").lower() == "close":
-                    connection.keepAlive = False
+                connection.keepAlive = connection.keepAlive and names.get("connection", "").lower() != "close"
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
-                return connection.response is self
-            accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
-            isTaken = True                      # else a ValueError: of the media type
+                accepted = connection.response is self
+            else:
+                accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
             return accepted
         finally:
-            if not isTaken and hasattr(source, "close"):        # a file must not stay open
-                source.close()
+            if accepted is None:                # a ValueError, or there was an answer
+                self.fields = kept
+                if hasattr(source, "close"):    # a file must not stay open
+                    source.close()
 
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
@@ -235,7 +237,7 @@ class HttpResponse:
 
     def SetHeader(self, name, value):
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        it back. False: the head has left. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -266,7 +268,7 @@ class HttpResponse:
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
-        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for a control character in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
         elif content is not None:

@@ -11,7 +11,7 @@ from .files import Disk, Folder, SendFile, ServeFile, WriteFile
 from .messages import HttpError, Reason
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Route
-from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
+from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, PercentDecode, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
 
@@ -69,6 +69,7 @@ class MicroWebSrv(Engine):
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
+    PercentDecode = staticmethod(PercentDecode)
     SendFile = staticmethod(SendFile)
     WriteFile = staticmethod(WriteFile)
     FromJSON = staticmethod(FromJSON)
@@ -81,7 +82,8 @@ class MicroWebSrv(Engine):
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
     notFoundUrl = None
-    defaults = before = after = ()                       # (prefix, hook)
+    defaults = ()                               # (name, value)
+    before = after = ()                         # (prefix, hook)
     errorHandlers = {}                          # code or None -> handler
     isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
