@@ -1,8 +1,9 @@
-"""A REST API: a list of tasks, kept in memory, that the pages of another site may use. It needs
+"""A REST API with its tests: a list of tasks, kept in memory, that the pages of another site may use. It needs
 microWebRoutes.py, microWebJson.py and microWebCors.py beside microWebSrv.py.
 
     curl -H "Content-Type: application/json" -d '{"title": "water the plants"}' http://127.0.0.1:8080/tasks
     curl -X DELETE http://127.0.0.1:8080/tasks/1
+    pytest rest_api.py
 """
 
 import sys
@@ -57,3 +58,13 @@ microWebCors.AllowOrigins(mws, "https://panel.example", expose="Location")
 microWebJson.ProblemErrors(mws)
 if __name__ == "__main__":
     mws.Start(threaded=False)
+
+
+def test_tasks():
+    from microWebTestClient import TestClient
+    with TestClient(mws) as client:
+        made = client.Post("/tasks", json={"title": "water"}, headers={"Origin": "https://panel.example"})
+        assert (made.code, made.headers["access-control-allow-origin"]) == (201, "https://panel.example")
+        url = made.headers["location"]
+        assert client.Put(url, json={"title": "water", "done": True}).GetJSON() == client.Get("/tasks").GetJSON()[0]
+        assert [client.Post("/tasks", json=[1]).code, client.Delete(url).code, client.Get(url).code] == [400, 204, 404]

@@ -1,11 +1,13 @@
 """The short programs of examples/ run as they stand, on each runtime, and do what their first lines say."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import ssl
 import struct
+import subprocess
 import sys
 import urllib.request
 
@@ -136,6 +138,15 @@ def test_rest_api(example):
     assert Fetch(server.port, "/tasks", "POST", (), b'{"title": "water"}').status == 415
     assert Fetch(server.port, "/tasks/one").Json()["title"] == "Not Found"
     assert Fetch(server.port, "/tasks", "PATCH").Header("allow") == "GET, HEAD, OPTIONS, POST"
+
+
+def test_rest_api_has_tests():
+    """The tests within it, by pytest; in a folder of their own, without the settings of this one."""
+    path = EXAMPLES / "rest_api.py"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 70
+    done = subprocess.run([sys.executable, "-B", "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", EXAMPLES, "-p", "no:cacheprovider", path],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_sensor_page(example):
