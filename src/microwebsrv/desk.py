@@ -9,6 +9,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import os
+import socket
 import sys
 import threading
 import time
@@ -120,6 +121,17 @@ def _ListDir(path: str = ".") -> Iterator[tuple[str, int, int, int]]:
         yield entry.name, 0x4000 if isFolder else 0x8000, 0, 0 if isFolder else entry.stat().st_size
 
 
+def _Bind(bind: Callable[..., None]) -> Callable[..., None]:
+    """Ports below 1024 belong to the system: a program that asks for 53 gets 8053."""
+    def Bind(sock: Any, address: Any) -> None:
+        try:
+            bind(sock, address)
+        except PermissionError:
+            bind(sock, (address[0], address[1] + 8000))
+            print("microwebsrv: port %d of the program is %d here" % (address[1], address[1] + 8000), flush=True)
+    return Bind
+
+
 def _PrintException(error: BaseException, file: Any = None) -> None:
     traceback.print_exception(type(error), error, error.__traceback__, file=file or sys.stdout)
 
@@ -128,7 +140,8 @@ def _Threshold(*amount: int) -> int:
     return -1
 
 
-def _Names() -> dict[ModuleType, dict[str, Any]]:
+def _Names() -> dict[Any, dict[str, Any]]:
+    """{a module or a class: what it gets}"""
     const = lambda value: value  # noqa: E731
     pointers = dict.fromkeys(("ptr", "ptr8", "ptr16", "ptr32", "uint"), const)
     return {
@@ -137,6 +150,7 @@ def _Names() -> dict[ModuleType, dict[str, Any]]:
         os: {"ilistdir": _ListDir, "dupterm": lambda *args: None, "mount": lambda *args, **options: None,
              "umount": lambda path: None},
         sys: {"print_exception": _PrintException},
+        socket.socket: {"bind": _Bind(socket.socket.bind)},
         gc: {"mem_free": lambda: HEAP - 1, "mem_alloc": lambda: 1, "threshold": _Threshold},
         builtins: {"const": const, **pointers},
     }
