@@ -491,7 +491,7 @@ def test_page_of_pins(run, page, width, scheme):
     slider.fill("0.5")
     Until(lambda: Fetch(port, "/state").Json()["adc"], 32768)
     expect(page.locator("[data-name='pin:16'] .strip i")).to_have_count(8)
-    expect(page.locator("[data-name='pin:15'] output")).to_have_text("25.0 % \u00b7 1000 Hz")
+    expect(page.locator("[data-name='pin:15'] output")).to_have_text("25.0 % \u00b7 1 kHz")
     expect(page.locator("[data-name='wifi:access point'] output")).to_have_text("<b>Lamp</b>")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("""() => [...document.querySelectorAll("input, button")].filter((e) => !(e.getAttribute("aria-label")

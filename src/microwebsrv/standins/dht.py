@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from microwebsrv.standins.machine import Pin
 from microwebsrv.world import WORLD
 
 
 class DHTBase:
     def __init__(self, pin: Any) -> None:
         self.pin = pin
+        if isinstance(pin, Pin):
+            pin.state.mode = "sensor"           # the page shows what it measures
         self._values = (0.0, 0.0)
 
     def measure(self) -> None:
