@@ -501,3 +501,56 @@ def test_page_of_pins(run, page, width, scheme):
     one.Close()
     expect(page.locator("#state")).to_have_text("the program does not run")
     assert [text for text in complaints if "ERR_CONNECTION" not in text and "ERR_INCOMPLETE" not in text and "ERR_EMPTY" not in text] == []
+
+
+PORTAL = """
+import network
+from microWebPortal import Provision
+from microWebSrv import MicroWebSrv
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(contentType="text/plain", content="the program")
+
+
+mws = MicroWebSrv()
+portal = Provision(mws, "Lamp", dnsPort=%d)
+portal.OnJoined = lambda address: print("JOINED", address, flush=True)
+mws.Start(threaded=False)
+"""
+
+
+def test_portal(run, tmp_path):
+    """A new board: its portal finds the three networks, a wrong password is told, the right one is kept."""
+    one = run(PORTAL % harness.FreePorts(1)[0])
+    port = one.Port()
+
+    def Ask(path="/wifi", form=None):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=harness.DEADLINE_SEC)
+        try:
+            client.request("POST" if form else "GET", path, form, {"Content-Type": "application/x-www-form-urlencoded"})
+            return client.getresponse().read().decode()
+        finally:
+            client.close()
+
+    def Choose(password):
+        token = re.search('name="t" value="([0-9a-f]+)"', Ask()).group(1)
+        Ask(form="t=%s&n=Home&p=%s" % (token, password))
+
+    page = UntilHas(Ask, "Guests")
+    assert "&lt;Neighbour&gt; &amp; Co" in page and "<Neighbour>" not in page
+    Choose("wrong+password")
+    UntilHas(lambda: Ask().lower(), "wrong")
+    Choose("correct+horse")
+    one.Line("^JOINED 127.0.0.1$")
+    assert json.loads((tmp_path / ".wifi.json").read_text())["name"] == "Home"
+
+
+def UntilHas(look, part):
+    for _ in range(200):
+        text = look()
+        if part in text:
+            return text
+        time.sleep(0.1)
+    raise AssertionError("no %r in %s" % (part, text))

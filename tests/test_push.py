@@ -197,6 +197,25 @@ def test_server_in_a_thread(program):
     assert Fetch(program.port, "/version").text == "two"
 
 
+def test_server_in_the_loop_of_the_program(program):
+    """await Serve() brings microWebAsync, and tells the heap as Start() does."""
+    start = MAIN.partition("MicroWebSrv(port")[0] + """
+import asyncio
+
+
+async def Main():
+    await MicroWebSrv(port=%d, bindIP="127.0.0.1", webPath="/www").Serve()
+
+
+asyncio.run(Main())
+"""
+    program.Write("main.py", start % program.port)
+    out = program.Push()
+    assert "/lib/microWebAsync.mpy" in program.Files()
+    assert int(out.split(" bytes of the heap are left")[0].split()[-1]) > 100000
+    assert Fetch(program.port, "/version").text == "one"
+
+
 def test_program_that_fails_is_shown(program):
     program.Write("main.py", "import util\nutil.Missing()\n")
     out = program.Push(code=1)
