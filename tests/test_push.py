@@ -279,6 +279,14 @@ def test_flash_that_is_too_small(program):
     assert not program.Files()
 
 
+def test_bytes_that_are_lost_on_the_line(program):
+    """What is in its place is the old file, or nothing."""
+    program.board.Close()
+    program.Plug(isNoisy=True)
+    assert "did not arrive as it was sent; try again" in program.Refused()
+    assert all(path.endswith(".new") for path in program.Files())
+
+
 def test_board_that_is_too_old(program):
     program.board.Close()
     program.Plug(mpy=5)
