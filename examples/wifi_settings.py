@@ -4,26 +4,15 @@ On a board this file is main.py. While it knows no network, or can't join the on
 "MicroWebSrv": join it with a phone and open http://192.168.4.1/. What you choose there is kept in wifi.json. It needs
 microWebSrv alone.
 
-    python3 examples/wifi_settings.py        or        micropython examples/wifi_settings.py
+    microwebsrv examples/wifi_settings.py      or, on a board, as main.py
 """
-
-import sys
-
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
 import json
 import time
 
+import machine
+import network
 from microWebSrv import MicroWebSrv
-
-try:
-    import machine
-    import network
-    PORT = 80
-except ImportError:
-    import pretend as machine                   # a desk
-    import pretend as network
-    PORT = 8080
 
 FILE = "wifi.json"          # not below webPath: no request can reach it
 PAGE = """<!DOCTYPE html>
@@ -116,7 +105,7 @@ if address:
     state = "Connected to %s as %s." % (settings["name"], address)
 else:
     address = OpenOwn()
-print("%s Open http://%s:%d/" % (state, address, PORT))
-MicroWebSrv(port=PORT).Start(threaded=False)
+print("%s Open http://%s/" % (state, address))
+MicroWebSrv().Start(threaded=False)
 if isSaved:
     machine.reset()

@@ -40,7 +40,7 @@ def example(serve, modulePath):
 
 
 def test_each_example_has_a_test():
-    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"pretend"}
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
     assert names == {name[5:] for name in globals() if name.startswith("test_") and name[5:] in names}
 
 
@@ -54,11 +54,10 @@ NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "dashboard": ["
 
 
 def Alone(name, folder):
-    """A folder as a board has it: the example, its stand-in for hardware, and the files that it needs."""
+    """A folder as a board has it: the example, and the files that it needs."""
     for module in ["microWebSrv", *NEEDS[name]]:
         shutil.copy(harness.SRC / (module + ".py"), folder)
-    for program in (name, "pretend"):
-        shutil.copy(EXAMPLES / (program + ".py"), folder)
+    shutil.copy(EXAMPLES / (name + ".py"), folder)
     return folder / (name + ".py")
 
 

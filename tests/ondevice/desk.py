@@ -1,9 +1,10 @@
-# Runs a program as it stands: desk.py PORTS PROGRAM. The only difference: its servers get free ports on the loopback,
-# and are stopped when its standard input is closed.
+# Runs a program as it stands: desk.py PORTS PROGRAM. The differences: its servers get free ports on the loopback, and are
+# stopped when its standard input is closed; the modules of a board are pretend.py.
 
 import _thread
 import sys
 
+import pretend
 import ready
 
 sys.path.pop(0)                 # this folder is no part of what the program finds beside it
@@ -41,4 +42,7 @@ ready.Announce(MicroWebSrv)
 _thread.start_new_thread(WatchConsole, ())
 with open(program) as file:
     code = file.read()
+for name in ("machine", "network"):
+    if "\nimport %s\n" % name in code or "\nfrom %s import" % name in code:      # it can't do without
+        sys.modules[name] = pretend
 exec(compile(code, program, "exec"), {"__name__": "__main__", "__file__": program})
