@@ -247,9 +247,15 @@ class _Host:
         if not _MICROPYTHON:
             isMain = threading.current_thread() is threading.main_thread()
             onTerm = signal.getsignal(signal.SIGTERM)
+        server.testHost = self
         server.Listen = _NoListener
-        if not server.Open():
-            del server.Listen
+        isOpen = False
+        try:
+            isOpen = server.Open()
+        finally:
+            if not isOpen:
+                del server.Listen, server.testHost
+        if not isOpen:
             raise RuntimeError("this server runs: Stop() it before a TestClient has it")
         if not _MICROPYTHON:
             server.poll = _Poll(server.poll)
@@ -262,7 +268,6 @@ class _Host:
         self._kind = type("_Link", (plain,), {"Settle": _Settle})
         server.Enter()                          # this thread is the server's
         server.Start = server.Serve = _Refuse
-        server.testHost = self
         for name in server.found:
             module = sys.modules[_HOME + name]
             if getattr(module, "time", None) is time:
