@@ -128,7 +128,8 @@ class Folding(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """The status says what is wrong; why, is for a desk."""
         self.generic_visit(node)
-        isError = isinstance(node.func, ast.Name) and node.func.id == "HttpError"
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        isError = name == "HttpError"
         if isError and len(node.args) == 2 and IsText(node.args[1]):
             node.args[1] = ast.Constant("")
         return node
