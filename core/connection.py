@@ -25,7 +25,7 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
-_PAST = Head()
+_PAST = Head()          # of a connection that has answered: a first head has a deadline of its own
 
 
 class Connection:
@@ -196,8 +196,10 @@ class Connection:
         pairs = data.count(b"\r\n")
         if data.count(b"\n") != pairs or data.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
-        if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
-            self.deadline = server.now + server.HeadTimeoutSec
+        deadline = server.now + server.HeadTimeoutSec
+        # The first head has its deadline from the beginning of the connection; and empty lines buy no time.
+        if not self.searched and self.head and (size or deadline < self.deadline):
+            self.deadline = deadline
         self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
@@ -303,10 +305,10 @@ class Connection:
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
             result = handler(*args)
-            if result is not None and hasattr(result, "send"):
-                return self.server.Spawn(self, result)
-            if response is self.response:
-                self.Finish(response)
+            server = self.server
+            if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
+                return server.Spawn(self, result)
+            self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -428,8 +430,10 @@ class Connection:
                 self.link.Send(b"0\r\n\r\n")
             self._Complete()
 
-    def Finish(self, response):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+    def Finish(self, response, result=None):
+        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        if result is not None and self.server.Returned:
+            self.server.Returned(response, result)
         if response is not self.response:
             return
         held = response.held

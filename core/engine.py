@@ -88,12 +88,6 @@ class Engine:
                 self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
-        if self.Banner:
-            self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
-            _PrintError("port %d, with %s%s" % (
-                self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -162,7 +156,7 @@ class Engine:
                 if not BOARD:
                     Prepare(self._listener)
             else:
-                self._listener, self.port = Listen(self.port, self.bindIP)
+                self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._until = None
             self._failures = 0
             self._isFull = False
@@ -176,6 +170,15 @@ class Engine:
             raise
         if not MICROPYTHON:
             self._WatchTerm()
+        if self.Banner:
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            if BOARD:
+                gc.collect()
+            _PrintError("port %d, with %s%s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
@@ -240,7 +243,7 @@ class Engine:
                                 while crowd and self._OnOther(key):
                                     crowd -= 1
                 except BaseException as error:
-                    self._Broke(link, error)
+                    self._Broke(link, error) if link else self._NotAccepted(error)
             if self.UseAsyncio:
                 self.Loop()
         finally:
@@ -252,20 +255,16 @@ class Engine:
     def Turn(self):
         """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
         next one has to come; 0: the server has ended."""
-        try:
-            if self._calls:
-                self._RunCalls()
-            wait = 1000 - Elapsed(self._clock)
-            if wait <= 0:
-                self._clock = Elapsed()
-                wait = 1000
-                self._Tick()
-            if BOARD and _thread:
-                wait = min(wait, 20)            # nothing else tells of other threads' calls
-            return wait if self.isStarted or self._Farewell() else 0
-        except MemoryError as error:
-            self.Log("a call on the engine", error)
-            return 100                          # perhaps there is some then
+        if self._calls:
+            self.Call(self._RunCalls)
+        wait = 1000 - Elapsed(self._clock)
+        if wait <= 0:
+            self._clock = Elapsed()
+            wait = 1000
+            self.Call(self.Tick)
+        if BOARD and _thread:
+            wait = min(wait, 20)                # nothing else tells of other threads' calls
+        return wait if self.isStarted or self._Farewell() else 0
 
     def OnEvent(self, key, event):
         """Something is ready: for the loops of others."""
@@ -276,7 +275,7 @@ class Engine:
             else:
                 self._OnOther(key)
         except BaseException as error:
-            self._Broke(link, error)
+            self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
         """A call of the loop has failed."""
@@ -290,10 +289,14 @@ class Engine:
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
-            self._CloseListener()
-            for link in list(self.links.values()):      # if there is no memory for that: again, in a moment
-                self.Call(link.endpoint.OnStop)
-            self._until = self.now + self.StopGraceSec
+            try:
+                self._CloseListener()
+                for link in list(self.links.values()):
+                    self.Call(link.endpoint.OnStop)
+                self._until = self.now + self.StopGraceSec
+            except MemoryError as error:        # again, in a moment: perhaps there is some then
+                self.Log("a call on the engine", error)
+                return True
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
@@ -332,11 +335,11 @@ class Engine:
     def Call(self, func, *args):
         """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
         try:
-            func(*args)
+            return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
-    def _Tick(self):
+    def Tick(self):
         """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
         self.now = now = self.now + 1
         self.prefixes.clear()
@@ -387,39 +390,49 @@ class Engine:
                 self.poll.unregister(self._listener)
             self._isFull = not wants            # only now: it may have found no memory
 
+    # As all that runs before the bytes of an event are made, _OnOther has a small frame (transport): it has no try.
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called. True: perhaps there is one more."""
-        if not self._listener or key != Key(self._listener):
-            if not BOARD and self._wake and key == Key(self._wake.sock):
-                self._wake.Clear()
-            return
-        try:
-            if len(self.links) >= self.MaxConnections and not self.Evict():
-                if self._fullSince is None:
-                    self._fullSince = self.now
-                if self.now - self._fullSince < self.HeadTimeoutSec:
-                    # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
-                    for link in self.links.values():
-                        if link.deadline is not None or isinstance(link.endpoint, Connection) \
-                                and link.endpoint.deadline is not None:
-                            return self._Listens(False)     # until a link has gone
+        """A client has come to the listener, or another thread has called. True: perhaps there is one more.
+        _NotAccepted gets what accept() raises."""
+        if self._listener and key == Key(self._listener):
+            if len(self.links) >= self.MaxConnections and self._IsFull():
+                return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
-        except (OSError, MemoryError) as error:
-            code = getattr(error, "errno", 0)
-            if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
-                return
-            self._failures += 1
-            if self._failures == 1:
-                self.Log("accept", error)
+            self.Admit(sock, address, self.NewLink)
+            return self.isStarted
+        if not BOARD and self._wake and key == Key(self._wake.sock):
+            self._wake.Clear()
+
+    def _IsFull(self):
+        """Does a newcomer have to wait? Not if a place can be made, and not for long: then it is told."""
+        if not self.Evict():
+            if self._fullSince is None:
+                self._fullSince = self.now
+            if self.now - self._fullSince < self.HeadTimeoutSec:
+                # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                for link in self.links.values():
+                    if link.deadline is not None or isinstance(link.endpoint, Connection) \
+                            and link.endpoint.deadline is not None:
+                        return True
+
+    def _NotAccepted(self, error):
+        code = getattr(error, "errno", 0)
+        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
+            return
+        if not isinstance(error, (OSError, MemoryError)):
+            return self._Broke(None, error)
+        self._failures += 1
+        if self._failures == 1:
+            self.Log("accept", error)
+        try:
             self.Evict()                        # too many open files: fewer connections
             if self._failures > 5:              # the network has gone and the listener with it
                 self._Relisten()
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
-            return
-        self.Admit(sock, address, self.NewLink)
-        return self.isStarted
+        except (OSError, MemoryError):          # the next failure tries again
+            pass
 
     def Admit(self, sock, address, newLink):
         """A client that was accepted gets a link and a connection, or 503."""
@@ -450,7 +463,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener, self.port = Listen(self.port, self.bindIP)
+            self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):

@@ -21,6 +21,7 @@ class HttpClient:
 
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
+    Form = dict             # of the fields of a query and of a form
     sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
@@ -57,7 +58,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return ParseForm(self.head.query.encode())
+        return ParseForm(self.head.query.encode(), "", self.Form)
 
     def GetRequestHeaders(self):
         """A dict-like of this request's own: names in lower case, looked up in any case."""
@@ -97,11 +98,11 @@ class HttpClient:
 
     def ReadRequestPostedFormData(self):
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
-        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or ""))
+        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or "", self.Form))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
-        return self.Read(None, _FromJSON)
+        return self.Read(None, FromJSON)
 
     def Read(self, size, convert):
         """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
@@ -114,7 +115,7 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _FromJSON(content):
+def FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
     # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
@@ -146,7 +147,7 @@ if not MICROPYTHON:
     _Dumps = json.JSONEncoder(allow_nan=False).encode
 
 
-def _ToJSON(obj):
+def ToJSON(obj):
     try:
         if not MICROPYTHON:
             return _Dumps(obj)
@@ -181,18 +182,18 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        isTaken = False
+        kept = self.fields
+        accepted = None
         try:
             if self.code is not None:
                 return False
-            if self.status and code == 200:
-                code = self.status
+            code = code == 200 and self.status or code
             if server.after:
                 self.code = code                # what a hook writes now is no answer
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields or []          # None: the last try was a ValueError
+            fields = self.fields
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -202,20 +203,21 @@ class HttpResponse:
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
                 contentType = None if "content-type" in names else contentType
-                if names.get("connection", "").lower() == "close":
-                    connection.keepAlive = False
+                connection.keepAlive = connection.keepAlive and names.get("connection", "").lower() != "close"
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
-                return connection.response is self
-            accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
-            isTaken = True                      # else a ValueError: of the media type
+                accepted = connection.response is self
+            else:
+                accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
             return accepted
         finally:
-            if not isTaken and hasattr(source, "close"):        # a file must not stay open
-                source.close()
+            if accepted is None:                # a ValueError, or there was an answer
+                self.fields = kept
+                if hasattr(source, "close"):    # a file must not stay open
+                    source.close()
 
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
@@ -235,7 +237,7 @@ class HttpResponse:
 
     def SetHeader(self, name, value):
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        it back. False: the head has left. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -266,7 +268,7 @@ class HttpResponse:
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
-        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for a control character in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
         elif content is not None:
@@ -330,10 +332,10 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
@@ -351,7 +353,9 @@ class HttpResponse:
             self.status = code
             self.rule = rule
             self.fields = self.fields + Pairs(headers)
-            server.Call(handler, self.client, self, code)
+            result = server.Call(handler, self.client, self, code)
+            if result is not None and server.Returned:
+                server.Returned(self, result)
             if self.code is not None:
                 return True
         reason = Reason(code)

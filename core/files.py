@@ -8,7 +8,7 @@ import time
 from .text import BOARD, MICROPYTHON, HttpDate, const
 from .writers import UNRESERVED, PercentEncode
 
-_INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
+_INDEX_PAGES = "index.pyhtml index.html index.htm "
 _FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
 _FILE_KIND = const(0x8000)
 _LINK_KIND = const(0xA000)
@@ -216,7 +216,8 @@ def _Locate(server, path):
         return server.pages[path], (False, 0, 0)
     stat = server.Stat(path)
     if stat and stat[0] and path[-1] == "/":
-        for name in (_INDEX_PAGES + _INDEX_PAGES.upper()).split():      # FAT
+        pages = _INDEX_PAGES + _INDEX_PAGES.replace("index", "default")
+        for name in (pages + pages.upper()).split():        # FAT
             index = server.Stat(path + name)
             if index and not index[0]:
                 return path + name, index

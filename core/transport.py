@@ -29,6 +29,14 @@ if not BOARD:
             pass
 
 
+if not MICROPYTHON:
+    class _Listener(socket.socket):
+        """accept() asks for these two each time, and the properties of Python's sockets are slow."""
+
+        family = socket.AF_INET
+        type = socket.SOCK_STREAM
+
+
 def RandomPort():
     """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
     return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
@@ -46,7 +54,8 @@ def Listen(port, bindIP):
         number = port or RandomPort()
         try:
             address = Address(bindIP, number)
-            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            kind = socket.socket if MICROPYTHON or address[0] != socket.AF_INET else _Listener
+            listener = kind(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if not BOARD:
                 Prepare(listener)
@@ -117,7 +126,7 @@ else:
         return int(time.monotonic() * 1000) - start
 
 # How a socket is called in the poll object and in the table of links.
-Key = id if MICROPYTHON else socket.socket.fileno
+Key = id if MICROPYTHON else lambda sock: sock.fileno()
 
 if not BOARD:
     class Wake:

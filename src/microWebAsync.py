@@ -29,9 +29,10 @@ else:
 
 
 class _Exchange:
-    """server.Spawn: a request whose handler is a coroutine. What it reads is awaited."""
+    """A request whose handler is a coroutine. What it reads is awaited."""
 
-    def __init__(self, connection, coroutine):
+    def __init__(self, engine, connection, coroutine):
+        self._engine = engine
         self._connection = connection
         self._client = client = connection.client
         self._response = connection.response
@@ -68,11 +69,12 @@ class _Exchange:
 
     def _Done(self, error):
         connection, response = self._connection, self._response
+        self._engine.exchanges -= self._engine.exchanges > 0        # 0: an earlier loop has ended
         if connection.wake is self._wake:
             connection.wake = None
         try:
             if error is None:
-                return connection.Finish(response)
+                return connection.Finish(response, connection.server.asyncEngine.result)
         except Exception as failure:
             error = failure
         connection.Failed(response, error)
@@ -143,19 +145,30 @@ class _Engine:
 
     _done = None                            # while a loop serves: an Event, set at the end
     _isAway = False                         # MicroPython: the thread of another server serves
+    exchanges = 0                           # that have not ended
 
     def __init__(self, server):
         self._server = server
         self._waiting = []                  # what came before there was a loop
         if not _MICROPYTHON:
             self._tasks = set()             # asyncio alone would let them be collected
-        server.Spawn = _Exchange
+        server.Spawn = self.Spawn
         server.AsyncSource = _Source
         server.SpawnCallback = self.SpawnCallback
         server.Loop = self.Loop
         server.Adopt = self.Adopt
 
     # -- what the core and other files ask for
+
+    def Spawn(self, connection, coroutine):
+        """The coroutine of a handler answers. Those of clients that have gone go on until the program's code returns:
+        beyond MaxConnections it is 503."""
+        if self.exchanges < self._server.MaxConnections:
+            self.exchanges += 1
+            _Exchange(self, connection, coroutine)
+        else:
+            coroutine.close()
+            connection.response.WriteError(503, {"Retry-After": "1"})
 
     def SpawnCallback(self, coroutine, done):
         """Any coroutine; done(error or None) is called at its end."""
@@ -174,14 +187,15 @@ class _Engine:
             server.UseAsyncio = True        # its own poll loop ends behind this event, and Loop() goes on
 
     async def _Follow(self, coroutine, done):
-        error = None
+        error = result = None
         try:
-            await coroutine
+            result = await coroutine
         except BaseException as failure:    # sys.exit(), or the cancelled task that it waited for
             error = failure
         server = self._server
         if not _MICROPYTHON and not self._done and isinstance(error, asyncio.CancelledError):
             return                          # it is the loop that ends
+        self.result = result                # for done() alone
         try:
             done(error)
         except Exception as failure:
@@ -230,6 +244,7 @@ class _Engine:
 
     def _Exit(self, task=None):
         self._done = None
+        self.exchanges = 0
         if _MICROPYTHON:
             self._isAway = False
             self._clock.cancel()

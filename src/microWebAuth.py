@@ -126,13 +126,12 @@ class Tries:
         wait = before[2] - self._server.now
         if wait > 0:
             return None, wait
-        if before[1]:
-            self._Fail(network)         # now: guesses that come at the same time have to find it
+        failed = before[1] and self._Fail(network)      # now: guesses that come at the same time have to find it
         name = who(*args)
-        if before[1] and name is not None:
-            self._Put((network, 0, 0) if name else before)
-        elif name is None and not before[1]:
-            self._Fail(network)
+        if name is None:
+            failed or self._Fail(network)
+        elif failed and self._Find(network) is failed:  # a right one takes back its own, not the guesses of others
+            self._Put(before)
         return name, 0
 
     def _Find(self, network):
@@ -144,13 +143,12 @@ class Tries:
     def _Fail(self, network):
         count = self._Find(network)[1]
         wait = 1 << min(count - _FREE, _LONGEST) if count >= _FREE else 0
-        self._Put((network, count + 1, self._server.now + wait))
+        entry = network, count + 1, self._server.now + wait
+        self._Put(entry)
+        return entry
 
     def _Put(self, entry):
-        tries = [other for other in self._tries if other[0] != entry[0]]
-        if entry[1]:
-            tries.append(entry)
-        self._tries = tries[-_TRIES_MAX:]
+        self._tries = [other for other in self._tries if other[0] != entry[0]][1 - _TRIES_MAX:] + [entry]
 
 
 # ==============================================================================

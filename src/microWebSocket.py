@@ -126,7 +126,7 @@ class MicroWebSocket:
     """An open WebSocket: set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
 
     # Await: (callback, coroutine) on the engine -> True: Done comes at its end. Codec: of an extension. _worker: of a
-    # threaded one: [lock it sleeps on, event].
+    # threaded one: [lock it sleeps on, event; None: it has ended].
     Await = Codec = _worker = None
 
     def __init__(self, server, link, event):
@@ -141,10 +141,11 @@ class MicroWebSocket:
         self._queue = (event,)                          # None: the next event's turn is now
         self._Renew()
         if server.WebSocketThreaded:
-            worker = [server.NewLock(), None]
+            worker = [server.NewLock(), event]
             worker[0].acquire()
             if server.StartThread(self._Work, (worker,), server.WebSocketStackSize):
                 self._worker = worker
+                server.webSocketWorkers.append(worker)
 
     def SendText(self, msg):
         """Send a text message. False: closed, or the client is too slow to get it."""
@@ -509,7 +510,9 @@ class MicroWebSocket:
                     time.sleep(0.001)
             if not isTold:
                 self._worker = None                     # the engine has gone: do the rest here
-                return self._Post()
+                self._Post()
+                break
+        worker[1] = None
 
 
 # ==============================================================================
@@ -552,9 +555,16 @@ def _Upgrade(client, response):
                 event += found,
             break
     status = Refusal(client, server) if event[0] else 404 if server.webSocketRoutes else 501
+    # Each thread has a WebSocket, and those of clients that have gone go on until the program's code returns.
+    workers = server.webSocketWorkers
+    for worker in list(workers):
+        if not worker[1]:
+            workers.remove(worker)
+    if len(workers) >= server.MaxConnections:
+        status = status or 503
     if status:
-        server.Log("WebSocket %d: %s, Host %s, Origin %s" % (status, head.path, head.authority,
-                                                                     fields.get("origin")))
+        server.Log("WebSocket %d: %s, Host %s, Origin %s" % (status, head.target, head.authority,
+                                                           fields.get("origin")))
         return response.WriteError(status, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     webSocket = MicroWebSocket(server, connection.link, event)
     digest = sha1(fields["sec-websocket-key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
@@ -573,5 +583,6 @@ def Attach(server):
         kind.WebSocketPingSec = 30
     if not hasattr(server, "MaxWebSocketSendQueueLen"):
         kind.MaxWebSocketSendQueueLen = 8192 if _MICROPYTHON else 1048576
+    server.webSocketWorkers = []
     server.Offers = []                  # (webSocket, head of the request) -> lines of the 101, as bytes
     server.Upgraders["websocket"] = _Upgrade

@@ -430,9 +430,9 @@ class ContentReader:
             self.isDone = True
 
 
-def ParseForm(data, contentType=""):
-    """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
-    (RFC 7578): its text fields, files left out."""
+def ParseForm(data, contentType="", form=dict):
+    """The content of a form -> form(), a dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or
+    multipart/form-data (RFC 7578): its text fields, files left out."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
@@ -446,7 +446,7 @@ def ParseForm(data, contentType=""):
         data = data.replace(b"+", b" ")
     if data.count(mark) >= _PAIRS_MAX:
         raise HttpError(400, "a form with more than 1000 fields")
-    fields = {}                                 # bytes: MicroPython compares each new str with all names it knows
+    fields = form()                             # bytes: MicroPython compares each new str with all names it knows
     for part in data.split(mark):
         if not boundary:
             name, _, value = part.partition(b"=")
@@ -622,8 +622,8 @@ class Route:
         self.method = CheckText("method", method, NOT_TOKEN).upper()
         self.handler = handler
         self.threaded = threaded
-        self._regex = None
-        self._names = names = []
+        self.regex = None
+        self.names = names = []
         rest = (url.rstrip("/") or "/").split("<")
         self._literals = literals = [rest[0]]
         for part in rest[1:]:
@@ -637,13 +637,13 @@ class Route:
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
-            self._regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
+            self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
         """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
         taken where it first fits: what a later one needs is never taken before it."""
         literals = self._literals
-        found = self._regex
+        found = self.regex
         if found:
             try:
                 found = found.match(path) or found.match(path + "/")
@@ -651,18 +651,18 @@ class Route:
                 return None
         elif len(literals) == 1:
             return NO_ARGS if path == literals[0] else None
-        if not (found if self._regex else path.startswith(literals[0])):
+        if not (found if self.regex else path.startswith(literals[0])):
             return None
         args = {}
         at = 0
         start = len(literals[0])
-        for name in self._names:
+        for name in self.names:
             at += 1
             if found:
                 value = found.group(at)
             else:
                 literal = literals[at]
-                end = path.find(literal, start + 1) if at < len(self._names) else len(path) - len(literal)
+                end = path.find(literal, start + 1) if at < len(self.names) else len(path) - len(literal)
                 value = path[start:end]
                 if end <= start or "/" in value or path[end:end + len(literal)] != literal:
                     return None
@@ -709,7 +709,7 @@ _LINGER_SEC = const(2)
 _JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
 
 
-_PAST = Head()
+_PAST = Head()          # of a connection that has answered: a first head has a deadline of its own
 
 
 class Connection:
@@ -880,8 +880,10 @@ class Connection:
         pairs = data.count(b"\r\n")
         if data.count(b"\n") != pairs or data.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
-        if not self.searched and self.head:     # the first has its deadline from the beginning of the connection
-            self.deadline = server.now + server.HeadTimeoutSec
+        deadline = server.now + server.HeadTimeoutSec
+        # The first head has its deadline from the beginning of the connection; and empty lines buy no time.
+        if not self.searched and self.head and (size or deadline < self.deadline):
+            self.deadline = deadline
         self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
 
     def _Prepare(self, head, server):
@@ -901,13 +903,14 @@ class Connection:
         route, args = server.Find(head)
         if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
-        if not route.isAsync:
-            if length and length > server.MaxRequestContentLen:
+        sink = self.client.sink
+        if sink or not route.isAsync:
+            if not sink and length and length > server.MaxRequestContentLen:
                 self.TooLarge()
             self.state = _CONTENT
         if head.expect and not self.data:       # RFC 9110 section 10.1.1
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if route.isAsync:
+        if self.state != _CONTENT:
             self._Call(route, route.handler, args)
 
     def _Ask(self, hooks):
@@ -950,6 +953,8 @@ class Connection:
             if isDone:
                 self._Next()
             return True
+        if client.sink:
+            piece = client.sink(piece)          # it may answer as well
         if not client.content:
             client.content = piece
         else:                                   # in place: many small pieces must not cost their square
@@ -984,10 +989,10 @@ class Connection:
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
             result = handler(*args)
-            if result is not None and hasattr(result, "send"):
-                return self.server.Spawn(self, result)
-            if response is self.response:
-                self.Finish(response)
+            server = self.server
+            if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
+                return server.Spawn(self, result)
+            self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -1109,8 +1114,10 @@ class Connection:
                 self.link.Send(b"0\r\n\r\n")
             self._Complete()
 
-    def Finish(self, response):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+    def Finish(self, response, result=None):
+        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        if result is not None and self.server.Returned:
+            self.server.Returned(response, result)
         if response is not self.response:
             return
         held = response.held
@@ -1262,6 +1269,8 @@ class HttpClient:
 
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
+    Form = dict             # of the fields of a query and of a form
+    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
         self.connection = connection
@@ -1297,7 +1306,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return ParseForm(self.head.query.encode())
+        return ParseForm(self.head.query.encode(), "", self.Form)
 
     def GetRequestHeaders(self):
         """A dict-like of this request's own: names in lower case, looked up in any case."""
@@ -1337,11 +1346,11 @@ class HttpClient:
 
     def ReadRequestPostedFormData(self):
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
-        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or ""))
+        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or "", self.Form))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
-        return self.Read(None, _FromJSON)
+        return self.Read(None, FromJSON)
 
     def Read(self, size, convert):
         """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
@@ -1354,7 +1363,7 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _FromJSON(content):
+def FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
     # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
@@ -1386,7 +1395,7 @@ if not MICROPYTHON:
     _Dumps = json.JSONEncoder(allow_nan=False).encode
 
 
-def _ToJSON(obj):
+def ToJSON(obj):
     try:
         if not MICROPYTHON:
             return _Dumps(obj)
@@ -1421,18 +1430,18 @@ class HttpResponse:
         """The way of every answer. lines: bytes of field lines that stand before those of headers."""
         connection = self.connection
         server = connection.server
-        isTaken = False
+        kept = self.fields
+        accepted = None
         try:
             if self.code is not None:
                 return False
-            if self.status and code == 200:
-                code = self.status
+            code = code == 200 and self.status or code
             if server.after:
                 self.code = code                # what a hook writes now is no answer
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
-            fields = self.fields or []          # None: the last try was a ValueError
+            fields = self.fields
             for pair in server.defaults:        # a file has lines of its own
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
@@ -1442,20 +1451,21 @@ class HttpResponse:
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
                 contentType = None if "content-type" in names else contentType
-                if names.get("connection", "").lower() == "close":
-                    connection.keepAlive = False
+                connection.keepAlive = connection.keepAlive and names.get("connection", "").lower() != "close"
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
                 HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
-                return connection.response is self
-            accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
-            isTaken = True                      # else a ValueError: of the media type
+                accepted = connection.response is self
+            else:
+                accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
             return accepted
         finally:
-            if not isTaken and hasattr(source, "close"):        # a file must not stay open
-                source.close()
+            if accepted is None:                # a ValueError, or there was an answer
+                self.fields = kept
+                if hasattr(source, "close"):    # a file must not stay open
+                    source.close()
 
     def _write(self, data, strEncoding=None):
         """Raw content behind a head that was written without content; it is framed as it comes."""
@@ -1475,7 +1485,7 @@ class HttpResponse:
 
     def SetHeader(self, name, value):
         """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for CR, LF or NUL."""
+        it back. False: the head has left. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -1506,7 +1516,7 @@ class HttpResponse:
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
     def WriteResponse(self, code, headers, contentType, contentCharset, content):
-        """content: str or bytes; headers: a dict or a list of pairs. ValueError for CR, LF or NUL in a header."""
+        """content: str or bytes; headers: a dict or a list of pairs. ValueError for a control character in a header."""
         if isinstance(content, str):
             content, contentCharset = Encode(content, contentCharset)
         elif content is not None:
@@ -1570,10 +1580,10 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
@@ -1591,7 +1601,9 @@ class HttpResponse:
             self.status = code
             self.rule = rule
             self.fields = self.fields + Pairs(headers)
-            server.Call(handler, self.client, self, code)
+            result = server.Call(handler, self.client, self, code)
+            if result is not None and server.Returned:
+                server.Returned(self, result)
             if self.code is not None:
                 return True
         reason = Reason(code)
@@ -1639,7 +1651,7 @@ class HttpResponse:
 # A path of a request to a file below webPath, or to nothing; the file itself, or 304. webPath may be any object with
 # Stat(path) -> (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
 
-_INDEX_PAGES = "index.pyhtml index.html index.htm default.pyhtml default.html default.htm "
+_INDEX_PAGES = "index.pyhtml index.html index.htm "
 _FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
 _FILE_KIND = const(0x8000)
 _LINK_KIND = const(0xA000)
@@ -1847,7 +1859,8 @@ def _Locate(server, path):
         return server.pages[path], (False, 0, 0)
     stat = server.Stat(path)
     if stat and stat[0] and path[-1] == "/":
-        for name in (_INDEX_PAGES + _INDEX_PAGES.upper()).split():      # FAT
+        pages = _INDEX_PAGES + _INDEX_PAGES.replace("index", "default")
+        for name in (pages + pages.upper()).split():        # FAT
             index = server.Stat(path + name)
             if index and not index[0]:
                 return path + name, index
@@ -1958,6 +1971,14 @@ if not BOARD:
             pass
 
 
+if not MICROPYTHON:
+    class _Listener(socket.socket):
+        """accept() asks for these two each time, and the properties of Python's sockets are slow."""
+
+        family = socket.AF_INET
+        type = socket.SOCK_STREAM
+
+
 def RandomPort():
     """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
     return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
@@ -1975,7 +1996,8 @@ def Listen(port, bindIP):
         number = port or RandomPort()
         try:
             address = Address(bindIP, number)
-            listener = socket.socket(address[0], socket.SOCK_STREAM)
+            kind = socket.socket if MICROPYTHON or address[0] != socket.AF_INET else _Listener
+            listener = kind(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if not BOARD:
                 Prepare(listener)
@@ -2046,7 +2068,7 @@ else:
         return int(time.monotonic() * 1000) - start
 
 # How a socket is called in the poll object and in the table of links.
-Key = id if MICROPYTHON else socket.socket.fileno
+Key = id if MICROPYTHON else lambda sock: sock.fileno()
 
 if not BOARD:
     class Wake:
@@ -2335,12 +2357,6 @@ class Engine:
                 self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
-        if self.Banner:
-            self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
-            _PrintError("port %d, with %s%s" % (
-                self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -2409,7 +2425,7 @@ class Engine:
                 if not BOARD:
                     Prepare(self._listener)
             else:
-                self._listener, self.port = Listen(self.port, self.bindIP)
+                self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._until = None
             self._failures = 0
             self._isFull = False
@@ -2423,6 +2439,15 @@ class Engine:
             raise
         if not MICROPYTHON:
             self._WatchTerm()
+        if self.Banner:
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            if BOARD:
+                gc.collect()
+            _PrintError("port %d, with %s%s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
@@ -2487,7 +2512,7 @@ class Engine:
                                 while crowd and self._OnOther(key):
                                     crowd -= 1
                 except BaseException as error:
-                    self._Broke(link, error)
+                    self._Broke(link, error) if link else self._NotAccepted(error)
             if self.UseAsyncio:
                 self.Loop()
         finally:
@@ -2499,20 +2524,16 @@ class Engine:
     def Turn(self):
         """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
         next one has to come; 0: the server has ended."""
-        try:
-            if self._calls:
-                self._RunCalls()
-            wait = 1000 - Elapsed(self._clock)
-            if wait <= 0:
-                self._clock = Elapsed()
-                wait = 1000
-                self._Tick()
-            if BOARD and _thread:
-                wait = min(wait, 20)            # nothing else tells of other threads' calls
-            return wait if self.isStarted or self._Farewell() else 0
-        except MemoryError as error:
-            self.Log("a call on the engine", error)
-            return 100                          # perhaps there is some then
+        if self._calls:
+            self.Call(self._RunCalls)
+        wait = 1000 - Elapsed(self._clock)
+        if wait <= 0:
+            self._clock = Elapsed()
+            wait = 1000
+            self.Call(self.Tick)
+        if BOARD and _thread:
+            wait = min(wait, 20)                # nothing else tells of other threads' calls
+        return wait if self.isStarted or self._Farewell() else 0
 
     def OnEvent(self, key, event):
         """Something is ready: for the loops of others."""
@@ -2523,7 +2544,7 @@ class Engine:
             else:
                 self._OnOther(key)
         except BaseException as error:
-            self._Broke(link, error)
+            self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
         """A call of the loop has failed."""
@@ -2537,10 +2558,14 @@ class Engine:
     def _Farewell(self):
         """The server stops. False: all is over."""
         if self._until is None:
-            self._CloseListener()
-            for link in list(self.links.values()):      # if there is no memory for that: again, in a moment
-                self.Call(link.endpoint.OnStop)
-            self._until = self.now + self.StopGraceSec
+            try:
+                self._CloseListener()
+                for link in list(self.links.values()):
+                    self.Call(link.endpoint.OnStop)
+                self._until = self.now + self.StopGraceSec
+            except MemoryError as error:        # again, in a moment: perhaps there is some then
+                self.Log("a call on the engine", error)
+                return True
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
@@ -2579,11 +2604,11 @@ class Engine:
     def Call(self, func, *args):
         """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
         try:
-            func(*args)
+            return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
-    def _Tick(self):
+    def Tick(self):
         """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
         self.now = now = self.now + 1
         self.prefixes.clear()
@@ -2634,39 +2659,49 @@ class Engine:
                 self.poll.unregister(self._listener)
             self._isFull = not wants            # only now: it may have found no memory
 
+    # As all that runs before the bytes of an event are made, _OnOther has a small frame (transport): it has no try.
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called. True: perhaps there is one more."""
-        if not self._listener or key != Key(self._listener):
-            if not BOARD and self._wake and key == Key(self._wake.sock):
-                self._wake.Clear()
-            return
-        try:
-            if len(self.links) >= self.MaxConnections and not self.Evict():
-                if self._fullSince is None:
-                    self._fullSince = self.now
-                if self.now - self._fullSince < self.HeadTimeoutSec:
-                    # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
-                    for link in self.links.values():
-                        if link.deadline is not None or isinstance(link.endpoint, Connection) \
-                                and link.endpoint.deadline is not None:
-                            return self._Listens(False)     # until a link has gone
+        """A client has come to the listener, or another thread has called. True: perhaps there is one more.
+        _NotAccepted gets what accept() raises."""
+        if self._listener and key == Key(self._listener):
+            if len(self.links) >= self.MaxConnections and self._IsFull():
+                return self._Listens(False)     # until a link has gone
             sock, address = self._listener.accept()
             self._failures = 0
-        except (OSError, MemoryError) as error:
-            code = getattr(error, "errno", 0)
-            if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
-                return
-            self._failures += 1
-            if self._failures == 1:
-                self.Log("accept", error)
+            self.Admit(sock, address, self.NewLink)
+            return self.isStarted
+        if not BOARD and self._wake and key == Key(self._wake.sock):
+            self._wake.Clear()
+
+    def _IsFull(self):
+        """Does a newcomer have to wait? Not if a place can be made, and not for long: then it is told."""
+        if not self.Evict():
+            if self._fullSince is None:
+                self._fullSince = self.now
+            if self.now - self._fullSince < self.HeadTimeoutSec:
+                # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                for link in self.links.values():
+                    if link.deadline is not None or isinstance(link.endpoint, Connection) \
+                            and link.endpoint.deadline is not None:
+                        return True
+
+    def _NotAccepted(self, error):
+        code = getattr(error, "errno", 0)
+        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
+            return
+        if not isinstance(error, (OSError, MemoryError)):
+            return self._Broke(None, error)
+        self._failures += 1
+        if self._failures == 1:
+            self.Log("accept", error)
+        try:
             self.Evict()                        # too many open files: fewer connections
             if self._failures > 5:              # the network has gone and the listener with it
                 self._Relisten()
             elif self._failures > 1:
                 self._Listens(False)            # until the next second
-            return
-        self.Admit(sock, address, self.NewLink)
-        return self.isStarted
+        except (OSError, MemoryError):          # the next failure tries again
+            pass
 
     def Admit(self, sock, address, newLink):
         """A client that was accepted gets a link and a connection, or 503."""
@@ -2697,7 +2732,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener, self.port = Listen(self.port, self.bindIP)
+            self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
@@ -2814,6 +2849,10 @@ OPTIONAL = (
     "Cors "
     "Security "
     "Tls "
+    "Routes "
+    "Json "
+    "Upload "
+    "Portal "
 )
 
 
@@ -2877,14 +2916,21 @@ class MicroWebSrv(Engine):
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
+    PercentDecode = staticmethod(PercentDecode)
     SendFile = staticmethod(SendFile)
     WriteFile = staticmethod(WriteFile)
+    FromJSON = staticmethod(FromJSON)
+    ToJSON = staticmethod(ToJSON)
+    Reason = staticmethod(Reason)
+    HttpError = HttpError
     Offload = None                              # of microWebThreads
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
+    Returned = None                             # of microWebJson
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
     notFoundUrl = None
-    defaults = before = after = ()                       # (prefix, hook)
+    defaults = ()                               # (name, value)
+    before = after = ()                         # (prefix, hook)
     errorHandlers = {}                          # code or None -> handler
     isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
 
@@ -2946,6 +2992,7 @@ class MicroWebSrv(Engine):
         self._Add(Route(url, method, handler, threaded))
 
     def _Add(self, route):
+        self.Typed(route)
         if route.isAsync:
             if not self.Spawn:
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
@@ -2954,7 +3001,14 @@ class MicroWebSrv(Engine):
         self.methods += (route.method,)
         self.heads = {}                         # what its heads have found may be another one now
 
+    def Typed(self, route):
+        """microWebRoutes puts its own in this place."""
+        if ":" in "".join(route.names):
+            raise ValueError("the <type:argument> of %s needs microWebRoutes.py" % route.url)
+
     def AddDecorated(self):
+        for route in self.webSocketRoutes:
+            self.Typed(route)
         routes = MicroWebSrv._docoratedRouteHandlers
         while self.decorated < len(routes):
             self.decorated += 1

@@ -43,7 +43,8 @@ def test_each_example_has_a_test():
 
 
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
-NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
+NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "dashboard": ["microWebLogin", "microWebAuth", "microWebSession", "microWebSecurity", "microWebEvents"],
+         "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebFiles", "microWebUpload"], "hello": [],
          "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket", "microWebSocketPlus"],
          "rest_api": [], "sensor_page": [],
@@ -68,7 +69,7 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     assert set(re.findall(r"microWeb(?!Srv)\w+", text)) == set(NEEDS[name])
     (tmp_path / "board").mkdir()
     server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone(name, tmp_path / "board"),))
-    path = "/reading" if name == "sensor_page" else "/next" if name == "async_tasks" else "/"
+    path = {"sensor_page": "/reading", "async_tasks": "/next", "dashboard": "/login"}.get(name, "/")
     assert Fetch(server.port, path).status in (200, 404)
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
@@ -165,6 +166,28 @@ def test_captive_portal(example):
     for path in ("/generate_204", "/hotspot-detect.html", "/connecttest.txt", "/any/path"):
         answer = Fetch(server.port, path, headers={"User-Agent": "CaptiveNetworkSupport"})
         assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:8080/")
+
+
+def test_dashboard(example):
+    """Nothing without a log-in; a switch that is pressed is seen in the stream of values; a log-out ends it."""
+    assert len((EXAMPLES / "dashboard.py").read_text("utf-8").splitlines()) <= 100
+    server = example("dashboard")
+    assert Fetch(server.port, "/").status == 302 and Fetch(server.port, "/switch/lamp", "POST").status in (401, 403)
+    entered = Fetch(server.port, "/login?next=/", "POST", FORM, b"name=ada&password=engine")
+    assert (entered.status, entered.Header("location")) == (302, "/")
+    cookie = {"Cookie": entered.Header("set-cookie").split(";")[0]}
+    page = Fetch(server.port, "/", headers=cookie).text
+    token = {**cookie, "X-CSRF-Token": re.search('name="csrf" value="([^"]+)"', page).group(1)}
+    assert "Dashboard of ada" in page and "%(" not in page
+    with harness.RawClient(server.port) as client:
+        client.Send(harness.RequestBytes("GET", "/values", cookie.items()))
+        client.ReadUntil(b'"lamp": false')
+        assert Fetch(server.port, "/switch/lamp", "POST", cookie).status == 403
+        assert Fetch(server.port, "/switch/door", "POST", token).status == 404
+        assert Fetch(server.port, "/switch/lamp", "POST", token).Json() == {"lamp": True}
+        client.ReadUntil(b'"lamp": true')
+    assert Fetch(server.port, "/logout", "POST", token).status == 302
+    assert Fetch(server.port, "/", headers=cookie).status == 302
 
 
 def test_door(example):

@@ -387,6 +387,21 @@ def Works(httpClient, httpResponse):
         time.sleep(0.005)
     Say("STAYED")
 
+def Pieces(httpClient, httpResponse):
+    def Pull():
+        try:
+            yield "a"
+            Say("PULLS")
+            for i in range(2000):
+                if not httpClient.IsConnected():
+                    Say("PULLED GONE")
+                    return
+                time.sleep(0.005)
+        finally:
+            Say("PULL ENDS")
+    httpResponse.OnSent(lambda: Say("SENT pieces"))
+    httpResponse.WriteResponseStream(Pull())
+
 def Connected(httpClient, httpResponse):
     for i in range(3):
         if not httpClient.IsConnected():
@@ -394,7 +409,7 @@ def Connected(httpClient, httpResponse):
     httpResponse.WriteResponseOk(None, "text/plain", None, "connected")
 
 mws = MicroWebSrv([("/before", "GET", Before), ("/behind", "GET", Behind), ("/fails", "GET", Fails), ("/works", "GET", Works),
-                   ("/connected", "GET", Connected)],
+                   ("/connected", "GET", Connected), ("/pieces", "GET", Pieces)],
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AddRoute("/threaded", "GET", Works, threaded=True)
 mws.AddRoute("/threaded/sent", "GET", Before, threaded=True)
@@ -428,6 +443,21 @@ def test_a_handler_that_works_long_sees_that_the_client_goes(serve, target, how)
         server.WaitLine("WORKS True")
         client.Close(reset=how == "reset")
     server.WaitLine("GONE")
+    assert Fetch(server.port, "/connected").text == "connected"
+
+
+def test_a_stream_may_find_out_that_its_client_has_gone(serve):
+    """It looks while it makes a piece: it can't be closed at that moment, and ends by itself. Who waits for the end of the
+    answer is told, and the server goes on."""
+    server = serve(ENDS)
+    server.ExpectError("generator")             # the log says that it could not be closed
+    with RawClient(server.port) as client:
+        client.Send(RequestBytes("GET", "/pieces"))
+        server.WaitLine("PULLS")
+        client.Close(reset=True)
+    server.WaitLine("SENT pieces")
+    server.WaitLine("PULLED GONE")
+    server.WaitLine("PULL ENDS")
     assert Fetch(server.port, "/connected").text == "connected"
 
 
@@ -513,3 +543,50 @@ def test_a_client_that_goes_before_its_turn_needs_no_worker(serve):
     assert Fetch(server.port, "/work").text == "worked"
     server.WaitLine("WORK")
     assert server.stdout.count("WORK") == 2
+
+
+REFUSED = """
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Twice(httpClient, httpResponse):
+    httpResponse.SetCookie("session", "1")
+    httpResponse.SetHeader("X-Kept", "yes")
+    for contentType in ("text/plain\\r\\nX-Forged: 1", "text/plain"):
+        try:
+            httpResponse.WriteResponseOk({"X-Of": "this one"}, contentType, None, %s)
+        except ValueError:
+            print("REFUSED", httpResponse.SetHeader("X-Between", "yes"))
+
+def Once(httpClient, httpResponse):
+    httpResponse.SetHeader("X-Kept", "yes")
+    httpResponse.WriteResponseOk(None, "text/plain\\r\\nX-Forged: 1", None, %s)
+
+def After(httpClient, httpResponse):
+    httpResponse.SetHeader("X-After", "yes")
+    httpResponse.SetCookie("after", "1")
+
+def Page(httpClient, httpResponse, code):
+    httpResponse.WriteResponseJSONOk({"code": code})
+
+mws = MicroWebSrv([("/twice", "GET", Twice), ("/once", "GET", Once)], port=Port(), bindIP="127.0.0.1", webPath="www")
+mws.After(After)
+mws.SetErrorHandler(500, Page)
+mws.Start(threaded=False)
+"""
+
+
+@pytest.mark.parametrize("content", ["None", "'text'"])
+def test_an_answer_that_is_refused_leaves_what_was_set(serve, content):
+    """A ValueError is about one answer: the next one has the headers and cookies of before, once."""
+    server = serve(REFUSED % (content, content))
+    response = Fetch(server.port, "/twice")
+    assert response.status == 200 and "REFUSED True" in server.stdout
+    assert sorted(value.partition(";")[0] for value in response.Headers("Set-Cookie")) == ["after=1", "session=1"]
+    for name in ("X-Kept", "X-Between", "X-After"):
+        assert response.Headers(name) == ["yes"], name
+    assert response.Header("X-Of") == "this one" and response.Header("X-Forged") is None
+    server.ExpectError("X-Forged")
+    response = Fetch(server.port, "/once")
+    assert response.status == 500 and response.Json() == {"code": 500}
+    assert response.Headers("X-After") == ["yes"] and response.Header("X-Forged") is None

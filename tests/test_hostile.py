@@ -671,6 +671,59 @@ def test_a_refusal_reaches_a_client_that_sends_for_long(alone):
                     time.sleep(0.05)
 
 
+WAITS = """
+import asyncio
+gate = []
+async def Waits(httpClient, httpResponse):
+    print("WAITS")
+    while not gate:
+        await asyncio.sleep(0.01)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "waited")
+
+def Open(httpClient, httpResponse):
+    gate.append(1)
+    httpResponse.WriteResponseOk(None, "text/plain", None, "open")
+
+routes += [("/waits", "GET", Waits), ("/open", "GET", Open)]
+"""
+GATE = """
+mws.MaxConnections = 4
+mws.WebSocketThreaded = True
+def Accept(webSocket, httpClient):
+    print("WAITS")
+    while not gate:
+        time.sleep(0.01)
+mws.AcceptWebSocketCallback = Accept
+"""
+
+
+@pytest.mark.parametrize("what", ["tasks", "threads"])
+def test_the_work_of_clients_that_have_gone_is_bounded(alone, what):
+    """Async handlers, and the threads of WebSockets: as many as there may be connections. Then 503, until one ends."""
+    server = alone(GATE, WAITS)
+    request = Get("/waits") if what == "tasks" else HANDSHAKE
+    for _ in range(4):
+        with RawClient(server.port) as client:
+            client.Send(request)
+            server.WaitLine("WAITS")
+            client.Close(reset=True)
+    with RawClient(server.port) as client:
+        client.Send(request)
+        refused = client.ReadResponse()
+        assert refused.status == 503 and (refused.Header("Retry-After") == "1" or what == "threads")
+        assert Fetch(server.port, "/hello").text == "hello"
+        assert Fetch(server.port, "/open").text == "open"
+    until = time.monotonic() + 10
+    while True:
+        with RawClient(server.port) as client:
+            client.Send(request)
+            status = client.ReadResponse(upgrade="websocket").status
+        if status != 503:
+            break
+        assert time.monotonic() < until
+    assert status == (200 if what == "tasks" else 101)
+
+
 # -- the program itself
 
 def test_several_threads_in_start_at_once(serve, runtime):

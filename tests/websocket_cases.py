@@ -95,6 +95,8 @@ class FakeServer:
     WebSocketThreaded = False
     WebSocketStackSize = 4096
     webSocketRoutes = ()
+    webSocketWorkers = ()
+    MaxConnections = 9
     SpawnCallback = None
     Utf8 = staticmethod(MicroWebSrv.Utf8)
     now = 100
@@ -541,7 +543,7 @@ class FakeHead:
     method = "GET"
 
     def __init__(self, path="/", changes=()):
-        self.path = self.key = path
+        self.path = self.key = self.target = path
         self.fields = dict(REQUEST)
         self.fields.update(changes)
         self.authority = self.fields["host"]

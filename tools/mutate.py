@@ -125,9 +125,9 @@ MUTATIONS = (
                 return self.Abort()
 """, "", ("tests/test_room_transport.py",)),
     ("engine: a full house of streams waits instead of 503", ENGINE,
-     """                        if link.deadline is not None or isinstance(link.endpoint, Connection) \\
-                                and link.endpoint.deadline is not None:
-                            return""", "                        if link:\n                            return",
+     """                    if link.deadline is not None or isinstance(link.endpoint, Connection) \\
+                            and link.endpoint.deadline is not None:
+                        return""", "                    if link:\n                        return",
      ("tests/test_room_engine.py",)),
     ("connection: the last place may be kept alive", CONNECTION, "len(server.links) >= server.MaxConnections",
      "len(server.links) > server.MaxConnections", CONNECTION_TESTS),

@@ -121,3 +121,4 @@ class _Module:
 
 def Install(core):
     core.socket = _Module()
+    core._Listener = FaultySocket

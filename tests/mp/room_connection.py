@@ -307,6 +307,12 @@ SCRIPTS = [
       "look", "expire", "look"),
      [([200], b"[0]", "reads", 20, False), ([], b"", "reads", 16, True), ([], b"", "reads", 16, True),
       ([408], b"refused", "lingers", 2, True)]),
+    # empty lines between requests buy no time
+    ((("in", _Get(b"/now")), ("time", 5), ("in", b"\r"), "look", ("time", 9), ("in", b"\n\r"), "look", ("in", b"\n"), "look"),
+     [([200], b"[0]", "reads", 20, False), ([], b"", "reads", 16, True), ([], b"", "reads", 16, True)]),
+    # what waits for the end of an answer has two seconds, whatever the client sends meanwhile
+    ((("in", _Get(b"/later")), "sent", "answer", "look", ("time", 1), ("in", b"x" * 10), "look", "expire", "look"),
+     [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 1, True), "sent", ([], b"", "dead", 1, True)]),
     # pipelined requests give way after a share
     ((("in", _Get(b"/now") * 20), "look", "turn", "look", "turn", "look"),
      [([200, 200, 200, 200, 200, 200, 200, 200], b"[0][0][0][0][0][0][0][0]", "turn", 50, False),
