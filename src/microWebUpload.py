@@ -176,7 +176,7 @@ class Upload:
             self._isHead = at >= 0
             if at < 0:          # what may be the beginning of a boundary waits: there is one CR in it, the first byte
                 at = data.rfind(b"\r", max(pos, len(data) - len(mark) + 1))
-                if at < 0 or not mark.startswith(data[at:]):
+                if at < 0:
                     at = len(data)
                 self._rest = data[at:]
             self._Put(data[pos:at] if pos or at < len(data) else data)
