@@ -50,7 +50,8 @@ SEAMS = frozenset("""
     server link client response connection head lost wake Answer Push End Failed Resume Upgrade Start close isEndless
     method target path key query minor fields authority contentLength isChunked keepAlive upgrade expect
     now Upgraders Renderers Before After Ticks Offers SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
-    IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 PercentDecode HttpError pages isBoard source root Stat Open Holds
+    IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 PercentDecode HttpError
+    pages isBoard source root Stat Open Holds
     Attach
 """.split())
 
