@@ -220,6 +220,8 @@ SEEN = {
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
+    "microWebUpload": (lambda server: (Fetch(server.port, "/a.txt").status, "microWebUpload" in Found(server)),
+                       (200, True), (200, False)),
     "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
     "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
     "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),

