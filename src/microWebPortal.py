@@ -375,7 +375,7 @@ class Provision:
             if not ssid.strip(b"\0"):       # it hides its name
                 continue
             try:
-                name = server.Utf8(ssid)
+                name = server.Utf8(ssid, True)
                 if min(name) < " " or name[:4] == "hex:":
                     raise ValueError
             except ValueError:

@@ -87,7 +87,6 @@ mws.Before(lambda client, response: print("HOOK", client.GetRequestPath()))
 portal = microWebPortal.Provision(mws, name="My <lamp>", lostSec=3, dnsPort=port, network=net)
 portal.OnJoined = lambda address: print("JOINED", address)
 _thread.start_new_thread(Console, ())
-print("START")
 mws.Start(threaded=False)
 """
 
