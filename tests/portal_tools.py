@@ -61,7 +61,7 @@ pretend.NETWORKS = {"Home": "correct horse", "Cafe": ""}
 
 @MicroWebSrv.route("/")
 def Index(httpClient, httpResponse):
-    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content="<h1>The program</h1>")
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content="<link rel=icon href=data:,><h1>The program</h1>")
 
 
 @MicroWebSrv.route("/secret", "POST")
@@ -108,7 +108,7 @@ def Ask(server, path, host=None, method="GET", headers=(), body=b""):
 
 
 def Token(page):
-    return re.search('name="t" value="([0-9a-f]{16})"', page.text).group(1)
+    return re.search("name=t value=([0-9a-f]{16})>", page.text).group(1)
 
 
 def Send(server, token=None, **fields):

@@ -214,6 +214,7 @@ SEEN = {
     "microWebTls": (lambda server: "microWebTls" in Found(server), True, False),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
+    "microWebPortal": (lambda server: "microWebPortal" in Found(server), True, False),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
     "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
     "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
