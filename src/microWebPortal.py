@@ -14,6 +14,7 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 _TRY_SEC = 20               # until a network is given up
 _AGAIN_SEC = 15             # until it is asked once more: a Pico W does not do that by itself
 _RETRY_SEC = 60             # until the saved network is tried again, while nobody looks at the page
+_LOOK_SEC = 600             # for which looking at the page can put that off
 _LINGER_SEC = 60            # for which the portal stays when the board has joined
 _QUIET_SEC = 45             # of them: phones are told that all is well, and close the page
 _MOST_NETWORKS = 16
@@ -197,6 +198,7 @@ class Provision:
     _found = ()             # networks: (name, percent, has it a password?)
     _kept = ()              # the hooks of the program, while the portal answers all
     _scanned = -9
+    _again = 0              # when the next try begins
     _lately = ""            # the name that was tried
     _text = Texts[0]
 
@@ -435,7 +437,7 @@ class Provision:
         if self._tried or self.address:
             response.SetHeader("Refresh", 15 if self.address else 2)
         else:
-            self._until = self._server.now + _RETRY_SEC
+            self._until = min(self._server.now + _RETRY_SEC, self._again + _LOOK_SEC)
             pieces.append(_TOKEN % self._token)
             for name, percent, security in self._found:
                 isChosen = name == self._lately

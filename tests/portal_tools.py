@@ -24,7 +24,7 @@ from ready import Port
 class Radio(pretend.WLAN):
     "Networks of all kinds; what is out of reach is gone."
 
-    gone = False
+    gone = deaf = False
     noisy = []
 
     def scan(self):
@@ -44,7 +44,8 @@ class Radio(pretend.WLAN):
 
     def connect(self, name, password=None):
         print("CONNECT", bytes(name), password)
-        super().connect("Cafe" if bytes(name) not in (b"Home", b"Cafe") else name, password)
+        if not self.deaf:
+            super().connect("Cafe" if bytes(name) not in (b"Home", b"Cafe") else name, password)
 
     def isconnected(self):
         return not self.gone and super().isconnected()
