@@ -219,6 +219,7 @@ SEEN = {
     "microWebTls": (lambda server: "microWebTls" in Found(server), True, False),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
+    "microWebPortal": (lambda server: "microWebPortal" in Found(server), True, False),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
     "microWebUpload": (lambda server: (Fetch(server.port, "/a.txt").status, "microWebUpload" in Found(server)),
                        (200, True), (200, False)),
