@@ -4,21 +4,14 @@ Two things make one. Each name must lead to us: that is the DNS server of microW
 each path must lead to the page: SetNotFoundPageUrl answers 302 to it. The phone asks its own test page when it joins,
 gets the redirect instead of what it expects, and opens our page.
 
-On a board this file is main.py. To bring a board into the Wi-Fi of a home there is a call that does all of it:
-wifi_settings.py.
+To bring a board into the Wi-Fi of a home there is a call that does all of it: wifi_settings.py.
+
+    microwebsrv examples/captive_portal.py     or, on a board, as main.py
 """
 
-import sys
-
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
-
 import microWebPortal
+import network
 from microWebSrv import MicroWebSrv
-
-try:
-    import network
-except ImportError:
-    network = None          # a desk
 
 PAGE = "<!DOCTYPE html><title>Welcome</title><h1>Welcome</h1><p>You are connected to the board.</p>"
 
@@ -35,7 +28,11 @@ def OpenNames():
     """Once a second, on the server's thread: the DNS server is there as long as the server runs."""
     global names
     if not names or names.isDead:
-        names = microWebPortal.Names(mws, address, dnsPort)
+        try:
+            names = microWebPortal.Names(mws, address)
+        except OSError as error:        # a desk, where port 53 is not for everybody
+            mws.Ticks.remove(OpenNames)
+            print("No DNS server:", error)
 
 
 @MicroWebSrv.route("/")
@@ -43,10 +40,10 @@ def Welcome(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
 
 
-address, port, dnsPort = (OpenWiFi(), 80, 53) if network else ("127.0.0.1", 8080, 0)
-names = None
-mws = MicroWebSrv(port=port)
-mws.SetNotFoundPageUrl("http://%s:%d/" % (address, port))
+names, address = None, OpenWiFi()
+mws = MicroWebSrv()
+home = "http://%s:%d/" % (address, mws.GetPort())
+mws.SetNotFoundPageUrl(home)
 mws.Ticks.append(OpenNames)
-print("Open http://%s:%d/any/path - Ctrl-C ends it" % (address, port))
+print("Open %sany/path - Ctrl-C ends it" % home)
 mws.Start(threaded=False)

@@ -176,7 +176,7 @@ def test_wifi_settings(example, tmp_path):
     assert "<bdi>&lt;Neighbour&gt; &amp; Co</bdi>" in page and "<bdi>Home</bdi>" in page
     token = re.search("name=t value=([0-9a-f]+)", page).group(1).encode()
     assert "Connecting" in Ask("/wifi", "POST", b"n=Home&p=correct+horse&t=" + token).text
-    server.WaitLine("^Open http://127.0.0.1:%d/" % server.port)
+    server.WaitLine("^I am http://127.0.0.1/")
     assert json.loads((tmp_path / "wifi.json").read_text()) == {"name": "Home", "password": "correct horse"}
     assert "I am 127.0.0.1." in Ask("/").text
     assert Ask("/forget", "POST").status == 200
@@ -189,7 +189,7 @@ def test_captive_portal(example):
     assert "Welcome" in Fetch(server.port, "/").text
     for path in ("/generate_204", "/hotspot-detect.html", "/connecttest.txt", "/any/path"):
         answer = Fetch(server.port, path, headers={"User-Agent": "CaptiveNetworkSupport"})
-        assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:8080/")
+        assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:%d/" % server.port)
 
 
 def test_dashboard(example):

@@ -45,4 +45,9 @@ with open(program) as file:
 for name in ("machine", "network"):
     if "\nimport %s\n" % name in code or "\nfrom %s import" % name in code:      # it can't do without
         sys.modules[name] = pretend
+if "microWebPortal" in code:
+    import microWebPortal
+    sys.modules["network"] = pretend                                            # Provision imports it
+    Names = microWebPortal.Names
+    microWebPortal.Names = lambda server, address, port=53: Names(server, address, 0)      # any free one
 exec(compile(code, program, "exec"), {"__name__": "__main__", "__file__": program})
