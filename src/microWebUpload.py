@@ -46,7 +46,10 @@ class _Saver:
         getattr(os, "replace", os.rename)(self._part, self._path)
 
     def Abort(self):
-        self.End()
+        try:
+            self.End()
+        except OSError:                 # the disk is full still
+            pass
         os.remove(self._part)
 
 
