@@ -5,7 +5,7 @@ On a board this file is main.py. While it knows no network, or can't join the on
 
     microwebsrv examples/wifi_settings.py      or, on a board, as main.py
 
-On a desk the Wi-Fi is a stand-in that knows two networks; the password of "Home" is "correct horse".
+On a desk the Wi-Fi is a stand-in, whose networks take any password but "wrong password".
 """
 
 import microWebPortal
@@ -32,6 +32,5 @@ def Forget(httpClient, httpResponse):
 
 mws = MicroWebSrv()
 portal = microWebPortal.Provision(mws, name="My device", file="wifi.json")
-portal.OnJoined = lambda address: print("I am http://%s/" % address)
-print("Join the network My device")
+portal.OnJoined = lambda address: print("Open http://%s:%d/" % (address, mws.GetPort()))
 mws.Start(threaded=False)

@@ -342,9 +342,10 @@ class Provision:
     def _Listen(self):
         try:
             self._names = Names(self._server, self._ip, self._dnsPort)
-        except OSError as error:            # a desk: the page has to be opened by hand
+        except OSError as error:            # on a desk it has no port 53, and nobody asks
             self._names = None
-            self._server.Log("DNS", error)
+            if self._server.isBoard:
+                self._server.Log("DNS", error)
 
     def _Close(self):
         server = self._server

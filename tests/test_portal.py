@@ -26,7 +26,7 @@ def portal(serve, modulePath, tmp_path):
     """portal(more="") -> the Server, when its portal is open."""
     def Portal(more="", isOpen=True):
         program = PROGRAM.replace("#MORE", more)
-        server = serve(program, modulePath=(*modulePath, harness.ROOT / "examples"))
+        server = serve(program, modulePath=modulePath)
         if isOpen:
             WaitOpen(server)
         return server
@@ -244,7 +244,7 @@ def test_limits(portal, tmp_path):
 def test_arguments(run, modulePath, arguments):
     program = "import microWebPortal, pretend\nfrom microWebSrv import MicroWebSrv\ntry:\n    microWebPortal.Provision(MicroWebSrv(), " \
         "network=pretend, %s)\nexcept ValueError as error:\n    print('REFUSED', error)" % arguments
-    assert "REFUSED name, password" in run(program, modulePath=(*modulePath, harness.ROOT / "examples"))
+    assert "REFUSED name, password" in run(program, modulePath=modulePath)
 
 
 def test_without_a_network_module(run):
@@ -358,7 +358,7 @@ mws.Stop()
 print("LINKS", len(mws.links), mws.MaxConnections)
 mws.Start(threaded=False)
 """).replace("_thread.start_new_thread(Console, ())", "")
-    server = serve(program, modulePath=(*modulePath, harness.ROOT / "examples"))
+    server = serve(program, modulePath=modulePath)
     server.WaitLine("^LINKS 0 4")
     server.WaitReady()
     import socket
@@ -380,8 +380,6 @@ def test_a_port_that_is_taken(portal):
     """A desk has no port 53: the page is there all the same."""
     server = portal("import socket\ntaken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
                     "taken.bind(socket.getaddrinfo('127.0.0.1', port)[0][-1])")
-    server.ExpectError("DNS: .*OSError|OSError: .*98|in use")
-    server.SeenError("MicroWebSrv: DNS: ")
     assert Ours(server).status == 200
     Join(server)
 

@@ -19,7 +19,7 @@ NOISY = "Radio.noisy = [%s]" % ", ".join("(%r, %d, 3)" % (name.encode(), -50 - 7
 
 @pytest.fixture
 def portal(serve, modulePath):
-    server = serve(PROGRAM.replace("#MORE", NOISY), modulePath=(*modulePath, harness.ROOT / "examples"))
+    server = serve(PROGRAM.replace("#MORE", NOISY), modulePath=modulePath)
     server.WaitLine("^AP True")
     server.Tell("print(portal.isOpen)")
     server.WaitLine("^True$")

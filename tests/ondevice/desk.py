@@ -43,7 +43,8 @@ _thread.start_new_thread(WatchConsole, ())
 with open(program) as file:
     code = file.read()
 for name in ("machine", "network"):
-    if "\nimport %s\n" % name in code or "\nfrom %s import" % name in code:      # it can't do without
+    # It can't do without.
+    if "\nimport %s\n" % name in code or "\nfrom %s import" % name in code or name == "network" and "Provision(" in code:
         sys.modules[name] = pretend
 if "microWebPortal" in code:
     import microWebPortal
