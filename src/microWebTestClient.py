@@ -250,9 +250,12 @@ class _Host:
         server.testHost = self
         server.Listen = _NoListener
         isOpen = False
+        banner = server.Banner
+        server.Banner = False                   # it listens nowhere
         try:
             isOpen = server.Open()
         finally:
+            server.Banner = banner
             if not isOpen:
                 del server.Listen, server.testHost
         if not isOpen:

@@ -41,6 +41,9 @@ mws.Banner = False
 assert Raises(OSError, mws.Start)               # the port is another one's, so nobody listens on it here
 a = TestClient(mws)
 b = TestClient(mws, addr=("192.168.0.7", 5000), isSecure=True, host="board.local", headers={"X-A": "1"})
+if sys.implementation.name != "micropython":
+    import signal
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL       # it still ends the test runner
 for _ in range(2):
     assert a.Get("/who").GetJSON() == [["127.0.0.1", 50000], False, "localhost"]
     assert b.Get("/who").GetJSON() == [["192.168.0.7", 5000], True, "board.local"]
@@ -64,6 +67,7 @@ with TestClient(mws) as client:
     assert "stopped" in Raises(RuntimeError, client.Get, "/who")
 with TestClient(mws) as client:
     mws.Stop()
+    assert "it has not come, and the server was stopped" in Raises(RuntimeError, client.WaitFor, lambda: False, "it")
     assert "stopped" in Raises(RuntimeError, client.Get, "/who")
 mws.Start()
 mws.Stop()
@@ -82,3 +86,9 @@ with TestClient(mws) as client:
 other = MicroWebSrv(port=0)
 with TestClient(mws, host="board.local") as client, TestClient(other, host="board.local") as second:
     assert client.Get("/who").code == second.Get("/who").code == 200
+mws.MaxConnections = 3
+with TestClient(mws, host="board.local") as a, TestClient(mws, host="board.local") as b, TestClient(mws, host="board.local") as c:
+    for client in (a, b):
+        assert "connection" not in client.Get("/who").headers
+    mws.MaxConnections = 2
+    assert c.Get("/who").code == a.Get("/who").code == 200      # an idle connection makes room

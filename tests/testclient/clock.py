@@ -2,6 +2,7 @@
 
 import time
 from checks import Make, Ok, Raises, Route, said
+import microWebSession
 from microWebAuth import HashPassword, Protect
 from microWebEvents import MicroWebEvents
 from microWebSession import MemoryStore, UseSessions
@@ -90,3 +91,4 @@ with TestClient(mws) as client:
     client.Advance(mws.KeepAliveTimeoutSec + 2)
     assert client.Get("/n").code == 200         # on another connection
 assert time.time() - started < 60
+assert abs(microWebSession.time.time() - time.time()) < 5      # the clock is the real one again

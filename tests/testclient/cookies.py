@@ -39,6 +39,12 @@ with TestClient(mws) as client, TestClient(mws, isSecure=True) as secure:
     Bake("safe=1; Secure; Path=/", "__Host-s=2; Secure; Path=/")
     assert Sent("/show") == "two=b" and Sent("/show", secure) == "__Host-s=2; safe=1; two=b"
     assert client.GetCookies("/a/b") == {"three": "y", "two": "b"}
+    client.isSecure = True
+    assert "safe" not in client.GetCookies()    # it was not taken without TLS
+    client.isSecure = False
+    client.ClearCookies()
+    client.SetCookie("mine", "1", secure=True)
+    assert Sent("/show") == ""
     client.ClearCookies()
     client.SetCookie("two", 3, "/show", maxAge=10)
     client.SetCookie("two", "outer")
