@@ -37,6 +37,7 @@ PROGRAMS = sorted((harness.ROOT / "examples").rglob("*.py"))
 # raises one says why in docs/design.md; who makes a file smaller writes the new figures here. The .mpy of an optional file
 # has its budget in core/optional.txt.
 MAX_TOKENS = 5500
+TOOLS = {one.path.name for one in REGISTRY if one.where == "import"}       # of a program's tests: no board compiles one
 BUDGETS = {
     "text.py": (555, 6, 1625),
     "messages.py": (232, 4, 1647),
@@ -281,7 +282,7 @@ def KeepsItsBudget(source):
     """Tokens and functions; what has no figure of its own has those of the largest."""
     tokens, functions = BUDGETS.get(source.name, (MAX_TOKENS, 100))[:2]
     bad = []
-    for what, is_, most in (("tokens", source.Tokens(), min(tokens, MAX_TOKENS)),
+    for what, is_, most in (("tokens", source.Tokens(), tokens if source.name in TOOLS else min(tokens, MAX_TOKENS)),
                             ("functions", len(source.Functions()), functions)):
         if is_ > most:
             bad.append("%d %s, the budget is %d" % (is_, what, most))

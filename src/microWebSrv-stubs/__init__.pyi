@@ -275,7 +275,6 @@ class MicroWebSrv:
     now: int
     source: _FileSource
     isBoard: bool
-    HttpError: ClassVar[type[Exception]]
     @staticmethod
     def PercentDecode(data: bytes, strict: bool = False) -> str: ...
     @staticmethod
