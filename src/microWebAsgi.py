@@ -1,45 +1,31 @@
-# ASGI for MicroWebSrv, on CPython: `app = mws.Asgi()` runs the program under uvicorn, granian or hypercorn, and
-# `mws.Mount("/api", app)` serves an application of Starlette or FastAPI beside our routes.
+# ASGI for MicroWebSrv, on CPython: `app = mws.Asgi()` runs the program under uvicorn, granian or hypercorn. Copy it
+# beside microWebSrv.py; microWebAsgiSocket.py brings the WebSockets.
 # MIT license, see LICENSE.
 #
 #    1  THREADS      a bounded pool, for handlers that may block
 #    2  EXCHANGE     one request and its answer: it stands where the core has a connection and its link
-#    3  WEBSOCKET    what a program holds; the frames belong to the server in front
-#    4  APPLICATION  the scopes of ASGI 3: http, websocket, lifespan; the server's clock and calls of other threads
-#    5  MOUNT        the other way: an ASGI application as a handler of ours
+#    3  APPLICATION  the scopes of ASGI 3; the server's clock, and calls of other threads
 #
 # The server in front has read the request, so no byte of it is read again: the head is made of what the scope says, by
 # the rules of the core. Handlers get the core's own classes. All but what a program calls in a thread runs on the loop.
+# What has no underscore is for microWebAsgiSocket.py too.
 
 import asyncio
 import collections
 import queue
-import sys
 import threading
 import time
 from urllib.parse import quote
-
-_NAME = __name__.replace("Asgi", "Socket")
-__import__(_NAME)
-_sockets = sys.modules[_NAME]
 
 _SHARE = 8                      # pieces of an answer until others have their turn
 _JOIN = 1024                    # bytes; smaller pieces are sent together
 _MEMO_MAX = 2048                # bytes of a head that is remembered
 _RAW_MAX = 1 << 24              # bytes of a raw answer that wait while its handler holds the loop
-_CLOSE_SEC = 5                  # for the answer to our Close frame
-_PATIENCE_MS = 2000             # of a thread that sends to a slow WebSocket
-_CALL_SIZE = 512                # an empty message on its way from another thread counts for so much
 
 # How a handler runs:
 _HERE = 0                       # on the loop, until it returns
 _AWAITED = 1                    # it is a coroutine
 _THREADED = 2                   # in a thread of the pool
-
-
-def _IsAsync(callback):
-    code = getattr(getattr(callback, "__func__", callback), "__code__", None)
-    return bool(code and code.co_flags & 0x80)
 
 
 def _Close(source):
@@ -51,7 +37,7 @@ def _Close(source):
 # 1  THREADS
 # ==============================================================================
 
-class _Pool:
+class Pool:
     """Threads that come with the work: most() at once."""
 
     def __init__(self, server, most):
@@ -62,15 +48,17 @@ class _Pool:
         self._count = self._idle = 0
 
     def Run(self, func, *args):
-        """func(*args) in a thread, now or when one is free. What it raises is logged."""
+        """func(*args) in a thread, now or when one is free. What it raises is logged. True: it has to wait."""
         self._jobs.put((func, args))
         with self._lock:
-            starts = not self._idle and self._count < self._most()
+            isIdle = self._idle > 0
+            starts = not isIdle and self._count < self._most()
             self._count += starts
-            self._idle -= self._idle > 0
+            self._idle -= isIdle
         if starts and not self._server.StartThread(self._Work, (), 0):
             with self._lock:
                 self._count -= 1
+        return not (isIdle or starts)
 
     def _Work(self):
         while True:
@@ -105,7 +93,7 @@ class _AsyncPieces:
         _Close(self.iterable)
 
 
-class _Exchange:
+class Exchange:
     """One request of HTTP and its answer."""
 
     # On the class until they change.
@@ -114,7 +102,7 @@ class _Exchange:
     isWhole = False             # all of the content has come
     reader = deadline = wake = source = out = sent = client = response = webSocket = None
     want = 1
-    _kind = "http.response"
+    kind = "http.response"
     _how = _HERE
     _start = None               # the first message of an answer
     _body = b""
@@ -133,11 +121,11 @@ class _Exchange:
     _room = None
 
     def __init__(self, app, scope, receive, send):
-        self._app = app
+        self.app = app
         self.server = app.server
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+        self.scope = scope
+        self.receive = receive
+        self.send = send
 
     # -- the request --------------------------------------------------------------
 
@@ -149,11 +137,11 @@ class _Exchange:
         self.response = response = server.Response(client)
         self.isWhole = not (head.contentLength or head.isChunked)
         try:
-            if not (server.before and self._Ask(server.Hooks(server.before, head))):
+            if not (server.before and self.Ask(server.Hooks(server.before, head))):
                 route, args = head.found or server.Find(head)
                 if not self.isWhole and route is not server.files and not route.isAsync:
                     await self._ReadWhole()
-                if response is self.response and not (client.hooks and self._Ask(client.hooks)):
+                if response is self.response and not (client.hooks and self.Ask(client.hooks)):
                     # Each handler gets arguments of its own: the head is shared.
                     args = (client, response, args.copy()) if args else (client, response)
                     if route.isAsync or route.threaded or server.AsgiThreaded:
@@ -164,18 +152,18 @@ class _Exchange:
                             await self._Await(result)
                         self.Finish(response)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _IsCancelled():
+            if isinstance(error, asyncio.CancelledError) and IsCancelled():
                 self._Lose()
                 raise
             self.Failed(response, error)
         client = None
         if not self._isOut:
             self._isOut = True
-            await self._SendAll()
+            await self.SendAll()
         elif self._sender:
             await self._sender
 
-    def _Ask(self, hooks):
+    def Ask(self, hooks):
         """Is the request answered by a hook? One that wants to see the content as well returns a function."""
         client, response = self.client, self.response
         for hook in hooks:
@@ -195,7 +183,8 @@ class _Exchange:
             return self.Finish(args[1])
         self._how = _THREADED
         self._ready = asyncio.get_running_loop().create_future()
-        self._app.workers.Run(self._Work, route.handler, args)
+        if self.app.workers.Run(self._Work, route.handler, args):
+            self._Watch()                       # a client that goes before its turn needs no worker
         await self._ready
 
     async def _Await(self, coroutine):
@@ -207,6 +196,8 @@ class _Exchange:
 
     def _Work(self, handler, args):
         """In a thread."""
+        if self.isDead:
+            return
         try:
             handler(*args)
             self.Finish(args[1])
@@ -229,7 +220,7 @@ class _Exchange:
 
     async def _ReadMore(self):
         client = self.client
-        message = await self._receive()
+        message = await self.receive()
         if message["type"] == "http.disconnect":
             return self._Gone()
         piece = message.get("body", b"")
@@ -256,7 +247,8 @@ class _Exchange:
             await self._ReadMore()
 
     def TooLarge(self):
-        raise self.server.HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
+        server = self.server
+        raise server.HttpError(413, "content above MaxRequestContentLen, %d bytes" % server.MaxRequestContentLen)
 
     # -- the client: what a link says of it -----------------------------------------
 
@@ -268,11 +260,15 @@ class _Exchange:
 
     @property
     def isSecure(self):
-        return self._scope.get("scheme") in ("https", "wss")
+        return self.scope.get("scheme") in ("https", "wss")
+
+    @property
+    def root(self):
+        return self.scope.get("root_path", "").rstrip("/")
 
     def GetAddr(self):
         """(IP address, port); ("", 0) if the server in front does not know it."""
-        return tuple(self._scope.get("client") or ("", 0))
+        return tuple(self.scope.get("client") or ("", 0))
 
     def Backlog(self):
         return self._size
@@ -301,7 +297,7 @@ class _Exchange:
             self._watcher = asyncio.ensure_future(self._WaitForEnd())
 
     async def _WaitForEnd(self):
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass                                # content that nobody reads
         self._Gone()
 
@@ -311,6 +307,8 @@ class _Exchange:
         self.client = self.response = None
         if self.wake:
             self.wake()
+        if self._ready and not self._ready.done():
+            self._ready.set_result(None)
         if self._room:
             self._room.set()
         if self._waiting:
@@ -322,7 +320,7 @@ class _Exchange:
     def _Soon(self, func):
         """On the loop, when what runs there now waits for something."""
         try:
-            (self._app.loop.call_soon if self._how != _THREADED else self._app.loop.call_soon_threadsafe)(func)
+            (self.app.loop.call_soon if self._how != _THREADED else self.app.loop.call_soon_threadsafe)(func)
         except RuntimeError:                    # the loop has ended
             self.isDead = True
 
@@ -331,8 +329,8 @@ class _Exchange:
         if response is not self.response or self._start:
             _Close(source)
             return False
-        headers = list(self._app.known.get((code, contentType, contentCharset))
-                       or self._app.Known(code, contentType, contentCharset))
+        headers = list(self.app.known.get((code, contentType, contentCharset))
+                       or self.app.Known(code, contentType, contentCharset))
         if lines:
             for line in lines.split(b"\r\n")[:-1]:
                 name, _, value = line.partition(b": ")
@@ -342,12 +340,12 @@ class _Exchange:
         hasContent = code > 199 and code not in (204, 304)
         if hasContent and length is not None:
             headers.append((b"content-length", b"%d" % length))
-        if not self.keepAlive and self._scope["http_version"] < "2":
+        # Who waits for 100 may send the content or not: a next request could not be told from it.
+        if (not self.keepAlive or self.head.expect and not self.isWhole) and self.scope["http_version"] < "2":
             headers.append((b"connection", b"close"))
-        root = code == 301 and self._scope.get("root_path")
-        if root and self.head.found and self.head.found[0] is self.server.files:
-            headers = [(name, root.encode() + value if name == b"location" else value) for name, value in headers]
-        self._start = {"type": self._kind + ".start", "status": code, "headers": headers}
+        if code == 301 and self.root and self.head.found and self.head.found[0] is self.server.files:
+            headers = [(name, self.root.encode() + value if name == b"location" else value) for name, value in headers]
+        self._start = {"type": self.kind + ".start", "status": code, "headers": headers}
         response.code = code
         if self.head.method == "HEAD" or not hasContent:
             _Close(source)
@@ -409,11 +407,20 @@ class _Exchange:
         if source is not response:
             _Close(source)
         if self._isSent:
-            return self._Gone()
+            self.isDead = True
+            return self._Soon(self._Gone)
         self._start = self._pieces = None
         response.code = response.held = None
         response.fields = response.fields or []
         response.WriteError(status, None, rule)
+
+    def RefuseHead(self, error):
+        """A head that breaks a rule: the error page."""
+        server = self.server
+        self.head = server.MakeHead(self.scope.get("method", "GET"), b"/", ((b"host", b""),))
+        self.client = server.Client(self)
+        self.response = server.Response(self.client)
+        self.Refuse(error)
 
     def OnSent(self, callback):
         """callback() when the client has the answer, or has gone; then the connection is closed."""
@@ -464,7 +471,7 @@ class _Exchange:
         if not status.isdigit() or status == b"101" or b"transfer-encoding" in names:
             raise OSError(95, "ASGI has no way for it: %r" % lines[0])
         self._body = b""
-        self._start = {"type": self._kind + ".start", "status": int(status), "headers": headers}
+        self._start = {"type": self.kind + ".start", "status": int(status), "headers": headers}
         self.source = response
         if self._how:
             self._Soon(self._Begin)
@@ -488,17 +495,17 @@ class _Exchange:
                 self._ready.set_result(None)
         elif not self._isOut:
             self._isOut = True
-            self._sender = asyncio.ensure_future(self._SendAll())
+            self._sender = asyncio.ensure_future(self.SendAll())
 
-    async def _SendAll(self):
+    async def SendAll(self):
         """What was answered. Each server in front has its own error for a client that has gone."""
         if self.source is not None:
             await self._Stream(self.source)
         if self.source is None and self._start and not self._isSent and not self.isDead:
             self._isSent = True
             try:
-                await self._send(self._start)
-                await self._send({"type": self._kind + ".body", "body": self._body})
+                await self.send(self._start)
+                await self.send({"type": self.kind + ".body", "body": self._body})
             except OSError:
                 self._Gone()
         self._Over()
@@ -516,7 +523,7 @@ class _Exchange:
         """The pieces of a source, as the client takes them."""
         response = self.response
         self._news = asyncio.Event()
-        self._app.streams.add(self)
+        self.app.streams.add(self)
         pull = self._Pull
         try:
             if isinstance(source, _AsyncPieces):
@@ -528,13 +535,13 @@ class _Exchange:
                 source.Start(self)
             await self._SendPieces(source, pull)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and not self.isDead and _IsCancelled():
+            if isinstance(error, asyncio.CancelledError) and not self.isDead and IsCancelled():
                 self._Lose()
                 raise
             if self.source is source:
                 self.Failed(response, error)
         finally:
-            self._app.streams.discard(self)
+            self.app.streams.discard(self)
             self._Lose()
             if isinstance(source, _AsyncPieces) and hasattr(source.iterable, "aclose"):
                 await source.iterable.aclose()
@@ -575,8 +582,8 @@ class _Exchange:
         try:
             if not self._isSent:
                 self._isSent = True
-                await self._send(self._start)
-            await self._send({"type": self._kind + ".body", "body": piece, "more_body": not isLast})
+                await self.send(self._start)
+            await self.send({"type": self.kind + ".body", "body": piece, "more_body": not isLast})
         except OSError:
             self._Gone()
 
@@ -658,275 +665,17 @@ def _Bytes(piece):
     return bytes(piece)
 
 
-def _IsCancelled():
+def IsCancelled():
     """Was this very task cancelled? Else a handler has waited for one that was."""
     cancelling = getattr(asyncio.current_task(), "cancelling", None)
     return not cancelling or bool(cancelling())
 
 
 # ==============================================================================
-# 3  WEBSOCKET
+# 3  APPLICATION
 # ==============================================================================
 
-class _Opening(_Exchange):
-    """The request for a WebSocket: an answer to it refuses."""
-
-    _kind = "websocket.http.response"
-
-    async def Open(self, head):
-        """Hooks, then what microWebSocket looks at, then the messages."""
-        self.head = head
-        self.isWhole = True
-        server = self.server
-        self.client = client = server.Client(self)
-        self.response = response = server.Response(client)
-        await self._receive()                   # websocket.connect
-        try:
-            if not (self._Ask(server.Hooks(server.before, head)) or client.hooks and self._Ask(client.hooks)):
-                mount = self._app.Mounted(head)
-                if mount:
-                    self.client = self.response = None
-                    return await mount.Pass(self._scope, self._receive, self._send)
-                event, status = self._Find(server, head)
-                if not status:
-                    self.webSocket = _WebSocket(self)
-                    return await self.webSocket.Serve(self, event)
-                server.Log("WebSocket %d: %s, Host %s, Origin %s" % (status, head.target, head.authority,
-                                                                   head.fields.get("origin")))
-                response.WriteError(status)
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            self.Failed(response, error)
-        if "websocket.http.response" in (self._scope.get("extensions") or ()):
-            await self._SendAll()
-        else:
-            await self._send({"type": "websocket.close", "code": 1008})     # 403
-
-    def _Find(self, server, head):
-        """-> (accept callback, what it gets), and the status that refuses"""
-        event = server.AcceptWebSocketCallback, self.client
-        for route in server.webSocketRoutes:
-            found = route.Match(head.key.rstrip("/") or "/")
-            if found is not None:
-                event = (route.handler, self.client) + ((found,) if found else ())
-                break
-        if not event[0]:
-            return event, 404 if server.webSocketRoutes else 501
-        return event, _sockets.Refusal(self.client, server)
-
-
-class _WebSocket(_sockets.MicroWebSocket):
-    """A WebSocket whose frames are read and written by the server in front."""
-
-    def __init__(self, exchange):
-        self.Server = exchange.server
-        self.RecvTextCallback = self.RecvBinaryCallback = self.ClosedCallback = self.CloseCode = None
-        self.CloseReason = ""
-        self.Path = exchange.head.path
-        self.isDead = False
-        self.endpoint = self                    # of the table of links
-        self.deadline = None
-        self._app = exchange._app
-        self._send = exchange._send
-        self._waiting = collections.deque()     # (message, size) that was not sent
-        self._size = 0
-        self._isHeld = False                    # a callback runs on the loop, and behind it is sent
-        self._isSending = self._isEnding = False
-
-    # -- what a program calls -----------------------------------------------------
-
-    def SendFrame(self, first, data, patience=None):
-        """A message; first: as in RFC 6455, 0 for a whole frame. False: the client does not get it."""
-        if self.CloseCode is not None:
-            return False
-        if not first:
-            message = self._app.Unframed(data)
-        elif first & 8:                         # the server in front has pings of its own
-            return True
-        elif first & 15 == 1:
-            message = {"type": "websocket.send", "text": data if isinstance(data, str) else bytes(data).decode()}
-        else:
-            data = data.encode() if isinstance(data, str) else bytes(memoryview(data))
-            message = {"type": "websocket.send", "bytes": data}
-        size = len(data)
-        server = self.Server
-        if server.IsOnEngine():
-            return self._Put(message, size)
-        patience = _PATIENCE_MS
-        most = server.MaxWebSocketSendQueueLen
-        while patience and (self._size * 2 > most or server.Pending() * (4 * size + _CALL_SIZE) > most):
-            if self._size * 2 > most and self.Drops():
-                return False
-            time.sleep(0.001)
-            patience -= 1
-        return server.CallSoon(self._Put, message, size)
-
-    def Close(self, code=1000, reason=""):
-        """Begin to close, with a code of section 7.4 and up to 123 bytes of reason; ClosedCallback comes at the end."""
-        if not (2999 < code < 5000 or 1006 < code < 1015 or 999 < code < 1004) or len(reason.encode()) > 123:
-            raise ValueError("code or reason")
-        if self.CloseCode is None:
-            self.CloseCode = code
-            self.CloseReason = reason
-            if self.Server.IsOnEngine():
-                self._PutClose(code, reason)
-            else:
-                self.Server.CallSoon(self._PutClose, code, reason)
-
-    def OnStop(self):
-        self.Close(1001)
-
-    def _PutClose(self, code, reason):
-        self._isEnding = True
-        self._waiting.append(({"type": "websocket.close", "code": code, "reason": reason}, 0))
-        self._Kick()
-        if self._reading:
-            self._app.loop.call_later(_CLOSE_SEC, self._reading.cancel)
-
-    # -- sending, on the loop -----------------------------------------------------------
-
-    def _Put(self, message, size):
-        if self._isEnding or self.isDead:
-            return False
-        if self._size > self.Server.MaxWebSocketSendQueueLen:
-            if not self.Drops():
-                self._waiting.clear()
-                self.Close(1008)
-            return False
-        self._waiting.append((message, size))
-        self._size += size
-        if not self._isHeld and not self._isSending:
-            self._app.loop.call_soon(self._Kick)
-        return True
-
-    def _Kick(self):
-        if self._waiting and not self._isSending and not self._isHeld:
-            self._isSending = True
-            self._app.Keep(asyncio.ensure_future(self._SendAll()))
-
-    async def _SendAll(self):
-        self._isSending = True
-        waiting = self._waiting
-        try:
-            while waiting:
-                message, size = waiting.popleft()
-                await self._send(message)
-                self._size -= size
-        except Exception:                       # each server has an error of its own for a client that has gone
-            self.isDead = True
-            waiting.clear()
-        finally:
-            self._isSending = False
-
-    # -- messages to callbacks, one after another -----------------------------------------
-
-    _reading = None             # the task of the request
-
-    async def Serve(self, exchange, event):
-        """Accepts, then the messages until the end."""
-        server = self.Server
-        self._reading = asyncio.current_task()
-        head = exchange.head
-        for offer in getattr(server, "Offers", ()):
-            offer(self, head)
-        await self._send({"type": "websocket.accept", "subprotocol": getattr(self, "Protocol", None), "headers": []})
-        exchange.client.content = b""
-        exchange.response = None
-        server.links[id(self)] = self
-        try:
-            await self._Call(event[0], *event[1:], isAccept=True)
-            await self._Read(exchange._receive)
-        except asyncio.CancelledError:
-            if not self._isEnding:              # else the client does not answer our Close frame
-                raise
-        finally:
-            self._reading = None
-            self.isDead = True
-            server.links.pop(id(self), None)
-            if self.CloseCode is None:
-                self.CloseCode = 1006
-            await self._Call(self.ClosedCallback)
-
-    async def _Read(self, receive):
-        most = self.Server.MaxWebSocketRecvLen
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                if self.CloseCode is None:
-                    self.CloseCode = message.get("code") or 1005
-                    self.CloseReason = message.get("reason") or ""
-                return
-            if self.CloseCode is not None:      # the program has closed: no message is delivered any more
-                continue
-            data = message.get("text")
-            callback = self.RecvTextCallback
-            if data is None:
-                data = message["bytes"]
-                callback = self.RecvBinaryCallback
-            if len(data) * 4 > most and len(data.encode() if isinstance(data, str) else data) > most:
-                reason = "message above MaxWebSocketRecvLen: %d" % most
-                self.Server.Log(reason)
-                self.Close(1009, reason)
-            elif callback:
-                await self._Call(callback, data)
-
-    async def _Call(self, callback, *args, isAccept=False):
-        """Until it has returned. An accept callback that awaits may go on for ever: its first step sets the others."""
-        try:
-            if callback is None:
-                return
-            result = None
-            if self.Server.WebSocketThreaded and not _IsAsync(callback):
-                result = await self._InThread(callback, args)
-            else:
-                self._isHeld = True
-                try:
-                    result = callback(self, *args)
-                finally:
-                    self._isHeld = False
-            if result is not None and hasattr(result, "send"):
-                if isAccept:
-                    self.Server.SpawnCallback(result, self.Crashed)
-                    await asyncio.sleep(0)
-                else:
-                    await result
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _IsCancelled():
-                raise
-            self.Crashed(error)
-        if self._waiting and not self._isSending:
-            await self._SendAll()
-
-    async def _InThread(self, callback, args):
-        """-> what it returns, which may be a coroutine"""
-        loop = self._app.loop
-        future = loop.create_future()
-
-        def Work():
-            result = error = None
-            try:
-                result = callback(self, *args)
-            except BaseException as failure:
-                error = failure
-            loop.call_soon_threadsafe(Done, result, error)
-
-        def Done(result, error):
-            if not future.done():
-                future.set_result((result, error))
-
-        self._app.sockets.Run(Work)
-        result, error = await future
-        if error is not None:
-            raise error
-        return result
-
-
-# ==============================================================================
-# 4  APPLICATION
-# ==============================================================================
-
-class _Application:
+class Application:
     """What mws.Asgi() returns: an ASGI 3 application."""
 
     loop = None
@@ -938,33 +687,36 @@ class _Application:
         self._onStop = onStop
         self.known = {}                         # (code, contentType, contentCharset) -> the first headers
         self.streams = set()                    # exchanges whose answer is a stream
-        self.workers = _Pool(server, lambda: getattr(server, "MaxWorkers", 32))
-        self.sockets = _Pool(server, lambda: server.MaxConnections)
+        self.workers = Pool(server, lambda: getattr(server, "MaxWorkers", 32))
+        self.sockets = Pool(server, lambda: server.MaxConnections)      # of callbacks of WebSockets
         self._tasks = set()                     # asyncio alone would let them be collected
         self._lock = threading.Lock()
         self._pending = 0
-        self._frame = self._message = None
 
     async def __call__(self, scope, receive, send):
         kind = scope["type"]
         if asyncio.get_running_loop() is not self.loop:
             self._Enter()
         if kind == "http":
+            exchange = Exchange(self, scope, receive, send)
             try:
                 head = self._Head(scope)
             except self.server.HttpError as error:
-                return await self._Refuse(_Exchange(self, scope, receive, send), error)
-            await _Exchange(self, scope, receive, send).Serve(head)
+                exchange.RefuseHead(error)
+                return await exchange.SendAll()
+            await exchange.Serve(head)
         elif kind == "websocket":
-            try:
-                head = self._OpeningHead(scope)
-            except self.server.HttpError as error:
-                return await self._Refuse(_Opening(self, scope, receive, send), error)
-            await _Opening(self, scope, receive, send).Open(head)
+            await self.OpenSocket(self, scope, receive, send)
         elif kind == "lifespan":
             await self._Live(receive, send)
         else:
             raise ValueError("no scope of ASGI 3: %r" % kind)
+
+    @staticmethod
+    async def OpenSocket(app, scope, receive, send):
+        """Without microWebAsgiSocket.py: a server in front says 403."""
+        await receive()
+        await send({"type": "websocket.close"})
 
     # -- heads ---------------------------------------------------------------------
 
@@ -979,7 +731,7 @@ class _Application:
                 return head
         except (TypeError, KeyError):           # pairs that are lists; no raw_path
             key = None
-        head, size = self._MakeHead(scope, scope["method"], scope["headers"])
+        head, size = self.MakeHead(scope, scope["method"], scope["headers"])
         if scope["http_version"] >= "2" and head.contentLength is None and head.method not in ("GET", "HEAD"):
             head.isChunked = True               # its end comes with a frame
         if key and size <= _MEMO_MAX and self.server.memoLen:
@@ -988,7 +740,8 @@ class _Application:
             heads[key] = head
         return head
 
-    def _MakeHead(self, scope, method, pairs):
+    def MakeHead(self, scope, method, pairs):
+        """-> a head by the rules of the core, and its size in bytes; HttpError"""
         server = self.server
         path = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~%").encode()
         root = scope.get("root_path", "").rstrip("/").encode()
@@ -1008,28 +761,6 @@ class _Application:
             server.CheckAllowed(head.authority, server.AllowedHosts)
         return head, size
 
-    def _OpeningHead(self, scope):
-        """What the server in front has checked may be missing in HTTP/2; extensions are its own business."""
-        pairs = [pair for pair in scope["headers"] if pair[0] != b"sec-websocket-extensions"]
-        head = self._MakeHead(scope, "GET", pairs)[0]
-        head.upgrade = ("websocket",)
-        head.fields.setdefault("sec-websocket-version", "13")
-        head.fields.setdefault("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")
-        return head
-
-    async def _Refuse(self, exchange, error):
-        """A head that breaks a rule: the answer is an error page."""
-        server = self.server
-        exchange.head = head = server.MakeHead(exchange._scope.get("method", "GET"), b"/", ((b"host", b""),))
-        exchange.client = server.Client(exchange)
-        exchange.response = server.Response(exchange.client)
-        exchange.Refuse(error)
-        del head
-        if exchange._kind == "http.response" or "websocket.http.response" in (exchange._scope.get("extensions") or ()):
-            await exchange._SendAll()
-        else:
-            await exchange._send({"type": "websocket.close", "code": 1008})
-
     def Known(self, code, contentType, contentCharset):
         """The first headers of an answer, with the core's checks: ValueError."""
         headers = []
@@ -1041,22 +772,6 @@ class _Application:
         self.known[code, contentType, contentCharset] = headers
         return headers
 
-    def Unframed(self, frame):
-        """The message of a whole frame: of Broadcast, for each WebSocket the same."""
-        if frame is not self._frame:
-            size = frame[1]
-            payload = frame[2 if size < 126 else 4 if size < 127 else 10:]
-            isText = frame[0] & 15 == 1
-            self._message = {"type": "websocket.send", "text" if isText else "bytes":
-                             payload.decode() if isText else payload}
-            self._frame = frame
-        return self._message
-
-    def Mounted(self, head):
-        for mount in getattr(self.server, "mounts", ()):
-            if mount.Has(head):
-                return mount
-
     # -- what the engine does at home -------------------------------------------------
 
     def _Enter(self):
@@ -1064,7 +779,6 @@ class _Application:
         server = self.server
         self.loop = asyncio.get_running_loop()
         server.AddDecorated()
-        server.Enter()
         server.isStarted = True
         server.buffer = bytes(server.BufferLen)     # a file is read in pieces of its length
         server.CallSoon = self.CallSoon
@@ -1072,6 +786,7 @@ class _Application:
         server.SpawnCallback = self.SpawnCallback
         server.AsyncSource = _AsyncPieces
         server.Stop = self.Stop
+        server.Enter()
         self._OnTick()
 
     def _OnTick(self):
@@ -1117,7 +832,7 @@ class _Application:
         try:
             await coroutine
         except BaseException as failure:
-            if isinstance(failure, asyncio.CancelledError) and _IsCancelled():
+            if isinstance(failure, asyncio.CancelledError) and IsCancelled():
                 raise
             error = failure
         self.server.Call(done, error)
@@ -1136,11 +851,11 @@ class _Application:
 
     async def _Live(self, receive, send):
         server = self.server
-        mounts = list(getattr(server, "mounts", ()))
+        mounts = getattr(server, "mounts", ())
         await receive()                         # lifespan.startup
         try:
             for mount in mounts:
-                await mount.Start()
+                await mount.IsReady()
             await self._Tell(self._onStart)
         except Exception as error:
             server.Log("the start of the program", error)
@@ -1151,8 +866,8 @@ class _Application:
         self._Stop()
         try:
             await self._Tell(self._onStop)
-            for mount in mounts:
-                await mount.Stop()
+            for life in [mount.Quit() for mount in mounts]:
+                await life.Wait()
         except Exception as error:
             server.Log("the end of the program", error)
         self._timer.cancel()
@@ -1169,7 +884,7 @@ class _Application:
 
 def _Asgi(server, onStart=None, onStop=None):
     """The program as an ASGI 3 application. onStart(), onStop(): called when the server in front starts and stops."""
-    return _Application(server, onStart, onStop)
+    return Application(server, onStart, onStop)
 
 
 def Attach(server):
