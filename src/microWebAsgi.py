@@ -15,6 +15,7 @@ import collections
 import queue
 import threading
 import time
+import types
 from urllib.parse import quote
 
 _SHARE = 8                      # pieces of an answer until others have their turn
@@ -23,9 +24,28 @@ _MEMO_MAX = 2048                # bytes of a head that is remembered
 _RAW_MAX = 1 << 24              # bytes of a raw answer that wait while its handler holds the loop
 
 # How a handler runs:
-_HERE = 0                       # on the loop, until it returns
-_AWAITED = 1                    # it is a coroutine
+_HERE = 0                       # on the loop, and it has not waited for anything
+_AWAITED = 1                    # it is a coroutine that has
 _THREADED = 2                   # in a thread of the pool
+
+
+@types.coroutine
+def Steps(coroutine, onWait):
+    """Awaits a coroutine. onWait() is called each time before it waits for something: most never do."""
+    step = coroutine.send
+    value = None
+    while True:
+        try:
+            value = step(value)
+        except StopIteration:
+            return
+        onWait()
+        try:
+            value = yield value
+            step = coroutine.send
+        except BaseException as error:
+            value = error
+            step = coroutine.throw
 
 
 def _Close(source):
@@ -116,6 +136,7 @@ class Exchange:
     _news = None                # what a stream waits for: an Event
     _watcher = None             # the task that waits for the client's end
     _waiting = None             # the task that waits for a piece of an async iterable
+    _sending = None             # the task that waits for the client to take a piece
     _pieces = None              # of a raw answer
     _size = 0                   # of them, in bytes
     _room = None
@@ -149,7 +170,7 @@ class Exchange:
                     else:
                         result = route.handler(*args)
                         if result is not None and hasattr(result, "send"):
-                            await self._Await(result)
+                            await Steps(result, self._OnWait)
                         self.Finish(response)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and IsCancelled():
@@ -179,7 +200,7 @@ class Exchange:
         if route.isAsync:
             client = args[0]
             client.Read = lambda size, convert: self._Read(client, size, convert)
-            await self._Await(route.handler(*args))
+            await Steps(route.handler(*args), self._OnWait)
             return self.Finish(args[1])
         self._how = _THREADED
         self._ready = asyncio.get_running_loop().create_future()
@@ -187,12 +208,11 @@ class Exchange:
             self._Watch()                       # a client that goes before its turn needs no worker
         await self._ready
 
-    async def _Await(self, coroutine):
+    def _OnWait(self):
+        """An async handler waits for something: what it has answered leaves now."""
         self._how = _AWAITED
-        try:
-            await coroutine
-        finally:
-            self._how = _HERE
+        if self._start:
+            self._Begin()
 
     def _Work(self, handler, args):
         """In a thread."""
@@ -566,7 +586,7 @@ class Exchange:
                 isLast = isLast or not left
             if isLast:
                 self._Complete()
-            if piece or isLast:
+            if piece or isLast or not self._isSent:
                 await self._Put(piece, isLast)
             if isLast:
                 break
@@ -574,11 +594,13 @@ class Exchange:
             if count == 2:
                 self._Watch()
             share -= 1
-            if not share:
+            if not share or not piece:
                 share = _SHARE
                 await asyncio.sleep(0)
 
     async def _Put(self, piece, isLast):
+        self.deadline = self.server.now + self.server.SendTimeoutSec
+        self._sending = asyncio.current_task()
         try:
             if not self._isSent:
                 self._isSent = True
@@ -586,6 +608,17 @@ class Exchange:
             await self.send({"type": self.kind + ".body", "body": piece, "more_body": not isLast})
         except OSError:
             self._Gone()
+        except asyncio.CancelledError:
+            if not self.isDead:                 # else OnTick
+                raise
+            _Uncancel()
+        self._sending = None
+
+    def OnTick(self):
+        """Once a second: a client that takes nothing for SendTimeoutSec is left."""
+        if self._sending and self.deadline < self.server.now:
+            self._Gone()
+            self._sending.cancel()
 
     async def _Pull(self, source):
         """-> the next bytes, is it the end?"""
@@ -628,8 +661,7 @@ class Exchange:
         except asyncio.CancelledError:
             if not self.isDead:
                 raise
-            if hasattr(self._waiting, "uncancel"):
-                self._waiting.uncancel()
+            _Uncancel()
             return b"", True
         finally:
             self._waiting = None
@@ -663,6 +695,11 @@ def _Bytes(piece):
     if not isinstance(piece, (bytes, bytearray, memoryview)):
         raise ValueError("content must be str or bytes, not %r" % type(piece))
     return bytes(piece)
+
+
+def _Uncancel():
+    if hasattr(asyncio.Task, "uncancel"):       # Python 3.11
+        asyncio.current_task().uncancel()
 
 
 def IsCancelled():
@@ -759,6 +796,8 @@ class Application:
         head = server.MakeHead(method, target, pairs, b"HTTP/1.0" if scope["http_version"] == "1.0" else b"HTTP/1.1")
         if server.AllowedHosts is not None:
             server.CheckAllowed(head.authority, server.AllowedHosts)
+        if root:
+            head.target = root.decode() + head.target       # as the client has said it
         return head, size
 
     def Known(self, code, contentType, contentCharset):
@@ -795,6 +834,8 @@ class Application:
         server.now += 1
         for func in server.Ticks:
             server.Call(func)
+        for exchange in list(self.streams):
+            server.Call(exchange.OnTick)
         self._timer = self.loop.call_later(1, self._OnTick)
 
     def CallSoon(self, func, *args):

@@ -20,6 +20,9 @@ _asgi = _Load("Asgi")
 _sockets = _Load("Socket")
 
 _CLOSE_SEC = 5                  # for the answer to our Close frame
+_LONG_SEC = 0.1                 # of a callback, until messages are read ahead of it
+_QUEUE_MAX = 4                  # messages that are
+_SHARE = 16                     # messages until others have their turn
 _PATIENCE_MS = 2000             # of a thread that sends to a slow client
 _CALL_SIZE = 512                # an empty message on its way from another thread counts for so much
 
@@ -58,6 +61,7 @@ class _Opening(_asgi.Exchange):
         pairs = [pair for pair in self.scope["headers"] if pair[0] != b"sec-websocket-extensions"]
         head = self.app.MakeHead(self.scope, "GET", pairs)[0]
         head.upgrade = ("websocket",)
+        head.fields["sec-websocket-protocol"] = ", ".join(self.scope.get("subprotocols") or ())
         head.fields.setdefault("sec-websocket-version", "13")
         head.fields.setdefault("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")
         return head
@@ -121,6 +125,7 @@ class _WebSocket(_sockets.MicroWebSocket):
         self.deadline = None
         self.app = exchange.app
         self.send = exchange.send
+        self._receive = exchange.receive
         self._waiting = collections.deque()     # (message, size) that was not sent
         self._size = 0
         self._isHeld = False                    # a callback runs on the loop, and behind it is sent
@@ -214,6 +219,8 @@ class _WebSocket(_sockets.MicroWebSocket):
     # -- messages to callbacks, one after another -----------------------------------------
 
     _reading = None             # the task of the request
+    _queue = _reader = None     # what was read ahead, and the task that reads
+    _timer = None               # until it begins
 
     async def Serve(self, exchange, event):
         """Accepts, then the messages until the end."""
@@ -228,27 +235,31 @@ class _WebSocket(_sockets.MicroWebSocket):
         server.links[id(self)] = self
         try:
             await self._Call(event[0], *event[1:], isAccept=True)
-            await self._Read(exchange.receive)
+            await self._Read()
         except asyncio.CancelledError:
             if not self._isEnding:              # else the client does not answer our Close frame
                 raise
         finally:
             self._reading = None
             self.isDead = True
+            if self._reader:
+                self._reader.cancel()
             server.links.pop(id(self), None)
             if self.CloseCode is None:
                 self.CloseCode = 1006
             await self._Call(self.ClosedCallback)
 
-    async def _Read(self, receive):
+    async def _Read(self):
         most = self.Server.MaxWebSocketRecvLen
+        share = _SHARE
         while True:
-            message = await receive()
+            message = await (self._queue.get() if self._queue else self._receive())
             if message["type"] == "websocket.disconnect":
-                if self.CloseCode is None:
-                    self.CloseCode = message.get("code") or 1005
-                    self.CloseReason = message.get("reason") or ""
-                return
+                return self._OnEnd(message)
+            share -= 1
+            if not share:                       # a server in front may have a thousand messages at hand
+                share = _SHARE
+                await asyncio.sleep(0)
             if self.CloseCode is not None:      # the program has closed: no message is delivered any more
                 continue
             data = message.get("text")
@@ -263,6 +274,25 @@ class _WebSocket(_sockets.MicroWebSocket):
             elif callback:
                 await self._Call(callback, data)
 
+    def _OnEnd(self, message):
+        self.isDead = True
+        if self.CloseCode is None:
+            self.CloseCode = message.get("code") or 1005
+            self.CloseReason = message.get("reason") or ""
+
+    def _ReadAhead(self):
+        """A callback takes its time: from now on a task reads, so that the client's end is known at once."""
+        if not self._queue:
+            self._queue = asyncio.Queue(_QUEUE_MAX)
+            self._reader = asyncio.ensure_future(self._Fill())
+
+    async def _Fill(self):
+        while not self.isDead:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                self._OnEnd(message)
+            await self._queue.put(message)
+
     async def _Call(self, callback, *args, isAccept=False):
         """Until it has returned. An accept callback that awaits may go on for ever: its first step sets the others."""
         try:
@@ -270,25 +300,35 @@ class _WebSocket(_sockets.MicroWebSocket):
                 return
             result = None
             if self.Server.WebSocketThreaded and not _IsAsync(callback):
+                self._OnWait()
                 result = await self._InThread(callback, args)
             else:
                 self._isHeld = True
-                try:
-                    result = callback(self, *args)
-                finally:
-                    self._isHeld = False
+                result = callback(self, *args)
             if result is not None and hasattr(result, "send"):
                 if isAccept:
                     self.Server.SpawnCallback(result, self.Crashed)
                     await asyncio.sleep(0)
                 else:
-                    await result
+                    await _asgi.Steps(result, self._OnWait)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and _asgi.IsCancelled():
                 raise
             self.Crashed(error)
+        self._isHeld = False
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         if self._waiting and not self._isSending:
             await self.SendAll()
+
+    def _OnWait(self):
+        """The callback goes on in a thread, or waits for something: what it has sent leaves."""
+        self._isHeld = False
+        if self._waiting:
+            self._Kick()
+        if not (self._queue or self._timer):
+            self._timer = self.app.loop.call_later(_LONG_SEC, self._ReadAhead)
 
     async def _InThread(self, callback, args):
         """-> what it returns, which may be a coroutine"""

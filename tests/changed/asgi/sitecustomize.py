@@ -74,7 +74,7 @@ async def _Uvicorn(self, app):
     mws = self
     config = uvicorn.Config(app, mws.bindIP or "0.0.0.0", mws.port, log_config=None, access_log=False, log_level="critical",
                             http="h11" if os.environ["ASGI_SERVER"] == "h11" else "httptools", lifespan="on",
-                            timeout_graceful_shutdown=3)
+                            timeout_graceful_shutdown=3, server_header=False, proxy_headers=False)
     server = Front(config)
 
     def Quit():
