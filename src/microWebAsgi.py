@@ -130,6 +130,7 @@ class Exchange:
     _isSent = False             # that message has left
     _isOut = False              # somebody sends
     _isOver = False             # all was sent, or nothing more is
+    _isStopped = False          # the server stops
     _isEnded = False            # the program has pushed the last piece of a raw answer
     _sender = None              # the task that sends, if it is not that of the request
     _ready = None               # a handler in a thread: what the task of the request waits for
@@ -440,6 +441,7 @@ class Exchange:
         self.head = server.MakeHead(self.scope.get("method", "GET"), b"/", ((b"host", b""),))
         self.client = server.Client(self)
         self.response = server.Response(self.client)
+        self.keepAlive = False                  # the server in front may have misread where the next one begins
         self.Refuse(error)
 
     def OnSent(self, callback):
@@ -571,7 +573,7 @@ class Exchange:
         share = _SHARE
         count = 0
         while not self.isDead:
-            piece, isLast = await pull(source)
+            piece, isLast = (b"", True) if self._isStopped else await pull(source)
             if piece is None:                   # nothing until Resume()
                 if not self._isSent:
                     await self._Put(b"", False)
@@ -659,7 +661,7 @@ class Exchange:
         except StopAsyncIteration:
             return b"", True
         except asyncio.CancelledError:
-            if not self.isDead:
+            if not (self.isDead or self._isStopped):
                 raise
             _Uncancel()
             return b"", True
@@ -673,8 +675,11 @@ class Exchange:
 
     def OnStop(self):
         """The server stops: what waits for something that may never come is ended."""
-        if hasattr(self.source, "isEndless"):
-            self._Gone()
+        if hasattr(self.source, "Start") or isinstance(self.source, _AsyncPieces):
+            self._isStopped = True
+            if self._waiting:
+                self._waiting.cancel()
+            self.Resume()
 
     def _Lose(self):
         """Nothing is sent any more."""

@@ -26,10 +26,10 @@ SRC = ROOT / "src"
 DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()      # dist/mpy, to test on MicroPython what was built
 CORE = ROOT / "core"
 ON_DEVICE = ROOT / "tests" / "ondevice"
-# "asgi-…": on CPython, behind an ASGI server; of all tests, those of ASGI_FILES run on the first of them (conftest). ASGI=all
-# runs all end-to-end tests there, and ASGI=granian all of them behind another server.
+# "asgi-…": on CPython, behind an ASGI server, for the tests that asgi_cases.py names. With ASGI=uvicorn, h11, granian or hypercorn
+# in the environment, all tests run behind that one, and nowhere else.
 ASGI = os.environ.get("ASGI")
-ASGI_RUNTIME = "asgi-" + (ASGI if ASGI and ASGI != "all" else "uvicorn")
+ASGI_RUNTIME = "asgi-" + (ASGI or "uvicorn")
 RUNTIMES = (ASGI_RUNTIME,) if ASGI else ("cpython", "cpython-asyncio", "micropython", ASGI_RUNTIME)
 # What has a sitecustomize.py that changes CPython before the program begins: its poll loop runs under asyncio; it has
 # neither epoll nor poll, as on Windows.
