@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """CPU time for each request behind an ASGI server: ours against Starlette on the same one, in one run.
 
-    .venv/bin/python bench/bench_asgi.py [--rounds 5] [--seconds 1] [--works hello,args,json,form,ws64] [--fronts uvicorn,granian]
+    .venv/bin/python bench/bench_asgi.py [--rounds 5] [--seconds 1] [--works hello,args,json,form,ws64]
+        [--fronts uvicorn,granian]
 
 In each round every application is asked in turn; a cell is the median of the rounds' ratios to Starlette with async
 handlers. What the server in front needs by itself is in both. The client is that of run.py, and checks each answer.
@@ -40,7 +41,8 @@ def Main():
             servers = {}
             try:
                 for app in apps:
-                    servers[app] = Server(Peer("%s-%s" % (front, app), app, "asgi_pair.py", args=(front, app)), "cpython", options, folder)
+                    peer = Peer("%s-%s" % (front, app), app, "asgi_pair.py", args=(front, app))
+                    servers[app] = Server(peer, "cpython", options, folder)
                 Table(front, apps, servers, client, options)
             finally:
                 for server in servers.values():

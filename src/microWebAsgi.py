@@ -129,6 +129,7 @@ class Exchange:
     _length = None              # of what a source brings
     _isSent = False             # that message has left
     _isOut = False              # somebody sends
+    _isReturned = False         # the handler
     _isOver = False             # all was sent, or nothing more is
     _isStopped = False          # the server stops
     _isEnded = False            # the program has pushed the last piece of a raw answer
@@ -179,10 +180,12 @@ class Exchange:
                 raise
             self.Failed(response, error)
         client = None
+        self._isReturned = True
         if not self._isOut:
             self._isOut = True
             await self.SendAll()
         elif self._sender:
+            self._Watch()
             await self._sender
 
     def Ask(self, hooks):
@@ -314,7 +317,9 @@ class Exchange:
         return client is self.client and not self.isDead
 
     def _Watch(self):
-        if not self._watcher and not self.isDead and (self.client or self.source is not None):
+        """Not while a handler may still read content: both would get pieces of it."""
+        if not self._watcher and not self.isDead and (self.isWhole or self._isReturned) \
+                and (self.client or self.source is not None):
             self._watcher = asyncio.ensure_future(self._WaitForEnd())
 
     async def _WaitForEnd(self):
@@ -912,8 +917,8 @@ class Application:
         self._Stop()
         try:
             await self._Tell(self._onStop)
-            for life in [mount.Quit() for mount in mounts]:
-                await life.Wait()
+            for mount in mounts:
+                await mount.Stop()
         except Exception as error:
             server.Log("the end of the program", error)
         self._timer.cancel()

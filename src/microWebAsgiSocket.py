@@ -75,12 +75,10 @@ class _Opening(_asgi.Exchange):
         self.response = response = server.Response(client)
         try:
             if not (self.Ask(server.Hooks(server.before, head)) or client.hooks and self.Ask(client.hooks)):
-                event, status = self._Find(server, head)
-                if status and not event[0] or event[0] is server.AcceptWebSocketCallback:
-                    for mount in getattr(server, "mounts", ()):
-                        if mount.Has(head):
-                            self.client = self.response = None
-                            return await mount.Pass(self.scope, self.receive, self.send)
+                event, status, mount = self._Find(server, head)
+                if mount and not status:
+                    self.client = self.response = None
+                    return await mount.Pass(self.scope, self.receive, self.send)
                 if not status:
                     self.webSocket = _WebSocket(self)
                     return await self.webSocket.Serve(self, event)
@@ -100,16 +98,18 @@ class _Opening(_asgi.Exchange):
             await self.send({"type": "websocket.close"})        # the server in front says 403
 
     def _Find(self, server, head):
-        """-> (accept callback, what it gets), and the status that refuses"""
-        event = server.AcceptWebSocketCallback, self.client
+        """-> (accept callback, what it gets), the status that refuses, and the application that has it"""
+        refusal = _sockets.Refusal(self.client, server)
         for route in server.webSocketRoutes:
             found = route.Match(head.key.rstrip("/") or "/")
             if found is not None:
-                event = (route.handler, self.client) + ((found,) if found else ())
-                break
-        if not event[0]:
-            return event, 404 if server.webSocketRoutes else 501
-        return event, _sockets.Refusal(self.client, server)
+                return (route.handler, self.client) + ((found,) if found else ()), refusal, None
+        for mount in getattr(server, "mounts", ()):
+            if mount.Has(head):
+                return None, refusal, mount
+        if server.AcceptWebSocketCallback:
+            return (server.AcceptWebSocketCallback, self.client), refusal, None
+        return None, 404 if server.webSocketRoutes else 501, None
 
 
 class _WebSocket(_sockets.MicroWebSocket):

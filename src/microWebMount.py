@@ -317,7 +317,7 @@ class _Mount:
 
     def Begin(self):
         """The server serves; its loop may begin later."""
-        if not self._life:
+        if not self._life or self._life.isOver:
             self._life = life = _Life(self._server, self._prefix, self._app)
             self._server.SpawnCallback(life.Run(), life.OnEnd)
 
@@ -330,19 +330,19 @@ class _Mount:
         if life.error:
             raise RuntimeError("the application does not start: %s" % life.error)
 
-    def Quit(self):
-        """The server ends."""
+    async def Stop(self):
+        """Until the application has ended."""
         life = self._life
-        self._life = None
-        if life:
-            life.Quit()
-        return life
+        life.OnStop()
+        while not life.isOver:
+            await asyncio.sleep(0.01)
 
 
 class _Life:
-    """The lifespan of an application, from the start of our server to its end."""
+    """The lifespan of an application, from the start of our server to its end. The server waits for the end of its
+    links: so this is one of them, and its endpoint."""
 
-    isUp = error = None
+    isUp = error = deadline = out = watched = None
 
     def __init__(self, server, prefix, app):
         self._server = server
@@ -351,6 +351,8 @@ class _Life:
         self._messages = ["lifespan.startup"]
         self.state = {}
         self.isOver = False
+        self.endpoint = self
+        server.links[id(self)] = self
 
     async def Run(self):
         self.isUp = asyncio.Event()
@@ -362,7 +364,7 @@ class _Life:
                 raise
             # ASGI: it does not know this scope. A start that fails is said by a message.
         finally:
-            self.isOver = True
+            self.Abort()
             self.isUp.set()
 
     def OnEnd(self, error):
@@ -384,15 +386,19 @@ class _Life:
             self._server.Log("%s does not start: %s" % (self._name, self.error))
         self.isUp.set()
 
-    def Quit(self):
+    # -- a link and its endpoint, as the server sees them
+
+    def IsIdle(self):
+        return False
+
+    def OnStop(self):
+        self._messages.append("lifespan.shutdown")
         if self.isUp:
-            self._messages.append("lifespan.shutdown")
             self._news.set()
 
-    async def Wait(self):
-        """Until it is over."""
-        while not self.isOver:
-            await asyncio.sleep(0.01)
+    def Abort(self):
+        self.isOver = True
+        self._server.links.pop(id(self), None)
 
 
 def _MountOn(server, prefix, app):
@@ -412,7 +418,7 @@ def _MountOn(server, prefix, app):
 
 def _Connect(server):
     """The places of the server where mounts come in."""
-    find, enter, leave, upgrade = server.Find, server.Enter, server.Leave, server.Upgraders["websocket"]
+    find, enter, upgrade = server.Find, server.Enter, server.Upgraders["websocket"]
 
     def Mounted(head):
         for mount in server.mounts:
@@ -447,14 +453,8 @@ def _Connect(server):
         for mount in server.mounts:
             mount.Begin()
 
-    def Leave():
-        for mount in server.mounts if server.IsOnEngine() else ():
-            mount.Quit()
-        leave()
-
     server.Find = Find
     server.Enter = Enter
-    server.Leave = Leave
     server.Upgraders["websocket"] = Upgrade
 
 

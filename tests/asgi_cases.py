@@ -4,7 +4,7 @@ All of them run, whatever they say, with ASGI=uvicorn (h11, granian, hypercorn) 
 """
 
 FILES = ("test_http.py", "test_http_files.py", "test_http_streams.py", "test_hooks.py", "test_events.py", "test_websocket_server.py",
-         "test_session.py", "test_auth.py", "test_cors.py", "test_security.py")
+         "test_session.py", "test_auth.py", "test_cors.py", "test_security.py", "test_mount.py")
 
 # Why, and the beginnings of the names of tests.
 DIFFERENCES = (

@@ -5,10 +5,8 @@ and several workers, HTTP/2, scopes as no server here sends them, lifespan, root
 """
 
 import asyncio
-import contextlib
 import importlib
 import json
-import os
 import signal
 import socket
 import sys

@@ -1,4 +1,4 @@
-# Ours and Starlette behind the same ASGI server: asgi_pair.py PORT FOLDER uvicorn|granian ours|ours-async|ours-threads|starlette|starlette-def
+# Ours and Starlette behind the same ASGI server: asgi_pair.py PORT FOLDER uvicorn|granian APP, see App()
 import sys
 
 PORT, FOLDER, FRONT, APP = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
@@ -6,13 +6,6 @@ PORT, FOLDER, FRONT, APP = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[
 
 def Ours(isAsync, isThreaded):
     from microWebSrv import MicroWebSrv
-
-    def Route(path, method="GET"):
-        """The plain handler, or the same as a coroutine."""
-        def Decorate(pair):
-            mws.AddRoute(path, method, pair[isAsync])
-            return pair
-        return Decorate
 
     mws = MicroWebSrv()
     mws.WebSocketThreaded = False
@@ -95,13 +88,15 @@ def Starlette(isPlain):
             pass
 
     return Starlette(routes=[
-        Route("/hello", HelloPlain if isPlain else Hello), Route("/edit/{id:int}/{path}", EditPlain if isPlain else Edit),
+        Route("/hello", HelloPlain if isPlain else Hello),
+        Route("/edit/{id:int}/{path}", EditPlain if isPlain else Edit),
         Route("/json", Json, methods=["POST"]), Route("/form", Form, methods=["POST"]), WebSocketRoute("/echo", Echo)])
 
 
 def App():
-    return {"ours": lambda: Ours(False, False), "ours-async": lambda: Ours(True, False), "ours-threads": lambda: Ours(False, True),
-            "starlette": lambda: Starlette(False), "starlette-def": lambda: Starlette(True)}[APP]()
+    return {"ours": lambda: Ours(False, False), "ours-async": lambda: Ours(True, False),
+            "ours-threads": lambda: Ours(False, True), "starlette": lambda: Starlette(False),
+            "starlette-def": lambda: Starlette(True)}[APP]()
 
 
 if __name__ == "__main__":
@@ -110,5 +105,5 @@ if __name__ == "__main__":
         Server("asgi_pair:App", "127.0.0.1", PORT, interface="asgi", workers=1, factory=True, log_enabled=False).serve()
     else:
         import uvicorn
-        uvicorn.run(App(), host="127.0.0.1", port=PORT, loop="uvloop", log_level="error", access_log=False, backlog=2048,
-                    ws_per_message_deflate=False)
+        uvicorn.run(App(), host="127.0.0.1", port=PORT, loop="uvloop", log_level="error", access_log=False,
+                    backlog=2048, ws_per_message_deflate=False)
