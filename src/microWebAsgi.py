@@ -292,7 +292,8 @@ class Exchange:
 
     def GetAddr(self):
         """(IP address, port); ("", 0) if the server in front does not know it."""
-        return tuple(self.scope.get("client") or ("", 0))
+        host, port = self.scope.get("client") or ("", 0)
+        return host, int(port)                  # granian has it as text
 
     def Backlog(self):
         return self._size
