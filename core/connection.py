@@ -219,13 +219,14 @@ class Connection:
         route, args = server.Find(head)
         if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
-        if not route.isAsync:
-            if length and length > server.MaxRequestContentLen:
+        sink = self.client.sink
+        if sink or not route.isAsync:
+            if not sink and length and length > server.MaxRequestContentLen:
                 self.TooLarge()
             self.state = _CONTENT
         if head.expect and not self.data:       # RFC 9110 section 10.1.1
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if route.isAsync:
+        if self.state != _CONTENT:
             self._Call(route, route.handler, args)
 
     def _Ask(self, hooks):
@@ -268,6 +269,8 @@ class Connection:
             if isDone:
                 self._Next()
             return True
+        if client.sink:
+            piece = client.sink(piece)          # it may answer as well
         if not client.content:
             client.content = piece
         else:                                   # in place: many small pieces must not cost their square
@@ -302,10 +305,11 @@ class Connection:
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
             result = handler(*args)
-            if result is not None and hasattr(result, "send"):
-                return self.server.Spawn(self, result)
+            server = self.server
+            if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
+                return server.Spawn(self, result)
             if response is self.response:
-                self.Finish(response)
+                self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -427,8 +431,10 @@ class Connection:
                 self.link.Send(b"0\r\n\r\n")
             self._Complete()
 
-    def Finish(self, response):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+    def Finish(self, response, result=None):
+        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        if result is not None and self.server.Returned:
+            self.server.Returned(response, result)
         if response is not self.response:
             return
         held = response.held
@@ -470,6 +476,8 @@ class Connection:
         if status == 413:
             self.server.Log("413: %s" % rule)
         response = self.response
+        if status != 500 and (self.reader or not response):     # what follows is not known to be a request
+            self.keepAlive = False
         if response:                            # with what hooks have put into it
             response.code = response.held = None
             response.fields = response.fields or []
@@ -480,8 +488,6 @@ class Connection:
             self.client = self.server.Client(self)
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
-        if status != 500:
-            self.keepAlive = False
         response.WriteError(status, None, rule)
 
     def _Complete(self):

@@ -28,7 +28,7 @@ class _NoLock:
     def __enter__(self, *args):
         pass
 
-    __exit__ = __enter__
+    acquire = __exit__ = __enter__
 
 
 NewLock = _thread.allocate_lock if _thread else _NoLock
@@ -88,12 +88,6 @@ class Engine:
                 self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
-        if self.Banner:
-            self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
-            _PrintError("port %d, with %s%s" % (
-                self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -150,9 +144,7 @@ class Engine:
                 return False
             self._isBusy = self.isStarted = True
         try:
-            size = self.BufferLen
-            if MICROPYTHON:
-                size = min(size, max(2048, gc.mem_free() // 16))
+            size = min(self.BufferLen, max(2048, gc.mem_free() // 16)) if MICROPYTHON else self.BufferLen
             self.buffer = memoryview(bytearray(size))
             self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
             self._listener = self._server
@@ -162,11 +154,8 @@ class Engine:
                 if not BOARD:
                     Prepare(self._listener)
             else:
-                self._listener, self.port = Listen(self.port, self.bindIP)
-            self._until = None
-            self._failures = 0
-            self._isFull = False
-            self._clock = Elapsed()
+                self._listener, self.port = self.Listen(self.port, self.bindIP)
+            self._until, self._failures, self._isFull, self._clock = None, 0, False, Elapsed()
             if not BOARD:
                 self._wake = Wake()
             self.Use(NewPoll())
@@ -176,6 +165,15 @@ class Engine:
             raise
         if not MICROPYTHON:
             self._WatchTerm()
+        if self.Banner:
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            if BOARD:
+                gc.collect()
+            _PrintError("port %d, with %s%s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
@@ -258,7 +256,7 @@ class Engine:
         if wait <= 0:
             self._clock = Elapsed()
             wait = 1000
-            self.Call(self._Tick)
+            self.Call(self.Tick)
         if BOARD and _thread:
             wait = min(wait, 20)                # nothing else tells of other threads' calls
         return wait if self.isStarted or self._Farewell() else 0
@@ -332,11 +330,11 @@ class Engine:
     def Call(self, func, *args):
         """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
         try:
-            func(*args)
+            return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
-    def _Tick(self):
+    def Tick(self):
         """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
         self.now = now = self.now + 1
         self.prefixes.clear()
@@ -460,7 +458,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener, self.port = Listen(self.port, self.bindIP)
+            self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):

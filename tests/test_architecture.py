@@ -37,22 +37,23 @@ PROGRAMS = sorted((harness.ROOT / "examples").rglob("*.py"))
 # raises one says why in docs/design.md; who makes a file smaller writes the new figures here. The .mpy of an optional file
 # has its budget in core/optional.txt.
 MAX_TOKENS = 5500
+TOOLS = {one.path.name for one in REGISTRY if one.where == "import"}       # of a program's tests: no board compiles one
 BUDGETS = {
     "text.py": (555, 6, 1625),
     "messages.py": (232, 4, 1647),
-    "readers.py": (1990, 12, 4010),
+    "readers.py": (1995, 12, 4023),
     "writers.py": (721, 9, 1820),
-    "router.py": (705, 4, 1428),
-    "connection.py": (3580, 32, 5821),
-    "exchange.py": (2665, 50, 6177),
+    "router.py": (705, 4, 1426),
+    "connection.py": (3658, 32, 5925),
+    "exchange.py": (2701, 50, 6243),
     "files.py": (2273, 15, 3936),
-    "transport.py": (1770, 32, 3532),
-    "engine.py": (3059, 41, 6046),
-    "server.py": (1598, 23, 4212),
+    "transport.py": (1773, 32, 3550),
+    "engine.py": (3087, 41, 6120),
+    "server.py": (1690, 24, 4497),
     "microWebSocket.py": (3470, 32),
     "microWebTemplate.py": (3577, 34),
-    "microWebAsync.py": (2459, 36),
-    "microWebThreads.py": (986, 19),
+    "microWebAsync.py": (2476, 36),
+    "microWebThreads.py": (987, 19),
     "microWebFiles.py": (1797, 13),
     "microWebPages.py": (1496, 15),
     "microWebEvents.py": (1210, 27),
@@ -65,6 +66,11 @@ BUDGETS = {
     "microWebCors.py": (619, 9),
     "microWebSecurity.py": (1094, 18),
     "microWebTls.py": (1660, 25),
+    "microWebRoutes.py": (2174, 24),
+    "microWebJson.py": (1386, 22),
+    "microWebUpload.py": (2327, 21),
+    "microWebPortal.py": (2885, 24),
+    "microWebTestClient.py": (7273, 123),
 }
 MAX_FUNCTION_LINES = 40
 MAX_MEDIAN_LINES = 10
@@ -276,7 +282,7 @@ def KeepsItsBudget(source):
     """Tokens and functions; what has no figure of its own has those of the largest."""
     tokens, functions = BUDGETS.get(source.name, (MAX_TOKENS, 100))[:2]
     bad = []
-    for what, is_, most in (("tokens", source.Tokens(), min(tokens, MAX_TOKENS)),
+    for what, is_, most in (("tokens", source.Tokens(), tokens if source.name in TOOLS else min(tokens, MAX_TOKENS)),
                             ("functions", len(source.Functions()), functions)):
         if is_ > most:
             bad.append("%d %s, the budget is %d" % (is_, what, most))
@@ -630,4 +636,5 @@ def test_wheel_holds_what_src_holds(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     expected = {path.relative_to(tmp_path / "src").as_posix() for path in (tmp_path / "src").rglob("*.py*")
                 if ".egg-info" not in str(path)}
+    expected |= {path.relative_to(tmp_path / "src").as_posix() for path in (tmp_path / "src").rglob("*.html")}
     assert expected == {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
