@@ -8,6 +8,7 @@ import time
 from .engine import Engine
 from .exchange import HttpClient, HttpResponse
 from .files import Disk, Folder, SendFile, ServeFile, WriteFile
+from .messages import HttpError
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Route
 from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
@@ -65,6 +66,7 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # annotations of older programs
         _client = HttpClient
         _response = HttpResponse
+        HttpError = HttpError                   # HttpError(status, rule): for microWebBroker to raise
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
