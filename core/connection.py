@@ -219,13 +219,14 @@ class Connection:
         route, args = server.Find(head)
         if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
-        if not route.isAsync:
-            if length and length > server.MaxRequestContentLen:
+        sink = self.client.sink
+        if sink or not route.isAsync:
+            if not sink and length and length > server.MaxRequestContentLen:
                 self.TooLarge()
             self.state = _CONTENT
         if head.expect and not self.data:       # RFC 9110 section 10.1.1
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if route.isAsync:
+        if self.state != _CONTENT:
             self._Call(route, route.handler, args)
 
     def _Ask(self, hooks):
@@ -268,6 +269,8 @@ class Connection:
             if isDone:
                 self._Next()
             return True
+        if client.sink:
+            piece = client.sink(piece)          # it may answer as well
         if not client.content:
             client.content = piece
         else:                                   # in place: many small pieces must not cost their square
@@ -302,10 +305,10 @@ class Connection:
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
             result = handler(*args)
-            if result is not None and hasattr(result, "send"):
-                return self.server.Spawn(self, result)
-            if response is self.response:
-                self.Finish(response)
+            server = self.server
+            if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
+                return server.Spawn(self, result)
+            self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -427,8 +430,10 @@ class Connection:
                 self.link.Send(b"0\r\n\r\n")
             self._Complete()
 
-    def Finish(self, response):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+    def Finish(self, response, result=None):
+        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        if result is not None and self.server.Returned:
+            self.server.Returned(response, result)
         if response is not self.response:
             return
         held = response.held

@@ -88,12 +88,6 @@ class Engine:
                 self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
-        if self.Banner:
-            self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
-            _PrintError("port %d, with %s%s" % (
-                self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -162,7 +156,7 @@ class Engine:
                 if not BOARD:
                     Prepare(self._listener)
             else:
-                self._listener, self.port = Listen(self.port, self.bindIP)
+                self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._until = None
             self._failures = 0
             self._isFull = False
@@ -176,6 +170,15 @@ class Engine:
             raise
         if not MICROPYTHON:
             self._WatchTerm()
+        if self.Banner:
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            if BOARD:
+                gc.collect()
+            _PrintError("port %d, with %s%s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
@@ -258,7 +261,7 @@ class Engine:
         if wait <= 0:
             self._clock = Elapsed()
             wait = 1000
-            self.Call(self._Tick)
+            self.Call(self.Tick)
         if BOARD and _thread:
             wait = min(wait, 20)                # nothing else tells of other threads' calls
         return wait if self.isStarted or self._Farewell() else 0
@@ -332,11 +335,11 @@ class Engine:
     def Call(self, func, *args):
         """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
         try:
-            func(*args)
+            return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
-    def _Tick(self):
+    def Tick(self):
         """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
         self.now = now = self.now + 1
         self.prefixes.clear()
@@ -460,7 +463,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener, self.port = Listen(self.port, self.bindIP)
+            self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):

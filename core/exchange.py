@@ -21,6 +21,8 @@ class HttpClient:
 
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
+    Form = dict             # of the fields of a query and of a form
+    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
         self.connection = connection
@@ -56,7 +58,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return ParseForm(self.head.query.encode())
+        return ParseForm(self.head.query.encode(), "", self.Form)
 
     def GetRequestHeaders(self):
         """A dict-like of this request's own: names in lower case, looked up in any case."""
@@ -96,11 +98,11 @@ class HttpClient:
 
     def ReadRequestPostedFormData(self):
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
-        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or ""))
+        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or "", self.Form))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
-        return self.Read(None, _FromJSON)
+        return self.Read(None, FromJSON)
 
     def Read(self, size, convert):
         """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
@@ -113,7 +115,7 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _FromJSON(content):
+def FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
     # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
@@ -145,7 +147,7 @@ if not MICROPYTHON:
     _Dumps = json.JSONEncoder(allow_nan=False).encode
 
 
-def _ToJSON(obj):
+def ToJSON(obj):
     try:
         if not MICROPYTHON:
             return _Dumps(obj)
@@ -330,10 +332,10 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
@@ -351,7 +353,9 @@ class HttpResponse:
             self.status = code
             self.rule = rule
             self.fields = self.fields + Pairs(headers)
-            server.Call(handler, self.client, self, code)
+            result = server.Call(handler, self.client, self, code)
+            if result is not None and server.Returned:
+                server.Returned(self, result)
             if self.code is not None:
                 return True
         reason = Reason(code)

@@ -19,4 +19,8 @@ OPTIONAL = (
     "Cors "
     "Security "
     "Tls "
+    "Routes "
+    "Json "
+    "Upload "
+    "Portal "
 )

@@ -248,9 +248,9 @@ class ContentReader:
             self.isDone = True
 
 
-def ParseForm(data, contentType=""):
-    """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
-    (RFC 7578): its text fields, files left out."""
+def ParseForm(data, contentType="", form=dict):
+    """The content of a form -> form(), a dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or
+    multipart/form-data (RFC 7578): its text fields, files left out."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
@@ -264,7 +264,7 @@ def ParseForm(data, contentType=""):
         data = data.replace(b"+", b" ")
     if data.count(mark) >= _PAIRS_MAX:
         raise HttpError(400, "a form with more than 1000 fields")
-    fields = {}                                 # bytes: MicroPython compares each new str with all names it knows
+    fields = form()                             # bytes: MicroPython compares each new str with all names it knows
     for part in data.split(mark):
         if not boundary:
             name, _, value = part.partition(b"=")

@@ -39,8 +39,8 @@ class Route:
         self.method = CheckText("method", method, NOT_TOKEN).upper()
         self.handler = handler
         self.threaded = threaded
-        self._regex = None
-        self._names = names = []
+        self.regex = None
+        self.names = names = []
         rest = (url.rstrip("/") or "/").split("<")
         self._literals = literals = [rest[0]]
         for part in rest[1:]:
@@ -54,13 +54,13 @@ class Route:
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
-            self._regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
+            self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
         """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
         taken where it first fits: what a later one needs is never taken before it."""
         literals = self._literals
-        found = self._regex
+        found = self.regex
         if found:
             try:
                 found = found.match(path) or found.match(path + "/")
@@ -68,18 +68,18 @@ class Route:
                 return None
         elif len(literals) == 1:
             return NO_ARGS if path == literals[0] else None
-        if not (found if self._regex else path.startswith(literals[0])):
+        if not (found if self.regex else path.startswith(literals[0])):
             return None
         args = {}
         at = 0
         start = len(literals[0])
-        for name in self._names:
+        for name in self.names:
             at += 1
             if found:
                 value = found.group(at)
             else:
                 literal = literals[at]
-                end = path.find(literal, start + 1) if at < len(self._names) else len(path) - len(literal)
+                end = path.find(literal, start + 1) if at < len(self.names) else len(path) - len(literal)
                 value = path[start:end]
                 if end <= start or "/" in value or path[end:end + len(literal)] != literal:
                     return None

@@ -6,12 +6,12 @@ import sys
 import time
 
 from .engine import Engine
-from .exchange import HttpClient, HttpResponse
+from .exchange import FromJSON, HttpClient, HttpResponse, ToJSON
 from .files import Disk, Folder, SendFile, ServeFile, WriteFile
-from .messages import HttpError
+from .messages import HttpError, Reason
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Route
-from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, Utf8
+from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, PercentDecode, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
 
@@ -66,14 +66,19 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # annotations of older programs
         _client = HttpClient
         _response = HttpResponse
-        HttpError = HttpError                   # HttpError(status, rule): for microWebBroker to raise
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
+    PercentDecode = staticmethod(PercentDecode)
     SendFile = staticmethod(SendFile)
     WriteFile = staticmethod(WriteFile)
+    FromJSON = staticmethod(FromJSON)
+    ToJSON = staticmethod(ToJSON)
+    Reason = staticmethod(Reason)
+    HttpError = HttpError
     Offload = None                              # of microWebThreads
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
+    Returned = None                             # of microWebJson
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
     notFoundUrl = None
@@ -140,6 +145,7 @@ class MicroWebSrv(Engine):
         self._Add(Route(url, method, handler, threaded))
 
     def _Add(self, route):
+        self.Typed(route)
         if route.isAsync:
             if not self.Spawn:
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
@@ -148,7 +154,14 @@ class MicroWebSrv(Engine):
         self.methods += (route.method,)
         self.heads = {}                         # what its heads have found may be another one now
 
+    def Typed(self, route):
+        """microWebRoutes puts its own in this place."""
+        if ":" in "".join(route.names):
+            raise ValueError("the <type:argument> of %s needs microWebRoutes.py" % route.url)
+
     def AddDecorated(self):
+        for route in self.webSocketRoutes:
+            self.Typed(route)
         routes = MicroWebSrv._docoratedRouteHandlers
         while self.decorated < len(routes):
             self.decorated += 1

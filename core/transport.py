@@ -126,7 +126,7 @@ else:
         return int(time.monotonic() * 1000) - start
 
 # How a socket is called in the poll object and in the table of links.
-Key = id if MICROPYTHON else socket.socket.fileno
+Key = id if MICROPYTHON else lambda sock: sock.fileno()
 
 if not BOARD:
     class Wake:

@@ -1,36 +1,70 @@
-"""A file manager: list files, upload them piece by piece, download them (with ranges, so that a download can go on),
-delete them. It needs microWebAsync.py, and microWebFiles.py for the ranges. From a page, or with curl:
+"""A file manager: drop files on its page or send them with curl, list, download and delete them. It needs
+microWebUpload.py, and microWebFiles.py so that a broken download can go on.
 
+    curl -F file=@photo.jpg http://127.0.0.1:8080/files
     curl -T photo.jpg http://127.0.0.1:8080/files/photo.jpg
-    curl http://127.0.0.1:8080/files
     curl -O http://127.0.0.1:8080/files/photo.jpg
     curl -X DELETE http://127.0.0.1:8080/files/photo.jpg
 
-The files are kept in the folder `files`. An upload is never in memory as a whole: 100 MB need no more than 10 KB.
+The files are kept in the folder `files`. 100 MB need no more memory than 10 KB. It has 33 lines beside its page.
 """
 
+import os
 import sys
 
 sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
-import os
-
 from microWebSrv import MicroWebSrv
+from microWebUpload import AcceptUploads, SafeName
 
 FOLDER = "files"
-uploads = 0
+
+
+@MicroWebSrv.route("/")
+def Home(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/html", "UTF-8", PAGE)
+
+
+@MicroWebSrv.route("/files")
+def List(httpClient, httpResponse):
+    names = [name for name in os.listdir(FOLDER) if name[0] != "."]     # else a file that still comes
+    httpResponse.WriteResponseJSONOk({name: os.stat(FOLDER + "/" + name)[6] for name in names})
+
+
+@MicroWebSrv.route("/files", "POST")
+@MicroWebSrv.route("/files/<name>", "PUT")
+def Uploaded(httpClient, httpResponse, routeArgs=None):
+    httpResponse.WriteResponseJSONOk([file.name for file in httpClient.upload.files])
+
+
+@MicroWebSrv.route("/files/<name>")
+def Download(httpClient, httpResponse, routeArgs):
+    name = SafeName(str(routeArgs["name"])) or "none"
+    httpResponse.WriteResponseFileAttachment(FOLDER + "/" + name, name)
+
+
+@MicroWebSrv.route("/files/<name>", "DELETE")
+def Delete(httpClient, httpResponse, routeArgs):
+    try:
+        os.remove(FOLDER + "/" + (SafeName(str(routeArgs["name"])) or "none"))
+    except OSError:
+        httpResponse.WriteResponseNotFound()
+
+
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>Files</title></head>
-<body>
+<body style="min-height: 95vh">
   <h1>Files</h1>
-  <p><input type="file" id="file"> <output id="state"></output></p>
+  <p><label>Drop files here, or choose them: <input type="file" id="file" multiple></label></p>
+  <p><progress id="bar" max="1" value="0"></progress> <output id="state"></output></p>
   <ul id="list"></ul>
   <script>
+    const Find = id => document.getElementById(id);
     const Url = name => "/files/" + encodeURIComponent(name);
     async function List() {
       const files = await (await fetch("/files")).json();
-      document.getElementById("list").replaceChildren(...Object.keys(files).sort().map(name => {
+      Find("list").replaceChildren(...Object.keys(files).sort().map(name => {
         const item = document.createElement("li"), link = document.createElement("a");
         const button = document.createElement("button");
         link.textContent = name;
@@ -41,83 +75,27 @@ PAGE = """<!DOCTYPE html>
         return item;
       }));
     }
-    document.getElementById("file").onchange = async event => {
-      const file = event.target.files[0];
-      const answer = await fetch(Url(file.name), { method: "PUT", body: file });
-      document.getElementById("state").value = answer.ok ? "" : "refused: " + answer.status;
-      List();
-    };
+    function Send(files) {
+      const form = new FormData(), request = new XMLHttpRequest();
+      for (const file of files) form.append("file", file);
+      request.upload.onprogress = event => { Find("bar").value = event.loaded / event.total; };
+      request.onloadend = () => {
+        Find("state").value = request.status == 200 ? "" : "refused: " + request.status;
+        List();
+      };
+      request.open("POST", "/files");
+      request.send(form);
+    }
+    Find("file").onchange = event => Send(event.target.files);
+    document.ondragover = event => event.preventDefault();
+    document.ondrop = event => { event.preventDefault(); Send(event.dataTransfer.files); };
     List();
   </script>
 </body>
 </html>"""
 
-
-def PathOf(name):
-    """The file of this name, or None where the name could lead out of the folder, or to a hidden file."""
-    name = str(name)
-    for char in "/\\:\0":
-        if char in name:
-            return None
-    return None if name[:1] in ("", ".") else FOLDER + "/" + name
-
-
-@MicroWebSrv.route("/")
-def Home(httpClient, httpResponse):
-    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content=PAGE)
-
-
-@MicroWebSrv.route("/files")
-def List(httpClient, httpResponse):
-    names = sorted([name for name in os.listdir(FOLDER) if name[0] != "."])
-    httpResponse.WriteResponseJSONOk({name: os.stat(FOLDER + "/" + name)[6] for name in names})
-
-
-@MicroWebSrv.route("/files/<name>")
-def Download(httpClient, httpResponse, routeArgs):
-    path = PathOf(routeArgs["name"])
-    if not path:
-        return httpResponse.WriteResponseForbidden()
-    httpResponse.WriteResponseFileAttachment(path, str(routeArgs["name"]))
-
-
-@MicroWebSrv.route("/files/<name>", "PUT")
-async def Upload(httpClient, httpResponse, routeArgs):
-    global uploads
-    path = PathOf(routeArgs["name"])
-    if not path:
-        return httpResponse.WriteResponseForbidden()
-    uploads += 1
-    part = "%s/.upload%d" % (FOLDER, uploads)       # each its own: two may send a file of one name at the same time
-    try:
-        with open(part, "wb") as file:
-            piece = await httpClient.ReadRequestContent(2048)
-            while piece:
-                file.write(piece)
-                piece = await httpClient.ReadRequestContent(2048)
-    except BaseException:
-        os.remove(part)                             # a broken upload leaves the old file as it was
-        raise
-    os.rename(part, path)
-    httpResponse.WriteResponse(201, {"Location": "/files/%s" % routeArgs["name"]}, None, None, None)
-
-
-@MicroWebSrv.route("/files/<name>", "DELETE")
-def Delete(httpClient, httpResponse, routeArgs):
-    path = PathOf(routeArgs["name"])
-    if not path:
-        return httpResponse.WriteResponseForbidden()
-    try:
-        os.remove(path)
-    except OSError:
-        httpResponse.WriteResponseNotFound()
-
-
-try:
-    os.mkdir(FOLDER)
-except OSError:
-    pass                    # it is there already
-
 mws = MicroWebSrv(port=8080)
+AcceptUploads(mws, "/files", FOLDER, maxFiles=50, maxParts=50)
+AcceptUploads(mws, "/files", FOLDER, "PUT")
 print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
 mws.Start(threaded=False)

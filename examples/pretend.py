@@ -5,6 +5,7 @@ import time
 
 STA_IF = 0
 AP_IF = 1
+STAT_IDLE, STAT_GOT_IP, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = 0, 3, -2, -3
 NETWORKS = {"Home": "correct horse", "<Neighbour> & Co": "unknown"}
 
 
@@ -41,10 +42,13 @@ class WLAN:
 
     def __init__(self, kind=STA_IF):
         self.kind = kind
-        self.joined = False
+        self.isOn = False
+        self.state = STAT_IDLE
 
     def active(self, isOn=None):
-        return True
+        if isOn is not None:
+            self.isOn = isOn
+        return self.isOn
 
     def config(self, *names, **values):
         return None
@@ -52,14 +56,20 @@ class WLAN:
     def scan(self):
         return [(name.encode(), b"\0\0\0\0\0\0", 1, -50, 3, False) for name in sorted(NETWORKS)]
 
-    def connect(self, name, password):
-        self.joined = NETWORKS.get(name) == password
+    def connect(self, name, password=None):
+        if not isinstance(name, str):
+            name = bytes(name).decode()
+        self.state = (STAT_NO_AP_FOUND if name not in NETWORKS else
+                      STAT_GOT_IP if NETWORKS[name] == (password or "") else STAT_WRONG_PASSWORD)
+
+    def status(self):
+        return self.state
 
     def isconnected(self):
-        return self.joined
+        return self.state == STAT_GOT_IP
 
     def disconnect(self):
-        self.joined = False
+        self.state = STAT_IDLE
 
     def ifconfig(self):
         address = "127.0.0.1"

@@ -74,7 +74,7 @@ class _Exchange:
             connection.wake = None
         try:
             if error is None:
-                return connection.Finish(response)
+                return connection.Finish(response, connection.server.asyncEngine.result)
         except Exception as failure:
             error = failure
         connection.Failed(response, error)
@@ -187,14 +187,15 @@ class _Engine:
             server.UseAsyncio = True        # its own poll loop ends behind this event, and Loop() goes on
 
     async def _Follow(self, coroutine, done):
-        error = None
+        error = result = None
         try:
-            await coroutine
+            result = await coroutine
         except BaseException as failure:    # sys.exit(), or the cancelled task that it waited for
             error = failure
         server = self._server
         if not _MICROPYTHON and not self._done and isinstance(error, asyncio.CancelledError):
             return                          # it is the loop that ends
+        self.result = result                # for done() alone
         try:
             done(error)
         except Exception as failure:

@@ -430,9 +430,9 @@ class ContentReader:
             self.isDone = True
 
 
-def ParseForm(data, contentType=""):
-    """The content of a form -> dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or multipart/form-data
-    (RFC 7578): its text fields, files left out."""
+def ParseForm(data, contentType="", form=dict):
+    """The content of a form -> form(), a dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or
+    multipart/form-data (RFC 7578): its text fields, files left out."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
@@ -446,7 +446,7 @@ def ParseForm(data, contentType=""):
         data = data.replace(b"+", b" ")
     if data.count(mark) >= _PAIRS_MAX:
         raise HttpError(400, "a form with more than 1000 fields")
-    fields = {}                                 # bytes: MicroPython compares each new str with all names it knows
+    fields = form()                             # bytes: MicroPython compares each new str with all names it knows
     for part in data.split(mark):
         if not boundary:
             name, _, value = part.partition(b"=")
@@ -622,8 +622,8 @@ class Route:
         self.method = CheckText("method", method, NOT_TOKEN).upper()
         self.handler = handler
         self.threaded = threaded
-        self._regex = None
-        self._names = names = []
+        self.regex = None
+        self.names = names = []
         rest = (url.rstrip("/") or "/").split("<")
         self._literals = literals = [rest[0]]
         for part in rest[1:]:
@@ -637,13 +637,13 @@ class Route:
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
-            self._regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
+            self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
         """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
         taken where it first fits: what a later one needs is never taken before it."""
         literals = self._literals
-        found = self._regex
+        found = self.regex
         if found:
             try:
                 found = found.match(path) or found.match(path + "/")
@@ -651,18 +651,18 @@ class Route:
                 return None
         elif len(literals) == 1:
             return NO_ARGS if path == literals[0] else None
-        if not (found if self._regex else path.startswith(literals[0])):
+        if not (found if self.regex else path.startswith(literals[0])):
             return None
         args = {}
         at = 0
         start = len(literals[0])
-        for name in self._names:
+        for name in self.names:
             at += 1
             if found:
                 value = found.group(at)
             else:
                 literal = literals[at]
-                end = path.find(literal, start + 1) if at < len(self._names) else len(path) - len(literal)
+                end = path.find(literal, start + 1) if at < len(self.names) else len(path) - len(literal)
                 value = path[start:end]
                 if end <= start or "/" in value or path[end:end + len(literal)] != literal:
                     return None
@@ -903,13 +903,14 @@ class Connection:
         route, args = server.Find(head)
         if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
             return self._Call(route, route.handler, args)       # none has a use for content
-        if not route.isAsync:
-            if length and length > server.MaxRequestContentLen:
+        sink = self.client.sink
+        if sink or not route.isAsync:
+            if not sink and length and length > server.MaxRequestContentLen:
                 self.TooLarge()
             self.state = _CONTENT
         if head.expect and not self.data:       # RFC 9110 section 10.1.1
             self.link.Send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if route.isAsync:
+        if self.state != _CONTENT:
             self._Call(route, route.handler, args)
 
     def _Ask(self, hooks):
@@ -952,6 +953,8 @@ class Connection:
             if isDone:
                 self._Next()
             return True
+        if client.sink:
+            piece = client.sink(piece)          # it may answer as well
         if not client.content:
             client.content = piece
         else:                                   # in place: many small pieces must not cost their square
@@ -986,10 +989,10 @@ class Connection:
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
             result = handler(*args)
-            if result is not None and hasattr(result, "send"):
-                return self.server.Spawn(self, result)
-            if response is self.response:
-                self.Finish(response)
+            server = self.server
+            if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
+                return server.Spawn(self, result)
+            self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -1111,8 +1114,10 @@ class Connection:
                 self.link.Send(b"0\r\n\r\n")
             self._Complete()
 
-    def Finish(self, response):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+    def Finish(self, response, result=None):
+        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        if result is not None and self.server.Returned:
+            self.server.Returned(response, result)
         if response is not self.response:
             return
         held = response.held
@@ -1264,6 +1269,8 @@ class HttpClient:
 
     content = b""           # what has come of it and was not read
     hooks = ()              # called once more when it has come
+    Form = dict             # of the fields of a query and of a form
+    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
 
     def __init__(self, connection):
         self.connection = connection
@@ -1299,7 +1306,7 @@ class HttpClient:
 
     def GetRequestQueryParams(self):
         """A dict; of a repeated name the last value counts."""
-        return ParseForm(self.head.query.encode())
+        return ParseForm(self.head.query.encode(), "", self.Form)
 
     def GetRequestHeaders(self):
         """A dict-like of this request's own: names in lower case, looked up in any case."""
@@ -1339,11 +1346,11 @@ class HttpClient:
 
     def ReadRequestPostedFormData(self):
         """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
-        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or ""))
+        return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or "", self.Form))
 
     def ReadRequestContentAsJSON(self):
         """The content as JSON, None where it is none."""
-        return self.Read(None, _FromJSON)
+        return self.Read(None, FromJSON)
 
     def Read(self, size, convert):
         """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
@@ -1356,7 +1363,7 @@ class HttpClient:
         return convert(bytes(content))
 
 
-def _FromJSON(content):
+def FromJSON(content):
     if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
         content = content[3:]
     # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
@@ -1388,7 +1395,7 @@ if not MICROPYTHON:
     _Dumps = json.JSONEncoder(allow_nan=False).encode
 
 
-def _ToJSON(obj):
+def ToJSON(obj):
     try:
         if not MICROPYTHON:
             return _Dumps(obj)
@@ -1573,10 +1580,10 @@ class HttpResponse:
                                       Pairs(headers) + [("Content-Disposition", Attachment(attachmentName))])
 
     def WriteResponseJSONOk(self, obj=None, headers=None):
-        return self.WriteResponse(200, headers, "application/json", "UTF-8", _ToJSON(obj))
+        return self.WriteResponse(200, headers, "application/json", "UTF-8", ToJSON(obj))
 
     def WriteResponseJSONError(self, code, obj=None):
-        return self.WriteResponse(code, None, "application/json", "UTF-8", _ToJSON({} if obj is None else obj))
+        return self.WriteResponse(code, None, "application/json", "UTF-8", ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
         """302 to a URL or path; text beyond ASCII is percent-encoded."""
@@ -1594,7 +1601,9 @@ class HttpResponse:
             self.status = code
             self.rule = rule
             self.fields = self.fields + Pairs(headers)
-            server.Call(handler, self.client, self, code)
+            result = server.Call(handler, self.client, self, code)
+            if result is not None and server.Returned:
+                server.Returned(self, result)
             if self.code is not None:
                 return True
         reason = Reason(code)
@@ -2059,7 +2068,7 @@ else:
         return int(time.monotonic() * 1000) - start
 
 # How a socket is called in the poll object and in the table of links.
-Key = id if MICROPYTHON else socket.socket.fileno
+Key = id if MICROPYTHON else lambda sock: sock.fileno()
 
 if not BOARD:
     class Wake:
@@ -2348,12 +2357,6 @@ class Engine:
                 self.StartThread(self._serverProcess, (), stackSize)
                 return
             time.sleep(0.01)
-        if self.Banner:
-            self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
-            _PrintError("port %d, with %s%s" % (
-                self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root))
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
@@ -2422,7 +2425,7 @@ class Engine:
                 if not BOARD:
                     Prepare(self._listener)
             else:
-                self._listener, self.port = Listen(self.port, self.bindIP)
+                self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._until = None
             self._failures = 0
             self._isFull = False
@@ -2436,6 +2439,15 @@ class Engine:
             raise
         if not MICROPYTHON:
             self._WatchTerm()
+        if self.Banner:
+            self.Banner = False                 # once for each server
+            root = getattr(self.source, "root", "")
+            if BOARD:
+                gc.collect()
+            _PrintError("port %d, with %s%s%s" % (
+                self.port, ", ".join(self.found) or "no optional file",
+                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
@@ -2518,7 +2530,7 @@ class Engine:
         if wait <= 0:
             self._clock = Elapsed()
             wait = 1000
-            self.Call(self._Tick)
+            self.Call(self.Tick)
         if BOARD and _thread:
             wait = min(wait, 20)                # nothing else tells of other threads' calls
         return wait if self.isStarted or self._Farewell() else 0
@@ -2592,11 +2604,11 @@ class Engine:
     def Call(self, func, *args):
         """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
         try:
-            func(*args)
+            return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
-    def _Tick(self):
+    def Tick(self):
         """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
         self.now = now = self.now + 1
         self.prefixes.clear()
@@ -2720,7 +2732,7 @@ class Engine:
     def _Relisten(self):
         self._CloseListener()
         try:
-            self._listener, self.port = Listen(self.port, self.bindIP)
+            self._listener, self.port = self.Listen(self.port, self.bindIP)
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
@@ -2837,6 +2849,10 @@ OPTIONAL = (
     "Cors "
     "Security "
     "Tls "
+    "Routes "
+    "Json "
+    "Upload "
+    "Portal "
 )
 
 
@@ -2900,10 +2916,16 @@ class MicroWebSrv(Engine):
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
+    PercentDecode = staticmethod(PercentDecode)
     SendFile = staticmethod(SendFile)
     WriteFile = staticmethod(WriteFile)
+    FromJSON = staticmethod(FromJSON)
+    ToJSON = staticmethod(ToJSON)
+    Reason = staticmethod(Reason)
+    HttpError = HttpError
     Offload = None                              # of microWebThreads
     Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
+    Returned = None                             # of microWebJson
     webSocketRoutes = []
     pages = {}                                  # path -> precompiled page, which needs no file
     notFoundUrl = None
@@ -2970,6 +2992,7 @@ class MicroWebSrv(Engine):
         self._Add(Route(url, method, handler, threaded))
 
     def _Add(self, route):
+        self.Typed(route)
         if route.isAsync:
             if not self.Spawn:
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
@@ -2978,7 +3001,14 @@ class MicroWebSrv(Engine):
         self.methods += (route.method,)
         self.heads = {}                         # what its heads have found may be another one now
 
+    def Typed(self, route):
+        """microWebRoutes puts its own in this place."""
+        if ":" in "".join(route.names):
+            raise ValueError("the <type:argument> of %s needs microWebRoutes.py" % route.url)
+
     def AddDecorated(self):
+        for route in self.webSocketRoutes:
+            self.Typed(route)
         routes = MicroWebSrv._docoratedRouteHandlers
         while self.decorated < len(routes):
             self.decorated += 1

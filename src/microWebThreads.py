@@ -163,8 +163,7 @@ class _Workers:
             proxy = response.connection
             try:
                 try:
-                    handler(*args)
-                    proxy.Finish(response)
+                    proxy.Finish(response, handler(*args))
                 except BaseException as error:          # sys.exit() ends the handler, not the worker
                     if isinstance(error, KeyboardInterrupt):
                         error = RuntimeError("KeyboardInterrupt")

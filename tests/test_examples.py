@@ -43,8 +43,9 @@ def test_each_example_has_a_test():
 
 
 # What each needs beside microWebSrv.py: it runs with that and nothing else.
-NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "door": ["microWebSession"], "door_lock": ["microWebAuth"],
-         "file_manager": ["microWebAsync", "microWebFiles"], "hello": [],
+NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": [], "dashboard": ["microWebLogin", "microWebAuth", "microWebSession", "microWebSecurity", "microWebEvents"],
+         "door": ["microWebSession"], "door_lock": ["microWebAuth"],
+         "file_manager": ["microWebFiles", "microWebUpload"], "hello": [],
          "https": ["microWebTls"], "live_chart": ["microWebEvents"], "remote_control": ["microWebSocket", "microWebSocketPlus"],
          "rest_api": [], "sensor_page": [],
          "wifi_settings": []}
@@ -68,7 +69,7 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     assert set(re.findall(r"microWeb(?!Srv)\w+", text)) == set(NEEDS[name])
     (tmp_path / "board").mkdir()
     server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone(name, tmp_path / "board"),))
-    path = "/reading" if name == "sensor_page" else "/next" if name == "async_tasks" else "/"
+    path = {"sensor_page": "/reading", "async_tasks": "/next", "dashboard": "/login"}.get(name, "/")
     assert Fetch(server.port, path).status in (200, 404)
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
@@ -167,6 +168,28 @@ def test_captive_portal(example):
         assert (answer.status, answer.Header("location")) == (302, "http://127.0.0.1:8080/")
 
 
+def test_dashboard(example):
+    """Nothing without a log-in; a switch that is pressed is seen in the stream of values; a log-out ends it."""
+    assert len((EXAMPLES / "dashboard.py").read_text("utf-8").splitlines()) <= 100
+    server = example("dashboard")
+    assert Fetch(server.port, "/").status == 302 and Fetch(server.port, "/switch/lamp", "POST").status in (401, 403)
+    entered = Fetch(server.port, "/login?next=/", "POST", FORM, b"name=ada&password=engine")
+    assert (entered.status, entered.Header("location")) == (302, "/")
+    cookie = {"Cookie": entered.Header("set-cookie").split(";")[0]}
+    page = Fetch(server.port, "/", headers=cookie).text
+    token = {**cookie, "X-CSRF-Token": re.search('name="csrf" value="([^"]+)"', page).group(1)}
+    assert "Dashboard of ada" in page and "%(" not in page
+    with harness.RawClient(server.port) as client:
+        client.Send(harness.RequestBytes("GET", "/values", cookie.items()))
+        client.ReadUntil(b'"lamp": false')
+        assert Fetch(server.port, "/switch/lamp", "POST", cookie).status == 403
+        assert Fetch(server.port, "/switch/door", "POST", token).status == 404
+        assert Fetch(server.port, "/switch/lamp", "POST", token).Json() == {"lamp": True}
+        client.ReadUntil(b'"lamp": true')
+    assert Fetch(server.port, "/logout", "POST", token).status == 302
+    assert Fetch(server.port, "/", headers=cookie).status == 302
+
+
 def test_door(example):
     server = example("door")
     page = Fetch(server.port, "/")
@@ -257,52 +280,26 @@ def test_async_tasks(example):
 
 def test_file_manager(example, tmp_path):
     server = example("file_manager")
-    assert 'method: "PUT"' in Fetch(server.port, "/").text
+    assert "ondrop" in Fetch(server.port, "/").text
     data = bytes(range(256)) * 400
-    assert Fetch(server.port, "/files/a%20b.bin", "PUT", (), data).status == 201
+    assert Fetch(server.port, "/files/a%20b.bin", "PUT", (), data).Json() == ["a b.bin"]
     assert (tmp_path / "files" / "a b.bin").read_bytes() == data
     assert Fetch(server.port, "/files").Json() == {"a b.bin": len(data)}
     down = Fetch(server.port, "/files/a%20b.bin")
     assert down.body == data and down.Header("content-disposition") == 'attachment; filename="a b.bin"'
     part = Fetch(server.port, "/files/a%20b.bin", headers={"Range": "bytes=1000-"})
     assert (part.status, part.body) == (206, data[1000:])
-    TwoUploads(server, tmp_path)
     (tmp_path / "secret.txt").write_text("secret")
-    for name in ("..%2Fsecret.txt", "..", "%2e%2e%5Csecret.txt", ".hidden"):
-        for method in ("GET", "PUT", "DELETE"):
-            assert Fetch(server.port, "/files/" + name, method).status in (403, 404)
+    outside = ("..%2Fsecret.txt", "..", "%2e%2e%5Csecret.txt")
+    for name in outside:
+        assert [Fetch(server.port, "/files/" + name, method).status for method in ("GET", "DELETE")] == [404, 404]
+    for name in outside:
+        assert Fetch(server.port, "/files/" + name, "PUT", (), b"x").Json() in (["secret.txt"], ["file"])
     assert (tmp_path / "secret.txt").read_text() == "secret"
-    assert Fetch(server.port, "/files/a%20b.bin", "DELETE").status == 204
+    assert set(Fetch(server.port, "/files").Json()) == {"a b.bin", "secret.txt", "file"}
+    for name, status in (("a%20b.bin", 204), ("a%20b.bin", 404), ("secret.txt", 204), ("file", 204)):
+        assert Fetch(server.port, "/files/" + name, "DELETE").status == status
     assert Fetch(server.port, "/files/a%20b.bin").status == 404
-    assert Fetch(server.port, "/files/a%20b.bin", "DELETE").status == 404
-
-
-def TwoUploads(server, folder):
-    """Two uploads of one name at the same time: the last one that ends is what is kept, whole. One that breaks off leaves
-    nothing."""
-    def Begin(content, size):
-        client = harness.RawClient(server.port)
-        client.Send(harness.RequestBytes("PUT", "/files/same.bin", {"Content-Length": str(size)}) + content)
-        return client
-
-    def Wait(count):
-        for _ in range(1000):
-            if len(list((folder / "files").iterdir())) == count:
-                break
-            Fetch(server.port, "/files")        # a turn of the server
-
-    with Begin(b"1" * 5000, 10000) as first, Begin(b"2" * 5000, 10000) as second, Begin(b"3" * 5000, 10000):
-        Wait(4)                                 # all three have begun: the last one may be accepted late
-        first.Send(b"1" * 5000)
-        assert b" 201 " in first.ReadUntil(b"\r\n\r\n")
-        assert (folder / "files" / "same.bin").read_bytes() == b"1" * 10000
-        second.Send(b"2" * 5000)
-        assert b" 201 " in second.ReadUntil(b"\r\n\r\n")
-    assert (folder / "files" / "same.bin").read_bytes() == b"2" * 10000
-    Wait(2)
-    assert set(Fetch(server.port, "/files").Json()) == {"a b.bin", "same.bin"}
-    assert {path.name for path in (folder / "files").iterdir()} == {"a b.bin", "same.bin"}
-    assert Fetch(server.port, "/files/same.bin", "DELETE").status == 204
 
 
 # What the scripts of the pages do needs a browser; the server has been seen on each runtime above, so one will do.
@@ -342,11 +339,24 @@ def test_remote_control_in_a_browser(example, page):
 def test_file_manager_in_a_browser(example, page, tmp_path):
     server = example("file_manager")
     page.goto(server.Url())
-    content = b"a,b\r\n" * 5000
+    content = b"a,b\r\n" * 50000
     page.set_input_files("#file", {"name": "a & b.csv", "mimeType": "text/csv", "buffer": content})
     page.get_by_role("link", name="a & b.csv").wait_for()
     assert (tmp_path / "files" / "a & b.csv").read_bytes() == content
-    page.get_by_role("button", name="Delete").click()
-    page.get_by_role("link").wait_for(state="detached")
+    dropped = page.evaluate_handle("""() => {
+        const data = new DataTransfer();
+        for (const name of ['t\u00e9st "1".txt', "two%20words.txt", "<img src=x onerror=alert(1)>.txt"])
+            data.items.add(new File(["--\\r\\n" + name], name, { type: "text/plain" }));
+        return data;
+    }""")
+    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    for name, content in (("t\u00e9st _1_.txt", 't\u00e9st "1".txt'), ("two words.txt", "two%20words.txt"),
+                          ("_img src=x onerror=alert(1)_.txt", "<img src=x onerror=alert(1)>.txt")):
+        page.get_by_role("link", name=name, exact=True).wait_for()
+        assert (tmp_path / "files" / name).read_bytes() == b"--\r\n" + content.encode()
+    assert page.locator("#bar").evaluate("bar => bar.value") == 1
+    for count in (3, 2, 1, 0):
+        page.get_by_role("button", name="Delete").first.click()
+        page.wait_for_function("document.querySelectorAll('li').length == %d" % count)
     assert list((tmp_path / "files").iterdir()) == []
     page.goto("about:blank")

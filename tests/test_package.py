@@ -105,7 +105,9 @@ def test_wheel_holds_what_stands_in_src(built):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = archive.read(next(name for name in archive.namelist() if name.endswith("/METADATA"))).decode()
     wanted = {path.relative_to(harness.SRC).as_posix() for path in harness.SRC.rglob("*")
-              if path.suffix in (".py", ".pyi") or path.name == "py.typed"}
+              if path.suffix in (".py", ".pyi", ".html") or path.name == "py.typed"}
+    wanted |= {"microwebsrv/data/" + path.name for path in (harness.ROOT / "board").glob("*.mpy")}
+    wanted |= {"microwebsrv/data/optional.txt", "microwebsrv/data/memory.md"}
     assert names == wanted
     import microWebSrv
     assert re.search(r"^Version: (.*)$", metadata, re.M).group(1) == microWebSrv.__version__

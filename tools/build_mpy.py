@@ -128,7 +128,8 @@ class Folding(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """The status says what is wrong; why, is for a desk."""
         self.generic_visit(node)
-        isError = isinstance(node.func, ast.Name) and node.func.id == "HttpError"
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        isError = name == "HttpError"
         if isError and len(node.args) == 2 and IsText(node.args[1]):
             node.args[1] = ast.Constant("")
         return node
@@ -408,7 +409,7 @@ def ShortenParameters(function: ast.FunctionDef | ast.AsyncFunctionDef, kept: fr
 class Members:
     """The names of objects that are nobody's business. Those that never meet on one object may have the same form."""
 
-    def __init__(self, trees: list[ast.Module], kept: frozenset[str] = frozenset()) -> None:
+    def __init__(self, trees: list[ast.Module], kept: frozenset[str] = frozenset(), guest: str = "") -> None:
         self.found: Counter[str] = Counter()
         self.short: dict[str, str] = {}
         self.families: list[set[str]] = []
@@ -417,8 +418,8 @@ class Members:
         self.hidden: set[str] = set()           # forms that no member may have
         nodes = list(itertools.chain.from_iterable(map(ast.walk, trees)))
         self.keywords = frozenset({str(node.arg) for node in nodes if isinstance(node, ast.keyword)} | {"self"})
-        self.signatures = Signatures(nodes)
-        self.kept = Kept(trees) | kept
+        self.signatures = Signatures(nodes, guest)
+        self.kept = Kept(trees, guest) | kept
         self.taken = {word for node in nodes for word in Identifiers(node)}
         # What is set from outside may be set in any object.
         self.strays = {node.attr for node in nodes if isinstance(node, ast.Attribute)
@@ -470,7 +471,7 @@ def Identifiers(node: ast.AST) -> Iterator[str]:
             yield value
 
 
-def Kept(trees: list[ast.Module]) -> frozenset[str]:
+def Kept(trees: list[ast.Module], guest: str = "") -> frozenset[str]:
     """What has a meaning elsewhere: the words of the stubs, the seams, names that calls name and names in texts."""
     nodes = list(itertools.chain.from_iterable(map(ast.walk, trees)))
     keywords = {str(node.arg) for node in nodes if isinstance(node, ast.keyword)}
@@ -478,7 +479,7 @@ def Kept(trees: list[ast.Module]) -> frozenset[str]:
     prefixes = tuple(filter(None, map(Prefix, nodes)))
     made = {name for node in nodes for name in Identifiers(node) if name.startswith(prefixes)}
     made |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-    words = set(re.findall(r"\b[A-Za-z_]\w*\b", Stubs()))
+    words = set(re.findall(r"\b[A-Za-z_]\w*\b", Stubs(guest)))
     return frozenset(words | SEAMS | OLD | keywords | texts | made | {"self"})
 
 
@@ -496,14 +497,16 @@ def Prefix(node: ast.AST) -> str | None:
     return found.group()
 
 
-def Stubs() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(SRC.glob("*-stubs/__init__.pyi")))
+def Stubs(guest: str = "") -> str:
+    """Those of a server's files; and that of a guest, if its names are asked for."""
+    names = {path.name[:-len("-stubs")] for path in SRC.glob("*-stubs")} - Guests() | {guest} - {""}
+    return "\n".join((SRC / (name + "-stubs") / "__init__.pyi").read_text(encoding="utf-8") for name in sorted(names))
 
 
-def Signatures(nodes: list[ast.AST]) -> frozenset[str]:
+def Signatures(nodes: list[ast.AST], guest: str = "") -> frozenset[str]:
     """The functions and classes of the stubs, whose parameters programs may name; and the functions that get such a
     name: server.Response.WriteThis = _WriteThis."""
-    names = set(re.findall(r"^\s*(?:async def|def|class) (?!__)(\w+)", Stubs(), re.M))
+    names = set(re.findall(r"^\s*(?:async def|def|class) (?!__)(\w+)", Stubs(guest), re.M))
     given: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Assign) and not names.isdisjoint(name for target in node.targets
@@ -531,13 +534,15 @@ def Defined(node: ast.ClassDef) -> set[str]:
 
 # ------------------------------------------------------------------------------------------------------- build
 
+def Folded(text: str, isBoard: bool) -> ast.Module:
+    tree: ast.Module = Folding(isBoard).visit(ast.parse(text))
+    CutUnreachable(tree)
+    return ast.fix_missing_locations(tree)
+
+
 def Reduced(sources: dict[str, str], isBoard: bool = True) -> tuple[dict[str, str], list[str]]:
     """{module: source} -> the same, reduced; and the lines of names.txt."""
-    trees: dict[str, ast.Module] = {}
-    for name, text in sources.items():
-        tree = Folding(isBoard).visit(ast.parse(text))
-        CutUnreachable(tree)
-        trees[name] = ast.fix_missing_locations(tree)
+    trees = {name: Folded(text, isBoard) for name, text in sources.items() if name not in Guests()}
     Prune(trees, Kept(list(trees.values())))
     for tree in trees.values():
         MakeConstants(tree)
@@ -549,9 +554,40 @@ def Reduced(sources: dict[str, str], isBoard: bool = True) -> tuple[dict[str, st
         renamers[name].Assign()
     members.Assign()
     reduced = {name: ast.unparse(ast.fix_missing_locations(renamers[name].visit(tree))) for name, tree in trees.items()}
+    for name in Guests() & set(sources):
+        reduced[name] = Guest(Folded(sources[name], isBoard), name, members)
     lines = ["%s %s %s" % (module, short, name) for module in trees for name, short in renamers[module].short.items()
              if name not in renamers[module].consts]
-    return reduced, sorted(lines + ["* %s %s" % (short, name) for name, short in members.short.items()])
+    lines += ["* %s %s" % (short, name) for name, short in members.short.items()]
+    return {name: reduced[name] for name in sources}, sorted(lines)
+
+
+def Guests() -> set[str]:
+    """The files that no server looks for. The others are made as if they were not there."""
+    return {one.name for one in registry.Load() if not one.isSought}
+
+
+def Guest(tree: ast.Module, module: str, hosts: Members) -> str:
+    """The source of such a file, with the names that the others have. The names of its own objects stay."""
+    MakeConstants(tree)
+    ast.fix_missing_locations(tree)
+    members = Members([tree], guest=module)
+    members.short = {name: short for name, short in hosts.short.items() if name[0] != "_" and name not in members.kept}
+    members.inner = set(members.short)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in members.inner:
+            raise ValueError("%s: %r is a name that becomes %s" % (module, node.value, members.short[node.value]))
+    for node in [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]:
+        names = Defined(node) | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)
+                                 and isinstance(part.value, ast.Name) and part.value.id == "self"}
+        for form, count in Counter(members.short[name] for name in names & members.inner).items():
+            if count > 1:
+                raise ValueError("%s: two names of the class %s would become %s: %s" % (
+                    module, node.name, form, sorted(name for name in names if members.short.get(name) == form)))
+    renamer = Renamer(members, tree)
+    renamer.visit(tree)
+    renamer.Assign()
+    return ast.unparse(ast.fix_missing_locations(renamer.visit(tree)))
 
 
 def Sources() -> dict[str, str]:

@@ -15,32 +15,16 @@ microWebPages without theirs.
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Iterable
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 sys.path.insert(0, str(SRC))
 
-# Any: the compiler is no part of the public API, so the stubs don't know it.
-microWebTemplate: Any = importlib.import_module("microWebTemplate")
-microWebPages: Any = importlib.import_module("microWebPages")
-microWebTemplate.MaxNames = 240     # what MicroPython can take
-
-# The lines above the code have no place in the page. Names that end in __ stay as they are in any build.
-MODULE = """\
-# Made from {name} by tools/compile_templates.py: change that file, not this one.
-
-{code}
-
-
-page__ = (page__, {names!r}, {places!r}, {files!r}, {texts!r})
-"""
-LINES_ABOVE = MODULE.index("{code}") - len(MODULE[:MODULE.index("{code}")].replace("\n", ""))
+from microwebsrv.pages import Modules, ModuleSource, PackageSource, microWebTemplate  # noqa: E402
 
 # What takes the place of the section COMPILER.
 NO_COMPILER = {
@@ -58,61 +42,6 @@ Compiler = template.Compiler
 
 
 """}
-
-
-class Compiler(microWebPages.Compiler):  # type: ignore[misc]
-    words: str
-
-    def Compile(self, name: str) -> str:
-        self.page.code = super().Compile(name)
-        return self.page.code  # type: ignore[no-any-return]
-
-    def Scan(self, code: str, mode: str | None = None) -> str:
-        """MicroPython has names of ASCII only, and each word of an f-string may be one."""
-        code = super().Scan(code, mode)
-        self.words = "\n".join(" ".join(filter(str.isascii, line.split())) for line in self.words.split("\n"))
-        return code
-
-
-microWebTemplate.Compiler = Compiler
-
-
-def ModuleName(name: str) -> str:
-    """The module of a page, as microWebPages looks for it."""
-    return name.rpartition(".")[0].replace("/", "__")
-
-
-def ModuleSource(root: Path, name: str) -> str:
-    """The module of the page `name` below root; raises microWebTemplate.TemplateError."""
-    page = microWebTemplate.Page(None, microWebTemplate, root.as_posix() + "/", name)
-    super(microWebPages.Page, page).Compile()           # from its source, whatever modules there are
-    return MODULE.format(name=name, code=page.code, names=tuple(page.names), places="\n" * LINES_ABOVE + page.places,
-                         files=tuple(page.files), texts=tuple(page.texts))
-
-
-def Modules(root: Path) -> dict[str, str]:
-    """{module name: page} of all pages below root, in upper case too, as FAT gives them. Hidden ones are none."""
-    modules: dict[str, str] = {}
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.suffix.lower() != ".pyhtml" or not path.is_file() or "/." in "/" + name:
-            continue
-        module = ModuleName(name)
-        if "." in module:
-            raise ValueError("%s: a module's name can't have a dot; rename the page" % name)
-        if module in modules:
-            raise ValueError("%s and %s would both be the module %s" % (modules[module], name, module))
-        modules[module] = name
-    return modules
-
-
-def PackageSource(names: Iterable[str]) -> str:
-    """The package's own module: which paths are pages, for a site whose files stay on the desk."""
-    pages = {"/" + name: "/" + name for name in names if "/_" not in "/" + name}
-    pages.update({page[:-len("index.pyhtml")]: page for page in pages.values()
-                  if page.lower().endswith("/index.pyhtml")})
-    return "# Made by tools/compile_templates.py.\n\nPages = {\n%s}\n" % "".join(
-        "    %r: %r,\n" % pair for pair in sorted(pages.items()))
 
 
 def WithoutCompiler(name: str) -> str:

@@ -359,7 +359,9 @@ class House:
 def Today() -> House:
     """This version: what the registry lists, and is there."""
     files = registry.Load()
-    modules = [name for name in registry.ForBoards(files) if (registry.SRC / (name + ".py")).exists()]
+    tests = {one.name for one in files if not one.isSought}       # no server has them
+    modules = [name for name in registry.ForBoards(files)
+               if name not in tests and (registry.SRC / (name + ".py")).exists()]
     return House(ROOT, tuple(modules), tuple(name for name in registry.Classic(files) if name in modules))
 
 

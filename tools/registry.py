@@ -12,7 +12,7 @@ REGISTRY = ROOT / "core" / "optional.txt"
 SRC = ROOT / "src"
 CORE = "microWebSrv"
 PREFIX = "microWeb"              # of the names of all optional files
-PLACES = ("classic", "board", "desk")
+PLACES = ("classic", "board", "import", "desk")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class OptionalFile:
     @property
     def isForBoards(self) -> bool:
         return self.where != "desk"
+
+    @property
+    def isSought(self) -> bool:
+        """Does the core look for it? Else programs import it."""
+        return self.where != "import"
 
     @property
     def path(self) -> Path:
@@ -100,6 +105,7 @@ def ForBoards(files: list[OptionalFile]) -> list[str]:
 
 def CoreList(files: list[OptionalFile]) -> str:
     """The text of core/optional.py."""
+    files = [one for one in files if one.isSought]
     onBoards = [one.name[len(PREFIX):] for one in files if one.isForBoards]
     onDesks = [one.name[len(PREFIX):] for one in files if not one.isForBoards]
     lines = [

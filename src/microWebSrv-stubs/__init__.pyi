@@ -10,6 +10,7 @@ from microWebEvents import MicroWebEvents
 from microWebSession import Session
 from microWebSocket import MicroWebSocket as MicroWebSocket
 from microWebTemplate import MicroWebTemplate as MicroWebTemplate
+from microWebUpload import Upload
 
 __version__: str
 
@@ -119,6 +120,8 @@ class HttpClient:
     connection: Connection
     head: Head
     content: bytes
+    sink: Callable[[bytes], bytes] | None
+    upload: Upload | None
     def __init__(self, connection: Connection) -> None: ...
     def GetServer(self) -> MicroWebSrv: ...
     def GetAddr(self) -> tuple[str, int]: ...

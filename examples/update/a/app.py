@@ -1,0 +1,8 @@
+"""The program of the device: what an update replaces."""
+
+VERSION = 1
+
+
+def Register(mws):
+    mws.AddRoute("/", "GET", lambda httpClient, httpResponse: httpResponse.WriteResponseOk(
+        None, "text/plain", "UTF-8", "This is version %d." % VERSION))

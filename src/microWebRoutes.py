@@ -1,0 +1,334 @@
+# Routes with typed arguments, groups of routes, URLs of routes, all values of a repeated field, and pages for what is
+# not found: copy this file beside microWebSrv.py. MIT license, see LICENSE.
+#
+#    1  CONVERTERS   the text of an argument and its value
+#    2  PATTERN      a path and its arguments
+#    3  SERVER       plugging in: typed routes, AddRoutes, GetUrl, GetList, NotFound
+
+_UNRESERVED = "-._~"
+
+
+# ==============================================================================
+# 1  CONVERTERS
+# ==============================================================================
+
+def _Plain(text):
+    """<name>, as in routes without a type: digits are an int if nothing is lost by it."""
+    return int(text) if text.encode().isdigit() and (text[0] != "0" or text == "0") and len(text) < 1000 else text
+
+
+def _Int(text):
+    """<int:name>: ASCII digits, perhaps with a minus before them; '007' is 7."""
+    if not text[text[0] == "-":].encode().isdigit() or len(text) > 999:     # the time grows with the square
+        raise ValueError
+    return int(text)
+
+
+def _Float(text):
+    """<float:name>: a finite number, as '-1.5', '2' or '1e-7'."""
+    if text.strip("+-.0123456789eE") or not text.lower().partition("e")[0].strip("-.") or text[0] == "+" \
+            or len(text) > 999:
+        raise ValueError
+    number = float(text)
+    if number - number:                     # inf - inf is nan
+        raise ValueError
+    return number
+
+
+_converters = {None: (_Plain, str), "str": (str, str), "path": (str, str), "int": (_Int, str), "float": (_Float, str)}
+
+
+def AddConverter(name, fromText, toText=str):
+    """<name:argument> in the routes of all servers that are made after this. fromText(text) -> the value; ValueError:
+    the route does not match. toText(value) -> the text, for GetUrl."""
+    if not callable(fromText) or not callable(toText) or not isinstance(name, str) or name == "path":
+        raise ValueError("a converter must be a name that is not 'path', and two functions: %r" % (name,))
+    _converters[name] = fromText, toText
+
+
+# ==============================================================================
+# 2  PATTERN
+# ==============================================================================
+
+class _Pattern:
+    """The path of a route, segment by segment. Its time grows with the length of a path, and nothing is tried twice."""
+
+    def __init__(self, route):
+        self._chunks = chunks = [(None, [])]        # (name of the path argument before it, segments)
+        self.names = {}                             # of arguments -> converters
+        for text in (route.url.rstrip("/") or "/").split("/"):
+            rest = text.split("<")
+            literals = [rest[0]]
+            names = []
+            for part in rest[1:]:
+                name, _, literal = part.partition(">")
+                kind, colon, name = name.rpartition(":")
+                if not colon:
+                    kind = None
+                if route.regex or not name or name in self.names or kind not in _converters \
+                        or kind == "path" and literal + rest[0] or kind == "path" and len(rest) > 2:
+                    raise ValueError("an argument must be <name> or <type:name>, of a known type, with its own name; "
+                                     "<path:name> alone between slashes; no regular expression: %r" % route.url)
+                self.names[name] = _converters[kind]
+                names.append(name)
+                literals.append(literal)
+            if names and kind == "path":
+                chunks.append((name, []))
+            else:
+                # 'a-b-7' as <name>-<int:id>: an argument with a type at the end is taken first.
+                isBackward = len(names) > 1 and self.names[names[0]] is _converters[None] and kind is not None
+                chunks[-1][1].append((literals, names, isBackward))
+
+    def Match(self, path):
+        """The arguments as a dict, or None. A path argument takes as few segments as it may."""
+        given = path.split("/")
+        args = {}
+        end = 0                                     # of what has been matched, in segments
+        chunks = self._chunks
+        for name, segments in chunks:
+            most = len(given) - len(segments)       # the last place where they fit
+            start = end + 1 if name else 0
+            if segments is chunks[-1][1]:           # and the only one
+                if name and start < most:
+                    start = most
+                if start != most:
+                    return None
+            elif not name:
+                most = 0
+            while start <= most and not self._Fits(segments, given, start, args):
+                start += 1
+            if start > most:
+                return None
+            if name:
+                text = "/".join(given[end:start]).replace("\x00", "/")
+                if "/../" in "/%s/" % text:         # security: programs make names of files of it
+                    return None
+                try:
+                    args[name] = self.names[name][0](text)
+                except ValueError:
+                    return None
+            end = start + len(segments)
+        return args
+
+    def Url(self, args):
+        """The percent-encoded path; ValueError if these arguments would not come back from it."""
+        texts = {}
+        for name in self.names:
+            try:
+                texts[name] = self.names[name][1](args[name])
+            except (TypeError, ValueError):
+                texts[name] = ""                # matches nothing
+        parts = []
+        for path, segments in self._chunks:
+            if path:
+                parts.append(texts[path])
+            for literals, names, _ in segments:
+                part = literals[0]
+                for at, name in enumerate(names):
+                    part += texts[name].replace("/", "\x00") + literals[at + 1]
+                parts.append(part)
+        key = "/".join(parts)
+        found = self.Match(key.rstrip("/"))
+        for name in texts:
+            value = found and found[name]
+            if not found or value != args[name] and self.names[name][1](value) != texts[name] \
+                    or "//" in key or "/./" in key + "/" or "/../" in key + "/":
+                raise ValueError("no URL: the argument %s would not arrive as %r" % (name, args[name]))
+        return _Encoded(key, "/" + _UNRESERVED).replace("%00", "%2F")
+
+    def _Fits(self, segments, given, at, args):
+        """Do these segments stand there? Their arguments are put into args."""
+        for literals, names, isBackward in segments:
+            if at >= len(given):
+                return False
+            text = given[at]
+            at += 1
+            low = len(literals[0])
+            high = len(text) - len(literals[-1])
+            if not names:
+                if text != literals[0]:
+                    return False
+                continue
+            if text[:low] != literals[0] or text[high:] != literals[-1]:
+                return False
+            left = len(names)
+            while left:
+                left -= 1
+                number = left if isBackward else len(names) - 1 - left
+                start, stop = low, high
+                if not left:
+                    pass
+                elif isBackward:
+                    high = text.rfind(literals[number], low, high - 1)
+                    start = high + len(literals[number])
+                else:
+                    stop = text.find(literals[number + 1], low + 1, high)
+                    low = stop + len(literals[number + 1])
+                if start >= stop or low < 0 or high < 0:
+                    return False
+                try:
+                    name = names[number]
+                    args[name] = self.names[name][0](text[start:stop].replace("\x00", "/"))
+                except ValueError:
+                    return False
+        return True
+
+
+# ==============================================================================
+# 3  SERVER
+# ==============================================================================
+
+def _Typed(route):
+    """server.Typed: called with each route that is registered."""
+    if ":" in "".join(route.names):
+        route.Match = _Pattern(route).Match
+
+
+def _AddRoutes(self, prefix, table):
+    """Registers (url, method, handler, threaded, name) of a table or a Group, with the prefix before each url. threaded
+    and name may be left out."""
+    for row in table:
+        self.AddRoute(prefix + row[0], *row[1:4])
+        self.routes[-1].name = row[4] if len(row) > 4 else None
+
+
+class Group:
+    """A table of routes that decorators fill: @api.route("/users/<int:id>", "GET"). AddRoutes puts it into a server or
+    into another group."""
+
+    def __init__(self, prefix=""):
+        self._prefix = prefix
+        self._rows = []
+
+    def __iter__(self):
+        return iter(self._rows)
+
+    def route(self, url, method="GET", threaded=False, name=None):
+        def decorated(handler):
+            self._rows.append((self._prefix + url, method, handler, threaded, name))
+            return handler
+        return decorated
+
+    def AddRoutes(self, prefix, table):
+        """The routes of another group or of a table, below this one."""
+        for row in table:
+            self._rows.append((self._prefix + prefix + row[0],) + tuple(row[1:]))
+
+
+def _Encoded(text, keep):
+    """Percent-encoding of UTF-8 (RFC 3986 section 2.1)."""
+    parts = []
+    for byte in text.encode():
+        char = chr(byte)
+        parts.append(char if char in keep or byte < 128 and (char.isalpha() or char.isdigit()) else "%%%02X" % byte)
+    return "".join(parts)
+
+
+def _GetUrl(self, handlerOrName, **args):
+    """The path of a handler's route, or of one with this name, which is its function's if it has no other. Of several
+    the one that takes most of args. What it does not take is the query: a list is a repeated name, None is left out.
+    ValueError: an argument is missing, or would arrive as something else."""
+    best = None
+    most = -1
+    missing = "there is no such route"
+    for route in self.routes:
+        handler = route.handler
+        if handlerOrName in (handler, getattr(route, "name", None), getattr(handler, "__name__", None)):
+            pattern = _Pattern(route)
+            count = -1 if route.regex else len(pattern.names)
+            for name in pattern.names:
+                if name not in args:
+                    count = -1
+                    missing = "it needs the argument %r" % name
+            if count > most:
+                most = count
+                best = pattern
+    if not best:
+        raise ValueError("no URL of %r: %s" % (handlerOrName, missing))
+    url = best.Url(args)
+    mark = "?"
+    for name in sorted(args):
+        value = args[name]
+        if name not in best.names and value is not None:
+            for one in value if isinstance(value, (list, tuple)) else (value,):
+                url += mark + _Encoded(name, _UNRESERVED) + "=" + _Encoded(str(one), _UNRESERVED)
+                mark = "&"
+    return url
+
+
+class _Form(dict):
+    """The fields of a query or of a form: a dict with the last value of each name, and the list of all of them."""
+
+    def __init__(self):
+        super().__init__()
+        self._pairs = []
+
+    def __setitem__(self, name, value):
+        super().__setitem__(name, value)
+        self._pairs.append((name, value))
+
+    def GetList(self, name):
+        """All values of this name, in their order; [] without any."""
+        values = []
+        for key, value in self._pairs:
+            if key == name and name in self:
+                values.append(value)
+        return values
+
+
+class _Pages:
+    """What a server answers where there is nothing."""
+
+    def __init__(self, server, page, fallback, exclude):
+        self._page = page
+        self._fallback = fallback
+        self._exclude = [(prefix.rstrip("/").lower() + "/", True)
+                         for prefix in ((exclude,) if isinstance(exclude, str) else exclude)]
+        self._serve = server.files.handler
+        if fallback:
+            server.files = type(server.files)("/", "GET", self.Serve)
+        server.SetErrorHandler(404, self.OnNotFound)
+
+    def Serve(self, client, response):
+        """The handler of every path that has no route: a 404 of it may be the fallback."""
+        client.isFile = True
+        self._serve(client, response)
+
+    def OnNotFound(self, client, response, code):
+        server = client.GetServer()
+        head = client.head
+        path = self._page
+        isFallback = getattr(client, "isFile", False) and head.method in ("GET", "HEAD") \
+            and "." not in head.path.rpartition("/")[2] and "text/html" in head.fields.get("accept", "") \
+            and not server.Hooks(self._exclude, head)
+        if isFallback:
+            path = self._fallback
+            response.status = None              # it is a 200
+            client.isFile = False               # if there is no such file this is called once more
+        if not path:
+            return
+        contentType = server.GetMimeTypeFromFilename(path)
+        stat = server.Stat(path)
+        if path[-7:] == ".pyhtml":
+            response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + server.pages.get(path, path))
+        elif isFallback:
+            server.SendFile(response, server.source, path, contentType, {"Vary": "Accept"})
+        elif stat:                              # no 304 and no 206 for what is not there
+            server.WriteFile(response, 200, {"Cache-Control": "no-cache"}, contentType, server.source, path, 0, stat[1],
+                             b"")
+
+
+def NotFound(mws, page=None, fallback=None, exclude=()):
+    """page: a file below webPath, "/404.html" or a .pyhtml, sent with the status 404 in the place of the built-in page.
+    fallback: one that is sent with 200 to a browser that asks for a path without an extension that nothing has, for
+    programs in the browser that have paths of their own; exclude: prefixes where it is not."""
+    _Pages(mws, page, fallback, exclude)
+
+
+def Attach(server):
+    """Called by a server when it is made."""
+    kind = type(server)
+    server.Typed = _Typed
+    server.Client.Form = _Form
+    kind.AddRoutes = _AddRoutes
+    kind.GetUrl = _GetUrl
