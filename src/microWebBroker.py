@@ -1,5 +1,5 @@
-# One server of many, on CPython only: what it sends by Broadcast and by hubs of events reaches the clients of all processes
-# and machines, over Redis, NATS or a broker of the program. And sessions in Redis. MIT license, see LICENSE.
+# One server of many, on CPython only: what it sends by Broadcast and by hubs of events reaches the clients of all
+# processes and machines, over Redis, NATS or a broker of the program. And sessions in Redis. MIT license, see LICENSE.
 #
 #    1  MESSAGES   what goes over the broker
 #    ---------- sans-I/O line
@@ -75,8 +75,33 @@ from collections import deque
 
 _SHARE = 32                 # messages until others have their turn
 _SENDERS_MAX = 4096         # whose last number is known
-_QUIET_SEC = 60             # between two lines about bad messages
 _NAME = re.compile("[A-Za-z0-9_-]+(?:[.][A-Za-z0-9_-]+)*")      # what is a part of a channel for Redis and NATS
+
+
+_QUIET_SEC = 60             # between two lines about what is dropped
+
+
+class _Losses:
+    """Counts what is dropped. One line tells of the first at once, then there is at most one a minute."""
+
+    def __init__(self):
+        self._count = 0
+        self._until = 0
+
+    def Add(self, count=1):
+        """-> how many to tell of now, or 0"""
+        self._count += count
+        now = time.monotonic()
+        if not count or now < self._until:
+            return 0
+        self._until = now + _QUIET_SEC
+        return self.Rest()
+
+    def Rest(self):
+        """-> how many nobody has told of"""
+        count = self._count
+        self._count = 0
+        return count
 
 
 class Node:
@@ -99,9 +124,8 @@ class Node:
         self._inbox = deque()
         self._inboxLen = 0
         self._isCalled = False                  # a call on the engine is on its way
-        self._isFull = False                    # and the log says so
-        self._bad = 0                           # messages that no line has told of
-        self._quietUntil = 0
+        self._late = _Losses()
+        self._bad = _Losses()
 
     def IsConnected(self):
         """Do messages come and go now? None: the broker does not say."""
@@ -129,7 +153,7 @@ class Node:
             self._isCalled = False
 
     def _Add(self, name, target):
-        """One more channel: target(kind, path, content) on the engine, ValueError for what it does not take. -> its name"""
+        """One more channel: target(kind, path, content) on the engine; ValueError: it takes no such message. -> its name"""
         channel = self._prefix + "." + name
         self._targets[channel] = target
         if self._isRunning:
@@ -190,7 +214,7 @@ class Node:
             sender, number, kind, path, content = _Unpack(data)
         except ValueError as error:
             return self._Drop(channel, error)
-        isFirst = False
+        late = 0
         with self._coming:
             key = channel, sender
             if sender == self._sender or number <= self._seen.get(key, 0) or not self._isRunning:
@@ -203,19 +227,19 @@ class Node:
             self._inboxLen += len(content)
             while self._inboxLen > self._maxQueueLen and len(self._inbox) > 1:
                 self._inboxLen -= len(self._inbox.popleft()[3])
-                isFirst = isFirst or not self._isFull
-                self._isFull = True
+                late += 1
             if not self._isCalled:
                 self._isCalled = self._server.CallSoon(self._Deliver)
-        if isFirst:
-            self._server.Log("the server is behind with the messages of others: the oldest are dropped")
+            late = self._late.Add(late)
+        if late:
+            self._server.Log("%d of the others' messages dropped, the oldest: the server is behind" % late)
 
     def _Deliver(self):
         """On the engine: some of what waits."""
         for _ in range(_SHARE):
             with self._coming:
                 if not self._inbox:
-                    self._isCalled = self._isFull = False
+                    self._isCalled = False
                     return
                 channel, kind, path, content = self._inbox.popleft()
                 self._inboxLen -= len(content)
@@ -227,14 +251,10 @@ class Node:
             self._isCalled = self._server.CallSoon(self._Deliver)
 
     def _Drop(self, channel, error):
-        """A message that is none of ours: one line at once, then at most one a minute."""
-        self._bad += 1
-        now = time.monotonic()
-        if now >= self._quietUntil:
-            self._quietUntil = now + _QUIET_SEC
-            bad = self._bad
-            self._bad = 0
-            self._server.Log("%d bad message%s on the channel %s dropped: %s" % (bad, "s" * (bad > 1), channel, error))
+        with self._coming:
+            bad = self._bad.Add()
+        if bad:
+            self._server.Log("%d bad messages dropped, the last one on the channel %s: %s" % (bad, channel, error))
 
 
 # ==============================================================================
@@ -304,7 +324,7 @@ class _Remote:
         self._lock = threading.Lock()
         self._queue = deque()
         self._queueLen = self._recentLen = 0
-        self._dropped = 0                       # since the queue is full
+        self._losses = _Losses()
         self._flying = ()                       # [(channel, data), …], whose answer has not come
         self._recent = deque()                  # (when its answer has come, channel, data)
         self._loop = self._news = self._closing = self._thread = self._session = None
@@ -335,16 +355,16 @@ class _Remote:
         with self._lock:
             self._queue.append((channel, data))
             self._queueLen += len(data)
-            isFirst = not self._dropped
+            dropped = 0
             while self._queueLen > self._maxQueueLen and len(self._queue) > 1:
                 self._queueLen -= len(self._queue.popleft()[1])
-                self._dropped += 1
-            isFirst = isFirst and self._dropped
+                dropped += 1
+            dropped = self._losses.Add(dropped)
             if self._loop and not self._isWoken:
                 self._isWoken = True
                 self._loop.call_soon_threadsafe(self._news.set)
-        if isFirst:
-            self._Say("the queue to the broker is full: the oldest messages are dropped")
+        if dropped:
+            self._Say("%d messages to the broker dropped, the oldest: the queue is full" % dropped)
 
     def Subscribe(self, channels, callback):
         with self._lock:
@@ -373,7 +393,7 @@ class _Remote:
             self._queue.clear()
             self._recent.clear()
             self._flying = ()
-            self._queueLen = self._recentLen = self._dropped = 0
+            self._queueLen = self._recentLen = 0
             self._isUp = None
 
     # -- its thread
@@ -452,11 +472,10 @@ class _Remote:
             while self._queue:
                 await self._SendSome()
             if self._isUp is False:
-                self._Say("the broker %s is back" % self._Where())
+                dropped = self._losses.Rest()
+                self._Say("the broker %s is back%s" % (
+                    self._Where(), "; %d more messages to it were dropped" % dropped if dropped else ""))
             self._isUp = self.isConnected = True
-            if self._dropped:
-                self._Say("%d messages to the broker were dropped" % self._dropped)
-                self._dropped = 0
             if self._closing.is_set():
                 return
             await self._news.wait()
@@ -633,14 +652,13 @@ _SCHEMES = {"redis": RedisBroker, "rediss": RedisBroker, "unix": RedisBroker, "n
 # 4  SESSIONS
 # ==============================================================================
 
-_DELETE_MAX = 1000
-
-
 class RedisStore:
     """Sessions of UseSessions(mws, key, store=RedisStore(mws, url)), which all servers with this key share.
 
-    timeoutSec: for a connection and for each answer; the engine waits for it. While Redis is down, who has a session gets
-    a 503, and no new one is saved."""
+    timeoutSec: for a connection and for each answer; the engine waits for it. While Redis is down, who has a session
+    gets a 503, and no new one is saved."""
+
+    # Set does not raise: it is called in a hook of the answer, whose errors can't change that answer any more.
 
     def __init__(self, mws, url, prefix="microwebsrv.session.", timeoutSec=0.25):
         try:
@@ -654,33 +672,26 @@ class RedisStore:
         self._client = redis.Redis.from_url(
             url, protocol=2, socket_timeout=timeoutSec, socket_connect_timeout=timeoutSec, retry=_NoRetry(redis.retry))
         self._until = self._failures = 0        # no try before that time
-        self._ended = {}                        # sessions that Redis still has to forget: key -> None
 
     def Get(self, id):
-        """The text of a session; None if there is none; a 503 while Redis is down."""
-        key = self._Key(id)
-        isEnded = key in self._ended
-        isKnown, text = self._Ask("GET", key)
-        if not isKnown:
-            raise self._server.HttpError(503, "the store of the sessions is down")
-        return None if isEnded else text
+        """The text of a session; None if there is none."""
+        return self._Sure("GET", id)
 
     def Set(self, id, text, maxAgeSec):
-        """False while Redis is down: it is not saved."""
-        key = self._Key(id)
-        self._ended.pop(key, None)
-        return self._Ask("SET", key, text, "EX", maxAgeSec)[0]
+        self._Ask("SET", self._Key(id), text, "EX", maxAgeSec)
 
     def Delete(self, id):
-        """False while Redis is down: that is done when it is back."""
-        key = self._Key(id)
-        isDone = self._Ask("DEL", key)[0]
-        if not isDone and len(self._ended) < _DELETE_MAX:
-            self._ended[key] = None
-        return isDone
+        self._Sure("DEL", id)
 
     def _Key(self, id):
         return self._prefix + id.hex()
+
+    def _Sure(self, command, id):
+        """The answer, or a 503."""
+        isKnown, answer = self._Ask(command, self._Key(id))
+        if not isKnown:
+            raise self._server.HttpError(503, "the store of the sessions is down")
+        return answer
 
     def _Ask(self, *command):
         """-> (True, the answer), or (False, None) while Redis is down."""
@@ -689,9 +700,6 @@ class RedisStore:
             return False, None
         try:
             answer = self._client.execute_command(*command)
-            if self._ended and command[0] != "DEL":
-                self._client.execute_command("DEL", *self._ended)
-                self._ended = {}
         except self._failure as error:
             self._failures += 1
             self._until = time.monotonic() + min(10, 2 ** min(self._failures - 1, 4))
@@ -720,11 +728,11 @@ def _UseBroker(server, broker, prefix="microwebsrv", hubs=None, maxMessageLen=10
         raise ValueError("this server has a broker already")
     _CheckName("prefix", prefix)
     if isinstance(broker, str):
-        scheme, _, name = broker.partition("://")
+        scheme, mark, name = broker.partition("://")
+        if not mark or scheme not in _SCHEMES and scheme != "memory":
+            raise ValueError("broker must be a URL of %s or memory, not of %r" % (", ".join(_SCHEMES), scheme))
         if scheme == "memory":
             broker = MemoryBroker(name)
-        elif scheme not in _SCHEMES:
-            raise ValueError("broker must begin with one of %s, memory, not %r" % (", ".join(_SCHEMES), scheme))
         else:
             broker = _SCHEMES[scheme](broker, maxQueueLen)
     if hasattr(broker, "Log"):

@@ -6,6 +6,7 @@ from ssl import SSLContext
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from microWebAuth import Tries
+from microWebBroker import Broker, Node
 from microWebEvents import MicroWebEvents
 from microWebSession import Session
 from microWebSocket import MicroWebSocket as MicroWebSocket
@@ -248,6 +249,13 @@ class MicroWebSrv:
 
     # made by microWebAuth.py
     tries: Tries
+
+    # with microWebBroker.py, on CPython
+    broker: Node
+    def UseBroker(self, broker: str | Broker, prefix: str = "microwebsrv", hubs: Mapping[str, MicroWebEvents] | None = None,
+                  maxMessageLen: int = 1000000, maxQueueLen: int = 4194304) -> Node:
+        """What Broadcast and these hubs of events send reaches the clients of all servers.
+        broker: the URL of a Redis or NATS, or an object with Publish, Subscribe and Close."""
 
     # with microWebFiles.py
     FilesVersion: str
