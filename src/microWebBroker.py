@@ -153,7 +153,7 @@ class Node:
             self._isCalled = False
 
     def _Add(self, name, target):
-        """One more channel: target(kind, path, content) on the engine; ValueError: it takes no such message. -> its name"""
+        """One more channel: target(kind, path, content) on the engine, or its ValueError for a bad message. -> its name"""
         channel = self._prefix + "." + name
         self._targets[channel] = target
         if self._isRunning:
