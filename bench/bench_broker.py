@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Broadcasts over Redis to the WebSockets of several processes: python3 bench/bench_broker.py
 
-Each worker has its WebSockets and broadcasts in turn. Every client checks that it gets each message of each worker once and
-in its order. Then the same with a Redis that is killed (SIGKILL) and started again in between. Linux only: the CPU times are
-read from /proc. It needs redis-server and the Python packages redis and, for --broker nats, nats-py.
+Each worker has its WebSockets and broadcasts in turn. Every client checks that it gets each message of each worker once
+and in its order. Then the same with a Redis that is killed (SIGKILL) and started again in between. Linux only: the CPU
+times are read from /proc. It needs redis-server and the Python package redis; nats-server and nats-py for --broker nats.
 """
 import argparse
 import os
@@ -212,7 +212,7 @@ def Main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--broker", choices=("redis", "nats"), default="redis")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--runs", default="1000x10,100x100", help="clients of each worker x broadcasts a second, with commas")
+    parser.add_argument("--runs", default="1000x10,100x100", help="clients of each worker x broadcasts a second, …")
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--outage", type=float, default=1, help="seconds for which the broker is away")
     options = parser.parse_args()
@@ -225,8 +225,8 @@ def Main():
         for run in options.runs.split(","):
             clients, rate = map(float, run.split("x"))
             ports = [FreePort() for _ in range(options.workers)]
-            workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(port), broker.url, str(index)], env=env, cwd=folder,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(port), broker.url, str(index)], env=env,
+                                        cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                        for index, port in enumerate(ports)]
             try:
                 for worker in workers:

@@ -153,7 +153,7 @@ class Node:
             self._isCalled = False
 
     def _Add(self, name, target):
-        """One more channel: target(kind, path, content) on the engine, or its ValueError for a bad message. -> its name"""
+        """-> the name of one more channel. target(kind, path, content) on the engine; ValueError: a bad message"""
         channel = self._prefix + "." + name
         self._targets[channel] = target
         if self._isRunning:
@@ -519,7 +519,7 @@ class RedisBroker(_Remote):
 
     names = "redis"
 
-    def __init__(self, url, maxQueueLen=4 << 20, keep=1000, keepSec=60):
+    def __init__(self, url, maxQueueLen=4 << 20, keep=4000, keepSec=60):
         super().__init__(url, maxQueueLen)
         self._keep = keep
         self._keepSec = keepSec
