@@ -3,7 +3,7 @@
 
 Each worker has its WebSockets and broadcasts in turn. Every client checks that it gets each message of each worker once
 and in its order. Then the same with a Redis that is killed (SIGKILL) and started again in between. Linux only: the CPU
-times are read from /proc. It needs redis-server and the Python package redis; nats-server and nats-py for --broker nats.
+times are read from /proc. It needs redis-server and the Python package redis, or nats-server and nats-py.
 """
 import argparse
 import os

@@ -414,7 +414,9 @@ class _Remote:
         finally:
             with self._lock:
                 self._loop = None
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            for task in asyncio.all_tasks(loop):            # of the package
+                task.cancel()
+                loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
             loop.close()
 
     async def _Main(self, ready):
@@ -597,6 +599,7 @@ class NatsBroker(_Remote):
     def __init__(self, url, maxQueueLen=4 << 20):
         super().__init__(url, maxQueueLen)
         self._client = self._lost = self._reason = None
+        self._subscriptions = ()
         self._isOpen = False
 
     def Import(self):
@@ -611,12 +614,8 @@ class NatsBroker(_Remote):
             self.url, allow_reconnect=False, connect_timeout=_CONNECT_SEC, ping_interval=_ANSWER_SEC // 2,
             max_outstanding_pings=1, error_cb=self._OnError, disconnected_cb=self._OnLost, closed_cb=self._OnLost)
         self._isOpen = True
-        for channel in self.channels:
-            await self._client.subscribe(channel, cb=self._OnData)
+        self._subscriptions = [await self._client.subscribe(channel) for channel in self.channels]
         await self._client.flush(_ANSWER_SEC)
-
-    async def _OnData(self, message):
-        self.callback(message.subject, message.data)
 
     async def _OnError(self, error):
         self._reason = error
@@ -627,8 +626,22 @@ class NatsBroker(_Remote):
         self._lost.set()
 
     async def Receive(self):
-        await self._lost.wait()
+        tasks = [asyncio.ensure_future(self._Read(subscription)) for subscription in self._subscriptions]
+        tasks.append(asyncio.ensure_future(self._lost.wait()))
+        try:
+            done = ()
+            while not done and not self._client.is_closed:      # its end may come without a call of closed_cb
+                done, _ = await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         raise ConnectionError(str(self._reason or "the connection has ended"))
+
+    async def _Read(self, subscription):
+        while True:
+            message = await subscription.next_msg(None)
+            self.callback(message.subject, message.data)
 
     async def SendBatch(self, batch):
         for channel, data in batch:

@@ -11,10 +11,13 @@ import time
 import nats
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.sync.client import connect
 
 import broker_tools
 import harness
+import microWebBroker
 
 PROGRAM = """
 import json
@@ -544,6 +547,27 @@ BAD_EVENTS = {
     "NaN": Head(6, kind="event") + b'\n{"data": NaN, "event": null, "id": null, "retry": null}',
     "half a character": Head(7, kind="event") + b'\n{"data": "\\ud800", "event": null, "id": null, "retry": null}',
 }
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+HEADS = st.dictionaries(st.sampled_from(("from", "n", "kind", "path")), JSON) | JSON
+
+
+@given(st.binary() | st.tuples(HEADS, st.binary()).map(lambda pair: json.dumps(pair[0]).encode() + b"\n" + pair[1]))
+def test_whatever_comes_is_a_message_or_a_value_error(data):
+    try:
+        sender, number, kind, path, content = microWebBroker._Unpack(data)
+    except ValueError:
+        return
+    assert kind in ("text", "binary", "event") and 0 < len(sender) < 65 and number > 0 and data.endswith(b"\n" + content)
+
+
+@given(st.text(min_size=1, max_size=64), st.integers(1, 1 << 61), st.none() | st.text(max_size=100), st.binary())
+def test_a_message_comes_as_it_was_sent(sender, number, path, content):
+    for kind in ("text", "binary", "event"):
+        assert microWebBroker._Unpack(microWebBroker._Pack(sender, number, kind, path, content)) == (
+            sender, number, kind, path, content)
 
 
 def test_bad_messages_are_dropped(store, members, read):
