@@ -454,15 +454,17 @@ class _Remote:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self.isConnected = False
             self._Forget(time.monotonic())
+            for task in tasks:
+                task.cancel()
             try:
-                await asyncio.wait_for(self.Disconnect(), _CLOSE_SEC)
-            except Exception:
-                pass                            # it is lost anyway
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:                            # also if this session is cancelled meanwhile
+                try:
+                    await asyncio.wait_for(self.Disconnect(), _CLOSE_SEC)
+                except Exception:
+                    pass                        # it is lost anyway
 
     async def _SendAll(self):
         """What waits, then what comes; returns when the broker is to be closed."""
