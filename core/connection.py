@@ -308,7 +308,8 @@ class Connection:
             server = self.server
             if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
                 return server.Spawn(self, result)
-            self.Finish(response, result)
+            if response is self.response:
+                self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -475,6 +476,8 @@ class Connection:
         if status == 413:
             self.server.Log("413: %s" % rule)
         response = self.response
+        if status != 500 and (self.reader or not response):     # what follows is not known to be a request
+            self.keepAlive = False
         if response:                            # with what hooks have put into it
             response.code = response.held = None
             response.fields = response.fields or []
@@ -485,8 +488,6 @@ class Connection:
             self.client = self.server.Client(self)
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
-        if status != 500:
-            self.keepAlive = False
         response.WriteError(status, None, rule)
 
     def _Complete(self):

@@ -144,9 +144,7 @@ class Engine:
                 return False
             self._isBusy = self.isStarted = True
         try:
-            size = self.BufferLen
-            if MICROPYTHON:
-                size = min(size, max(2048, gc.mem_free() // 16))
+            size = min(self.BufferLen, max(2048, gc.mem_free() // 16)) if MICROPYTHON else self.BufferLen
             self.buffer = memoryview(bytearray(size))
             self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
             self._listener = self._server
@@ -157,10 +155,7 @@ class Engine:
                     Prepare(self._listener)
             else:
                 self._listener, self.port = self.Listen(self.port, self.bindIP)
-            self._until = None
-            self._failures = 0
-            self._isFull = False
-            self._clock = Elapsed()
+            self._until, self._failures, self._isFull, self._clock = None, 0, False, Elapsed()
             if not BOARD:
                 self._wake = Wake()
             self.Use(NewPoll())

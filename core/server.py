@@ -157,7 +157,7 @@ class MicroWebSrv(Engine):
     def Typed(self, route):
         """microWebRoutes puts its own in this place."""
         if ":" in "".join(route.names):
-            raise ValueError("the <type:argument> of %s needs microWebRoutes.py" % route.url)
+            raise ValueError("%s needs microWebRoutes.py" % route.url)
 
     def AddDecorated(self):
         for route in self.webSocketRoutes:

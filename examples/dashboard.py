@@ -1,25 +1,18 @@
 """A dashboard behind a log-in: live values, a chart and two switches, in every browser at once. It needs microWebLogin,
 microWebAuth, microWebSession, microWebSecurity and microWebEvents.
 
-    python3 examples/dashboard.py        or        micropython examples/dashboard.py         Log in as ada, engine.
+    microwebsrv examples/dashboard.py      or, on a board, as main.py         Log in as ada, engine.
 """
 
-import sys
 import time
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
-
+from machine import ADC, Pin
 import microWebLogin            # noqa: F401  Protect knows "form" by it
 from microWebAuth import HashPassword, Protect
 from microWebEvents import MicroWebEvents
 from microWebSecurity import SecurityHeaders
 from microWebSession import MemoryStore, UseSessions
 from microWebSrv import MicroWebSrv
-
-try:
-    from machine import ADC, Pin
-except ImportError:
-    from pretend import ADC, Pin                # a desk
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -86,11 +79,10 @@ def Switch(httpClient, httpResponse, args):
     httpResponse.WriteResponseJSONOk({args["name"]: bool(pin.value())})
 
 
-mws = MicroWebSrv(port=8080)
+mws = MicroWebSrv()
 UseSessions(mws, store=MemoryStore())
 SecurityHeaders(mws)
 Protect(mws, "/", users, "form")
-print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
 try:
     mws.Start()                                 # in a thread: this one measures
     while mws.IsStarted():

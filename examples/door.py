@@ -1,24 +1,14 @@
 """A door that opens for who knows the code. The log-in is a session: the browser has a signed cookie, the board has the
 rest. No other site can press the button (CSRF). It needs microWebSession.py.
 
-    python3 examples/door.py                 or        micropython examples/door.py          The code is 2580.
+    microwebsrv examples/door.py      or, on a board, as main.py          The code is 2580.
 """
-
-import sys
-
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
 import time
 
+from machine import Pin
 from microWebSession import MemoryStore, UseSessions
 from microWebSrv import MicroWebSrv
-
-try:
-    from machine import Pin
-    PORT = 80
-except ImportError:
-    from pretend import Pin                     # a desk
-    PORT = 8080
 
 CODE = "2580"
 PAGE = """<!DOCTYPE html>
@@ -85,7 +75,6 @@ def Leave(httpClient, httpResponse):
     httpResponse.WriteResponseRedirect("/")
 
 
-mws = MicroWebSrv(port=PORT)
+mws = MicroWebSrv()
 UseSessions(mws, store=MemoryStore(maxSessions=8))
-print("Open http://127.0.0.1:%d/ - Ctrl-C ends it" % PORT)
 mws.Start(threaded=False)

@@ -1,21 +1,13 @@
 """A live chart: the server measures and tells, the browser listens and draws. It needs microWebEvents.py.
 
-    python3 examples/live_chart.py       or        micropython examples/live_chart.py
+    microwebsrv examples/live_chart.py      or, on a board, as main.py
 """
-
-import sys
-
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
 import time
 
+from machine import ADC, Pin
 from microWebEvents import MicroWebEvents
 from microWebSrv import MicroWebSrv
-
-try:
-    from machine import ADC, Pin
-except ImportError:
-    from pretend import ADC, Pin                # a desk
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -54,8 +46,7 @@ def Readings(httpClient, httpResponse):
     httpResponse.WriteResponseEventStream(events)
 
 
-mws = MicroWebSrv(port=8080)
-print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
+mws = MicroWebSrv()
 try:
     mws.Start()                                 # in a thread: this one measures
     while mws.IsStarted():

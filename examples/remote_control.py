@@ -1,21 +1,13 @@
 """A remote control: buttons that switch pins, over a WebSocket. All browsers show the same, at once. It needs
 microWebSocket.py and microWebSocketPlus.py.
 
-    python3 examples/remote_control.py       or        micropython examples/remote_control.py
+    microwebsrv examples/remote_control.py      or, on a board, as main.py
 """
-
-import sys
-
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
 import json
 
+from machine import Pin
 from microWebSrv import MicroWebSrv
-
-try:
-    from machine import Pin
-except ImportError:
-    from pretend import Pin                     # a desk
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -73,7 +65,6 @@ def Switch(webSocket, msg):
     mws.Broadcast(State(), "/switches")
 
 
-mws = MicroWebSrv(port=8080)
+mws = MicroWebSrv()
 mws.WebSocketThreaded = False       # nothing here waits, and pins need no lock
-print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
 mws.Start(threaded=False)

@@ -1,74 +1,70 @@
-"""A REST API: a list of tasks, kept in memory. Every answer is JSON and says with its status what happened. It
-needs microWebSrv.py alone.
+"""A REST API with its tests: a list of tasks, kept in memory, that the pages of another site may use. It needs
+microWebRoutes.py, microWebJson.py and microWebCors.py beside microWebSrv.py.
 
-    curl -d '{"title": "water the plants"}' http://127.0.0.1:8080/tasks
-    curl http://127.0.0.1:8080/tasks
-    curl -X PUT -d '{"title": "water them", "done": true}' http://127.0.0.1:8080/tasks/1
+    curl -H "Content-Type: application/json" -d '{"title": "water the plants"}' http://127.0.0.1:8080/tasks
     curl -X DELETE http://127.0.0.1:8080/tasks/1
+    pytest rest_api.py
 """
 
 import sys
 
 sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
 
+import microWebCors
+import microWebJson
+import microWebRoutes
 from microWebSrv import MicroWebSrv
 
 # Handlers run one after the other on the server's engine: what only they touch needs no lock.
 tasks = {}
-lastId = 0
+api = microWebRoutes.Group("/tasks")
 
 
-def TaskFrom(httpClient):
-    """The task in the request's content, or None where it is none."""
-    obj = httpClient.ReadRequestContentAsJSON()
-    if not isinstance(obj, dict) or not isinstance(obj.get("title"), str):
-        return None
-    return {"title": obj["title"], "done": bool(obj.get("done"))}
-
-
-@MicroWebSrv.route("/tasks")
+@api.route("/")
 def List(httpClient, httpResponse):
-    httpResponse.WriteResponseJSONOk([tasks[taskId] for taskId in sorted(tasks)])
+    return [tasks[taskId] for taskId in sorted(tasks)]
 
 
-@MicroWebSrv.route("/tasks", "POST")
+@api.route("/", "POST")
 def Create(httpClient, httpResponse):
-    global lastId
-    task = TaskFrom(httpClient)
-    if task is None:
-        return httpResponse.WriteResponseJSONError(400, {"error": "a task has a title"})
-    lastId += 1
-    task["id"] = lastId
-    tasks[lastId] = task
-    httpResponse.WriteResponse(201, {"Location": "/tasks/%d" % lastId}, None, None, None)
+    title = httpClient.ReadJSON({"title": str})["title"]
+    taskId = max(tasks) + 1 if tasks else 1
+    tasks[taskId] = {"id": taskId, "title": title, "done": False}
+    return 201, tasks[taskId], {"Location": mws.GetUrl(Get, id=taskId)}
 
 
-@MicroWebSrv.route("/tasks/<id>")
+@api.route("/<int:id>")
 def Get(httpClient, httpResponse, routeArgs):
-    task = tasks.get(routeArgs["id"])
-    if task is None:
-        return httpResponse.WriteResponseJSONError(404)
-    httpResponse.WriteResponseJSONOk(task)
+    return tasks.get(routeArgs["id"]) or (404, None)
 
 
-@MicroWebSrv.route("/tasks/<id>", "PUT")
+@api.route("/<int:id>", "PUT")
 def Change(httpClient, httpResponse, routeArgs):
-    task = TaskFrom(httpClient)
-    if task is None:
-        return httpResponse.WriteResponseJSONError(400, {"error": "a task has a title"})
-    if routeArgs["id"] not in tasks:
-        return httpResponse.WriteResponseJSONError(404)
-    tasks[routeArgs["id"]].update(task)
-    httpResponse.WriteResponseJSONOk(tasks[routeArgs["id"]])
+    given = httpClient.ReadJSON({"title": str, "done": bool})
+    task = tasks.get(routeArgs["id"])
+    if task:
+        task["title"], task["done"] = given["title"], given["done"]
+    return task or (404, None)
 
 
-@MicroWebSrv.route("/tasks/<id>", "DELETE")
+@api.route("/<int:id>", "DELETE")
 def Delete(httpClient, httpResponse, routeArgs):
-    if tasks.pop(routeArgs["id"], None) is None:
-        return httpResponse.WriteResponseJSONError(404)
-    # Nothing is written: that is 204 No Content.
+    return (204 if tasks.pop(routeArgs["id"], None) else 404), None
 
 
 mws = MicroWebSrv(port=8080)
-print("The API is at http://127.0.0.1:8080/tasks - Ctrl-C ends it")
-mws.Start(threaded=False)
+mws.AddRoutes("", api)
+microWebCors.AllowOrigins(mws, "https://panel.example", expose="Location")
+microWebJson.ProblemErrors(mws)
+if __name__ == "__main__":
+    mws.Start(threaded=False)
+
+
+def test_tasks():
+    from microWebTestClient import TestClient
+    with TestClient(mws) as client:
+        made = client.Post("/tasks", json={"title": "water"}, headers={"Origin": "https://panel.example"})
+        assert (made.code, made.headers["access-control-allow-origin"]) == (201, "https://panel.example")
+        url = made.headers["location"]
+        assert client.Put(url, json={"title": "water", "done": True}).GetJSON() == client.Get("/tasks").GetJSON()[0]
+        assert [client.Post("/tasks", json=[1]).code, client.Delete(url).code, client.Get(url).code] == [400, 204, 404]

@@ -1,23 +1,15 @@
 """A page that shows a sensor, and the readings as JSON for other programs. It needs microWebSrv.py alone.
 
-    python3 examples/sensor_page.py        or        micropython examples/sensor_page.py
+    microwebsrv examples/sensor_page.py      or, on a board, as main.py
     curl http://127.0.0.1:8080/reading
 
 On a board: an LDR, a potentiometer or a thermistor at GPIO 26 of a Pico, or at one of 32 to 39 of an ESP32.
 """
 
-import sys
-
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
-
 import time
 
+from machine import ADC, Pin
 from microWebSrv import MicroWebSrv
-
-try:
-    from machine import ADC, Pin
-except ImportError:
-    from pretend import ADC, Pin                # a desk
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -60,6 +52,5 @@ def Reading(httpClient, httpResponse):
                                      {"Cache-Control": "no-store"})
 
 
-mws = MicroWebSrv(port=8080)
-print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
+mws = MicroWebSrv()
 mws.Start(threaded=False)

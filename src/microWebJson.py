@@ -193,7 +193,8 @@ def _Place(problem, content):
             problem["line"] = line
             problem["column"] = column
             return " at line %d, column %d" % (line, column)
-    return ": it is too deep"
+        return ": it is too deep"
+    return ""
 
 
 # -- errors ------------------------------------------------------------------------

@@ -8,53 +8,51 @@ import json
 import os
 import socket
 import sys
-from binascii import hexlify, unhexlify
 
 _MICROPYTHON = sys.implementation.name == "micropython"
 
 _TRY_SEC = 20               # until a network is given up
 _AGAIN_SEC = 15             # until it is asked once more: a Pico W does not do that by itself
 _RETRY_SEC = 60             # until the saved network is tried again, while nobody looks at the page
+_LOOK_SEC = 600             # for which looking at the page can put that off
 _LINGER_SEC = 60            # for which the portal stays when the board has joined
 _QUIET_SEC = 45             # of them: phones are told that all is well, and close the page
 _MOST_NETWORKS = 16
 
-# What systems ask to find out whether they are online, and what they then expect: "|path answer|".
+# What systems ask to find out whether they are online, and what they then expect: "|path answer|". NetworkManager reads
+# a header.
 _PROBES = (
     "|/generate_204 |/gen_204 |/hotspot-detect.html "
     "<HTML><HEAD><TITLE>Success</TITLE></HEAD><BODY>Success</BODY></HTML>"
     "|/connecttest.txt Microsoft Connect Test|/ncsi.txt Microsoft NCSI|/success.txt success\n"
-    '|/canonical.html <meta http-equiv="refresh" content="0;url=https://support.mozilla.org/kb/captive-portal"/>'
-    "|/check_network_status.txt NetworkManager is online|/nm NetworkManager is online"
-    "|/nm-check.txt NetworkManager is online|/static/hotspot.txt OK|")
+    '|/canonical.html <meta http-equiv="refresh" content="0;url=https://support.mozilla.org/kb/captive-portal"/>|')
 
 # The policy of a site, for all its answers, would forbid the page its style.
 _HEADERS = {"Cache-Control": "no-store", "Connection": "close", "Content-Security-Policy": "frame-ancestors 'none'"}
 
-_TOKEN = '<form method="post"><input type="hidden" name="t" value="%s">'
-_NETWORK = '<label><input type="radio" name="n" value="%s"%s><bdi>%s</bdi>%d %% %s</label>'
+_TOKEN = "<form method=post><input type=hidden name=t value=%s>"
+_NETWORK = '<label><input type=radio name=n value="%s"%s><bdi>%s</bdi>%d %% %s</label>'
 
 # The page, which a program may replace. What it puts for %s is HTML.
 Page = (
-    '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    '<link rel="icon" href="data:,"><title>%s</title><style>:root{color-scheme:light dark}body{max-width:26em;'
-    "margin:auto;padding:1em;font:1.1em/1.4 system-ui,sans-serif}label{display:flex;flex-wrap:wrap;gap:.6em;"
-    "padding:.7em 0;border-bottom:1px solid #8885}bdi{flex:1;overflow-wrap:anywhere}[maxlength]{width:100%%;"
-    "padding:.6em;font:inherit;box-sizing:border-box}button{width:100%%;margin-top:1em;padding:.8em;font:inherit;"
-    "border-radius:.5em;border:1px solid #06c;background:#06c;color:#fff}button+button{background:0 0;color:inherit}"
-    '</style><h1>%s</h1><p role="status">%s')
+    '<!DOCTYPE html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><link rel=icon '
+    "href=data:,><title>%s</title><style>:root{color-scheme:light dark}body{max-width:26em;margin:auto;padding:1em;"
+    "font:1.1em/1.4 system-ui,sans-serif}label{display:flex;flex-wrap:wrap;gap:.6em;padding:.7em 0}bdi{flex:1;"
+    "overflow-wrap:anywhere}[maxlength],button{width:100%%;padding:.7em;font:inherit;box-sizing:border-box}button{"
+    "margin-top:1em;background:#06c;color:#fff;border:0}button+button{background:0 0;color:inherit}</style><h1>%s</h1>"
+    "<p role=status>%s")
 Fields = (
-    '<p><a href="?scan">Search again</a><label>Another network<input name="o" maxlength="32" autocapitalize="off">'
-    '</label><label>Password<input name="p" type="password" maxlength="63"></label><button>Connect</button>')
-Forget = '<button name="f">Forget %s</button>'
+    "<p><a href=?scan>Search again</a><label>Another network<input name=o maxlength=32 autocapitalize=off></label>"
+    "<label>Password<input name=p type=password maxlength=63></label><button>Connect</button>")
+Forget = "<button name=f>Forget %s</button>"
 Texts = (
-    "Choose the Wi-Fi network that this device shall join.",
+    "Choose the Wi-Fi that it shall join.",
     "Connecting to <bdi>%s</bdi>…",
-    'The device has joined <bdi>%s</bdi>. Let your phone join that network too, and open <a href="%s">%s</a>',
+    "It has joined <bdi>%s</bdi>. Let your phone join that too, and open <a href=%s>%s</a>",
     "No connection to <bdi>%s</bdi>: the password is wrong.",
     "No connection to <bdi>%s</bdi>. Is it near enough, and the password right?",
-    "Choose a network. Its name has 1 to 32 bytes, and its password 8 to 63 or none.",
-    "This page was an old one. Please try again.")
+    "A network has a name of 1 to 32 bytes, and a password of 8 to 63 or none.",
+    "This page was old. Please try again.")
 
 
 # -- the DNS server: without a socket, and with one ----------------------------------------------------
@@ -174,7 +172,7 @@ def _Bytes(name):
     """A name -> the SSID, which is any 32 bytes: "hex:c3" is one that is no text."""
     try:
         if name[:4] == "hex:":
-            return unhexlify(name[4:])
+            return int("1" + name[4:], 16).to_bytes(len(name) // 2 - 1, "big")[1:]
     except ValueError:
         pass
     return name.encode()
@@ -200,6 +198,7 @@ class Provision:
     _found = ()             # networks: (name, percent, has it a password?)
     _kept = ()              # the hooks of the program, while the portal answers all
     _scanned = -9
+    _again = 0              # when the next try begins
     _lately = ""            # the name that was tried
     _text = Texts[0]
 
@@ -214,7 +213,7 @@ class Provision:
         self._lostSec = lostSec
         self._dnsPort = dnsPort
         self._title = mws.HTMLEscape(name)
-        self._token = hexlify(os.urandom(8)).decode()
+        self._token = "%016x" % int.from_bytes(os.urandom(8), "big")
         # The ESP32 and the ESP8266 know this constant; on the Pico W it has another value and no name.
         security = getattr(network, "AUTH_WPA2_PSK", 0x400004) if password else 0
         self._own = {"essid": name, "password": password, "security": security}
@@ -319,7 +318,7 @@ class Provision:
         part = self._file + ".new"
         with open(part, "w") as file:
             json.dump(self._settings, file)
-        getattr(os, "replace", os.rename)(part, self._file)
+        (os.rename if _MICROPYTHON else os.replace)(part, self._file)
 
     def _Port(self):
         port = self._server.port
@@ -343,9 +342,10 @@ class Provision:
     def _Listen(self):
         try:
             self._names = Names(self._server, self._ip, self._dnsPort)
-        except OSError as error:            # a desk: the page has to be opened by hand
+        except OSError as error:            # on a desk it has no port 53, and nobody asks
             self._names = None
-            self._server.Log("DNS", error)
+            if self._server.isBoard:
+                self._server.Log("DNS", error)
 
     def _Close(self):
         server = self._server
@@ -375,11 +375,11 @@ class Provision:
             if not ssid.strip(b"\0"):       # it hides its name
                 continue
             try:
-                name = server.Utf8(ssid)
+                name = server.Utf8(ssid, True)
                 if min(name) < " " or name[:4] == "hex:":
                     raise ValueError
             except ValueError:
-                name = "hex:" + hexlify(ssid).decode()
+                name = "hex:" + ("%x" % int.from_bytes(b"\1" + ssid, "big"))[1:]
             if name not in names and len(names) < _MOST_NETWORKS:
                 names.add(name)
                 self._found.append((name, max(0, min(100, 200 - 2 * loss)), security))
@@ -409,10 +409,10 @@ class Provision:
             if not self._tried and not address and now > self._scanned + 8:
                 self._Scan()
         elif address and now > self._until - _QUIET_SEC:
+            response.SetHeader("X-NetworkManager-Status", "online")
             answer = _PROBES.partition("|%s " % head.key)
             if answer[1]:
                 answer = answer[2].partition("|")[0]
-                response.SetHeader("X-NetworkManager-Status", "online")
                 response.WriteResponse(200 if answer else 204, _HEADERS, "text/html", None, answer)
                 return None
         response.WriteResponse(302, dict(_HEADERS, Location=self._url), None, None, None)
@@ -438,7 +438,7 @@ class Provision:
         if self._tried or self.address:
             response.SetHeader("Refresh", 15 if self.address else 2)
         else:
-            self._until = self._server.now + _RETRY_SEC
+            self._until = min(self._server.now + _RETRY_SEC, self._again + _LOOK_SEC)
             pieces.append(_TOKEN % self._token)
             for name, percent, security in self._found:
                 isChosen = name == self._lately

@@ -56,6 +56,7 @@ class _Pattern:
     def __init__(self, route):
         self._chunks = chunks = [(None, [])]        # (name of the path argument before it, segments)
         self.names = {}                             # of arguments -> converters
+        self._start = route.url.partition("<")[0].rstrip("/")
         for text in (route.url.rstrip("/") or "/").split("/"):
             rest = text.split("<")
             literals = [rest[0]]
@@ -81,6 +82,8 @@ class _Pattern:
 
     def Match(self, path):
         """The arguments as a dict, or None. A path argument takes as few segments as it may."""
+        if not path.startswith(self._start):
+            return None
         given = path.split("/")
         args = {}
         end = 0                                     # of what has been matched, in segments
@@ -143,12 +146,12 @@ class _Pattern:
                 return False
             text = given[at]
             at += 1
-            low = len(literals[0])
-            high = len(text) - len(literals[-1])
             if not names:
                 if text != literals[0]:
                     return False
                 continue
+            low = len(literals[0])
+            high = len(text) - len(literals[-1])
             if text[:low] != literals[0] or text[high:] != literals[-1]:
                 return False
             left = len(names)
@@ -164,7 +167,7 @@ class _Pattern:
                 else:
                     stop = text.find(literals[number + 1], low + 1, high)
                     low = stop + len(literals[number + 1])
-                if start >= stop or low < 0 or high < 0:
+                if start >= stop:
                     return False
                 try:
                     name = names[number]
@@ -276,53 +279,39 @@ class _Form(dict):
         return values
 
 
-class _Pages:
-    """What a server answers where there is nothing."""
+def NotFound(mws, page="", fallback="", exclude=()):
+    """page: a file below webPath, "/404.html" or a .pyhtml, sent with the status 404 in the place of the built-in page.
+    fallback: a file that is sent with 200 to a browser that asks for a path without an extension that nothing has: for
+    programs in the browser that have paths of their own; exclude: prefixes where it is not."""
+    serve = mws.files.handler
+    prefixes = []
+    for prefix in (exclude,) if isinstance(exclude, str) else exclude:
+        prefixes.append((prefix.rstrip("/").lower() + "/", True))
 
-    def __init__(self, server, page, fallback, exclude):
-        self._page = page
-        self._fallback = fallback
-        self._exclude = [(prefix.rstrip("/").lower() + "/", True)
-                         for prefix in ((exclude,) if isinstance(exclude, str) else exclude)]
-        self._serve = server.files.handler
-        if fallback:
-            server.files = type(server.files)("/", "GET", self.Serve)
-        server.SetErrorHandler(404, self.OnNotFound)
-
-    def Serve(self, client, response):
+    def Serve(client, response):
         """The handler of every path that has no route: a 404 of it may be the fallback."""
         client.isFile = True
-        self._serve(client, response)
+        serve(client, response)
 
-    def OnNotFound(self, client, response, code):
+    def OnNotFound(client, response, code):
         server = client.GetServer()
         head = client.head
-        path = self._page
-        isFallback = getattr(client, "isFile", False) and head.method in ("GET", "HEAD") \
-            and "." not in head.path.rpartition("/")[2] and "text/html" in head.fields.get("accept", "") \
-            and not server.Hooks(self._exclude, head)
-        if isFallback:
-            path = self._fallback
-            response.status = None              # it is a 200
+        if getattr(client, "isFile", False) and head.method in ("GET", "HEAD") \
+                and "." not in head.path.rpartition("/")[2] and "text/html" in head.fields.get("accept", "") \
+                and not server.Hooks(prefixes, head):
             client.isFile = False               # if there is no such file this is called once more
-        if not path:
-            return
-        contentType = server.GetMimeTypeFromFilename(path)
-        stat = server.Stat(path)
-        if path[-7:] == ".pyhtml":
-            response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + server.pages.get(path, path))
-        elif isFallback:
-            server.SendFile(response, server.source, path, contentType, {"Vary": "Accept"})
-        elif stat:                              # no 304 and no 206 for what is not there
-            server.WriteFile(response, 200, {"Cache-Control": "no-cache"}, contentType, server.source, path, 0, stat[1],
-                             b"")
+            response.status = None              # it is a 200
+            server.SendFile(response, server.source, fallback, "text/html", {"Vary": "Accept"})
+        elif page[-7:] == ".pyhtml":
+            response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + server.pages.get(page, page))
+        else:
+            stat = server.Stat(page)
+            if stat and not stat[0]:            # no 304 and no 206 for what is not there
+                server.WriteFile(response, 200, None, "text/html", server.source, page, 0, stat[1], b"")
 
-
-def NotFound(mws, page=None, fallback=None, exclude=()):
-    """page: a file below webPath, "/404.html" or a .pyhtml, sent with the status 404 in the place of the built-in page.
-    fallback: one that is sent with 200 to a browser that asks for a path without an extension that nothing has, for
-    programs in the browser that have paths of their own; exclude: prefixes where it is not."""
-    _Pages(mws, page, fallback, exclude)
+    if fallback:
+        mws.files = type(mws.files)("/", "GET", Serve)
+    mws.SetErrorHandler(404, OnNotFound)
 
 
 def Attach(server):

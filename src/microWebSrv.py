@@ -992,7 +992,8 @@ class Connection:
             server = self.server
             if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
                 return server.Spawn(self, result)
-            self.Finish(response, result)
+            if response is self.response:
+                self.Finish(response, result)
         except BaseException as error:
             self.Failed(response, error)
 
@@ -1159,6 +1160,8 @@ class Connection:
         if status == 413:
             self.server.Log("413: %s" % rule)
         response = self.response
+        if status != 500 and (self.reader or not response):     # what follows is not known to be a request
+            self.keepAlive = False
         if response:                            # with what hooks have put into it
             response.code = response.held = None
             response.fields = response.fields or []
@@ -1169,8 +1172,6 @@ class Connection:
             self.client = self.server.Client(self)
             self.response = response = self.server.Response(self.client)
         self.state = _ANSWER
-        if status != 500:
-            self.keepAlive = False
         response.WriteError(status, None, rule)
 
     def _Complete(self):
@@ -2413,9 +2414,7 @@ class Engine:
                 return False
             self._isBusy = self.isStarted = True
         try:
-            size = self.BufferLen
-            if MICROPYTHON:
-                size = min(size, max(2048, gc.mem_free() // 16))
+            size = min(self.BufferLen, max(2048, gc.mem_free() // 16)) if MICROPYTHON else self.BufferLen
             self.buffer = memoryview(bytearray(size))
             self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
             self._listener = self._server
@@ -2426,10 +2425,7 @@ class Engine:
                     Prepare(self._listener)
             else:
                 self._listener, self.port = self.Listen(self.port, self.bindIP)
-            self._until = None
-            self._failures = 0
-            self._isFull = False
-            self._clock = Elapsed()
+            self._until, self._failures, self._isFull, self._clock = None, 0, False, Elapsed()
             if not BOARD:
                 self._wake = Wake()
             self.Use(NewPoll())
@@ -3004,7 +3000,7 @@ class MicroWebSrv(Engine):
     def Typed(self, route):
         """microWebRoutes puts its own in this place."""
         if ":" in "".join(route.names):
-            raise ValueError("the <type:argument> of %s needs microWebRoutes.py" % route.url)
+            raise ValueError("%s needs microWebRoutes.py" % route.url)
 
     def AddDecorated(self):
         for route in self.webSocketRoutes:

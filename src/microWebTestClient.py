@@ -55,7 +55,7 @@ _NO_LIMIT = const(1 << 29)
 class _Socket(io.IOBase if _MICROPYTHON else object):
     """What the server takes for an accepted socket."""
 
-    isClosed = False            # the server has closed it, or its half
+    isClosed = isShut = False   # by the server: all of it; its half
     isEnded = False             # the client sends no more
     isGone = False              # and reads no more
     source = None               # an iterator of more that the client sends
@@ -128,7 +128,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
         return data if data or self.isEnded else None
 
     def close(self):
-        self.isClosed = True
+        self.isClosed = self.isShut = True
 
     if _MICROPYTHON:
         write = send
@@ -151,7 +151,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
             return data
 
         def shutdown(self, how):
-            self.isClosed = True
+            self.isShut = True
 
         def fileno(self):
             return self.number
@@ -247,9 +247,18 @@ class _Host:
         if not _MICROPYTHON:
             isMain = threading.current_thread() is threading.main_thread()
             onTerm = signal.getsignal(signal.SIGTERM)
+        server.testHost = self
         server.Listen = _NoListener
-        if not server.Open():
-            del server.Listen
+        isOpen = False
+        banner = server.Banner
+        server.Banner = False                   # it listens nowhere
+        try:
+            isOpen = server.Open()
+        finally:
+            server.Banner = banner
+            if not isOpen:
+                del server.Listen, server.testHost
+        if not isOpen:
             raise RuntimeError("this server runs: Stop() it before a TestClient has it")
         if not _MICROPYTHON:
             server.poll = _Poll(server.poll)
@@ -260,8 +269,8 @@ class _Host:
         except AttributeError:
             plain = server.NewLink
         self._kind = type("_Link", (plain,), {"Settle": _Settle})
+        server.Enter()                          # this thread is the server's
         server.Start = server.Serve = _Refuse
-        server.testHost = self
         for name in server.found:
             module = sys.modules[_HOME + name]
             if getattr(module, "time", None) is time:
@@ -370,7 +379,7 @@ class _Host:
                     server.OnEvent(key, event)
             await asyncio.sleep(0 if spins < 20 else 0.001)
             spins += 1
-            if done() or _Elapsed(start) >= waitMs or not server.IsOnEngine():
+            if done() or self.errors or _Elapsed(start) >= waitMs or not server.IsOnEngine():
                 return
 
     def _EndLoop(self):
@@ -584,7 +593,7 @@ class _Wire:
             client.engine.Tell(sock)
 
     def _HasNews(self):
-        return self.sock.output or self.sock.isClosed
+        return self.sock.output or self.sock.isShut
 
     def More(self, what):
         """Waits for bytes. False: the server has closed."""
@@ -836,6 +845,13 @@ class TestClient:
         if raises:
             self._Raise()
 
+    def Enter(self):
+        """The server's turn: what it does from here on is done for this client."""
+        engine = self.engine
+        if self not in engine.clients:
+            raise RuntimeError("this TestClient is closed")
+        engine.Enter(self.raiseErrors)
+
     # -- time
 
     def _Raise(self):
@@ -851,11 +867,9 @@ class TestClient:
     def WaitFor(self, condition, what="what was waited for", timeoutSec=None):
         """Turns the server until condition() is true, and returns what it gives. TimeoutError."""
         engine = self.engine
-        if self not in engine.clients:
-            raise RuntimeError("this TestClient is closed")
-        engine.Enter(self.raiseErrors)
         if timeoutSec is None:
             timeoutSec = self.timeoutSec
+        self.Enter()
         start = _Elapsed()
         while True:
             result = condition()
@@ -871,10 +885,9 @@ class TestClient:
 
     def Advance(self, seconds):
         """The server's clock and that of its sessions go on by so many seconds, without waiting."""
-        engine = self.engine
-        engine.Enter(self.raiseErrors)
+        self.Enter()
         for _ in range(seconds):
-            engine.Advance()
+            self.engine.Advance()
         self._Raise()
 
     # -- cookies
@@ -954,9 +967,12 @@ class TestClient:
         return _Target(location)
 
     def _Ask(self, method, path, headers, kind, content, stream):
+        if not self.server.IsStarted():
+            raise RuntimeError("the server was stopped, or this TestClient is closed")
+        self.Enter()
         wire = self._kept
         self._kept = None
-        if wire and wire.sock.isClosed:
+        if wire and wire.sock.isShut:
             wire.Drop()
             wire = None
         if not wire:
@@ -969,7 +985,6 @@ class TestClient:
                 wire.sock.source = wire.Chunks(content)
             elif content:
                 data += content
-            self.engine.Enter(self.raiseErrors)
             wire.Write(data)
             response = ClientResponse(wire, method, stream)
             for line in response.headers.GetList("set-cookie"):
@@ -1006,7 +1021,7 @@ class TestClient:
 
     def Keep(self, wire, isGood):
         """An answer is whole: its connection serves the next request."""
-        if isGood and not self._kept and not wire.data and not wire.sock.source and not wire.sock.isClosed:
+        if isGood and not self._kept and not wire.data and not wire.sock.source and not wire.sock.isShut:
             self._kept = wire
         else:
             wire.Drop()
@@ -1091,7 +1106,7 @@ class ClientWebSocket:
         if size:
             number = int.from_bytes(payload, "big") ^ int.from_bytes((mask * (size // 4 + 1))[:size], "big")
             payload = number.to_bytes(size, "big")
-        self._wire.client.engine.Enter(self._wire.client.raiseErrors)
+        self._wire.client.Enter()
         self._wire.Write(frame + mask + payload)
 
     def Receive(self):

@@ -46,7 +46,10 @@ class _Saver:
         getattr(os, "replace", os.rename)(self._part, self._path)
 
     def Abort(self):
-        self.End()
+        try:
+            self.End()
+        except OSError:                 # the disk is full still
+            pass
         os.remove(self._part)
 
 
@@ -74,16 +77,7 @@ class Upload:
         self._rules = rules
         self._client = client
         self._server = client.GetServer()
-
-    def GetList(self, name):
-        """All texts of a field, in their order."""
-        return self._lists.get(name, [])
-
-    # -- what the connection calls --------------------------------------------------
-
-    def Open(self, head):
-        """What is said of the content, before it comes."""
-        rules = self._rules
+        head = client.head
         status = 413
         most = rules.maxFileLen
         if head.method != "PUT":
@@ -100,7 +94,7 @@ class Upload:
         if status != 413:
             raise self._server.HttpError(status, "no upload of this kind here")
         if not callable(rules.to) and hasattr(os, "statvfs"):
-            stat = os.statvfs(rules.to)
+            stat = os.statvfs(rules.to or "/")
             room = max(0, (stat[1] or stat[0]) * stat[4] - rules.spareLen)
             if room < most:
                 most = room
@@ -108,6 +102,12 @@ class Upload:
         self._most = most       # bytes of the content, else this status
         self._status = status
         self._Limit(head.contentLength or 0, most, status)
+
+    def GetList(self, name):
+        """All texts of a field, in their order."""
+        return self._lists.get(name, [])
+
+    # -- what the connection calls --------------------------------------------------
 
     def Write(self, piece):
         """The client's sink."""
@@ -179,7 +179,7 @@ class Upload:
             self._isHead = at >= 0
             if at < 0:          # what may be the beginning of a boundary waits: there is one CR in it, the first byte
                 at = data.rfind(b"\r", max(pos, len(data) - len(mark) + 1))
-                if at < 0 or not mark.startswith(data[at:]):
+                if at < 0:
                     at = len(data)
                 self._rest = data[at:]
             self._Put(data[pos:at] if pos or at < len(data) else data)
@@ -293,7 +293,7 @@ def CleanFolder(folder):
         pass
     for name in os.listdir(folder):
         if name.startswith(_PART):
-            os.remove(folder + "/" + name)
+            os.remove(folder.rstrip("/") + "/" + name)
 
 
 class AcceptUploads:
@@ -306,8 +306,8 @@ class AcceptUploads:
     def __init__(self, mws, path, to, method="POST", maxFileLen=1 << 24, maxFiles=8, maxParts=32, maxFieldsLen=4096,
                  spareLen=16384, progress=None):
         if not callable(to):
-            to = to.rstrip("/")
             CleanFolder(to)
+            to = to.rstrip("/")
         self.to = to
         self.maxFileLen = maxFileLen
         self.maxFiles = maxFiles
@@ -324,9 +324,7 @@ class AcceptUploads:
         server = client.GetServer()
         if head.method != self._method or client.sink or server.Find(head)[0] is server.files:
             return None
-        upload = Upload(self, client)
-        upload.Open(head)
-        client.upload = upload
+        client.upload = upload = Upload(self, client)
         client.sink = upload.Write
         client.connection.wake = upload.Wake
         return upload.Finish

@@ -24,7 +24,7 @@ from ready import Port
 class Radio(pretend.WLAN):
     "Networks of all kinds; what is out of reach is gone."
 
-    gone = False
+    gone = deaf = False
     noisy = []
 
     def scan(self):
@@ -44,7 +44,8 @@ class Radio(pretend.WLAN):
 
     def connect(self, name, password=None):
         print("CONNECT", bytes(name), password)
-        super().connect("Cafe" if bytes(name) not in (b"Home", b"Cafe") else name, password)
+        if not self.deaf:
+            super().connect("Cafe" if bytes(name) not in (b"Home", b"Cafe") else name, password)
 
     def isconnected(self):
         return not self.gone and super().isconnected()
@@ -61,7 +62,7 @@ pretend.NETWORKS = {"Home": "correct horse", "Cafe": ""}
 
 @MicroWebSrv.route("/")
 def Index(httpClient, httpResponse):
-    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content="<h1>The program</h1>")
+    httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content="<link rel=icon href=data:,><h1>The program</h1>")
 
 
 @MicroWebSrv.route("/secret", "POST")
@@ -87,7 +88,6 @@ mws.Before(lambda client, response: print("HOOK", client.GetRequestPath()))
 portal = microWebPortal.Provision(mws, name="My <lamp>", lostSec=3, dnsPort=port, network=net)
 portal.OnJoined = lambda address: print("JOINED", address)
 _thread.start_new_thread(Console, ())
-print("START")
 mws.Start(threaded=False)
 """
 
@@ -109,7 +109,7 @@ def Ask(server, path, host=None, method="GET", headers=(), body=b""):
 
 
 def Token(page):
-    return re.search('name="t" value="([0-9a-f]{16})"', page.text).group(1)
+    return re.search("name=t value=([0-9a-f]{16})>", page.text).group(1)
 
 
 def Send(server, token=None, **fields):

@@ -16,6 +16,7 @@ import harness
 from http_tools import MP, Expected, Observed
 import fuzz_laws  # mp/ is on the path since http_tools is imported
 import fuzz_smuggling
+import play_upload
 from template_cases import CASES, ERRORS
 from test_fuzz import CORPUS, Kept
 from test_template_language import RUNNER, Answers, CheckError, TableJobs
@@ -70,6 +71,11 @@ def test_smuggling(version):
 @ALL
 def test_sessions(version):
     assert int(Run(version, MP / "play_session.py").split()[-2]) > 60
+
+
+@ALL
+def test_uploads(version):
+    assert Run(version, MP / "play_upload.py", "cases").split()[-3:] == [str(len(play_upload.CASES + play_upload.PUTS)) + ",", "bad", "0"]
 
 
 @ALL

@@ -62,6 +62,17 @@ def Whole(code):
     return "\n".join(lines) + "\n"
 
 
+NOTES = "abcdefghijklmnopqrstuvwxyz"        # of the file notes.txt
+
+
+def Part(text):
+    """What -F name=value and -F name=@notes.txt send."""
+    name, _, value = text.partition("=")
+    if value[0] == "@":
+        name, value = '%s"; filename="%s' % (name, value[1:]), NOTES
+    return '--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name, value)
+
+
 class Curl:
     """One curl command line, as much of it as the pages use."""
 
@@ -72,6 +83,8 @@ class Curl:
         parser.add_argument("-I", dest="head", action="store_true")
         parser.add_argument("-X", dest="method")
         parser.add_argument("-d", dest="data")
+        parser.add_argument("-F", dest="parts", action="append", default=[])
+        parser.add_argument("-T", dest="file")
         parser.add_argument("-H", dest="headers", action="append", default=[])
         parser.add_argument("--path-as-is", action="store_true")
         self.args = parser.parse_args(words)
@@ -79,10 +92,15 @@ class Curl:
 
     def Run(self, port):
         args = self.args
-        method = args.method or ("HEAD" if args.head else "GET" if args.data is None else "POST")
         headers = [tuple(header.split(": ", 1)) for header in args.headers]
+        if args.parts:
+            headers.append(("Content-Type", "multipart/form-data; boundary=B"))
+            args.data = "".join(map(Part, args.parts)) + "--B--\r\n"
+        elif args.file:
+            args.method, args.data = "PUT", NOTES
+        method = args.method or ("HEAD" if args.head else "GET" if args.data is None else "POST")
         names = [name.lower() for name, _ in headers]
-        if args.data is not None and "content-type" not in names:
+        if args.data is not None and not args.file and "content-type" not in names:
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
         host = dict(headers).get("Host", "localhost")
         headers = [pair for pair in headers if pair[0] != "Host"] + [("Connection", "close")]
@@ -114,7 +132,7 @@ def Commands(console):
 def test_program(serve, tmp_path, name, code, console, runtime):
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "index.html").write_text("<h1>The index page</h1>\n")
-    (tmp_path / "www" / "notes.txt").write_text("abcdefghijklmnopqrstuvwxyz")
+    (tmp_path / "www" / "notes.txt").write_text(NOTES)
     path = tmp_path / "program.py"
     path.write_text(Whole(code), encoding="utf-8")
     server = serve(DESK, args=(path,))
@@ -171,7 +189,8 @@ REFERENCE = harness.ROOT / "docs" / "reference.md"
 EXTENDING = harness.ROOT / "docs" / "extending.md"
 CORE = harness.SRC / "microWebSrv.py"
 # Class attributes of the server that are no settings: what optional files fill and use.
-SEAMS = {"Client", "Response", "Disk", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop"}
+SEAMS = {"Client", "Response", "Disk", "PercentDecode", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop",
+         "FromJSON", "ToJSON", "HttpError", "Reason", "Returned"}
 
 
 def Tables():

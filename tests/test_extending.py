@@ -22,7 +22,7 @@ ECHO = next(block for block in BLOCKS if "class _Echo" in block)
 LINE = re.search(r"^    (microWebRate .*)$", PAGE.read_text(encoding="utf-8"), re.M).group(1)
 
 FILES = registry.Load()
-NAMES = [one.name for one in FILES]
+NAMES = [one.name for one in FILES if one.isSought]
 DESK = {one.name for one in FILES if not one.isForBoards}
 BOTH = pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 
@@ -170,6 +170,11 @@ mws = MicroWebSrv([("/session", "GET", Session), ("/schemes", "GET", Schemes), (
                   port=Port(), bindIP="127.0.0.1", webPath="www")
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 mws.WebSocketProtocols = ["chat"]
+mws.AddRoute("/returned", "GET", lambda client, response: {"a": 1})
+try:
+    mws.AddRoute("/typed/<int:n>", "GET", Where)
+except ValueError as error:
+    print("REFUSED", error)
 exec('''
 async def Handler(httpClient, httpResponse):
     httpResponse.WriteResponseOk(contentType="text/plain", content="async")
@@ -215,12 +220,18 @@ SEEN = {
     "microWebTls": (lambda server: "microWebTls" in Found(server), True, False),
     "microWebDeflate": (lambda server: "permessage-deflate" in Handshake(server), True, False),
     "microWebSession": (lambda server: Fetch(server.port, "/session").status, 200, 500),
+    "microWebPortal": (lambda server: "microWebPortal" in Found(server), True, False),
     "microWebCors": (lambda server: "microWebCors" in Found(server), True, False),
+    "microWebUpload": (lambda server: (Fetch(server.port, "/a.txt").status, "microWebUpload" in Found(server)),
+                       (200, True), (200, False)),
     "microWebSecurity": (lambda server: "microWebSecurity" in Found(server), True, False),
     "microWebBroker": (lambda server: "microWebBroker" in Found(server), True, False),
     "microWebAuth": (lambda server: Fetch(server.port, "/schemes").status, 200, 500),
     "microWebDigest": (lambda server: "digest" in Fetch(server.port, "/schemes").text, True, False),
     "microWebLogin": (lambda server: "form" in Fetch(server.port, "/schemes").text, True, False),
+    "microWebRoutes": (lambda server: (Fetch(server.port, "/a.txt").status, "needs microWebRoutes.py" in server.stdout),
+                       (200, False), (200, True)),
+    "microWebJson": (lambda server: Fetch(server.port, "/returned").status, 200, 204),
     "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
         server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }

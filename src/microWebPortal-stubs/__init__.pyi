@@ -1,4 +1,4 @@
-"""The types of microWebPortal: a new board comes into the Wi-Fi with a phone."""
+"""The types of microWebPortal: a captive portal, by which a new board comes into the Wi-Fi, and its DNS server."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,20 @@ Texts: tuple[str, ...]
 def Answer(query: bytes, address: str) -> bytes | None: ...
 
 class Names:
+    """A link of the server, and its own endpoint."""
+
+    out: bytearray | None
+    deadline: int | None
     isDead: bool
+    watched: int
+    server: MicroWebSrv
+    endpoint: Any
+    sock: Any
     def __init__(self, server: MicroWebSrv, address: str, port: int = 53) -> None: ...
+    def OnEvent(self, event: int) -> None: ...
     def Abort(self) -> None: ...
+    def OnStop(self) -> None: ...
+    def IsIdle(self) -> bool: ...
 
 class Provision:
     address: str | None

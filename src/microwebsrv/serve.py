@@ -1,8 +1,12 @@
-"""Serve a folder: its files, its .pyhtml pages, and the routes and WebSockets of its main.py.
+"""Run the program of a board on this computer, or serve a folder.
 
-main.py is run as it is, as a board runs it; when a .py file below the folder changes, it is run again. Where it makes a
-server, that one serves, at the port given here; the folder /flash of a board is this folder. Without a main.py, and
-where it only has handlers, the folder `www` in it is served, or else the folder itself.
+    microwebsrv DIR                 runs DIR/main.py, and again when a .py file changes; without one it serves DIR
+    microwebsrv push DIR [PORT]     copies the program to a board (microwebsrv push --help)
+    microwebsrv check DIR           says what will not run on a board (microwebsrv check --help)
+
+main.py is run as it is: machine, network and other modules of a board have stand-ins, and a page shows the pins. The
+folders /flash, /sd and /www of a board are this folder and folders in it. Where main.py only has handlers, the folder
+`www` is served, or else the folder itself.
 """
 
 from __future__ import annotations
@@ -22,8 +26,13 @@ from typing import Any, Awaitable, Callable
 
 import microWebSrv
 from microWebSrv import MicroWebSrv
+from microwebsrv import desk, pins
 from microwebsrv.data import Trouble
+from microwebsrv.paths import Paths
+from microwebsrv.pins import IsFree
+from microwebsrv.world import WORLD
 
+DEFAULT_PORT = 8080
 LOOK_SEC = 0.3              # between two looks at the files
 SKIPPED = {"__pycache__", "node_modules"}
 
@@ -31,11 +40,11 @@ SKIPPED = {"__pycache__", "node_modules"}
 # -- the process that serves ---------------------------------------------------
 
 class Stage:
-    """The class MicroWebSrv as main.py finds it: its servers get our port and our folder."""
+    """The class MicroWebSrv as main.py finds it: its servers get a port of ours and our folder."""
 
-    def __init__(self, folder: Path, port: int, bindIP: str) -> None:
+    def __init__(self, folder: Path, port: int | None, bindIP: str) -> None:
         self.folder, self.port, self.bindIP = folder, port, bindIP
-        self.servers: list[MicroWebSrv] = []
+        self.servers: dict[MicroWebSrv, tuple[int, int]] = {}           # the port of each: ours, that of the program
         self.started: list[MicroWebSrv] = []
         self._construct: Callable[..., None] = MicroWebSrv.__init__
         self._start: Callable[..., None] = MicroWebSrv.Start
@@ -46,10 +55,10 @@ class Stage:
 
         def Construct(server: MicroWebSrv, routeHandlers: Any = None, port: int = 80, bindIP: str = "",
                       webPath: Any = "/flash/www") -> None:
-            stage._construct(server, routeHandlers, stage.port, stage.bindIP, stage.Place(webPath))
+            ours = stage.NextPort(port)
+            stage._construct(server, routeHandlers, ours, stage.bindIP, stage.Place(webPath))
             server.Banner = False                       # Begin() says it
-            stage.servers.append(server)
-            stage.port += 1
+            stage.servers[server] = ours, port
             if hasattr(server, "Serve"):            # microWebAsync.py has just added it to the class
                 setattr(server, "Serve", stage.Serving(server, server.Serve))       # noqa: B010
 
@@ -59,6 +68,17 @@ class Stage:
 
         for name, method in (("__init__", Construct), ("Start", Start)):
             setattr(MicroWebSrv, name, method)
+
+    def NextPort(self, wanted: int) -> int:
+        """The one that the user chose, and those behind it; else that of the program if it can be had, or the next one
+        that is free. Ports below 1024 belong to the system."""
+        taken = [ours for ours, _ in self.servers.values()]
+        if self.port is not None:
+            return self.port + len(taken)
+        first = wanted if wanted >= 1024 else DEFAULT_PORT
+        free = (port for port in range(first, min(first + 50, 65536))
+                if port not in taken and IsFree(port, self.bindIP))
+        return next(free, first)
 
     def Serving(self, server: MicroWebSrv, serve: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def Serve() -> None:
@@ -70,15 +90,14 @@ class Stage:
         """A path on the board -> the path here."""
         if webPath == "/flash/www" and not (self.folder / "www").is_dir():
             return str(self.folder)
-        if isinstance(webPath, str) and (webPath + "/").startswith("/flash/"):
-            return str(self.folder) + webPath[6:]
-        return webPath
+        return Paths(self.folder).Map(webPath)
 
     def Begin(self, server: MicroWebSrv) -> None:
         if server not in self.started:
             self.started.append(server)
-            port = self.port - len(self.servers) + self.servers.index(server)
-            print("microwebsrv: http://%s:%d/" % (self.bindIP or "127.0.0.1", port), flush=True)
+            ours, wanted = self.servers[server]
+            note = "" if ours == wanted or self.port is not None else " (its program says port %d)" % wanted
+            print("microwebsrv: http://%s:%d/%s" % (self.bindIP or "127.0.0.1", ours, note), flush=True)
 
 
 def Watch() -> None:
@@ -88,30 +107,50 @@ def Watch() -> None:
     os._exit(0)
 
 
-def ServeFolder(folder: Path, port: int, bindIP: str, hosts: list[str]) -> None:
-    """Runs main.py, and serves when it did not. Security: a page of somebody else whose name leads to this computer
-    gets nothing, unless main.py sets AllowedHosts to something else."""
-    stage = Stage(folder, port, bindIP)
+def ShowPins(port: int | None) -> None:
+    """Called when the program uses its first pin."""
+    try:
+        print("microwebsrv: the pins: http://127.0.0.1:%d/" % pins.Open(port), flush=True)
+    except OSError as error:
+        print("microwebsrv: no page of pins at port %s: %s" % (port, error), file=sys.stderr, flush=True)
+
+
+def ServeFolder(folder: Path, program: Path, options: argparse.Namespace) -> None:
+    """Runs the program, and serves when it did not. Security: a page of somebody else whose name leads to this computer
+    gets nothing, unless the program sets AllowedHosts to something else."""
+    stage = Stage(folder, options.port, options.bind)
     stage.Open()
-    MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [bindIP]), *hosts]
-    program = folder / "main.py"
+    MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [options.bind]), *options.host]
     if program.exists():
+        sys.path.insert(0, str(folder / "lib"))
         sys.path.insert(0, str(folder))
         sys.argv = [str(program)]
+        if not options.no_pins:
+            WORLD.onFirst = lambda: ShowPins(options.pins)
+        desk.Install(folder)
         runpy.run_path(str(program), run_name="__main__")
     if not stage.started:
-        server = stage.servers[0] if stage.servers else MicroWebSrv()
+        server = next(iter(stage.servers), None) or MicroWebSrv(port=options.port or DEFAULT_PORT)
         try:
             server.Start(threaded=False)
         except OSError as error:
             sys.exit("microwebsrv: %s" % error)
 
 
-def Serve(options: argparse.Namespace, folder: Path) -> None:
+def Serve(options: argparse.Namespace, folder: Path, program: Path) -> None:
     if options.child:
         threading.Thread(target=Watch, daemon=True).start()
+    WORLD.words = [*Words(options, program), "--child" if options.child else "--no-reload"]
     os.chdir(folder)
-    ServeFolder(folder, options.port, options.bind, options.host)
+    ServeFolder(folder, program, options)
+
+
+def Words(options: argparse.Namespace, program: Path) -> list[str]:
+    """The options again, for the process that serves."""
+    place = program if options.folder.suffix == ".py" else program.parent
+    return [str(place), *(["--port", str(options.port)] if options.port is not None else []), "--bind", options.bind,
+            *["--host=" + name for name in options.host], *(["--pins", str(options.pins)] if options.pins else []),
+            *(["--no-pins"] if options.no_pins else [])]
 
 
 # -- the process that watches ----------------------------------------------------
@@ -174,10 +213,9 @@ def Terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def ServeAndWatch(options: argparse.Namespace, folder: Path) -> None:
+def ServeAndWatch(options: argparse.Namespace, folder: Path, program: Path) -> None:
     signal.signal(signal.SIGTERM, Terminated)
-    watcher = Watcher(folder, [sys.executable, "-m", "microwebsrv", str(folder), "--port", str(options.port),
-                               "--bind", options.bind, *["--host=" + name for name in options.host], "--child"])
+    watcher = Watcher(folder, [sys.executable, "-m", "microwebsrv", *Words(options, program), "--child"])
     try:
         watcher.Run()
     finally:
@@ -195,20 +233,26 @@ def Port(text: str) -> int:
 
 
 def Parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
-    parser.add_argument("--port", type=Port, default=8080, help="default: 8080; 0: one that is free")
-    parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
-                        help="default: 127.0.0.1, this computer only; '' is all addresses")
-    parser.add_argument("--host", action="append", default=[], metavar="NAME",
-                        help="one more name under which browsers may ask, beside localhost and addresses")
-    parser.add_argument("--no-reload", action="store_true", help="don't watch the files")
-    parser.add_argument("--version", action="version", version=microWebSrv.__version__)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("folder", nargs="?", type=Path, default=Path("."), metavar="DIR",
+        help="the folder of a program, or the program; default: this folder")
+    add("--port", type=Port, help="default: that of the program, or %d; 0: one that is free" % DEFAULT_PORT)
+    add("--bind", default="127.0.0.1", metavar="ADDRESS",
+        help="default: 127.0.0.1, this computer only; '' is all addresses")
+    add("--host", action="append", default=[], metavar="NAME",
+        help="one more name under which browsers may ask, beside localhost and addresses")
+    add("--pins", type=Port, metavar="PORT", help="of the page of pins, which is for this computer only; default: 8090")
+    add("--no-pins", action="store_true", help="no page that shows the pins")
+    add("--no-reload", action="store_true", help="don't watch the files")
+    add("--version", action="version", version=microWebSrv.__version__)
+    add("--child", action="store_true", help=argparse.SUPPRESS)
 
 
 def Run(options: argparse.Namespace) -> int:
     folder = options.folder.resolve()
-    if not folder.is_dir():
+    isProgram = folder.suffix == ".py" and folder.is_file()
+    if not isProgram and not folder.is_dir():
         raise Trouble("%s is not a folder" % options.folder, 2)
-    (Serve if options.child or options.no_reload else ServeAndWatch)(options, folder)
+    program = folder if isProgram else folder / "main.py"
+    (Serve if options.child or options.no_reload else ServeAndWatch)(options, program.parent, program)
     return 0

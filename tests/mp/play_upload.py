@@ -68,11 +68,13 @@ class Site:
     """A server whose uploads end in memory."""
 
     def __init__(self, **limits):
-        self.mws = mws = MicroWebSrv([("/up", "POST", self.Handle), ("/put/<name>", "PUT", self.Handle)], webPath="nowhere")
+        self.mws = mws = MicroWebSrv([("/up", "POST", self.Handle), ("/put/<name>", "PUT", self.Handle), ("/up", "PUT", self.Other)],
+                                     webPath="nowhere")
         mws.MaxRequestContentLen = 10           # does not count
         mws.ErrorCallback = self.OnError
         microWebUpload.AcceptUploads(mws, "/up", self.To, **limits)
         microWebUpload.AcceptUploads(mws, "/put", self.To, "PUT", **limits)
+        microWebUpload.AcceptUploads(mws, "/", lambda httpClient, file: 1 // 0)         # the first one that fits counts
 
     def OnError(self, text, error):
         if not text.startswith("413"):
@@ -99,6 +101,12 @@ class Site:
             files.append([file.field, file.name, file.contentType, hexlify(b"".join(writer.pieces)).decode()])
         assert upload.received == httpClient.GetRequestContentLength() or httpClient.head.isChunked
         self.found = [fields, files]
+        httpResponse.WriteResponseOk(None, "text/plain", None, "ok")
+
+    def Other(self, httpClient, httpResponse):
+        """A method that takes no uploads: the content is in memory."""
+        assert httpClient.upload is None
+        self.found = [[], [httpClient.ReadRequestContent().decode()]]
         httpResponse.WriteResponseOk(None, "text/plain", None, "ok")
 
     def Play(self, pieces):
@@ -206,7 +214,7 @@ CASES = [
     Bad(b""), Bad(b"--B"), Bad(A), Bad(A + b"--B\r\n"), Bad(A + b"--B-"), Bad(A.replace(b"\r\n", b"\n") + b"--B--\n"),
     Bad(A + b"--Bx"), Bad(A + b"--B\n" + A + END), Bad(A.replace(b"--B\r\n", b"--B\r") + END), Bad(b"nothing"),
     Bad(b"--B\r\n\r\n1\r\n" + END), Bad(b"--B\r\nContent-Type: a/b\r\n\r\n1\r\n" + END), Bad(b"--B\r\nContent-Disposition\r\n\r\n1\r\n" + END),
-    Bad(Part('filename="x"', b"1") + END), Bad(Part('name="a', b"1") + END), Bad(Part('name="a"b', b"1") + END),
+    Bad(Part('filename="x"', b"1") + END), Bad(Part('name="a', b"1") + END), Bad(Part('name="a;', b"1") + END), Bad(Part('name="a"b', b"1") + END),
     Bad(Part('name="a"; name="b"', b"1") + END), Bad(Part('name="a"; filename="b"; filename="c"', b"1") + END),
     Bad(Part("name", b"1") + END), Bad(Part('name="a"; x', b"1") + END), Bad(A.replace(b"form-data", b"attachment") + END),
     Bad(Part('name="a"', b"1", "Content-Disposition: form-data; name=\"b\"") + END), Bad(Part('name="a"', b"1", "X : y") + END),
@@ -224,6 +232,8 @@ CASES = [
     Bad(b"--B\r\n" + b"x" * 2100, 413), Bad(b"x" * 20000, 413),
     # content types
     ("multipart/form-data", A + END, (400,)), ("multipart/form-data; boundary=", A + END, (400,)), ("multipart/form-data; boundary", A + END, (400,)),
+    ("multipart/form-data; boundary=", A.replace(b"--B", b"--") + b"----", (400,)),
+    ("multipart/form-data; boundary=" + "B" * 71, A.replace(b"--B", b"--" + b"B" * 71) + b"--" + b"B" * 71 + b"--", (400,)),
     ("multipart/form-data; boundary=" + "B" * 71, A + END, (400,)), ('multipart/form-data; boundary="B', A + END, (400,)),
     ("multipart/form-data; boundary=" + "B" * 70, A.replace(b"--B", b"--" + b"B" * 70) + b"--" + b"B" * 70 + b"--", OK),
     ('multipart/form-data; boundary="a b:(=/)"', A.replace(b"--B", b"--a b:(=/)") + b"--a b:(=/)--", OK),
@@ -234,7 +244,8 @@ CASES = [
 PUTS = [
     ("/put/a.bin", b"data", (200, [], [["", "a.bin", "image/png", "64617461"]])), ("/put/a.bin", b"", (200, [], [["", "a.bin", "image/png", ""]])),
     ("/put/..%2f..%2Fa%20b", b"x", (200, [], [["", "a b", "image/png", "78"]])), ("/put/%22", b"x", (200, [], [["", "_", "image/png", "78"]])),
-    ("/put/a", b"x" * 200, (200, [], [["", "a", "image/png", "78" * 200]])), ("/put/a", b"x" * 201, (413,)), ("/put", b"x", (404,)), ("/put/a/b", b"x", (404,)), ("/other/a", b"x", (404,)),
+    ("/put/a", b"x" * 200, (200, [], [["", "a", "image/png", "78" * 200]])), ("/put/a", b"x" * 201, (413,)), ("/up", b"content", (200, [], ["content"])),
+    ("/put", b"x", (404,)), ("/put/a/b", b"x", (404,)), ("/other/a", b"x", (404,)),
 ]
 
 

@@ -102,11 +102,12 @@ class House:
         server.AddRoute("/now", "POST", lambda client, response: response.WriteResponseOk(None, "text/plain", None, "now"))
         server.AddRoute("/stream", "GET", lambda client, response: response.WriteResponseStream(Stream()))
         server.AddRoute("/stop", "GET", lambda client, response: server.Stop())
-        self.kept = core.Key, core.Listen, core.NewPoll, core.Elapsed, core.Wake
-        core.Key, core.Listen, core.NewPoll, core.Elapsed, core.Wake = id, self.Listen, Poll, self.Elapsed, Wake
+        server.Listen = self.Listen
+        self.kept = core.Key, core.NewPoll, core.Elapsed, core.Wake
+        core.Key, core.NewPoll, core.Elapsed, core.Wake = id, Poll, self.Elapsed, Wake
 
     def Restore(self):
-        core.Key, core.Listen, core.NewPoll, core.Elapsed, core.Wake = self.kept
+        core.Key, core.NewPoll, core.Elapsed, core.Wake = self.kept
 
     def Listen(self, port, bindIP):
         if not self.canListen:

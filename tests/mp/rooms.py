@@ -47,6 +47,7 @@ class Client:
 
     content = b""
     hooks = ()
+    sink = None
 
     def __init__(self, connection):
         self.connection = connection

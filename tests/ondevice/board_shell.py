@@ -1,7 +1,7 @@
 # The inside of a board that tests/pty_board.py plays: board_shell.py OPTIONS. Its file system is the working directory.
 # It executes what comes on standard input, `LENGTH\n` and so many bytes; behind what that prints come 4, the traceback, 4.
 # OPTIONS is a dict: `modules`, a text that is executed first; `free`, blocks of 4096 bytes; `mpy` and `name` of
-# sys.implementation; `isFat`, a name that is taken can't be given to another file.
+# sys.implementation; `isFat`, a name that is taken can't be given to another file; `isNoisy`, bytes are lost on the line.
 
 import os
 import sys
@@ -41,6 +41,19 @@ def Rename(old, new):
     os.remove(old)
 
 
+class Noisy:
+    """A file that loses a byte of each piece."""
+
+    def __init__(self, path, mode):
+        self.file = open(path, mode)
+
+    def write(self, data):
+        return self.file.write(data[1:])
+
+    def close(self):
+        self.file.close()
+
+
 class Implementation:
     """sys.implementation of another board."""
 
@@ -75,6 +88,8 @@ sys.modules["os"] = Facade(os, {"rename": Rename, "statvfs": StatVfs if "free" i
 if "name" in options or "mpy" in options:
     sys.modules["sys"] = Facade(sys, {"implementation": Implementation()})
 scope = {"__name__": "__main__"}
+if options.get("isNoisy"):
+    scope["open"] = lambda path, mode="r": Noisy(path, mode) if "w" in mode else open(path, mode)
 while True:
     try:
         line = IN.readline()

@@ -1,9 +1,10 @@
-# Runs a program as it stands: desk.py PORTS PROGRAM. The only difference: its servers get free ports on the loopback,
-# and are stopped when its standard input is closed.
+# Runs a program as it stands: desk.py PORTS PROGRAM. The differences: its servers get free ports on the loopback, and are
+# stopped when its standard input is closed; the modules of a board are pretend.py.
 
 import _thread
 import sys
 
+import pretend
 import ready
 
 sys.path.pop(0)                 # this folder is no part of what the program finds beside it
@@ -41,4 +42,13 @@ ready.Announce(MicroWebSrv)
 _thread.start_new_thread(WatchConsole, ())
 with open(program) as file:
     code = file.read()
+for name in ("machine", "network"):
+    # It can't do without.
+    if "\nimport %s\n" % name in code or "\nfrom %s import" % name in code or name == "network" and "Provision(" in code:
+        sys.modules[name] = pretend
+if "microWebPortal" in code:
+    import microWebPortal
+    sys.modules["network"] = pretend                                            # Provision imports it
+    Names = microWebPortal.Names
+    microWebPortal.Names = lambda server, address, port=53: Names(server, address, 0)      # any free one
 exec(compile(code, program, "exec"), {"__name__": "__main__", "__file__": program})

@@ -1,7 +1,7 @@
 # Stands in for a board on a serial line, from one reset to the next: raw_repl.py PORTS. Its file system is the working
 # directory and nothing else. It runs main.py, as a board does when it starts; without one it talks with mpremote on standard input and
 # output (the raw REPL of MicroPython). machine.reset() ends the process with code 3: whoever holds the board starts it
-# again. The differences to a board: servers get free ports on the loopback, and the network is examples/pretend.py.
+# again. The differences to a board: servers get free ports on the loopback, and the network is pretend.py.
 
 import os
 import sys

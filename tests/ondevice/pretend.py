@@ -1,4 +1,4 @@
-"""Stands for a board's hardware and its network where there is none. The examples import it on a desk only."""
+"""Stands for a board's hardware and its network on both runtimes, for tests. On a desk, microwebsrv has its own."""
 
 import math
 import time

@@ -1,0 +1,29 @@
+"""Stands for a relay and a sensor where there is no board, nor the command microwebsrv that plays one."""
+
+import math
+import time
+
+
+class Pin:
+    """A pin that remembers what was written to it."""
+
+    IN = 0
+    OUT = 1
+
+    def __init__(self, number, mode=IN, value=0):
+        self.level = value
+
+    def value(self, level=None):
+        if level is None:
+            return self.level
+        self.level = 1 if level else 0
+
+
+class ADC:
+    """Something that goes up and down once a minute, between 0 and 65535."""
+
+    def __init__(self, pin):
+        self.pin = pin
+
+    def read_u16(self):
+        return int(32768 + 30000 * math.sin(time.time() * math.pi / 30))

@@ -1,0 +1,6 @@
+"""The types of microWebJson: what handlers return, JSON that is checked, JSON streams, errors as JSON."""
+
+from microWebSrv import MicroWebSrv
+
+def ProblemErrors(mws: MicroWebSrv, prefix: str = "/") -> None: ...
+def Attach(server: MicroWebSrv) -> None: ...
