@@ -77,8 +77,8 @@ MAX_MEDIAN_LINES = 10
 
 INPUT_OUTPUT = {"socket", "ssl", "asyncio", "uasyncio", "select", "time", "os", "io", "_thread", "open", "print",
                 "input"}
-CPYTHON_IMPORTS = {"atexit", "itertools", "selectors", "signal", "tempfile", "threading", "traceback", "uvloop",
-                   "websockets"}                # behind a branch
+CPYTHON_IMPORTS = {"atexit", "collections", "itertools", "nats", "redis", "selectors", "signal", "tempfile", "threading",
+                   "traceback", "uvloop", "websockets"}                # behind a branch, or in a file for desks
 ALLOWED_IMPORTS = CPYTHON_IMPORTS | {
     "array", "asyncio", "binascii", "builtins", "deflate", "errno", "gc", "hashlib", "hmac", "io", "json", "micropython", "os",
     "random", "re", "select", "socket", "ssl", "struct", "sys", "time", "tls", "uasyncio", "zlib", "_thread"}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from microWebAsgi import Application
 from microWebAuth import Tries
+from microWebBroker import Broker, Node
 from microWebEvents import MicroWebEvents
 from microWebSession import Session
 from microWebSocket import MicroWebSocket as MicroWebSocket
@@ -257,6 +258,13 @@ class MicroWebSrv:
 
     # made by microWebAuth.py
     tries: Tries
+
+    # with microWebBroker.py, on CPython
+    broker: Node
+    def UseBroker(self, broker: str | Broker, prefix: str = "microwebsrv", hubs: Mapping[str, MicroWebEvents] | None = None,
+                  maxMessageLen: int = 1000000, maxQueueLen: int = 4194304) -> Node:
+        """What Broadcast and these hubs of events send reaches the clients of all servers.
+        broker: the URL of a Redis or NATS, or an object with Publish, Subscribe and Close."""
 
     # with microWebFiles.py
     FilesVersion: str
