@@ -31,4 +31,5 @@ if not MICROPYTHON:
         "Asgi "
         "AsgiSocket "
         "Mount "
+        "Broker "
     )

@@ -2874,6 +2874,7 @@ if not MICROPYTHON:
         "Asgi "
         "AsgiSocket "
         "Mount "
+        "Broker "
     )
 
 
