@@ -15,7 +15,6 @@ from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, PercentDecode, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
 if not BOARD:
-    from .messages import HttpError
     from .readers import CheckAllowed, MakeHead
 
 
@@ -73,7 +72,6 @@ class MicroWebSrv(Engine):
     if not BOARD:                               # of microWebAsgi
         MakeHead = staticmethod(MakeHead)
         CheckAllowed = staticmethod(CheckAllowed)
-        HttpError = HttpError
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)

@@ -2938,7 +2938,6 @@ class MicroWebSrv(Engine):
     if not BOARD:                               # of microWebAsgi
         MakeHead = staticmethod(MakeHead)
         CheckAllowed = staticmethod(CheckAllowed)
-        HttpError = HttpError
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
