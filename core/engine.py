@@ -28,7 +28,7 @@ class _NoLock:
     def __enter__(self, *args):
         pass
 
-    __exit__ = __enter__
+    acquire = __exit__ = __enter__
 
 
 NewLock = _thread.allocate_lock if _thread else _NoLock

@@ -2,6 +2,8 @@
 # the core knows. One text: a tuple of them would take three times the memory of a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
+from .text import MICROPYTHON
+
 OPTIONAL = (
     "Socket "
     "Template "
@@ -24,3 +26,10 @@ OPTIONAL = (
     "Upload "
     "Portal "
 )
+if not MICROPYTHON:
+    OPTIONAL += (
+        "Asgi "
+        "AsgiSocket "
+        "Mount "
+        "Broker "
+    )

@@ -4,7 +4,7 @@
 import re
 
 from .messages import Head, HttpError
-from .text import NOT_HEX, PercentDecode, Utf8, const
+from .text import BOARD, NOT_HEX, PercentDecode, Utf8, const
 
 # Searches for the first forbidden byte: C speed, no recursion, no allocation.
 _NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
@@ -35,7 +35,11 @@ def ParseHead(raw, lineMax=8192):
     if len(lines) > _FIELDS_MAX + 1:
         raise HttpError(431, "too many header fields")
     head = Head()
-    _ReadLine(head, lines[0])
+    parts = lines[0].split(b" ")                # RFC 9112 section 3
+    if len(parts) != 3 or not parts[0] or not parts[1] or NOT_TOKEN.search(parts[0]):
+        raise HttpError(400, "malformed request line")
+    head.method = parts[0].decode()
+    _ReadTarget(head, parts[1], parts[2])
     fields = head.fields = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
@@ -51,13 +55,28 @@ def ParseHead(raw, lineMax=8192):
     return head
 
 
-def _ReadLine(head, line):
-    """RFC 9112 section 3."""
-    parts = line.split(b" ")
-    if len(parts) != 3 or not parts[0] or not parts[1] or _NOT_TARGET.search(parts[1]) or NOT_TOKEN.search(parts[0]):
+if not BOARD:
+    def MakeHead(method, target, pairs, version=b"HTTP/1.1"):
+        """The same of a request that a server in front has read: the target as bytes, and the fields' pairs of bytes,
+        whose names are in lower case."""
+        head = Head()
+        head.method = method
+        _ReadTarget(head, target, version)
+        fields = head.fields = {}
+        for key, value in pairs:
+            name = key.decode()
+            value = Utf8(value, None)
+            if name in fields:
+                value = fields[name] + ("; " if name == "cookie" else ", ") + value
+            fields[name] = value
+        _ReadFraming(head)
+        return head
+
+
+def _ReadTarget(head, target, version):
+    """RFC 9112 sections 2.3 and 3.2."""
+    if _NOT_TARGET.search(target):
         raise HttpError(400, "malformed request line")
-    method, target, version = parts
-    head.method = method.decode()
     if version != b"HTTP/1.1":
         if len(version) != 8 or version[:5] != b"HTTP/" or version[6] != 46 \
                 or not (version[5:6] + version[7:]).isdigit():

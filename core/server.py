@@ -14,6 +14,10 @@ from .router import NO_ARGS, Find, IsAsync, Route
 from .text import BOARD, MICROPYTHON, HTMLEscape, MimeType, PercentDecode, Utf8
 from .writers import CheckText, FieldLines, HeadStart, Pairs
 
+if not BOARD:
+    from .messages import HttpError
+    from .readers import CheckAllowed, MakeHead
+
 
 # Where the optional files are: beside this one, or beside the folder of rooms.
 _HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
@@ -66,6 +70,10 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # annotations of older programs
         _client = HttpClient
         _response = HttpResponse
+    if not BOARD:                               # of microWebAsgi
+        MakeHead = staticmethod(MakeHead)
+        CheckAllowed = staticmethod(CheckAllowed)
+        HttpError = HttpError
     Disk = Disk
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)

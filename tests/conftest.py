@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 
+import asgi_cases
 import harness
 
 # Who starts the tests in a shell's background has them ignore Ctrl-C, and whatever they start would too.
@@ -36,6 +37,19 @@ def pytest_runtest_makereport(item, call):
             error = error.__cause__ or error.__context__
         gc.collect()
     return report
+
+
+def pytest_collection_modifyitems(config, items):
+    """Behind an ASGI server run the tests of ASGI_FILES, but those that say what is decided there (harness.ASGI: all of them)."""
+    kept, left = [], []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        runtimes = [value for value in (callspec.params.values() if callspec else ()) if str(value).startswith("asgi-")]
+        isElsewhere = item.path.name not in asgi_cases.FILES or callspec and asgi_cases.Difference(item.name)
+        (left if runtimes and not harness.ASGI and isElsewhere else kept).append(item)
+    if left:
+        items[:] = kept
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(params=harness.RUNTIMES)

@@ -26,10 +26,15 @@ SRC = ROOT / "src"
 DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()      # dist/mpy, to test on MicroPython what was built
 CORE = ROOT / "core"
 ON_DEVICE = ROOT / "tests" / "ondevice"
-RUNTIMES = ("cpython", "cpython-asyncio", "micropython")
+# "asgi-…": on CPython, behind an ASGI server, for the tests that asgi_cases.py names. With ASGI=uvicorn, h11, granian or hypercorn
+# in the environment, all tests run behind that one, and nowhere else.
+ASGI = os.environ.get("ASGI")
+ASGI_RUNTIME = "asgi-" + (ASGI or "uvicorn")
+RUNTIMES = (ASGI_RUNTIME,) if ASGI else ("cpython", "cpython-asyncio", "micropython", ASGI_RUNTIME)
 # What has a sitecustomize.py that changes CPython before the program begins: its poll loop runs under asyncio; it has
 # neither epoll nor poll, as on Windows.
-CHANGED = {"cpython-asyncio": ROOT / "tests" / "changed" / "asyncio", "cpython-select": ROOT / "tests" / "changed" / "select"}
+CHANGED = {"cpython-asyncio": ROOT / "tests" / "changed" / "asyncio", "cpython-select": ROOT / "tests" / "changed" / "select",
+           ASGI_RUNTIME: ROOT / "tests" / "changed" / "asgi"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 # Generous: a busy machine with two cores must not fail a correct server, and only failures ever wait this long.
@@ -86,6 +91,8 @@ def Command(runtime, program, modulePath, options=(), args=()):
         pytest.skip("there is no microWebAsync.py yet")
     keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
     env = {name: os.environ[name] for name in keep if name in os.environ}
+    if runtime == ASGI_RUNTIME:
+        env["ASGI_SERVER"] = runtime[5:]
     if runtime in CHANGED:
         modulePath = (CHANGED[runtime], *modulePath)
     folders = os.pathsep.join(str(folder) for folder in modulePath)

@@ -37,18 +37,19 @@ PROGRAMS = sorted((harness.ROOT / "examples").rglob("*.py"))
 # raises one says why in docs/design.md; who makes a file smaller writes the new figures here. The .mpy of an optional file
 # has its budget in core/optional.txt.
 MAX_TOKENS = 5500
+TOOLS = {one.path.name for one in REGISTRY if one.where == "import"}       # of a program's tests: no board compiles one
 BUDGETS = {
     "text.py": (555, 6, 1625),
     "messages.py": (232, 4, 1647),
-    "readers.py": (1995, 12, 4023),
+    "readers.py": (2110, 13, 4180),
     "writers.py": (721, 9, 1820),
     "router.py": (705, 4, 1426),
     "connection.py": (3658, 32, 5925),
     "exchange.py": (2701, 50, 6243),
     "files.py": (2273, 15, 3936),
     "transport.py": (1773, 32, 3550),
-    "engine.py": (3087, 41, 6120),
-    "server.py": (1690, 24, 4497),
+    "engine.py": (3089, 41, 6133),
+    "server.py": (1725, 24, 4596),
     "microWebSocket.py": (3470, 32),
     "microWebTemplate.py": (3577, 34),
     "microWebAsync.py": (2476, 36),
@@ -69,7 +70,11 @@ BUDGETS = {
     "microWebJson.py": (1386, 22),
     "microWebUpload.py": (2327, 21),
     "microWebPortal.py": (2885, 24),
+    "microWebAsgi.py": (5735, 76),
+    "microWebAsgiSocket.py": (2376, 27),
+    "microWebMount.py": (2934, 45),
     "microWebTestClient.py": (7273, 123),
+    "microWebBroker.py": (4841, 77),
 }
 MAX_FUNCTION_LINES = 40
 MAX_MEDIAN_LINES = 10
@@ -281,7 +286,7 @@ def KeepsItsBudget(source):
     """Tokens and functions; what has no figure of its own has those of the largest."""
     tokens, functions = BUDGETS.get(source.name, (MAX_TOKENS, 100))[:2]
     bad = []
-    for what, is_, most in (("tokens", source.Tokens(), min(tokens, MAX_TOKENS)),
+    for what, is_, most in (("tokens", source.Tokens(), tokens if source.name in TOOLS else min(tokens, MAX_TOKENS)),
                             ("functions", len(source.Functions()), functions)):
         if is_ > most:
             bad.append("%d %s, the budget is %d" % (is_, what, most))

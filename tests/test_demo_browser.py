@@ -284,6 +284,21 @@ def test_uploads(tab, tmp_path):
     Text(tab, "#itsCrc", "^%08x$" % zlib.crc32(content))
 
 
+def test_several_files_are_dropped(tab):
+    tab.Open("/uploads.html")
+    files = [("../one.txt", "first"), ("two.txt", "second")]
+    transfer = tab.evaluate_handle("""files => {
+        const transfer = new DataTransfer();
+        for (const [name, text] of files) transfer.items.add(new File([text], name));
+        return transfer;
+    }""", files)
+    tab.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+    tab.click("#sendForm")
+    Text(tab, "#formVerdict", '^2 files, and the note "Hello, board"')
+    assert tab.locator("#received tr").all_inner_texts() == [
+        "%s\t%d\t%08x" % (name[-7:], len(text), zlib.crc32(text.encode())) for name, text in files]
+
+
 def test_a_slow_handler_holds_nobody(tab):
     tab.Open("/threads.html")
     tab.click("#run")

@@ -203,7 +203,8 @@ def SeesThread(server):
 
 
 def Found(server):
-    """What does nothing until the program calls it is seen by its module only."""
+    """What does nothing until the program calls it is seen by its module only. It serves before it is ended."""
+    Fetch(server.port, "/a.txt")
     return server.Seen("^FOUND (.*)$").group(1).split()
 
 

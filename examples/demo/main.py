@@ -5,7 +5,7 @@ Run it and open the address that it prints:
     python3 examples/demo/main.py [port]
     micropython examples/demo/main.py [port]
 
-It uses all optional files but microWebDeflate. On a board, copy them, this
+It uses most optional files. On a board, copy them, this
 file and the folder www. Each chapter below is shown by the page that it serves.
 """
 
@@ -29,6 +29,7 @@ sys.path.append(HERE + "/../../src")
 
 from microWebEvents import MicroWebEvents  # noqa: E402
 from microWebSrv import MicroWebSrv  # noqa: E402
+from microWebUpload import AcceptUploads  # noqa: E402
 
 
 # --- home --------------------------------------------------------------------
@@ -314,6 +315,30 @@ async def Upload(httpClient, httpResponse):
     httpResponse.WriteResponseJSONOk(answer)
 
 
+# A form with files is taken apart while it comes: microWebUpload gives each
+# file to a folder, or to a writer like this one. The handler is called when
+# all of them have come.
+
+class Checksum:
+    value = 0
+
+    def Write(self, data):
+        self.value = binascii.crc32(data, self.value)
+
+
+def NewChecksum(httpClient, file):
+    return Checksum()
+
+
+@MicroWebSrv.route("/upload", "POST")
+def UploadForm(httpClient, httpResponse):
+    upload = httpClient.upload
+    files = [[file.name, file.size, "%08x" % file.writer.value]
+             for file in upload.files]
+    answer = {"note": upload.fields.get("note"), "files": files}
+    httpResponse.WriteResponseJSONOk(answer)
+
+
 # --- threads -----------------------------------------------------------------
 # A plain handler that takes long gets a thread of its own with threaded=True,
 # and everybody else is served meanwhile.
@@ -464,6 +489,7 @@ async def Main():
     server.WebSocketThreaded = False
     server.AccessCallback = CountRequest
     server.SetNotFoundPageUrl("/lost")
+    AcceptUploads(server, "/upload", NewChecksum)
     host = "127.0.0.1" if isDesk else "the-address-of-this-board"
     live = asyncio.create_task(Live(server, "http://%s:%d" % (host, port)))
     await server.Serve()

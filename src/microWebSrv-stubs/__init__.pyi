@@ -5,6 +5,7 @@ from os import PathLike
 from ssl import SSLContext
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+from microWebAsgi import Application
 from microWebAuth import Tries
 from microWebBroker import Broker, Node
 from microWebEvents import MicroWebEvents
@@ -246,6 +247,7 @@ class MicroWebSrv:
 
     # with microWebThreads.py
     MaxWorkers: int
+    AsgiThreaded: bool
 
     # with microWebTls.py
     MaxTLSConnections: int
@@ -283,7 +285,6 @@ class MicroWebSrv:
     now: int
     source: _FileSource
     isBoard: bool
-    HttpError: ClassVar[type[Exception]]
     @staticmethod
     def PercentDecode(data: bytes, strict: bool = False) -> str: ...
     @staticmethod
@@ -329,6 +330,9 @@ class MicroWebSrv:
     def GetMimeTypeFromFilename(self, filename: str) -> str | None: ...
     def Start(self, threaded: bool = True, stackSize: int = 8192) -> None: ...
     async def Serve(self) -> None: ...
+    def Asgi(self, onStart: Callable[[], object] | None = None,
+             onStop: Callable[[], object] | None = None) -> Application: ...
+    def Mount(self, prefix: str, app: Callable[..., Any]) -> None: ...
     def Stop(self) -> None: ...
     def IsStarted(self) -> bool: ...
     def GetPort(self) -> int: ...

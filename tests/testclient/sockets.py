@@ -1,6 +1,5 @@
 # WebSockets: the handshake, messages, pings, the end.
 
-import sys
 import time
 from checks import Make
 from microWebSrv import MicroWebSrv
@@ -26,7 +25,7 @@ def OnText(webSocket, msg):
 
 mws = Make()
 mws.WebSocketProtocols = ("v2", "v1")
-for threaded in (False,) if sys.argv[1:] == ["alone"] else (False, True):
+for threaded in (False, True):
     mws.WebSocketThreaded = threaded
     del closed[:]
     with TestClient(mws) as client:

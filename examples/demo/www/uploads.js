@@ -36,6 +36,31 @@ function send(bytes) {
 
 $("#file").addEventListener("change", () => { $("#sendFile").disabled = !$("#file").files.length; });
 $("#sendFile").addEventListener("click", async () => send(new Uint8Array(await $("#file").files[0].arrayBuffer())));
+// The form: files that are dropped are those of its field, as if they had been chosen.
+const drop = $("#drop");
+for (const kind of ["dragover", "dragleave", "drop"])
+  drop.addEventListener(kind, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", kind === "dragover");
+    if (kind === "drop") $("#files").files = event.dataTransfer.files;
+  });
+
+$("#form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const response = await fetch("/upload", { method: "POST", body: new FormData($("#form")) });
+  if (!response.ok) {
+    $("#formVerdict").textContent = `The server refused it: ${response.status} ${response.statusText}.`;
+    return;
+  }
+  const answer = await response.json();
+  $("#received").replaceChildren(...answer.files.map(([name, size, crc]) => {
+    const row = make("tr");
+    row.append(make("td", name), make("td", size.toLocaleString("en")), make("td", crc));
+    return row;
+  }));
+  $("#formVerdict").textContent = `${answer.files.length} files, and the note "${answer.note}".`;
+});
+
 $("#sendNoise").addEventListener("click", () => {
   const noise = new Uint8Array(2 << 20);
   for (let start = 0; start < noise.length; start += 65536) crypto.getRandomValues(noise.subarray(start, start + 65536));

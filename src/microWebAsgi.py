@@ -1,0 +1,946 @@
+# ASGI for MicroWebSrv, on CPython: `app = mws.Asgi()` runs the program under uvicorn, granian or hypercorn. Copy it
+# beside microWebSrv.py; microWebAsgiSocket.py brings the WebSockets.
+# MIT license, see LICENSE.
+#
+#    1  THREADS      a bounded pool, for handlers that may block
+#    2  EXCHANGE     one request and its answer: it stands where the core has a connection and its link
+#    3  APPLICATION  the scopes of ASGI 3; the server's clock, and calls of other threads
+#
+# The server in front has read the request, so no byte of it is read again: the head is made of what the scope says, by
+# the rules of the core. Handlers get the core's own classes. All but what a program calls in a thread runs on the loop.
+# What has no underscore is for microWebAsgiSocket.py too.
+
+import asyncio
+import collections
+import queue
+import threading
+import time
+import types
+from urllib.parse import quote
+
+_SHARE = 8                      # pieces of an answer until others have their turn
+_JOIN = 1024                    # bytes; smaller pieces are sent together
+_MEMO_MAX = 2048                # bytes of a head that is remembered
+_RAW_MAX = 1 << 24              # bytes of a raw answer that wait while its handler holds the loop
+
+# How a handler runs:
+_HERE = 0                       # on the loop, and it has not waited for anything
+_AWAITED = 1                    # it is a coroutine that has
+_THREADED = 2                   # in a thread of the pool
+
+
+@types.coroutine
+def Steps(coroutine, onWait):
+    """Awaits a coroutine. onWait() is called each time before it waits for something: most never do."""
+    step = coroutine.send
+    value = None
+    while True:
+        try:
+            value = step(value)
+        except StopIteration:
+            return
+        onWait()
+        try:
+            value = yield value
+            step = coroutine.send
+        except BaseException as error:
+            value = error
+            step = coroutine.throw
+
+
+def _Close(source):
+    if hasattr(source, "close"):
+        source.close()
+
+
+# ==============================================================================
+# 1  THREADS
+# ==============================================================================
+
+class Pool:
+    """Threads that come with the work: most() at once."""
+
+    def __init__(self, server, most):
+        self._server = server
+        self._most = most
+        self._jobs = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._count = self._idle = 0
+
+    def Run(self, func, *args):
+        """func(*args) in a thread, now or when one is free. What it raises is logged. True: it has to wait."""
+        self._jobs.put((func, args))
+        with self._lock:
+            isIdle = self._idle > 0
+            starts = not isIdle and self._count < self._most()
+            self._count += starts
+            self._idle -= isIdle
+        if starts and not self._server.StartThread(self._Work, (), 0):
+            with self._lock:
+                self._count -= 1
+        return not (isIdle or starts)
+
+    def _Work(self):
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            self._server.Call(job[0], *job[1])
+            job = None                          # an idle thread keeps no request
+            with self._lock:
+                self._idle += 1
+
+    def Close(self):
+        """The threads end when their work is done."""
+        with self._lock:
+            count = self._count
+            self._count = self._idle = 0
+        for _ in range(count):
+            self._jobs.put(None)
+
+
+# ==============================================================================
+# 2  EXCHANGE
+# ==============================================================================
+
+class _AsyncPieces:
+    """server.AsyncSource: an async iterable as the content of an answer. The task that sends iterates."""
+
+    def __init__(self, iterable):
+        self.iterable = iterable
+
+    def close(self):
+        _Close(self.iterable)
+
+
+class Exchange:
+    """One request of HTTP and its answer."""
+
+    # On the class until they change.
+    keepAlive = isChunked = True
+    isDead = False              # the client has gone, or the answer was cut
+    isWhole = False             # all of the content has come
+    reader = deadline = wake = source = out = sent = client = response = webSocket = None
+    want = 1
+    kind = "http.response"
+    _how = _HERE
+    _start = None               # the first message of an answer
+    _body = b""
+    _length = None              # of what a source brings
+    _isSent = False             # that message has left
+    _isOut = False              # somebody sends
+    _isReturned = False         # the handler
+    _isOver = False             # all was sent, or nothing more is
+    _isStopped = False          # the server stops
+    _isEnded = False            # the program has pushed the last piece of a raw answer
+    _sender = None              # the task that sends, if it is not that of the request
+    _ready = None               # a handler in a thread: what the task of the request waits for
+    _news = None                # what a stream waits for: an Event
+    _watcher = None             # the task that waits for the client's end
+    _waiting = None             # the task that waits for a piece of an async iterable
+    _sending = None             # the task that waits for the client to take a piece
+    _pieces = None              # of a raw answer
+    _size = 0                   # of them, in bytes
+    _room = None
+
+    def __init__(self, app, scope, receive, send):
+        self.app = app
+        self.server = app.server
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+
+    # -- the request --------------------------------------------------------------
+
+    async def Serve(self, head):
+        """The way of a request: hooks, its content, the handler, the answer."""
+        self.head = head
+        server = self.server
+        self.client = client = server.Client(self)
+        self.response = response = server.Response(client)
+        self.isWhole = not (head.contentLength or head.isChunked)
+        try:
+            if not (server.before and self.Ask(server.Hooks(server.before, head))):
+                route, args = head.found or server.Find(head)
+                if not self.isWhole and route is not server.files and not route.isAsync:
+                    await self._ReadWhole()
+                if response is self.response and not (client.hooks and self.Ask(client.hooks)):
+                    # Each handler gets arguments of its own: the head is shared.
+                    args = (client, response, args.copy()) if args else (client, response)
+                    if route.isAsync or route.threaded or server.AsgiThreaded:
+                        await self._CallElsewhere(route, args)
+                    else:
+                        result = route.handler(*args)
+                        if result is not None and hasattr(result, "send"):
+                            await Steps(result, self._OnWait)
+                        self.Finish(response)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and IsCancelled():
+                self._Lose()
+                raise
+            self.Failed(response, error)
+        client = None
+        self._isReturned = True
+        if not self._isOut:
+            self._isOut = True
+            await self.SendAll()
+        elif self._sender:
+            self._Watch()
+            await self._sender
+
+    def Ask(self, hooks):
+        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        client, response = self.client, self.response
+        for hook in hooks:
+            later = hook(client, response)
+            if later:
+                client.hooks += (later,)
+            if response.code is not None or response is not self.response:
+                self.Finish(response)
+                return True
+        return False
+
+    async def _CallElsewhere(self, route, args):
+        if route.isAsync:
+            client = args[0]
+            client.Read = lambda size, convert: self._Read(client, size, convert)
+            await Steps(route.handler(*args), self._OnWait)
+            return self.Finish(args[1])
+        self._how = _THREADED
+        self._ready = asyncio.get_running_loop().create_future()
+        if self.app.workers.Run(self._Work, route.handler, args):
+            self._Watch()                       # a client that goes before its turn needs no worker
+        await self._ready
+
+    def _OnWait(self):
+        """An async handler waits for something: what it has answered leaves now."""
+        self._how = _AWAITED
+        if self._start:
+            self._Begin()
+
+    def _Work(self, handler, args):
+        """In a thread."""
+        if self.isDead:
+            return
+        try:
+            handler(*args)
+            self.Finish(args[1])
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                error = RuntimeError("KeyboardInterrupt")
+            self.Failed(args[1], error)
+        self._Soon(self._Begin)
+
+    async def _ReadWhole(self):
+        """The content for a plain handler."""
+        most = self.server.MaxRequestContentLen
+        if (self.head.contentLength or 0) > most:
+            self.TooLarge()                     # before a byte of it is asked for
+        client = self.client
+        while not self.isWhole and self.client:
+            await self._ReadMore()
+            if len(client.content) > most:
+                self.TooLarge()
+
+    async def _ReadMore(self):
+        client = self.client
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            return self._Gone()
+        piece = message.get("body", b"")
+        if piece and not client.content:
+            client.content = piece
+        elif piece:
+            if isinstance(client.content, bytes):
+                client.content = bytearray(client.content)
+            client.content += piece
+        self.isWhole = not message.get("more_body", False)
+        if self.wake:
+            self.wake()
+
+    async def _Read(self, client, size, convert):
+        """What an async handler reads: all of the content, or with a size some of it. OSError: no more can come."""
+        server = self.server
+        while True:
+            if size is None and len(client.content) > server.MaxRequestContentLen:
+                self.TooLarge()
+            if self.isWhole or size is not None and client.content:
+                return server.Client.Read(client, size, convert)
+            if self.client is not client:
+                raise OSError(104)              # it has gone, or has its answer
+            await self._ReadMore()
+
+    def TooLarge(self):
+        server = self.server
+        raise server.HttpError(413, "content above MaxRequestContentLen, %d bytes" % server.MaxRequestContentLen)
+
+    # -- the client: what a link says of it -----------------------------------------
+
+    @property
+    def link(self):
+        return self
+
+    endpoint = link
+
+    @property
+    def isSecure(self):
+        return self.scope.get("scheme") in ("https", "wss")
+
+    @property
+    def root(self):
+        return self.scope.get("root_path", "").rstrip("/")
+
+    def GetAddr(self):
+        """(IP address, port); ("", 0) if the server in front does not know it."""
+        host, port = self.scope.get("client") or ("", 0)
+        return host, int(port)                  # granian has it as text
+
+    def Backlog(self):
+        return self._size
+
+    def Want(self, want):
+        pass
+
+    def Abort(self):
+        """Nothing is sent any more."""
+        self._Gone()
+
+    Close = Abort
+
+    def Serves(self, client):
+        """Does the client still wait for the answer? Its end is heard of while somebody awaits something."""
+        if self.webSocket:
+            return not self.webSocket.isDead
+        if client is self.client and self.isWhole:
+            self._Soon(self._Watch)
+            if self._how == _THREADED and not self.server.IsOnEngine():
+                time.sleep(0.001)               # the loop may hear of it now
+        return client is self.client and not self.isDead
+
+    def _Watch(self):
+        """Not while a handler may still read content: both would get pieces of it."""
+        if not self._watcher and not self.isDead and (self.isWhole or self._isReturned) \
+                and (self.client or self.source is not None):
+            self._watcher = asyncio.ensure_future(self._WaitForEnd())
+
+    async def _WaitForEnd(self):
+        while (await self.receive())["type"] != "http.disconnect":
+            pass                                # content that nobody reads
+        self._Gone()
+
+    def _Gone(self):
+        """The client has gone: nobody gets what is still written."""
+        self.isDead = True
+        self.client = self.response = None
+        if self.wake:
+            self.wake()
+        if self._ready and not self._ready.done():
+            self._ready.set_result(None)
+        if self._room:
+            self._room.set()
+        if self._waiting:
+            self._waiting.cancel()
+        self.Resume()
+
+    # -- the answer ------------------------------------------------------------------
+
+    def _Soon(self, func):
+        """On the loop, when what runs there now waits for something."""
+        try:
+            (self.app.loop.call_soon if self._how != _THREADED else self.app.loop.call_soon_threadsafe)(func)
+        except RuntimeError:                    # the loop has ended
+            self.isDead = True
+
+    def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
+        """An answer, as the core's connection gets it. False: nobody gets it."""
+        if response is not self.response or self._start:
+            _Close(source)
+            return False
+        headers = list(self.app.known.get((code, contentType, contentCharset))
+                       or self.app.Known(code, contentType, contentCharset))
+        if lines:
+            for line in lines.split(b"\r\n")[:-1]:
+                name, _, value = line.partition(b": ")
+                headers.append((name.lower(), value))
+        if source is None:
+            length = len(body)
+        hasContent = code > 199 and code not in (204, 304)
+        if hasContent and length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        # Who waits for 100 may send the content or not: a next request could not be told from it.
+        if (not self.keepAlive or self.head.expect and not self.isWhole) and self.scope["http_version"] < "2":
+            headers.append((b"connection", b"close"))
+        if code == 301 and self.root and self.head.found and self.head.found[0] is self.server.files:
+            headers = [(name, self.root.encode() + value if name == b"location" else value) for name, value in headers]
+        self._start = {"type": self.kind + ".start", "status": code, "headers": headers}
+        response.code = code
+        if self.head.method == "HEAD" or not hasContent:
+            _Close(source)
+            source, body = None, b""
+        if source is None:
+            self._body = body
+            self._Complete()
+        else:
+            self.source = source
+            self._length = length
+        if self._how:
+            self._Soon(self._Begin)
+        return True
+
+    def _Complete(self):
+        """The answer is known whole, or has been sent whole."""
+        server = self.server
+        if server.AccessCallback and self.client:
+            server.Call(server.AccessCallback, self.client, self.response.code)
+        self.client = self.response = None
+        if self.wake:
+            self.wake()
+
+    def Finish(self, response):
+        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+        if response is not self.response:
+            return
+        held = response.held
+        if response.code is None:
+            response.Answer(204, None, None, None, b"")
+        elif held:
+            response.held = None
+            self.Answer(response, *held)
+        elif self.source is None or self.source is response:
+            self.End(response)
+
+    def Failed(self, response, error):
+        """The handler's exception: 500 without internals, or a cut where the head has left."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        server = self.server
+        isCurrent = response is self.response
+        if isCurrent and isinstance(error, server.HttpError) and response.code is None:
+            return self.Refuse(error)
+        if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
+            server.Log("%s %s" % (self.head.method, self.head.target), error)
+        if isCurrent:
+            response.fields = []
+            self.Refuse(server.HttpError(500, "%s: %s" % (type(error).__name__, error) if server.Debug else ""))
+
+    def Refuse(self, error):
+        """An error page in the place of what was answered; or a cut, if that has left."""
+        status, rule = error.args
+        if status == 413:
+            self.server.Log("413: %s" % rule)
+        response = self.response
+        source = self.source
+        self.source = None
+        if source is not response:
+            _Close(source)
+        if self._isSent:
+            self.isDead = True
+            return self._Soon(self._Gone)
+        self._start = self._pieces = None
+        response.code = response.held = None
+        response.fields = response.fields or []
+        response.WriteError(status, None, rule)
+
+    def RefuseHead(self, error):
+        """A head that breaks a rule: the error page."""
+        server = self.server
+        self.head = server.MakeHead(self.scope.get("method", "GET"), b"/", ((b"host", b""),))
+        self.client = server.Client(self)
+        self.response = server.Response(self.client)
+        self.keepAlive = False                  # the server in front may have misread where the next one begins
+        self.Refuse(error)
+
+    def OnSent(self, callback):
+        """callback() when the client has the answer, or has gone; then the connection is closed."""
+        self.sent = callback
+        self.keepAlive = False
+        if self._isOver:
+            self._Over()
+
+    # -- a raw answer --------------------------------------------------------------------
+
+    def Push(self, response, data):
+        """A piece of an answer whose end is not known. A thread waits here until the client has taken what waits; on
+        the loop nobody can. False: the client has gone."""
+        if response is not self.response or self.isDead:
+            return False
+        if self._pieces is None:
+            self._pieces = collections.deque()
+            self._room = threading.Event()
+        if self._start is None:                 # the program speaks HTTP itself
+            self._body += data
+            if b"\r\n\r\n" not in self._body:
+                return True
+            data = self._ReadRaw(response)
+        if data:
+            self._pieces.append(data)
+            self._size += len(data)
+            if self._how:
+                self._Soon(self.Resume)
+        if self._how == _THREADED:
+            while self._size > self.server.MaxSendQueueLen and not self.isDead:
+                self._room.wait(1)
+                self._room.clear()
+        elif self._size > _RAW_MAX:
+            self.server.Log("a raw answer above %d bytes needs threaded=True" % _RAW_MAX)
+            self._Gone()
+        return not self.isDead
+
+    def _ReadRaw(self, response):
+        """A whole response as bytes: its head becomes the first message. -> what stands behind it"""
+        head, _, rest = self._body.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        headers = []
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            headers.append((name.lower(), value.strip()))
+        status = lines[0].split(b" ")[1]
+        names = [name for name, _ in headers]
+        if not status.isdigit() or status == b"101" or b"transfer-encoding" in names:
+            raise OSError(95, "ASGI has no way for it: %r" % lines[0])
+        self._body = b""
+        self._start = {"type": self.kind + ".start", "status": int(status), "headers": headers}
+        self.source = response
+        if self._how:
+            self._Soon(self._Begin)
+        return rest
+
+    def End(self, response):
+        """The last piece was pushed."""
+        if response is self.response:
+            if self._start is None:
+                raise ValueError("an answer without a head")
+            self._isEnded = True
+            if self._how:
+                self._Soon(self.Resume)
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def _Begin(self):
+        """An answer is there and its handler goes on: a task sends it. Or the task of the request."""
+        if self._ready:
+            if not self._ready.done():
+                self._ready.set_result(None)
+        elif not self._isOut:
+            self._isOut = True
+            self._sender = asyncio.ensure_future(self.SendAll())
+
+    async def SendAll(self):
+        """What was answered. Each server in front has its own error for a client that has gone."""
+        if self.source is not None:
+            await self._Stream(self.source)
+        if self.source is None and self._start and not self._isSent and not self.isDead:
+            self._isSent = True
+            try:
+                await self.send(self._start)
+                await self.send({"type": self.kind + ".body", "body": self._body})
+            except OSError:
+                self._Gone()
+        self._Over()
+
+    def _Over(self):
+        self._isOver = True
+        if self._watcher:
+            self._watcher.cancel()
+        if self.sent:
+            callback = self.sent
+            self.sent = None
+            self.server.CallSoon(callback)
+
+    async def _Stream(self, source):
+        """The pieces of a source, as the client takes them."""
+        response = self.response
+        self._news = asyncio.Event()
+        self.app.streams.add(self)
+        pull = self._Pull
+        try:
+            if isinstance(source, _AsyncPieces):
+                iterator = source.iterable.__aiter__()
+                pull = lambda source: self._PullAsync(iterator)     # noqa: E731
+            elif source is response:
+                pull = self._PullRaw
+            elif hasattr(source, "Start"):
+                source.Start(self)
+            await self._SendPieces(source, pull)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and not self.isDead and IsCancelled():
+                self._Lose()
+                raise
+            if self.source is source:
+                self.Failed(response, error)
+        finally:
+            self.app.streams.discard(self)
+            self._Lose()
+            if isinstance(source, _AsyncPieces) and hasattr(source.iterable, "aclose"):
+                await source.iterable.aclose()
+
+    async def _SendPieces(self, source, pull):
+        left = self._length
+        share = _SHARE
+        count = 0
+        while not self.isDead:
+            piece, isLast = (b"", True) if self._isStopped else await pull(source)
+            if piece is None:                   # nothing until Resume()
+                if not self._isSent:
+                    await self._Put(b"", False)
+                self._Watch()
+                await self._news.wait()
+                self._news.clear()
+                continue
+            if self.isDead:
+                break
+            if left is not None:
+                left -= len(piece)
+                isLast = isLast or not left
+            if isLast:
+                self._Complete()
+            if piece or isLast or not self._isSent:
+                await self._Put(piece, isLast)
+            if isLast:
+                break
+            count += 1
+            if count == 2:
+                self._Watch()
+            share -= 1
+            if not share or not piece:
+                share = _SHARE
+                await asyncio.sleep(0)
+
+    async def _Put(self, piece, isLast):
+        self.deadline = self.server.now + self.server.SendTimeoutSec
+        self._sending = asyncio.current_task()
+        try:
+            if not self._isSent:
+                self._isSent = True
+                await self.send(self._start)
+            await self.send({"type": self.kind + ".body", "body": piece, "more_body": not isLast})
+        except OSError:
+            self._Gone()
+        except asyncio.CancelledError:
+            if not self.isDead:                 # else OnTick
+                raise
+            _Uncancel()
+        self._sending = None
+
+    def OnTick(self):
+        """Once a second: a client that takes nothing for SendTimeoutSec is left."""
+        if self._sending and self.deadline < self.server.now:
+            self._Gone()
+            self._sending.cancel()
+
+    async def _Pull(self, source):
+        """-> the next bytes, is it the end?"""
+        if hasattr(source, "head"):             # a file
+            piece = next(source, None)
+            return (b"", True) if piece is None else (bytes(piece), False)
+        parts = []
+        size = 0
+        piece = None
+        while size < _JOIN:
+            try:
+                piece = next(source)
+            except StopIteration:
+                return b"".join(parts), True
+            if piece is None or not len(piece):
+                break
+            parts.append(_Bytes(piece))
+            size += len(parts[-1])
+        return (b"".join(parts) if parts or piece is not None else None), False
+
+    async def _PullRaw(self, source):
+        pieces = self._pieces
+        isLast = self._isEnded
+        if not pieces:
+            return (b"", True) if isLast else (None, False)
+        data = b"".join(pieces) if isLast else pieces.popleft()
+        self._size -= len(data)
+        self._room.set()
+        return data, isLast
+
+    async def _PullAsync(self, iterator):
+        self._Watch()
+        if not self._isSent:
+            await asyncio.sleep(0)              # the watcher begins
+        self._waiting = asyncio.current_task()
+        try:
+            return _Bytes(await iterator.__anext__()), False
+        except StopAsyncIteration:
+            return b"", True
+        except asyncio.CancelledError:
+            if not (self.isDead or self._isStopped):
+                raise
+            _Uncancel()
+            return b"", True
+        finally:
+            self._waiting = None
+
+    def Resume(self):
+        """A source that had nothing has something again."""
+        if self._news:
+            self._news.set()
+
+    def OnStop(self):
+        """The server stops: what waits for something that may never come is ended."""
+        if hasattr(self.source, "Start") or isinstance(self.source, _AsyncPieces):
+            self._isStopped = True
+            if self._waiting:
+                self._waiting.cancel()
+            self.Resume()
+
+    def _Lose(self):
+        """Nothing is sent any more."""
+        source = self.source
+        self.source = None
+        if source is not None and source is not self.response and not hasattr(source, "held"):
+            self.server.Call(_Close, source)
+        self.client = self.response = None
+        if self._watcher:
+            self._watcher.cancel()
+        if self.wake:
+            self.wake()
+
+
+def _Bytes(piece):
+    if isinstance(piece, str):
+        return piece.encode()
+    if not isinstance(piece, (bytes, bytearray, memoryview)):
+        raise ValueError("content must be str or bytes, not %r" % type(piece))
+    return bytes(piece)
+
+
+def _Uncancel():
+    if hasattr(asyncio.Task, "uncancel"):       # Python 3.11
+        asyncio.current_task().uncancel()
+
+
+def IsCancelled():
+    """Was this very task cancelled? Else a handler has waited for one that was."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return not cancelling or bool(cancelling())
+
+
+# ==============================================================================
+# 3  APPLICATION
+# ==============================================================================
+
+class Application:
+    """What mws.Asgi() returns: an ASGI 3 application."""
+
+    loop = None
+    _timer = None
+
+    def __init__(self, server, onStart, onStop):
+        self.server = server
+        self._onStart = onStart
+        self._onStop = onStop
+        self.known = {}                         # (code, contentType, contentCharset) -> the first headers
+        self.streams = set()                    # exchanges whose answer is a stream
+        self.workers = Pool(server, lambda: getattr(server, "MaxWorkers", 32))
+        self.sockets = Pool(server, lambda: server.MaxConnections)      # of callbacks of WebSockets
+        self._tasks = set()                     # asyncio alone would let them be collected
+        self._lock = threading.Lock()
+        self._pending = 0
+
+    async def __call__(self, scope, receive, send):
+        kind = scope["type"]
+        if asyncio.get_running_loop() is not self.loop:
+            self._Enter()
+        if kind == "http":
+            exchange = Exchange(self, scope, receive, send)
+            try:
+                head = self._Head(scope)
+            except self.server.HttpError as error:
+                exchange.RefuseHead(error)
+                return await exchange.SendAll()
+            await exchange.Serve(head)
+        elif kind == "websocket":
+            await self.OpenSocket(self, scope, receive, send)
+        elif kind == "lifespan":
+            await self._Live(receive, send)
+        else:
+            raise ValueError("no scope of ASGI 3: %r" % kind)
+
+    @staticmethod
+    async def OpenSocket(app, scope, receive, send):
+        """Without microWebAsgiSocket.py: a server in front says 403."""
+        await receive()
+        await send({"type": "websocket.close"})
+
+    # -- heads ---------------------------------------------------------------------
+
+    def _Head(self, scope):
+        """The head of a request, or HttpError. Equal ones are made once."""
+        heads = self.server.heads
+        try:
+            key = (scope["method"], scope["raw_path"], scope["query_string"], scope["http_version"],
+                   scope["root_path"], *scope["headers"])
+            head = heads.get(key)
+            if head is not None:
+                return head
+        except (TypeError, KeyError):           # pairs that are lists; no raw_path
+            key = None
+        head, size = self.MakeHead(scope, scope["method"], scope["headers"])
+        if scope["http_version"] >= "2" and head.contentLength is None and head.method not in ("GET", "HEAD"):
+            head.isChunked = True               # its end comes with a frame
+        if key and size <= _MEMO_MAX and self.server.memoLen:
+            if len(heads) >= self.server.memoLen:
+                heads.clear()
+            heads[key] = head
+        return head
+
+    def MakeHead(self, scope, method, pairs):
+        """-> a head by the rules of the core, and its size in bytes; HttpError"""
+        server = self.server
+        path = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~%").encode()
+        root = scope.get("root_path", "").rstrip("/").encode()
+        if root and (path + b"/").startswith(root + b"/"):
+            path = path[len(root):] or b"/"
+        query = scope.get("query_string")
+        target = path + b"?" + query if query else path
+        if len(target) > server.MaxRequestLineLen:
+            raise server.HttpError(414, "request line too long")
+        size = len(target)
+        for name, value in pairs:
+            size += len(name) + len(value)
+        if size > server.MaxRequestHeadLen:
+            raise server.HttpError(431, "request head too long")
+        head = server.MakeHead(method, target, pairs, b"HTTP/1.0" if scope["http_version"] == "1.0" else b"HTTP/1.1")
+        if server.AllowedHosts is not None:
+            server.CheckAllowed(head.authority, server.AllowedHosts)
+        if root:
+            head.target = root.decode() + head.target       # as the client has said it
+        return head, size
+
+    def Known(self, code, contentType, contentCharset):
+        """The first headers of an answer, with the core's checks: ValueError."""
+        headers = []
+        for line in self.server.Prefix(code, contentType, contentCharset).split(b"\r\n"):
+            if line.startswith(b"Content-Type: "):
+                headers.append((b"content-type", line[14:]))
+        if len(self.known) > 64:
+            self.known.clear()
+        self.known[code, contentType, contentCharset] = headers
+        return headers
+
+    # -- what the engine does at home -------------------------------------------------
+
+    def _Enter(self):
+        """This loop is the server's from now on."""
+        server = self.server
+        self.loop = asyncio.get_running_loop()
+        server.AddDecorated()
+        server.isStarted = True
+        server.buffer = bytes(server.BufferLen)     # a file is read in pieces of its length
+        server.CallSoon = self.CallSoon
+        server.Pending = self.Pending
+        server.SpawnCallback = self.SpawnCallback
+        server.AsyncSource = _AsyncPieces
+        server.Stop = self.Stop
+        server.Enter()
+        self._OnTick()
+
+    def _OnTick(self):
+        """Once a second."""
+        server = self.server
+        server.now += 1
+        for func in server.Ticks:
+            server.Call(func)
+        for exchange in list(self.streams):
+            server.Call(exchange.OnTick)
+        self._timer = self.loop.call_later(1, self._OnTick)
+
+    def CallSoon(self, func, *args):
+        """Thread-safe: func(*args) on the loop; False if it has ended."""
+        with self._lock:
+            self._pending += 1
+        try:
+            self.loop.call_soon_threadsafe(self._Called, func, args)
+        except RuntimeError:
+            with self._lock:
+                self._pending -= 1
+            return False
+        return True
+
+    def _Called(self, func, args):
+        try:
+            self.server.Call(func, *args)
+        finally:
+            with self._lock:
+                self._pending -= 1
+
+    def Pending(self):
+        return self._pending
+
+    def Keep(self, task):
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def SpawnCallback(self, coroutine, done):
+        """Any coroutine; done(error or None) is called at its end."""
+        self.Keep(asyncio.ensure_future(self._Follow(coroutine, done), loop=self.loop))
+
+    async def _Follow(self, coroutine, done):
+        error = None
+        try:
+            await coroutine
+        except BaseException as failure:
+            if isinstance(failure, asyncio.CancelledError) and IsCancelled():
+                raise
+            error = failure
+        self.server.Call(done, error)
+
+    def Stop(self):
+        """Streams that may never end are ended, and WebSockets closed. Requests go on: the server in front decides."""
+        if self.server.isStarted:
+            self.server.isStarted = False
+            self.CallSoon(self._Stop)
+
+    def _Stop(self):
+        for one in list(self.streams) + list(self.server.links.values()):
+            self.server.Call(one.OnStop)
+
+    # -- lifespan ------------------------------------------------------------------------
+
+    async def _Live(self, receive, send):
+        server = self.server
+        mounts = getattr(server, "mounts", ())
+        await receive()                         # lifespan.startup
+        try:
+            for mount in mounts:
+                await mount.IsReady()
+            await self._Tell(self._onStart)
+        except Exception as error:
+            server.Log("the start of the program", error)
+            return await send({"type": "lifespan.startup.failed", "message": str(error)})
+        await send({"type": "lifespan.startup.complete"})
+        await receive()                         # lifespan.shutdown
+        server.isStarted = False
+        self._Stop()
+        try:
+            await self._Tell(self._onStop)
+            for mount in mounts:
+                await mount.Stop()
+        except Exception as error:
+            server.Log("the end of the program", error)
+        self._timer.cancel()
+        self.workers.Close()
+        self.sockets.Close()
+        self.loop = None
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _Tell(self, callback):
+        result = callback and callback()
+        if hasattr(result, "send"):
+            await result
+
+
+def _Asgi(server, onStart=None, onStop=None):
+    """The program as an ASGI 3 application. onStart(), onStop(): called when the server in front starts and stops."""
+    return Application(server, onStart, onStop)
+
+
+def Attach(server):
+    """Called by a server when it is made."""
+    if not hasattr(server, "AsgiThreaded"):
+        type(server).AsgiThreaded = False       # True: plain handlers run in threads, as those with threaded=True
+    type(server).Asgi = _Asgi
