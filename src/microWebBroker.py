@@ -133,8 +133,8 @@ class Node:
 
     # -- the life of the server
 
-    def _Start(self):
-        """On the engine, when a run begins."""
+    def Start(self):
+        """On the engine, when a run begins; the server calls it."""
         with self._sending:
             if self._process != os.getpid():    # a copy of a process is another sender
                 self._process = os.getpid()
@@ -142,8 +142,8 @@ class Node:
             self._isRunning = True
         self._broker.Subscribe(list(self._targets), self._OnMessage)
 
-    def _Stop(self):
-        """On the engine, at its end: what was published leaves, as far as that is possible in a second."""
+    def Stop(self):
+        """At its end: what was published leaves, as far as that is possible in a second."""
         with self._sending:
             self._isRunning = False
         self._broker.Close()
@@ -309,6 +309,7 @@ class _Remote:
 
     Log = None
     isConnected = False
+    isForgetful = False     # the broker keeps nothing for who is away: the others have to be back before we send
     names = ""              # of the package, for pip
 
     def __init__(self, url, maxQueueLen=4 << 20):
@@ -329,6 +330,7 @@ class _Remote:
         self._recent = deque()                  # (when its answer has come, channel, data)
         self._loop = self._news = self._closing = self._thread = self._session = None
         self._isWoken = False
+        self._pause = 0                         # seconds between the last two tries, at most
         self._isUp = None                       # what the log says; None: nothing yet
 
     # -- what a kind of broker has to have; all but Import in the loop
@@ -441,8 +443,8 @@ class _Remote:
                 self._Say("the broker %s is lost; clients of this server go on: %s" % (
                     self._Where(), error or type(error).__name__))
             failures = 0 if wasUp else failures + 1
-            wait = min(_BACKOFF_MAX_SEC, _BACKOFF_SEC * 2 ** min(failures, 16)) * random.uniform(0.5, 1)
-            await asyncio.wait((closing,), timeout=wait)
+            self._pause = min(_BACKOFF_MAX_SEC, _BACKOFF_SEC * 2 ** min(failures, 16))
+            await asyncio.wait((closing,), timeout=self._pause * random.uniform(0.5, 1))
 
     async def _Session(self):
         """One connection, to its end."""
@@ -468,6 +470,9 @@ class _Remote:
 
     async def _SendAll(self):
         """What waits, then what comes; returns when the broker is to be closed."""
+        if self.isForgetful:                    # they have tried as often as we, or once more
+            await asyncio.sleep(2 * self._pause)
+        self._pause = 0
         self._Again()
         while True:
             self._news.clear()
@@ -597,6 +602,7 @@ class NatsBroker(_Remote):
     """NATS. It keeps nothing: who is away misses what is said meanwhile. url: nats://, tls://"""
 
     names = "nats-py"
+    isForgetful = True
 
     def __init__(self, url, maxQueueLen=4 << 20):
         super().__init__(url, maxQueueLen)
@@ -787,17 +793,17 @@ def _Follow(server, node):
 
     def Enter():
         enter()
-        node._Start()
+        node.Start()
 
     def Leave():
         if server.IsOnEngine():                 # else its run has ended already
-            node._Stop()
+            node.Stop()
         leave()
 
     server.Enter = Enter
     server.Leave = Leave
     if server.IsStarted():
-        server.CallSoon(node._Start)
+        server.CallSoon(node.Start)
 
 
 def Attach(server):

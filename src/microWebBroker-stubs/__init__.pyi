@@ -19,6 +19,8 @@ class Node:
     """What UseBroker returns: this server among the others."""
     def __init__(self, server: MicroWebSrv, broker: Broker, prefix: str, maxMessageLen: int,
                  maxQueueLen: int) -> None: ...
+    def Start(self) -> None: ...
+    def Stop(self) -> None: ...
     def IsConnected(self) -> bool | None:
         """Do messages come and go now? None: the broker does not say."""
     def Share(self, name: str, hub: MicroWebEvents) -> None:
@@ -34,6 +36,7 @@ class MemoryBroker:
 class _Remote:
     Log: Callable[[str], object] | None
     isConnected: bool
+    isForgetful: bool
     names: str
     url: str
     channels: Iterable[str]
