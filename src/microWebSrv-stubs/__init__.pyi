@@ -262,7 +262,8 @@ class MicroWebSrv:
     # with microWebBroker.py, on CPython
     broker: Node
     def UseBroker(self, broker: str | Broker, prefix: str = "microwebsrv",
-                  hubs: Mapping[str, MicroWebEvents] | None = None, maxMessageLen: int = 1000000, maxQueueLen: int = 4194304) -> Node:
+                  hubs: Mapping[str, MicroWebEvents] | None = None, maxMessageLen: int = 1000000,
+                  maxQueueLen: int = 4194304) -> Node:
         """What Broadcast and these hubs of events send reaches the clients of all servers.
         broker: the URL of a Redis or NATS, or an object with Publish, Subscribe and Close."""
 
