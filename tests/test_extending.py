@@ -234,6 +234,9 @@ SEEN = {
     "microWebRoutes": (lambda server: (Fetch(server.port, "/a.txt").status, "needs microWebRoutes.py" in server.stdout),
                        (200, False), (200, True)),
     "microWebJson": (lambda server: Fetch(server.port, "/returned").status, 200, 204),
+    "microWebAsgi": (lambda server: "microWebAsgi" in Found(server), True, False),
+    "microWebAsgiSocket": (lambda server: "microWebAsgiSocket" in Found(server), True, False),
+    "microWebMount": (lambda server: "microWebMount" in Found(server), True, False),
     "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
         server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }
@@ -252,6 +255,7 @@ def test_present_and_absent(serve, runtime, tmp_path, name, isThere):
         pytest.skip("it is for CPython")
     gone = [] if isThere else [one.name for one in FILES if name in registry.WithNeeds([one.name], FILES)]
     (tmp_path / "lib").mkdir()
+    gone += sorted(DESK) if runtime == "micropython" else []
     for module in ["microWebSrv", *NAMES]:
         if module not in gone:
             shutil.copy(harness.SRC / (module + ".py"), tmp_path / "lib")
@@ -393,4 +397,5 @@ def test_a_board_collects_before_each_import(run, runtime, tmp_path, isBoard):
     if isBoard:
         core.write_text(text.replace("\nBOARD = MICROPYTHON and ", "\nBOARD = True or "), encoding="utf-8")
     said = run(COLLECTED, modulePath=(home,)).split()
-    assert said == [word for name in NAMES for word in (("collect", name) if isBoard else (name,))]
+    names = [name for name in NAMES if runtime != "micropython" or name not in DESK]
+    assert said == [word for name in names for word in (("collect", name) if isBoard else (name,))]
