@@ -234,20 +234,11 @@ def front(request, tmp_path_factory):
     (folder / "www" / "sub" / "index.html").write_text("index")
     with Front(FRONTS[request.param], PROGRAM, folder) as server:
         server.name = request.param
-        for error in ("on purpose", "in the middle"):
-            server.ExpectError(error)
         yield server
 
 
 def Connect(server, path, **kwargs):
     return websockets.sync.client.connect("ws://127.0.0.1:%d%s" % (server.port, path), **kwargs)
-
-
-def Judged(server):
-    """The tests that provoke errors use this, so that each front has seen them."""
-    assert httpx.get(server.Url("/fails")).status_code == 500
-    with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(server.Url("/breaks"))
 
 
 # -- behind each server -------------------------------------------------------------------------------------------------
@@ -308,7 +299,11 @@ def test_answers_are_streamed(front):
 
 
 def test_a_failure_is_answered_or_cut(front):
-    Judged(front)
+    for error in ("on purpose", "in the middle"):
+        front.ExpectError(error)
+    assert httpx.get(front.Url("/fails")).status_code == 500
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(front.Url("/breaks"))
 
 
 def test_the_end_of_a_client_is_heard_of(front):
