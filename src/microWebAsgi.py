@@ -925,6 +925,8 @@ class Application:
         self._timer.cancel()
         self.workers.Close()
         self.sockets.Close()
+        if hasattr(server, "broker"):           # of microWebBroker
+            server.broker.Stop()
         self.loop = None
         await send({"type": "lifespan.shutdown.complete"})
 

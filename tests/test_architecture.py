@@ -72,7 +72,7 @@ BUDGETS = {
     "microWebJson.py": (1386, 22),
     "microWebUpload.py": (2327, 21),
     "microWebPortal.py": (2885, 24),
-    "microWebAsgi.py": (5735, 76),
+    "microWebAsgi.py": (5750, 76),
     "microWebAsgiSocket.py": (2376, 27),
     "microWebMount.py": (2934, 45),
     "microWebTestClient.py": (7273, 123),
