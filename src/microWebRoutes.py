@@ -279,6 +279,12 @@ class _Form(dict):
         return values
 
 
+def KeepLists(mws):
+    """The dicts of queries and forms have GetList(name) from now on, for all servers of the program. It is no default:
+    MicroPython's dict(…) and update(…) refuse a class of dicts."""
+    mws.Client.Form = _Form
+
+
 def NotFound(mws, page="", fallback="", exclude=()):
     """page: a file below webPath, "/404.html" or a .pyhtml, sent with the status 404 in the place of the built-in page.
     fallback: a file that is sent with 200 to a browser that asks for a path without an extension that nothing has: for
@@ -318,6 +324,5 @@ def Attach(server):
     """Called by a server when it is made."""
     kind = type(server)
     server.Typed = _Typed
-    server.Client.Form = _Form
     kind.AddRoutes = _AddRoutes
     kind.GetUrl = _GetUrl

@@ -68,7 +68,7 @@ BUDGETS = {
     "microWebCors.py": (619, 9),
     "microWebSecurity.py": (1094, 18),
     "microWebTls.py": (1660, 25),
-    "microWebRoutes.py": (2174, 24),
+    "microWebRoutes.py": (2181, 25),
     "microWebJson.py": (1386, 22),
     "microWebUpload.py": (2327, 21),
     "microWebPortal.py": (2885, 24),

@@ -261,6 +261,7 @@ mws.AddRoutes("", api)
 mws.AddRoutes("/in", ((("/a/<int:b>/c", "GET", Later)),))
 mws.MaxRequestContentLen = 5000
 microWebRoutes.NotFound(mws, "/404.html", "/app.html", exclude=("/api", "/Files/"))
+microWebRoutes.KeepLists(mws)
 
 
 @mws.route("/url")
