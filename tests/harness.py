@@ -23,7 +23,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()      # dist/mpy, to test on MicroPython what was built
+# What MicroPython imports: the sources, or with DEVICE_SRC in the environment what was built of them (tools/test.py does that).
+DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()
 CORE = ROOT / "core"
 ON_DEVICE = ROOT / "tests" / "ondevice"
 # "asgi-…": on CPython, behind an ASGI server, for the tests that asgi_cases.py names. With ASGI=uvicorn, h11, granian or hypercorn
@@ -83,6 +84,11 @@ def CopyRooms(target):
 def SourcesOf(runtime):
     """The folder that a program on this runtime imports the server from."""
     return DEVICE_SRC if runtime.startswith("micropython") else SRC
+
+
+def DropsTexts(runtime):
+    """The build for boards has no words for what is wrong with a request, only the status."""
+    return SourcesOf(runtime) != SRC
 
 
 def Command(runtime, program, modulePath, options=(), args=()):

@@ -2,6 +2,7 @@
 
 import pytest
 
+import harness
 from harness import Fetch, RawClient, RequestBytes
 
 PROGRAM = """
@@ -253,7 +254,8 @@ def test_error_pages_of_ones_own(serve, tmp_path):
     response = Fetch(server.port, "/crash")
     assert (response.status, response.Json()) == (500, {"error": 500, "rule": ""})
     response = Fetch(server.port, "/post", "POST", body=b"x" * 1001)
-    assert response.status == 413 and "MaxRequestContentLen" in response.Json()["rule"]
+    assert response.status == 413
+    assert harness.DropsTexts(server.runtime) or "MaxRequestContentLen" in response.Json()["rule"]
     (tmp_path / "www" / "_413.pyhtml").write_text("{{ path }} {{ carried }}")
     response = Fetch(server.port, "/large", "POST", body=b"x" * 1001)
     assert (response.status, response.text, response.Header("x-carried")) == (413, "/large yes", "1")

@@ -334,8 +334,9 @@ def test_the_connection_goes_on_behind_a_refusal_of_a_form(site, up):
             assert [client.ReadResponse().status for _ in range(2)] == [200, 200]
     refused = harness.RawExchange(site.port, RequestBytes("POST", "/up", {"Content-Type": "text/plain"}, body) * 2)
     assert refused.startswith(b"HTTP/1.1 415 ")
-    refused = harness.RawExchange(site.port, RequestBytes("POST", "/up", {"Content-Type": FORM}, body[:-8]) + RequestBytes("GET", "/turn"))
-    assert refused.startswith(b"HTTP/1.1 400 ") and refused.count(b"HTTP/1.1") == 1
+    with RawClient(site.port) as client:        # a bad form whose content has come: where the next request begins is known
+        client.Send(RequestBytes("POST", "/up", {"Content-Type": FORM}, body[:-8]) + RequestBytes("GET", "/turn"))
+        assert [client.ReadResponse().status for _ in range(2)] == [400, 200]
 
 
 def test_the_client_goes(site, up):

@@ -3,7 +3,7 @@
 
 Makes the virtual environment .venv with the requirements of the `test` extra in pyproject.toml (again when that list
 changes), sees to it that a Chromium is there, then compares all generated files with their sources and runs ruff, mypy,
-stubtest and pytest. Exits 0 only if all passed.
+stubtest and pytest. On MicroPython the tests run the .mpy files, which are built first. Exits 0 only if all passed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 VENV = ROOT / ".venv"
+BUILD = ROOT / "build" / "mpy"
 STAMP = VENV / "requirements.sha256"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 # Most of a test is waiting. A file's tests stay together, for what they share is made once.
@@ -38,6 +39,8 @@ def Fail(text: str) -> None:
 def Run(*command: str | Path, quiet: bool = False) -> bool:
     """Run a command in the project; True if it exited with 0."""
     env = dict(os.environ, PYTHONPATH=str(SRC), MYPYPATH=str(SRC), PYTHONDONTWRITEBYTECODE="1")
+    if BUILD.exists():                  # on MicroPython the tests run what is built of the sources
+        env.setdefault("DEVICE_SRC", str(BUILD))
     output = subprocess.DEVNULL if quiet else None
     try:
         return subprocess.run([str(part) for part in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
@@ -112,6 +115,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
     python = (PYTHON, "-m")
     return {
         "generated files": (PYTHON, "tools/make_packages.py", "--check"),
+        "the .mpy files": (PYTHON, "tools/build_mpy.py", "--unix", "-o", BUILD),
         "ruff": (*python, "ruff", "check", "."),
         "mypy tools": (*python, "mypy", "tools", "src/microwebsrv"),
         "mypy stubs": (*python, "mypy", *packages),
