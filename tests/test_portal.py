@@ -244,7 +244,7 @@ def test_limits(portal, tmp_path):
 def test_arguments(run, modulePath, arguments):
     program = "import microWebPortal, pretend\nfrom microWebSrv import MicroWebSrv\ntry:\n    microWebPortal.Provision(MicroWebSrv(), " \
         "network=pretend, %s)\nexcept ValueError as error:\n    print('REFUSED', error)" % arguments
-    assert "REFUSED name, password" in run(program, modulePath=modulePath)
+    assert "REFUSED name, password" in run(program, modulePath=(*modulePath, harness.ON_DEVICE))
 
 
 def test_without_a_network_module(run):
