@@ -23,8 +23,8 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "build" / "mpy"
 STAMP = VENV / "requirements.sha256"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# Most of a test is waiting. A file's tests stay together, for what they share is made once.
-TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
+# Most of a test is waiting: four at once on two cores. What the tests of a file share is made once for each of the four.
+FOUR_AT_ONCE = ("-n", "4", "--dist", "worksteal")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -121,7 +121,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
         "mypy stubs": (*python, "mypy", *packages),
         "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml",
                      "--allowlist", "src/microWebSrv-stubs/allowlist.txt", *stubs),
-        "pytest": (*python, "pytest", *TWO_AT_ONCE, *pytestArgs),
+        "pytest": (*python, "pytest", *FOUR_AT_ONCE, *pytestArgs),
     }
 
 
