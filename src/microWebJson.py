@@ -151,22 +151,32 @@ def _Check(client, content, shape):
             server.ToJSON(value)
     except ValueError:
         rule = "the content must be UTF-8, and its numbers finite"
+    except (RuntimeError, MemoryError):         # MicroPython reads what is deeper than it can write
+        rule = "the content is too deep"
     if value is None and content.strip() != b"null":
         rule = rule or "the content is no JSON" + _Place(client.problem, content)
     names = shape if isinstance(shape, dict) else {}
-    if not rule and shape and not isinstance(value, dict if names else shape):
-        rule = "the content must be %s" % ("dict" if names else shape.__name__)
+    kind = dict if isinstance(shape, dict) else shape
+    if not rule and kind and not _IsA(value, kind):
+        rule = "the content must be %s" % (getattr(kind, "__name__", kind),)
     for name in names:
         if rule:
             break
         kind = names[name]
-        item = value.get(name)
-        if name not in value or not isinstance(item, (int, float) if kind is float else kind) \
-                or isinstance(item, bool) and kind in (int, float):
+        if name not in value or not _IsA(value[name], kind):
             rule = "%s must be %s" % (name, getattr(kind, "__name__", kind))
     if rule:
         _Refuse(client, 400, rule)
     return value
+
+
+def _IsA(value, kinds):
+    for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+        if kind in (int, float) and isinstance(value, bool):
+            continue
+        if isinstance(value, (int, float) if kind is float else kind):
+            return True
+    return False
 
 
 def _Place(problem, content):

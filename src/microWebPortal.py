@@ -27,8 +27,10 @@ _PROBES = (
     "|/connecttest.txt Microsoft Connect Test|/ncsi.txt Microsoft NCSI|/success.txt success\n"
     '|/canonical.html <meta http-equiv="refresh" content="0;url=https://support.mozilla.org/kb/captive-portal"/>|')
 
-# The policy of a site, for all its answers, would forbid the page its style.
-_HEADERS = {"Cache-Control": "no-store", "Connection": "close", "Content-Security-Policy": "frame-ancestors 'none'"}
+# The policy of a site, for all its answers, would forbid the page its style; and who may read the answers of the site
+# (microWebCors) may not read the token.
+_HEADERS = {"Cache-Control": "no-store", "Connection": "close", "Content-Security-Policy": "frame-ancestors 'none'",
+            "Access-Control-Allow-Origin": ""}
 
 _TOKEN = "<form method=post><input type=hidden name=t value=%s>"
 _NETWORK = '<label><input type=radio name=n value="%s"%s><bdi>%s</bdi>%d %% %s</label>'

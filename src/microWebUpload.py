@@ -9,6 +9,7 @@ _PART = ".upload-"              # begins the name of a file that is not complete
 _NAME_MAX = 120                 # bytes of a file name: FAT and ext4 have 255
 _TAIL = 16                      # characters at the end of a name that is cut: with its extension
 _HEAD_MAX = 2048                # bytes of the head of a part
+_PARAMS_MAX = 16                # of a type or a disposition: they have one or two
 _BOUNDARY_MAX = 70              # RFC 2046 section 5.1.1
 _NO_SPACE = 28                  # ENOSPC
 
@@ -44,6 +45,7 @@ class _Saver:
 
     def Close(self):
         getattr(os, "replace", os.rename)(self._part, self._path)
+        self._part = self._path         # if the name of another file of the form can't be had, Abort removes this one
 
     def Abort(self):
         try:
@@ -219,22 +221,25 @@ class Upload:
 
     def _Params(self, text):
         """'form-data; name="a"' -> {"": "form-data", "name": "a"}. RFC 7578 section 4.2: filename* is not for forms."""
-        value, _, text = text.partition(";")
-        params = {"": value.strip().lower()}
+        # Bytes: a place in a text takes MicroPython the way to it, and a long value would take the square of its length.
+        text = text.encode()
+        value, _, text = text.partition(b";")
+        params = {"": value.strip().lower().decode()}
         while text.strip():
-            name, equals, text = text.partition("=")
-            name = name.strip().lower()
+            name, equals, text = text.partition(b"=")
+            name = name.strip().lower().decode()
             end = 0
-            if text[:1] == '"':
-                end = text.find('"', 1)
-                while text[end - 1:end] == "\\" and '"' in text[end + 1:]:      # \" is a quote
-                    end = text.find('"', end + 1)
-            value = text[1:end].replace('\\"', '"')
-            rest, _, text = text[end + (end > 0):].partition(";")
+            if text[:1] == b'"':
+                last = text.rfind(b'"')
+                end = text.find(b'"', 1)
+                while text[end - 1:end] == b"\\" and 0 < end < last:      # \" is a quote
+                    end = text.find(b'"', end + 1)
+            value = text[1:end].replace(b'\\"', b'"')
+            rest, _, text = text[end + (end > 0):].partition(b";")
             rest = rest.strip()
-            if not equals or name in params or end and rest or end < 0:
+            if not equals or name in params or end and rest or end < 0 or len(params) > _PARAMS_MAX:
                 raise self._server.HttpError(400, "malformed parameter")
-            params[name] = value if end else rest
+            params[name] = (value if end else rest).decode()
         return params
 
     def _Begin(self, field, name, contentType):
@@ -253,6 +258,12 @@ class Upload:
         writer = to(self._client, file) if callable(to) else to + "/" + name
         if isinstance(writer, str):
             file.path = writer
+            try:
+                isFolder = os.stat(writer)[0] & 0xF000 == 0x4000
+            except OSError:             # there is nothing of this name
+                isFolder = False
+            if isFolder:
+                raise self._server.HttpError(409, "a folder has this name")
             writer = _Saver(writer)
         file.writer = writer
         files.append(file)

@@ -11,6 +11,7 @@ from http_tools import SharedSite
 BOTH = pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 
 PROGRAM = """
+import asyncio
 import sys
 from microWebSrv import MicroWebSrv
 import microWebJson
@@ -143,6 +144,17 @@ def Write(httpClient, httpResponse):
     httpResponse.WriteResponseJSON(202, None, {"X-A": "1"})
 
 
+def Row(number):
+    if not number:
+        raise mws.HttpError(409, "no row")
+    return "row"
+
+
+async def Slow(httpClient, httpResponse):
+    await asyncio.sleep(0.2)
+    return "slow"
+
+
 def Fails(httpClient, httpResponse):
     raise RuntimeError("on purpose")
 
@@ -163,6 +175,8 @@ mws = MicroWebSrv(routes + [
     ("/task", "POST", Task), ("/threaded/task", "POST", Task, True), ("/async/task", "POST", AsyncTask),
     ("/any", "POST", Shape(None)), ("/dict", "POST", Shape(dict)), ("/list", "POST", Shape(list)), ("/async/any", "POST", AnyLater), ("/old", "POST", Old),
     ("/names", "POST", Shape({"a": object, "b": (str, int)})), ("/stream", "GET", Stream), ("/threaded/stream", "GET", Stream, True), ("/nan", "GET", NaN), ("/write", "GET", Write),
+    ("/either", "POST", Shape((dict, int))), ("/number", "POST", Shape(float)), ("/object", "POST", Shape({})), ("/slow", "GET", Slow),
+    ("/rows", "GET", lambda c, r: map(Row, range(3))), ("/jsonrows", "GET", lambda c, r: r.WriteResponseJSONStream(map(Row, range(3)))),
     ("/api/fails", "GET", Fails), ("/api/gone/<id>", "GET", Gone), ("/api/only", "POST", Old), ("/api/503", "GET", lambda c, r: (503, None)),
     ("/teapot", "GET", lambda c, r: r.WriteError(418))],
     port=Port(), bindIP="127.0.0.1", webPath="www")
@@ -323,6 +337,23 @@ BAD = {
     b'"abc': None, b"[1] x": None, b"{'a': 1}": (1, 2), b"[Infinity]": None, b"[1e999]": None, b'["\xff"]': None, b"[" * 20000: None, b"9" * 2000: None, b"[" + b"9" * 200000 + b"]": None, b"\x00": (1, 1),
     b"nul": None, b"undefined": (1, 1), b"[1 @": (1, 4), b"[1]\n\n@": None,
 }
+
+
+@pytest.mark.parametrize("target, content, status", [
+    ("/either", b"{}", 200), ("/either", b"5", 200), ("/either", b"true", 400), ("/either", b"[]", 400), ("/number", b"5", 200),
+    ("/number", b"false", 400), ("/object", b"{}", 200), ("/object", b"[]", 400), ("/names", b'{"a": 1, "b": true}', 400),
+    ("/any", b"[" * 2000 + b"1e1" + b"]" * 2000, 400)])
+def test_shapes_of_all_kinds(site, target, content, status):
+    answer = Fetch(site.port, target, "POST", {"Content-Type": "application/json"}, content)
+    assert answer.status == status, answer.text
+
+
+@pytest.mark.parametrize("target", ["/rows", "/jsonrows"])
+def test_a_stream_whose_first_piece_is_refused(site, target):
+    """What is left of it must not come between the answers of a connection that goes on, nor take the place of one."""
+    with RawClient(site.port) as client:
+        client.Send(RequestBytes("GET", target) + RequestBytes("GET", "/plain/dict") * 6 + RequestBytes("GET", "/slow") + RequestBytes("GET", "/plain/dict"))
+        assert [client.ReadResponse().status for _ in range(9)] == [409] + [200] * 8
 
 
 @pytest.mark.parametrize("content", BAD, ids=lambda content: repr(content[:20]))

@@ -339,6 +339,25 @@ def test_the_connection_goes_on_behind_a_refusal_of_a_form(site, up):
         assert [client.ReadResponse().status for _ in range(2)] == [400, 200]
 
 
+def test_the_name_of_a_folder(site, up):
+    (up / "sub").mkdir()
+    try:
+        body = Form(Part('name="f"; filename="first.txt"', b"x"), Part('name="f"; filename="sub"', b"x"))
+        assert Send(site, "/up", body).status == 409
+        assert sorted(path.name for path in up.iterdir()) == ["kept.txt", "sub"]
+    finally:
+        (up / "sub").rmdir()
+
+
+@pytest.mark.parametrize("params", ['a="' + '\\"' * 14000, ";".join("%x=" % number for number in range(5000))], ids=["quotes", "many"])
+def test_parameters_take_no_square_of_time(site, up, params):
+    start = time.monotonic()
+    with RawClient(site.port) as client:
+        client.Send(RequestBytes("POST", "/up", {"Content-Type": "multipart/form-data; " + params}, b"x"))
+        assert client.ReadResponse().status == 400
+    assert time.monotonic() - start < 1.5
+
+
 def test_the_client_goes(site, up):
     body = Form(Part('name="f"; filename="kept.txt"', BIG))
     head = RequestBytes("POST", "/up", {"Content-Type": FORM, "Content-Length": len(body)})
