@@ -1157,6 +1157,7 @@ class Connection:
         isCurrent = response is self.response
         try:
             if isinstance(error, HttpError) and isCurrent and response.code is None:
+                self._DropSource()              # of a stream whose first piece has raised it
                 return self._Refuse(error)
             if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
                 head = response.client.head
