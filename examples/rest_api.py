@@ -3,7 +3,7 @@ microWebRoutes.py, microWebJson.py and microWebCors.py beside microWebSrv.py.
 
     curl -H "Content-Type: application/json" -d '{"title": "water the plants"}' http://127.0.0.1:8080/tasks
     curl -X DELETE http://127.0.0.1:8080/tasks/1
-    pytest rest_api.py
+    pytest -c /dev/null examples/rest_api.py        in a clone, whose own settings of pytest want more packages
 """
 
 import sys

@@ -6,6 +6,7 @@ This file and updates.py stay as they are; the program that can be replaced is t
     python3 send.py http://127.0.0.1:8080 program new/app.py
     python3 send.py http://127.0.0.1:8080 firmware firmware.bin
 
+`new/app.py` is your next program (to begin with, a copy of `a/app.py`), and firmware.bin an image of yours.
 Then the board starts again with what is new. If that does not come up twice, the old one runs again.
 """
 

@@ -49,4 +49,6 @@ def Send(url, kind, names):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     print(Send(sys.argv[1], sys.argv[2], sys.argv[3:]))
