@@ -856,8 +856,8 @@ class Connection:
         memo = server.heads
         head = memo.get(raw)
         if head is None:
-            if end > server.MaxRequestHeadLen and raw.find(b"\r\n") <= server.MaxRequestLineLen:
-                raise HttpError(431, "request head too long")
+            if end > server.MaxRequestLineLen:          # the same verdict as if it had come in parts
+                self._CheckPart(raw, server)
             head = ParseHead(raw, server.MaxRequestLineLen)
             if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
                 CheckAllowed(head.authority, server.AllowedHosts)
@@ -892,13 +892,19 @@ class Connection:
         """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
         size = len(data.rstrip(b"\r\n"))       # what may belong to the end of the line or of the head does not count
         eol = data.find(b"\r\n")
+        status = 0
+        most = server.MaxRequestHeadLen
         if (size if eol < 0 else eol) > server.MaxRequestLineLen:
-            raise HttpError(414, "request line too long")
-        if size > server.MaxRequestHeadLen:
-            raise HttpError(431, "request head too long")
-        pairs = data.count(b"\r\n")
-        if data.count(b"\n") != pairs or data.count(b"\r", 0, -1) != pairs:
+            status = 414
+            most = server.MaxRequestLineLen
+        elif size > most:
+            status = 431
+        part = data[:most] if status else data  # what comes behind the limit counts no more
+        pairs = part.count(b"\r\n")
+        if part.count(b"\n") != pairs or part.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
+        if status:
+            raise HttpError(status, "request line too long" if status == 414 else "request head too long")
         deadline = server.now + server.HeadTimeoutSec
         # The first head has its deadline from the beginning of the connection; and empty lines buy no time.
         if not self.searched and self.head and (size or deadline < self.deadline):

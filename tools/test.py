@@ -23,8 +23,8 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "build" / "mpy"
 STAMP = VENV / "requirements.sha256"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# Most of a test is waiting: four at once on two cores. What the tests of a file share is made once for each of the four.
-FOUR_AT_ONCE = ("-n", "4", "--dist", "worksteal")
+# Most of a test is waiting: four at once on two cores. A file's tests stay together, for what they share is made once.
+FOUR_AT_ONCE = ("-n", "4", "--dist", "loadfile")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
