@@ -221,7 +221,7 @@ class Upload:
 
     def _Params(self, text):
         """'form-data; name="a"' -> {"": "form-data", "name": "a"}. RFC 7578 section 4.2: filename* is not for forms."""
-        # Bytes: in a text MicroPython goes to each place from the start: a long value would take the square of its length.
+        # Bytes: in a text MicroPython goes to each place from its start, and a long value would take a square of time.
         text = text.encode()
         value, _, text = text.partition(b";")
         params = {"": value.strip().lower().decode()}

@@ -176,7 +176,7 @@ def test_wifi_settings(example, tmp_path):
     assert "<bdi>&lt;Neighbour&gt; &amp; Co</bdi>" in page and "<bdi>Home</bdi>" in page
     token = re.search("name=t value=([0-9a-f]+)", page).group(1).encode()
     assert "Connecting" in Ask("/wifi", "POST", b"n=Home&p=correct+horse&t=" + token).text
-    server.WaitLine("^I am http://127.0.0.1/")
+    server.WaitLine("^Open http://127.0.0.1:%d/" % server.port)
     assert json.loads((tmp_path / "wifi.json").read_text()) == {"name": "Home", "password": "correct horse"}
     assert "I am 127.0.0.1." in Ask("/").text
     assert Ask("/forget", "POST").status == 200
