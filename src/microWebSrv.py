@@ -1186,7 +1186,7 @@ class Connection:
         if status == 413:
             self.server.Log("413: %s" % rule)
         response = self.response
-        if status != 500 and (self.reader or not response):     # what follows is not known to be a request
+        if status == 413 or status != 500 and (self.reader or not response):   # what follows may be no request
             self.keepAlive = False
         if response:                            # with what hooks have put into it
             response.code = response.held = None

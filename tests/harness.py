@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-# What MicroPython imports: the sources, or with DEVICE_SRC in the environment what was built of them (tools/test.py does that).
+# What MicroPython imports: the sources, or with DEVICE_SRC in the environment what was built of them.
 DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()
 CORE = ROOT / "core"
 ON_DEVICE = ROOT / "tests" / "ondevice"

@@ -561,10 +561,10 @@ def test_no_memory_for_a_connection(faulty, place):
     assert int(server.WaitLine(r"LINKS (\d+)").group(1)) <= 1
 
 
-@pytest.mark.parametrize("place", ("MicroWebSrv.Evict", "Listen"))
+@pytest.mark.parametrize("place", ("Evict", "Listen"))
 def test_no_memory_to_recover_the_listener(faulty, place):
     """accept() fails, and so does what is done about it: the next try comes all the same."""
-    server = faulty(FAIL_ONCE + "core.%s = Failing(core.%s)\n" % (place, place))
+    server = faulty(FAIL_ONCE + "mws.%s = Failing(mws.%s)\n" % (place, place))
     FailNext(server)
     Plan(server, "accept", 1, errno.ENOBUFS, 7 if place == "Listen" else 2)
     until = time.monotonic() + harness.DEADLINE_SEC
