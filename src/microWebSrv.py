@@ -1014,9 +1014,10 @@ class Connection:
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
             result = handler(*args)
-            server = self.server
-            if result is not None and hasattr(result, "send") and (server.Spawn or not server.Returned):
-                return server.Spawn(self, result)
+            if result is not None and hasattr(result, "send"):
+                server = self.server
+                if server.Spawn or not server.Returned:
+                    return server.Spawn(self, result)
             if response is self.response:
                 self.Finish(response, result)
         except BaseException as error:

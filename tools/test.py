@@ -126,7 +126,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
         "mypy stubs": (*python, "mypy", *packages),
         "stubtest": (*python, "mypy.stubtest", "--mypy-config-file", "pyproject.toml",
                      "--allowlist", "src/microWebSrv-stubs/allowlist.txt", *stubs),
-        "pytest on the .mpy files": ("DEVICE_SRC=%s" % BUILD, *python, "pytest", *FOUR_AT_ONCE, "-q", "-k", "micropython",
+        "pytest on the .mpy files": ("DEVICE_SRC=%s" % BUILD, *python, "pytest", *FOUR_AT_ONCE, "-k", "micropython",
                                      "--reruns", "2", *["tests/test_%s.py" % name for name in BUILT]),
         "pytest": (*python, "pytest", *FOUR_AT_ONCE, *pytestArgs),
     }
