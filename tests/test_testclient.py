@@ -170,7 +170,7 @@ def Pytest(folder, *args):
 
 
 def test_fixture_and_the_programs_of_the_page(tmp_path):
-    tests, fixture = re.findall(r"(?ms)^```python board\n(.*?)^```$", PAGE.read_text(encoding="utf-8"))
+    tests, fixture = re.findall(r"(?ms)^```python board\n(.*?)^```$", PAGE.read_text(encoding="utf-8"))[:2]
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "test_page.py").write_text(tests)
     done = Pytest(tmp_path, "-p", "microwebsrv.testing")

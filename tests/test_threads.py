@@ -415,7 +415,8 @@ Try(mws.AddRoute, "/method", "GET", Site().Method)
 MicroWebSrv.route("/decorated")(Handler)
 Try(MicroWebSrv)
 print("asyncio" in sys.modules)
-""", modulePath=Without(modulePath, tmp_path, "microWebAsync", "microWebSocket", "microWebSocketPlus"))
+""", modulePath=Without(modulePath, tmp_path, "microWebAsync", "microWebSocket", "microWebSocketPlus", "microWebAsgi", "microWebAsgiSocket",
+                             "microWebMount", "microWebBroker"))
     lines = out.splitlines()
     assert lines.pop() == "False"
     assert [line.split()[-3] for line in lines] == ["/table", "/added", "/method", "/decorated"], out
