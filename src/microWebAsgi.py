@@ -37,8 +37,8 @@ def Steps(coroutine, onWait):
     while True:
         try:
             value = step(value)
-        except StopIteration:
-            return
+        except StopIteration as end:
+            return end.value
         onWait()
         try:
             value = yield value
@@ -162,7 +162,7 @@ class Exchange:
         try:
             if not (server.before and self.Ask(server.Hooks(server.before, head))):
                 route, args = head.found or server.Find(head)
-                if not self.isWhole and route is not server.files and not route.isAsync:
+                if not self.isWhole and route is not server.files and (client.sink or not route.isAsync):
                     await self._ReadWhole()
                 if response is self.response and not (client.hooks and self.Ask(client.hooks)):
                     # Each handler gets arguments of its own: the head is shared.
@@ -171,9 +171,9 @@ class Exchange:
                         await self._CallElsewhere(route, args)
                     else:
                         result = route.handler(*args)
-                        if result is not None and hasattr(result, "send"):
-                            await Steps(result, self._OnWait)
-                        self.Finish(response)
+                        if hasattr(result, "send") and not hasattr(result, "__next__"):
+                            result = await Steps(result, self._OnWait)
+                        self.Finish(response, result)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and IsCancelled():
                 self._Lose()
@@ -204,8 +204,7 @@ class Exchange:
         if route.isAsync:
             client = args[0]
             client.Read = lambda size, convert: self._Read(client, size, convert)
-            await Steps(route.handler(*args), self._OnWait)
-            return self.Finish(args[1])
+            return self.Finish(args[1], await Steps(route.handler(*args), self._OnWait))
         self._how = _THREADED
         self._ready = asyncio.get_running_loop().create_future()
         if self.app.workers.Run(self._Work, route.handler, args):
@@ -223,8 +222,7 @@ class Exchange:
         if self.isDead:
             return
         try:
-            handler(*args)
-            self.Finish(args[1])
+            self.Finish(args[1], handler(*args))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 error = RuntimeError("KeyboardInterrupt")
@@ -234,9 +232,9 @@ class Exchange:
     async def _ReadWhole(self):
         """The content for a plain handler."""
         most = self.server.MaxRequestContentLen
-        if (self.head.contentLength or 0) > most:
-            self.TooLarge()                     # before a byte of it is asked for
         client = self.client
+        if not client.sink and (self.head.contentLength or 0) > most:
+            self.TooLarge()                     # before a byte of it is asked for
         while not self.isWhole and self.client:
             await self._ReadMore()
             if len(client.content) > most:
@@ -248,6 +246,8 @@ class Exchange:
         if message["type"] == "http.disconnect":
             return self._Gone()
         piece = message.get("body", b"")
+        if piece and client.sink:
+            piece = client.sink(piece)          # of microWebUpload; it may answer as well
         if piece and not client.content:
             client.content = piece
         elif piece:
@@ -396,8 +396,10 @@ class Exchange:
         if self.wake:
             self.wake()
 
-    def Finish(self, response):
-        """The handler has returned: what it held back leaves, and nothing at all is 204."""
+    def Finish(self, response, result=None):
+        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        if result is not None and self.server.Returned:
+            self.server.Returned(response, result)
         if response is not self.response:
             return
         held = response.held

@@ -72,7 +72,7 @@ BUDGETS = {
     "microWebJson.py": (1440, 23),
     "microWebUpload.py": (2406, 21),
     "microWebPortal.py": (2889, 24),
-    "microWebAsgi.py": (5750, 76),
+    "microWebAsgi.py": (5816, 76),
     "microWebAsgiSocket.py": (2376, 27),
     "microWebMount.py": (2934, 45),
     "microWebTestClient.py": (7273, 123),

@@ -453,6 +453,49 @@ def Ask(app, scope, messages=({"type": "http.request"},)):
     return sent[0]["status"], dict(sent[0]["headers"]), body
 
 
+def test_what_a_handler_returns_is_its_answer(mws):
+    """With microWebJson, as at home: plain, async, in a thread, a generator."""
+    async def Later(client, response):
+        await asyncio.sleep(0)
+        return {"b": 2}
+
+    mws.AddRoute("/plain", "GET", lambda client, response: {"a": 1})
+    mws.AddRoute("/later", "GET", Later)
+    mws.AddRoute("/thread", "GET", lambda client, response: (201, {"c": 3}), threaded=True)
+    mws.AddRoute("/pieces", "GET", lambda client, response: (piece for piece in "pq"))
+    for path, status, content in (("/plain", 200, b'{"a": 1}'), ("/later", 200, b'{"b": 2}'), ("/thread", 201, b'{"c": 3}'),
+                                  ("/pieces", 200, b"pq")):
+        answer = Ask(mws.Asgi(), Scope(path))
+        assert (answer[0], answer[2]) == (status, content), path
+
+
+def test_uploads_go_to_their_folder(mws, tmp_path):
+    """With microWebUpload, in pieces, beyond MaxRequestContentLen; what breaks leaves nothing."""
+    importlib.import_module("microWebUpload").AcceptUploads(mws, "/up", str(tmp_path))
+    mws.MaxRequestContentLen = 50
+    mws.AddRoute("/up", "POST", lambda client, response: response.WriteResponseJSONOk([[file.name, file.size] for file in client.upload.files]))
+
+    async def Later(client, response):
+        return [file.name for file in client.upload.files]
+
+    mws.AddRoute("/up/later", "POST", Later)
+    form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\n' + b"x" * 5000 + b"\r\n--b--\r\n"
+    headers = ((b"host", b"a"), (b"content-type", b"multipart/form-data; boundary=b"), (b"transfer-encoding", b"chunked"))
+
+    def Pieces(data):
+        return [{"type": "http.request", "body": data[at:at + 700], "more_body": at + 700 < len(data)} for at in range(0, len(data), 700)]
+
+    for path, content in (("/up", b'[["a.txt", 5000]]'), ("/up/later", b'["a.txt"]')):
+        answer = Ask(mws.Asgi(), Scope(path, "POST", headers), Pieces(form))
+        assert (answer[0], answer[2]) == (200, content)
+        assert (tmp_path / "a.txt").read_bytes() == b"x" * 5000
+        (tmp_path / "a.txt").unlink()
+    assert Ask(mws.Asgi(), Scope("/up", "POST", headers), Pieces(form[:-8]))[0] == 400
+    with pytest.raises(IndexError):             # nobody gets an answer
+        Ask(mws.Asgi(), Scope("/up", "POST", headers), [*Pieces(form)[:3], {"type": "http.disconnect"}])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("scope, path", [
     ({"raw_path": None}, "/p/x"),
     ({"raw_path": b"/p/a%2Fb"}, "/p/a/b"),
