@@ -128,12 +128,16 @@ class Engine:
         def _OnTerm(self, number, frame):
             import signal
             signal.signal(number, signal.SIG_DFL)       # a second one kills
-            servers = list(self._running)
-            for server in servers:                      # as Stop() does, whose lock this thread may hold
+            isOurs = False
+            for server in list(self._running):          # as Stop() does, whose lock this thread may hold
                 server.isStarted = False
-                if server._wake:
+                if server._ident == 0:                  # between Open and Run: now nobody will run it
+                    server.Enter()
+                    server.Leave()
+                elif server._wake:
                     server._wake.Set()
-            if not [server for server in servers if server.IsOnEngine()]:
+                    isOurs |= server.IsOnEngine()
+            if not isOurs:
                 raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):

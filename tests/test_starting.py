@@ -270,6 +270,39 @@ def test_sigterm_of_the_program(serve):
     other._Drain()
 
 
+EARLY = """
+import os
+import signal
+import sys
+from microWebSrv import MicroWebSrv
+from ready import Port
+
+def Term(function):
+    def Wrapped(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return function(*args)
+    return Wrapped
+
+MicroWebSrv.StartThread = Term(MicroWebSrv.StartThread)
+MicroWebSrv.Run = Term(MicroWebSrv.Run)
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=".")
+try:
+    mws.Start(threaded="threaded" in sys.argv)
+finally:
+    print("FINALLY", mws.IsStarted())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+@pytest.mark.parametrize("runtime", ("cpython",))
+@pytest.mark.parametrize("way", ("threaded", "foreground"))
+def test_sigterm_before_anybody_serves(serve, way):
+    """Its listener is open, its loop has not begun: the program ends, with nothing left open."""
+    server = serve(EARLY, args=(way,))
+    server.WaitExit()
+    assert "FINALLY False" in server.stdout
+
+
 # ------------------------------------------------------------------------------------------------ memory
 
 FAULT = """
