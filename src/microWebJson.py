@@ -182,6 +182,7 @@ def _IsA(value, kinds):
 def _Place(problem, content):
     """Why is it no JSON? -> ' at line 2, column 7', which problem gets too: both from 1, a column in characters. On
     MicroPython it may be the character before."""
+    content = content.lstrip(b"\xef\xbb\xbf")          # a byte order mark: where it is not in its place, it is no UTF-8
     for at in range(0, len(content) - _DIGITS + 1, _DIGITS):
         if content[at:at + _DIGITS].isdigit():
             return ": a number is too long"

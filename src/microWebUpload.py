@@ -11,19 +11,19 @@ _TAIL = 16                      # characters at the end of a name that is cut: w
 _HEAD_MAX = 2048                # bytes of the head of a part
 _PARAMS_MAX = 16                # of a type or a disposition: they have one or two
 _BOUNDARY_MAX = 70              # RFC 2046 section 5.1.1
-_NO_SPACE = 28                  # ENOSPC
+_NO_SPACE = 27, 28, 69, 122     # EFBIG, ENOSPC, and EDQUOT of macOS and Linux
 
-# Wildcards and quotes of FAT, DEL; and what turns the direction of a text, or breaks its line.
-_ODD = '"*<>?|\x7f\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+# Wildcards and quotes of FAT; and what turns the direction of a text, or breaks its line.
+_ODD = '"*<>?|\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
 def SafeName(name):
     """The last part of a path -> a name that FAT, Windows and Linux take as one of a file, and that leads nowhere else;
     "" if nothing is left of it."""
     name = name.replace("\\", "/").replace(":", "/").rpartition("/")[2]
-    name = "".join(["_" if char < " " or char in _ODD else char for char in name]).strip(". ")
+    name = "".join(["_" if char < " " or "~" < char < "\xa0" or char in _ODD else char for char in name]).strip(". ")
     stem = name.lower().partition(".")[0].rstrip(" 0123456789\xb9\xb2\xb3")
-    if " %s " % stem in " aux com con lpt nul prn ":        # a device of Windows, with any extension
+    if " %s " % stem in " aux com con conin$ conout$ lpt nul prn ":        # a device of Windows, with any extension
         name = "_" + name
     name = name[:_NAME_MAX - _TAIL] + name[_NAME_MAX - _TAIL:][-_TAIL:]
     while len(name.encode()) > _NAME_MAX:
@@ -130,7 +130,7 @@ class Upload:
             if progress:
                 self._server.Call(progress, client, self.received, client.head.contentLength)
         except BaseException as error:
-            if isinstance(error, OSError) and error.args[:1] == (_NO_SPACE,):
+            if isinstance(error, OSError) and error.args and error.args[0] in _NO_SPACE:
                 error = self._server.HttpError(507, "no space left")
             connection.Failed(connection.response, error)
         return b""

@@ -333,7 +333,7 @@ def test_shapes(site):
 
 # Content that is no JSON: line and column of the first wrong character, from 1.
 BAD = {
-    b"": (1, 1), b"x": (1, 1), b"[1, 2": (1, 6), b'{"a": 1,\n "b": x}': (2, 7), b'{"a":\n\n\nNaN}': None, b'["\xc3\xa9", x]': (1, 7),
+    b"": (1, 1), b"x": (1, 1), b"[1, 2": (1, 6), b'{"a": 1,\n "b": x}': (2, 7), b'{"a":\n\n\nNaN}': None, b'["\xc3\xa9", x]': (1, 7), b"\xef\xbb\xbf[1, x]": (1, 5),
     b'"abc': None, b"[1] x": None, b"{'a': 1}": (1, 2), b"[Infinity]": None, b"[1e999]": None, b'["\xff"]': None, b"[" * 20000: None, b"9" * 2000: None, b"[" + b"9" * 200000 + b"]": None, b"\x00": (1, 1),
     b"nul": None, b"undefined": (1, 1), b"[1 @": (1, 4), b"[1]\n\n@": None,
 }

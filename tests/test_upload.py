@@ -90,8 +90,8 @@ class Writer:
 
     def Write(self, data):
         self.size += len(data)
-        if self.name == "full.bin" and self.size > 5000:
-            raise OSError(28)
+        if self.name in ("full.bin", "quota.bin") and self.size > 5000:
+            raise OSError(28 if self.name == "full.bin" else 122)
         if self.name == "crash.bin":
             raise RuntimeError("on purpose")
 
@@ -232,9 +232,9 @@ def test_put(site, up):
     assert Fetch(site.port, "/put/a%20b.bin", "PUT", {"Content-Range": "bytes 0-0/2"}, b"y").status == 400
     assert (up / "a b.bin").read_bytes() == b"x"
     assert Fetch(site.port, "/put/big", "PUT", (), b"x" * 1000001).status == 413
-    for name in ("..%2Fx", "%2e%2e%5cx", "..", "%2e%2e", "CON", "a:x"):
+    for name in ("..%2Fx", "%2e%2e%5cx", "..", "%2e%2e", "CON", "a:x", "conin$.txt", "a%C2%85%D8%9C%7Fb"):
         answer = Fetch(site.port, "/put/" + name, "PUT", (), b"x")
-        assert answer.status == 200 and answer.Json()["files"][0][1] in ("x", "file", "_CON")
+        assert answer.status == 200 and answer.Json()["files"][0][1] in ("x", "file", "_CON", "_conin$.txt", "a___b")
     assert not (_folder / "x").exists()
 
 
@@ -259,7 +259,7 @@ def test_writers_of_the_program(site, up):
     assert (up / "own-y.txt").read_text() == "text"
 
 
-@pytest.mark.parametrize("name, status", [("full.bin", 507), ("wrong.bin", 422), ("a.exe", 415)])
+@pytest.mark.parametrize("name, status", [("full.bin", 507), ("quota.bin", 507), ("wrong.bin", 422), ("a.exe", 415)])
 def test_a_writer_refuses(site, up, name, status):
     text = Part('name="f"; filename="y.txt"', b"text")
     body = Form(text, Part('name="f"; filename="ok.bin"', b"x"), Part('name="f"; filename="%s"' % name, b"x" * 6000), text)
