@@ -38,7 +38,7 @@ def _Unpack(data):
         head = json.loads(head)
         sender, number, kind, path = [head[name] for name in ("from", "n", "kind", "path")]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("its head is not ours")
+        raise ValueError("its head is not ours") from None
     if not isinstance(sender, str) or not 0 < len(sender) <= 64 or type(number) is not int \
             or not 0 < number < _MAX_NUMBER or kind not in _KINDS or not (path is None or isinstance(path, str)):
         raise ValueError("its head is not ours")
@@ -51,7 +51,7 @@ def _UnpackEvent(content):
         event = json.loads(content)
         return event["data"], event["event"], event["id"], event["retry"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("it is no event")
+        raise ValueError("it is no event") from None
 
 
 def _Text(value):
@@ -317,7 +317,7 @@ class _Remote:
             self.Import()
         except ImportError as error:
             raise ImportError("a broker with %s: needs a package: pip install %s (%s)" % (
-                url.partition(":")[0], self.names, error))
+                url.partition(":")[0], self.names, error)) from None
         self.url = url
         self.channels = ()
         self.callback = None
@@ -686,7 +686,7 @@ class RedisStore:
             import redis
             import redis.retry
         except ImportError as error:
-            raise ImportError("RedisStore needs a package: pip install redis (%s)" % error)
+            raise ImportError("RedisStore needs a package: pip install redis (%s)" % error) from None
         self._server = mws
         self._prefix = prefix
         self._failure = redis.RedisError, OSError
