@@ -130,7 +130,7 @@ def _ReadForm(head, target):
 
 
 def CheckAllowed(authority, hosts):
-    """Raises HttpError 421 unless the requested host is an IP address or one of `hosts` (RFC 9110 section 7.4). This
+    """Raise HttpError 421 unless the requested host is an IP address or one of `hosts` (RFC 9110 section 7.4). This
     stops DNS rebinding: a foreign page sends its own host name."""
     name = authority and CheckHost(authority)
     if isinstance(hosts, str):
@@ -157,7 +157,7 @@ def CheckHost(host):
 
 
 def _ReadFraming(head):
-    """Sets framing and connection options from the fields (RFC 9112 sections 3.2, 6 and 9)."""
+    """Set framing and connection options from the fields (RFC 9112 sections 3.2, 6 and 9)."""
     fields = head.fields
     host = fields.get("host")
     if host:
@@ -286,7 +286,7 @@ def ParseForm(data, contentType="", form=dict):
         data = data.replace(b"+", b" ")
     if data.count(mark) >= _PAIRS_MAX:
         raise HttpError(400, "a form with more than 1000 fields")
-    fields = form()                             # parts stay bytes: MicroPython looks up each short str in its name table
+    fields = form()                             # parts stay bytes: MicroPython looks short str up in its name table
     for part in data.split(mark):
         if not boundary:
             name, _, value = part.partition(b"=")

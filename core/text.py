@@ -45,7 +45,7 @@ def MimeType(filename):
 
 
 def HTMLEscape(s):
-    """Replaces & " ' > < by entities."""
+    """Replace & " ' > < by entities."""
     for char, entity in (("&", "&amp;"), ('"', "&quot;"), ("'", "&apos;"), (">", "&gt;"), ("<", "&lt;")):
         s = s.replace(char, entity)
     return s

@@ -10,7 +10,7 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """Returns value, a str or a path object, as str. ValueError for another type, or if `bad` finds a byte: NOT_VALUE
+    """Return value, a str or a path object, as str. ValueError for another type, or if `bad` finds a byte: NOT_VALUE
     finds control characters; NOT_TOKEN finds what no token may have, and '' is refused too."""
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
@@ -36,8 +36,7 @@ def FieldLines(headers, more=()):
     """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). Content-Length,
     Transfer-Encoding and Date are left out, because only the server sets them; Connection appears only in the names.
     more: pairs that are used for names which headers lacks. The last pair of a name wins, except for Set-Cookie and
-    Vary, which add up. A value of None in `more` drops
-    the name."""
+    Vary, which add up. A value of None in `more` drops the name."""
     lines = ""
     names = {}
     pairs = list(more) + Pairs(headers)
@@ -97,7 +96,7 @@ def Bytes(piece):
 
 
 def PercentEncode(text, keep, instead=None):
-    """Percent-encodes as UTF-8 (RFC 3986 section 2.1) every character except letters, digits and those in keep. If
+    """Percent-encode as UTF-8 (RFC 3986 section 2.1) every character except letters, digits and those in keep. If
     `instead` is given, it replaces such a character."""
     parts = []
     for char in text:
