@@ -107,7 +107,7 @@ class Engine:
         """The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM."""
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
-                self.Log("the program has died of an error, and its server goes on")
+                self.Log("the program ended with an error; its server keeps running")
             while self._isBusy:                 # polling, because a KeyboardInterrupt does not interrupt a lock
                 time.sleep(0.1)
         except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM

@@ -237,7 +237,7 @@ class HttpResponse:
             self.held = None
             connection.Answer(self, *held, self)
         if not connection.Push(self, bytes(data)):
-            raise OSError(104, "nobody takes it")       # ends programs that write in an endless loop
+            raise OSError(104, "the client left")       # ends programs that write in an endless loop
         return True
 
     def SetHeader(self, name, value):
@@ -298,7 +298,7 @@ class HttpResponse:
         try:
             pieces = (asyncSource or iter)(pieces)
         except TypeError:
-            raise ValueError("pieces must be iterable, and microWebAsync.py there for async ones: %r" % (pieces,))
+            raise ValueError("pieces must be iterable; async ones need microWebAsync.py: %r" % (pieces,))
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):

@@ -84,7 +84,7 @@ def _ReadTarget(head, target, version):
                 or not (version[5:6] + version[7:]).isdigit():
             raise HttpError(400, "malformed HTTP version")
         if version[5] != 49:
-            raise HttpError(505, "only HTTP/1.x is spoken here")
+            raise HttpError(505, "only HTTP/1.x is supported")
         head.minor = int(version[7:] > b"0")    # a higher minor version is treated as 1.1 (RFC 9110 section 2.5)
     head.target = Utf8(target)
     if target[:1] != b"/":
@@ -171,7 +171,7 @@ def _ReadFraming(head):
         if not length.encode().isdigit():
             raise HttpError(400, "malformed or repeated Content-Length")
         if len(length) > 18:
-            raise HttpError(413, "Content-Length beyond all bounds")
+            raise HttpError(413, "Content-Length too large")
         head.contentLength = int(length)
     codings = fields.get("transfer-encoding")
     if codings is not None:
@@ -180,7 +180,7 @@ def _ReadFraming(head):
         if names != ["chunked"] or length is not None or not head.minor:
             isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
                 and set(names).difference(("", "chunked"))
-            raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
+            raise HttpError(501 if isUnknown else 400, "bad Transfer-Encoding")
         head.isChunked = True
     options = Options(fields.get("connection", ""))
     head.keepAlive = "close" not in options and (head.minor > 0 or "keep-alive" in options)
@@ -240,7 +240,7 @@ class ContentReader:
                 if len(data) - pos > _LINE_MAX:
                     raise HttpError(400, "chunk or trailer line too long")
                 if self._phase == _CHUNK_END and len(data) - pos > 1:
-                    raise HttpError(400, "a chunk does not end where it said")
+                    raise HttpError(400, "chunk longer than its size")
                 break
             self._Line(data[pos:end])
             pos = end + 2
@@ -259,7 +259,7 @@ class ContentReader:
             self._phase = _DATA if self.left else _TRAILER
         elif self._phase == _CHUNK_END:
             if line:
-                raise HttpError(400, "a chunk does not end where it said")
+                raise HttpError(400, "chunk longer than its size")
             self._phase = _SIZE
         elif line:
             name, colon, _ = line.partition(b":")

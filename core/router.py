@@ -49,7 +49,7 @@ class Route:
             names.append(name)
             literals.append(literal)
         if not isGood:
-            raise ValueError("a route must begin with a slash, and each <argument> have a name of its own: %r" % url)
+            raise ValueError("a route must begin with / and have a different name for each <argument>: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character that .* matches. A .* at the end can be left out: without "$"

@@ -216,7 +216,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
+                raise ValueError("not allowed as a default header: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
