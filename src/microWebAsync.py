@@ -23,7 +23,7 @@ if _MICROPYTHON:
 else:
     import signal
     try:
-        import uvloop as _uvloop            # imported early: when the server's thread starts, the program may be at its end
+        import uvloop as _uvloop            # not later: the program may end before the server's thread starts
     except ImportError:
         _uvloop = None
 
