@@ -270,7 +270,7 @@ def _ReadTarget(head, target, version):
                 or not (version[5:6] + version[7:]).isdigit():
             raise HttpError(400, "malformed HTTP version")
         if version[5] != 49:
-            raise HttpError(505, "only HTTP/1.x is spoken here")
+            raise HttpError(505, "only HTTP/1.x is supported")
         head.minor = int(version[7:] > b"0")    # a higher minor version is treated as 1.1 (RFC 9110 section 2.5)
     head.target = Utf8(target)
     if target[:1] != b"/":
@@ -357,7 +357,7 @@ def _ReadFraming(head):
         if not length.encode().isdigit():
             raise HttpError(400, "malformed or repeated Content-Length")
         if len(length) > 18:
-            raise HttpError(413, "Content-Length beyond all bounds")
+            raise HttpError(413, "Content-Length too large")
         head.contentLength = int(length)
     codings = fields.get("transfer-encoding")
     if codings is not None:
@@ -366,7 +366,7 @@ def _ReadFraming(head):
         if names != ["chunked"] or length is not None or not head.minor:
             isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
                 and set(names).difference(("", "chunked"))
-            raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
+            raise HttpError(501 if isUnknown else 400, "bad Transfer-Encoding")
         head.isChunked = True
     options = Options(fields.get("connection", ""))
     head.keepAlive = "close" not in options and (head.minor > 0 or "keep-alive" in options)
@@ -426,7 +426,7 @@ class ContentReader:
                 if len(data) - pos > _LINE_MAX:
                     raise HttpError(400, "chunk or trailer line too long")
                 if self._phase == _CHUNK_END and len(data) - pos > 1:
-                    raise HttpError(400, "a chunk does not end where it said")
+                    raise HttpError(400, "chunk longer than its size")
                 break
             self._Line(data[pos:end])
             pos = end + 2
@@ -445,7 +445,7 @@ class ContentReader:
             self._phase = _DATA if self.left else _TRAILER
         elif self._phase == _CHUNK_END:
             if line:
-                raise HttpError(400, "a chunk does not end where it said")
+                raise HttpError(400, "chunk longer than its size")
             self._phase = _SIZE
         elif line:
             name, colon, _ = line.partition(b":")
@@ -660,7 +660,7 @@ class Route:
             names.append(name)
             literals.append(literal)
         if not isGood:
-            raise ValueError("a route must begin with a slash, and each <argument> have a name of its own: %r" % url)
+            raise ValueError("a route must begin with / and have a different name for each <argument>: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
             # MicroPython's re recurses for each character that .* matches. A .* at the end can be left out: without "$"
@@ -1527,7 +1527,7 @@ class HttpResponse:
             self.held = None
             connection.Answer(self, *held, self)
         if not connection.Push(self, bytes(data)):
-            raise OSError(104, "nobody takes it")       # ends programs that write in an endless loop
+            raise OSError(104, "the client left")       # ends programs that write in an endless loop
         return True
 
     def SetHeader(self, name, value):
@@ -1588,7 +1588,7 @@ class HttpResponse:
         try:
             pieces = (asyncSource or iter)(pieces)
         except TypeError:
-            raise ValueError("pieces must be iterable, and microWebAsync.py there for async ones: %r" % (pieces,))
+            raise ValueError("pieces must be iterable; async ones need microWebAsync.py: %r" % (pieces,))
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
@@ -2431,7 +2431,7 @@ class Engine:
         """The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM."""
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
-                self.Log("the program has died of an error, and its server goes on")
+                self.Log("the program ended with an error; its server keeps running")
             while self._isBusy:                 # polling, because a KeyboardInterrupt does not interrupt a lock
                 time.sleep(0.1)
         except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
@@ -3122,7 +3122,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
+                raise ValueError("not allowed as a default header: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
