@@ -164,7 +164,7 @@ class _WebSocket(_sockets.MicroWebSocket):
         """Begin to close. code: one of section 7.4; reason: up to 123 bytes. ClosedCallback is called at the end.
         ValueError for an invalid code or reason."""
         if not (2999 < code < 5000 or 1006 < code < 1015 or 999 < code < 1004) or len(reason.encode()) > 123:
-            raise ValueError("invalid code or reason")
+            raise ValueError("code or reason must be valid")
         if self.CloseCode is None:
             self.CloseCode = code
             self.CloseReason = reason

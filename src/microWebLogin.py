@@ -28,7 +28,7 @@ class _Form(auth.Basic):
     def __init__(self, server, users, realm, loginPath="/login", logoutPath="/logout", page=LoginPage):
         super().__init__(server, users, realm)
         if not hasattr(server, "sessions"):
-            raise ValueError("scheme form needs UseSessions(mws) first")
+            raise ValueError("scheme must not be form before UseSessions(mws) was called")
         self._loginPath = loginPath
         self._page = page
         logins = server.logins = getattr(server, "logins", {})

@@ -32,7 +32,7 @@ class MicroWebTemplate:
         filepath: str = "",
     ) -> None:
         """escapeStrFunc: called with the text of each expression; None: no escaping. filepath: where the code comes
-        from; includes are searched in its folder, and errors name it.
+        from; includes are looked up in its folder, and errors name it.
         """
 
     def Validate(

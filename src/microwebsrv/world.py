@@ -29,8 +29,7 @@ class PinState:
         self.freq, self.duty = 0, 0.0           # PWM: Hz, and 0 to 1
         self.analog: float | None = None        # 0 to 1; None: it oscillates
         self.colors: list[tuple[int, ...]] = []
-        # handler, edges, argument of the handler
-        self.interrupt: tuple[Callable[[Any], object], int, Any] | None = None
+        self.interrupt: tuple[Callable[[Any], object], int, Any] | None = None      # handler, edges, argument
 
     def Level(self) -> int:
         if self.mode == "in" and not self.isSet:
