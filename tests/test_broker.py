@@ -407,7 +407,7 @@ def test_nats_is_absent_from_the_beginning(stack, tmp_path, read):
     broker = stack.enter_context(broker_tools.Nats())
     broker.Kill()
     one = stack.enter_context(Member("one", broker.url, tmp_path))
-    one.SeenError("is lost; clients of this server go on: .*(Connect|refused)")
+    one.SeenError("is lost; this server continues without it: .*(Connect|refused)")
     broker.Start()
     one.Wait()
     assert [len(Lines(one, word)) for word in ("is lost", "is back")] == [1, 1]
@@ -456,7 +456,7 @@ def test_stop_while_the_broker_is_away(broker, members):
 def test_a_wrong_password_is_said_once(stack, tmp_path):
     store = stack.enter_context(broker_tools.Redis("--requirepass", "secret"))
     one = stack.enter_context(Member("one", "unix://:guess@%s" % (store.folder / "socket"), tmp_path))
-    one.SeenError("is lost; clients of this server go on: .*(WRONGPASS|invalid)")
+    one.SeenError("is lost; this server continues without it: .*(WRONGPASS|invalid)")
     assert harness.Fetch(one.port, "/hello").text == "one"
     time.sleep(1)                               # some more tries
     assert len(Lines(one, "is lost")) == 1 and not Lines(one, "is back") and "guess" not in one.stderr
@@ -720,7 +720,7 @@ def test_a_broker_of_ones_own(tmp_path):
     """One that says all twice; one that fails, with a log that is broadcast; and what UseBroker refuses."""
     said = harness.RunProgram("cpython", OWN, tmp_path)
     assert "FIRST True SECOND True" in said
-    assert "LOGGED [('the broker does not take messages', 'no broker of today')] [['microwebsrv.websockets'], 'closed']" in said
+    assert "LOGGED [('the broker refuses messages', 'no broker of today')] [['microwebsrv.websockets'], 'closed']" in said
     assert "TAKEN" not in said and said.count("REFUSED") == 8, said
     assert "REFUSED this server has a broker already" in said
     assert "MISSING a broker with redis: needs a package: pip install redis" in said

@@ -63,12 +63,12 @@ DISAGREE = {
     "only OPTIONS may ask for *": b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
     "a URI without a host": b"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
     "malformed percent-encoding or UTF-8 in the path": b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
-    "only HTTP/1.x is spoken here": b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+    "only HTTP/1.x is supported": b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
     "missing Host": b"GET / HTTP/1.2\r\n\r\n",
     "malformed Host": b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
     "malformed or repeated Content-Length": _POST + b"Content-Length: 5, 5\r\n\r\nhello",
-    "faulty Transfer-Encoding": _POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "Content-Length beyond all bounds": _POST + b"Content-Length: 1234567890123456789\r\n\r\nhello",
+    "bad Transfer-Encoding": _POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "Content-Length too large": _POST + b"Content-Length: 1234567890123456789\r\n\r\nhello",
     "unknown expectation": _GET + b"Expect: more\r\n\r\n",
     "malformed chunk size": _CHUNKED + b"5 \r\nhello\r\n0\r\n\r\n",
     "chunk or trailer line too long": _CHUNKED + b"5;" + b"a" * 5000,
@@ -84,7 +84,7 @@ DISAGREE = {
     "7.1.2": _CHUNKED + b"0\r\nContent-Length: x\r\n\r\n",
 }
 # In HTTP/1.0 the coding alone is faulty; a folded trailer is what h11 unfolds.
-MORE = [("faulty Transfer-Encoding", b"POST /p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+MORE = [("bad Transfer-Encoding", b"POST /p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ("malformed or endless trailers", _CHUNKED + b"0\r\nX: y\r\n z:\r\n\r\n"),
         ("malformed header field", _GET + b"X: y\nZ: z\r\n\r\n"), ("malformed header field", _GET + b"X: y\r\n z:\r\n\r\n")]
 

@@ -321,7 +321,7 @@ def test_the_server_outlives_its_program(monkeypatch):
         patch.setattr(site.server, "Stop", lambda: told.append("stopped"))
         patch.setattr(microWebSrv, "time", Time)
         site.server._Remain()
-    assert told[1:] == ["stopped"] and [text for text, _ in site.log] == ["the program has died of an error, and its server goes on"]
+    assert told[1:] == ["stopped"] and [text for text, _ in site.log] == ["the program ended with an error; its server keeps running"]
     site.server.Stop()
     site.server._Remain()                       # it has ended: nothing to wait for, nothing to say
     assert len(site.log) == 1

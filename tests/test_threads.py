@@ -661,7 +661,7 @@ def test_a_program_that_dies_and_its_server_does_not(serve, runtime):
     server = serve(REMAINS.replace("ROUTES", "") + "raise KeyError('dead')\n")
     server.ExpectError("KeyError: .?dead")
     if runtime != "micropython":
-        server.SeenError("died of an error, and its server goes on")
+        server.SeenError("ended with an error; its server keeps running")
     assert Fetch(server.port, "/hello").text == "hello"
     Interrupted(server)
 

@@ -1,1 +1,1 @@
-"""The command `microwebsrv`, for CPython only: serves a folder while you work on it. The server is microWebSrv."""
+"""The command `microwebsrv`, for CPython only. The server itself is microWebSrv."""

@@ -19,13 +19,13 @@ STRICTER = (
     ("only OPTIONS may ask for *", "3.2.4: h11 does not look into targets"),
     ("a URI without a host", "RFC 9110 4.2.1: h11 does not look into targets"),
     ("malformed percent-encoding or UTF-8 in the path", "3: h11 does not look into targets"),
-    ("only HTTP/1.x is spoken here", "2.3: h11 leaves the version to whoever calls it"),
+    ("only HTTP/1.x is supported", "2.3: h11 leaves the version to whoever calls it"),
     ("missing Host", "3.2: h11 asks for a Host in HTTP/1.1 only, not in a version above it"),
     ("malformed Host", "3.2: h11 counts the Host fields and does not look into them"),
     ("malformed or repeated Content-Length", "6.3 step 5: h11 takes 5, 5 for 5, which a recipient may"),
-    ("faulty Transfer-Encoding", "6.1: beside a Content-Length h11 lets it win, which a server may; both is smuggling. In "
+    ("bad Transfer-Encoding", "6.1: beside a Content-Length h11 lets it win, which a server may; both is smuggling. In "
      "HTTP/1.0 it is faulty framing, h11 reads it as chunked"),
-    ("Content-Length beyond all bounds", "h11 takes up to 20 digits"),
+    ("Content-Length too large", "h11 takes up to 20 digits"),
     ("unknown expectation", "RFC 9110 10.1.1: 417 for what we don't know, which a server may"),
     ("malformed chunk size", "7.1: h11 allows spaces behind a size without an extension"),
     ("chunk or trailer line too long", "7.1.1: our limit of 4096 bytes, h11's is that of a head"),
