@@ -307,6 +307,13 @@ _BACKOFF_SEC = 0.1          # doubled with each failure
 _BACKOFF_MAX_SEC = 10
 
 
+def _Task(coroutine):
+    """A task. If it fails while the one that waits for it is cancelled, asyncio does not log the exception."""
+    task = asyncio.ensure_future(coroutine)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return task
+
+
 class _Remote:
     """A broker on the network. A thread with an asyncio loop keeps reconnecting; messages wait in a bounded queue."""
 
@@ -431,7 +438,7 @@ class _Remote:
         closing = asyncio.ensure_future(self._closing.wait())
         failures = 0
         while not closing.done():
-            self._session = session = asyncio.ensure_future(self._Session())
+            self._session = session = _Task(self._Session())
             await asyncio.wait((session, closing), return_when=asyncio.FIRST_COMPLETED)
             if self._isUp:                      # it may still be sending
                 await asyncio.wait((session,), timeout=_CLOSE_SEC if closing.done() else None)
@@ -453,7 +460,7 @@ class _Remote:
         """One connection, from start to end."""
         tasks = ()
         try:
-            await asyncio.wait_for(self.Connect(), _CONNECT_SEC)
+            await asyncio.wait_for(_Task(self.Connect()), _CONNECT_SEC)
             tasks = asyncio.ensure_future(self.Receive()), asyncio.ensure_future(self._SendAll())
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -467,7 +474,7 @@ class _Remote:
                 await asyncio.gather(*tasks, return_exceptions=True)
             finally:                            # even if this task is cancelled meanwhile
                 try:
-                    await asyncio.wait_for(self.Disconnect(), _CLOSE_SEC)
+                    await asyncio.wait_for(_Task(self.Disconnect()), _CLOSE_SEC)
                 except Exception:
                     pass                        # the connection is lost anyway
 
