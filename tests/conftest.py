@@ -2,10 +2,12 @@
 
 import gc
 import os
+import re
 import signal
 import warnings
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 import asgi_cases
 import harness
@@ -13,6 +15,33 @@ import harness
 # Who starts the tests in a shell's background has them ignore Ctrl-C, and whatever they start would too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Files that take long for their number of tests: about so many seconds more for each runtime.
+LONG = {"mpy_versions": 200, "push": 150, "faults": 90, "portal": 90, "hostile": 70, "demo_browser": 60, "auth": 55, "mip": 55,
+        "websocket_server": 50, "desk": 45, "extending": 40, "footprint": 40, "tls": 40, "docs": 35, "portal_browser": 25}
+
+
+class ByRuntime(LoadScopeScheduling):
+    """pytest -n 4 --dist loadfile: the tests of one file on one runtime share what they start, so they stay together.
+    The longest group comes first."""
+
+    def _split_scope(self, nodeid):
+        path, _, name = nodeid.partition("::")
+        runtime = re.search(r"[\[-](cpython-asyncio|cpython|micropython|asgi-\w+)(?=[-\]])", name)
+        return path + (runtime[1] if runtime else "")
+
+    def _assign_work_unit(self, node):
+        self.workqueue.move_to_end(max(self.workqueue, key=self._Seconds), last=False)
+        super()._assign_work_unit(node)
+
+    def _Seconds(self, scope):
+        path = scope.partition(".py")[0]
+        return LONG.get(path.rpartition("test_")[2], 0) + 0.05 * len(self.workqueue[scope])
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByRuntime(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -26,7 +26,7 @@ BUILT = ("http", "http_files", "http_streams", "hooks", "websocket_server", "tem
          "json", "routes")
 STAMP = VENV / "requirements.sha256"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# Most of a test is waiting: four at once on two cores. A file's tests stay together, for what they share is made once.
+# Most of a test is waiting: four at once on two cores. A file's tests of one runtime stay together (tests/conftest.py).
 FOUR_AT_ONCE = ("-n", "4", "--dist", "loadfile")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -128,7 +128,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
                      "--allowlist", "src/microWebSrv-stubs/allowlist.txt", *stubs),
         "pytest on the .mpy files": ("DEVICE_SRC=%s" % BUILD, *python, "pytest", *FOUR_AT_ONCE, "-k", "micropython",
                                      "--reruns", "2", *["tests/test_%s.py" % name for name in BUILT]),
-        "pytest": (*python, "pytest", *FOUR_AT_ONCE, *pytestArgs),
+        "pytest": (*python, "pytest", *FOUR_AT_ONCE, "--durations=20", *pytestArgs),
     }
 
 
