@@ -53,7 +53,9 @@ def SitePackages():
 def MakeVenv():
     """.venv-bench with the peers, made again when the requirements change."""
     requirements = HERE / "requirements.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + UTEMPLATE.encode()).hexdigest()
+    alone = {name: HERE / ("requirements-%s.txt" % name) for name in sorted({p.alone for p in PEERS.values()} - {""})}
+    pinned = b"".join(path.read_bytes() for path in (requirements, *alone.values()))
+    digest = hashlib.sha256(pinned + UTEMPLATE.encode()).hexdigest()
     stamp = VENV / "requirements.sha256"
     if stamp.exists() and stamp.read_text() == digest:
         return
@@ -62,6 +64,9 @@ def MakeVenv():
     (VENV / ".gitignore").write_text("*\n")
     python = str(VENV / "bin" / "python")
     subprocess.run([python, "-m", "pip", "install", "-qq", "-r", str(requirements)], check=True)
+    for name, path in alone.items():
+        subprocess.run([python, "-m", "pip", "install", "-qq", "--target", str(VENV / name), "-r", str(path)],
+                       check=True)
     FetchUtemplate(python)
     target = VENV / "micropython"
     for module in {module for peer in PEERS.values() for module in peer.modules} - {"utemplate"}:
