@@ -68,13 +68,14 @@ def Version1():
 
 
 _NO_TEMPLATES = {"template": "has no templates"}
+_NO_PARSER = {"websocket": "parses nothing"}
 _NO_WS = {"websocket": "has no WebSocket"}
 PEERS = {peer.name: peer for peer in (
-    Peer(FLOOR, "the floor", "floor.py", RUNTIMES, cannot={"websocket": "parses nothing"}),
-    Peer("floor-asyncio", "the floor without uvloop", "floor.py", args=("asyncio",),
-         cannot={"websocket": "parses nothing"}),
-    Peer("floor-poll", "the floor of a poll loop", "floor.py", RUNTIMES, args=("poll",),
-         cannot={"websocket": "parses nothing"}),
+    Peer(FLOOR, "the asyncio floor", "floor.py", RUNTIMES, cannot=_NO_PARSER),
+    Peer("floor-asyncio", "the asyncio floor without uvloop", "floor.py", args=("asyncio",), cannot=_NO_PARSER),
+    Peer("floor-streams", "the floor of asyncio's streams", "floor.py", ("micropython",), args=("streams",),
+         cannot=_NO_PARSER),
+    Peer("floor-poll", "the floor of a poll loop", "floor.py", RUNTIMES, args=("poll",), cannot=_NO_PARSER),
     Peer(OURS, "MicroWebSrv", "microwebsrv.py", RUNTIMES),
     Peer(BEFORE, "MicroWebSrv 1", "microwebsrv.py", RUNTIMES, source=Version1),
     Peer("microdot", "Microdot", "microdot_.py", RUNTIMES, packages=("microdot", "utemplate"),
@@ -110,6 +111,11 @@ def FreePort():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
+
+
+def FindPython():
+    beside = VENV / "bin" / "python"
+    return str(beside) if beside.exists() else sys.executable
 
 
 def FindMicroPython():

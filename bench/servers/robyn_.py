@@ -17,30 +17,30 @@ def TestFunction(x):
 
 
 @app.get("/hello")
-async def Hello(request):
+def Hello(request):
     return "Hello, World!"
 
 
 @app.get("/edit/:id/:path")
-async def Edit(request):
+def Edit(request):
     values = request.path_params
     return "%d %s" % (int(values["id"]), values["path"])
 
 
 @app.post("/json")
-async def Json(request):
+def Json(request):
     obj = request.json()
     return {"hello": obj["name"], "sum": sum(obj["values"])}
 
 
 @app.post("/form")
-async def Form(request):
+def Form(request):
     form = dict(parse_qsl(request.body if isinstance(request.body, str) else bytes(request.body).decode()))
     return "%s %s %s" % (form["firstname"], form["lastname"], form["note"])
 
 
 @app.get("/template")
-async def Page(request):
+def Page(request):
     return Response(200, HTML, PAGES.get_template("seed.html").render(_testFunction=TestFunction))
 
 

@@ -6,8 +6,8 @@ from socketify import App, AppListenOptions, CompressOptions
 
 PORT, FOLDER = int(sys.argv[1]), sys.argv[2]
 PAGES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER + "/templates"), autoescape=True)
-app = App()
-app.static("/static", FOLDER + "/www/static")
+# Objects that are made before they are needed: fewer instructions for each request.
+app = App(None, request_response_factory_max_items=1000, websocket_factory_max_items=1000)
 
 
 def TestFunction(x):
@@ -15,11 +15,11 @@ def TestFunction(x):
 
 
 def Hello(response, request):
-    response.end("Hello, World!")
+    response.send("Hello, World!")
 
 
 def Edit(response, request):
-    response.end("%d %s" % (int(request.get_parameter(0)), request.get_parameter(1)))
+    response.send("%d %s" % (int(request.get_parameter(0)), request.get_parameter(1)))
 
 
 # socketify's C++ has only a weak hold on a response that waits for its content: without this set the collector takes it,
@@ -41,6 +41,16 @@ async def Form(response, request):
     response.cork_end("%s %s %s" % (form["firstname"], form["lastname"], form["note"]))
 
 
+def Static(response, request):
+    # app.static reads pieces of 16 KB and is three to four times as slow.
+    name = request.get_parameter(0)
+    if "/" in name or name.startswith(".."):
+        response.send("not found", status=404)
+        return
+    with open(FOLDER + "/www/static/" + name, "rb") as file:
+        response.send(file.read())
+
+
 def Page(response, request):
     response.send(PAGES.get_template("seed.html").render(_testFunction=TestFunction), b"text/html; charset=utf-8")
 
@@ -49,6 +59,7 @@ app.get("/hello", Hello)
 app.get("/edit/:id/:path", Edit)
 app.post("/json", Json)
 app.post("/form", Form)
+app.get("/static/:name", Static)
 app.get("/template", Page)
 app.ws("/echo", {"compression": CompressOptions.DISABLED, "max_payload_length": 1 << 16, "idle_timeout": 120,
                  "message": lambda ws, message, opcode: ws.send(message, opcode)})
