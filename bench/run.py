@@ -2,16 +2,17 @@
 """Every peer and us, interleaved in one run: CPU time of the server for each request, and what else one asks.
 
     python3 bench/run.py                      a try: both runtimes, 32 connections (WebSocket 50)
-    python3 bench/run.py --full               what the README shows: 1, 32 and 200 connections, longer, more rounds;
-                                              half an hour for both runtimes on a machine with two cores
+    python3 bench/run.py --full               what the README shows: 1, 32 and 200 connections, longer, more
+                                              rounds; half an hour for both runtimes
     python3 bench/run.py --runtime cpython --peers floor,microwebsrv,falcon --works hello,json --connections 32
 
 Each round asks each server in turn; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so
 that what disturbs one round disturbs both sides of it. CPU time is that of the process and its children, from /proc (so
 Linux only). The client, client.c, is compiled first; it checks each answer to its last byte. The peers of
-bench/requirements.txt are installed into .venv-bench when they are asked for. A peer that does not start, ends, or gives no
-right answer is left out, with one line that says why. The figures are written to bench/results/DATE-RUNTIME.json, those
-of one more run of the same day to DATE-RUNTIME-2.json; bench/report.py makes the tables and the plots of all of them.
+bench/requirements.txt are installed into .venv-bench when they are asked for. A peer that does not start, ends, or
+gives no right answer is left out, with one line that says why. The figures are written to
+bench/results/DATE-RUNTIME.json, those of one more run of the same day to DATE-RUNTIME-2.json; bench/report.py makes the
+tables and the plots of all of them.
 """
 import argparse
 import datetime
@@ -329,13 +330,15 @@ def FreePath(folder, name):
         number += 1
 
 
-def Save(bench, options, took):
+def Save(bench, options, began):
     date = datetime.date.today().isoformat()
     options.results.mkdir(parents=True, exist_ok=True)
     path = FreePath(options.results, "%s-%s" % (date, bench.runtime))
     figures = {
-        "date": date, "runtime": bench.runtime, "version": RuntimeVersion(bench.runtime, options),
-        "machine": Machine(), "versions": Versions(bench.runtime, options.peers), "tookSec": round(took),
+        "date": date, "began": began.isoformat(" ", "seconds"), "runtime": bench.runtime,
+        "version": RuntimeVersion(bench.runtime, options), "machine": Machine(),
+        "versions": Versions(bench.runtime, options.peers),
+        "tookSec": round((datetime.datetime.now() - began).total_seconds()),
         "options": {"seconds": options.seconds, "rounds": options.rounds, "connections": options.connections},
         "missing": bench.missing,
     }
@@ -396,7 +399,7 @@ def Main(arguments=None):
             MakeFolder(pathlib.Path(folder))
             bench = Bench(runtime, options, folder)
             bench.Run()
-        Save(bench, options, (datetime.datetime.now() - begin).total_seconds())
+        Save(bench, options, begin)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # The floor of an interpreter, a responder that parses nothing and always says the same: with asyncio (where it is
-# installed, with uvloop); "asyncio": without uvloop; "streams": with asyncio's streams, on MicroPython; "poll": a poll loop.
+# installed, with uvloop); "asyncio": without uvloop; "streams": with asyncio's streams; "poll": a poll loop.
 # floor.py PORT FOLDER [asyncio | streams | poll]
 import sys
 

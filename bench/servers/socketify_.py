@@ -22,8 +22,8 @@ def Edit(response, request):
     response.send("%d %s" % (int(request.get_parameter(0)), request.get_parameter(1)))
 
 
-# socketify's C++ has only a weak hold on a response that waits for its content: without this set the collector takes it,
-# and the process ends with "ffi.from_handle() detected that the address passed points to garbage".
+# socketify's C++ has only a weak hold on a response that waits for its content: without this set the collector takes
+# it, and the process ends with "ffi.from_handle() detected that the address passed points to garbage".
 waiting = set()
 
 
