@@ -180,7 +180,7 @@ class Bench:
         print("%s: %s is left out: it %s" % (self.runtime, name, why), flush=True)
 
     def Rounds(self, connections):
-        return self.options.rounds if connections in (32, WS_CONNECTIONS) else min(3, self.options.rounds)
+        return self.options.rounds if connections in (32, WS_CONNECTIONS) else min(2, self.options.rounds)
 
     def Cell(self, work, connections):
         """One work with one number of connections, for all servers in turns."""
@@ -373,14 +373,14 @@ def Options(arguments):
     parser.add_argument("--works", type=Names(WORKS), default=list(WORKS))
     parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=None)
     parser.add_argument("--seconds", type=float, help="of each measurement")
-    parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 3 elsewhere")
+    parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 2 elsewhere")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--python", type=os.path.abspath, help="instead of .venv-bench's")
     parser.add_argument("--micropython", type=os.path.abspath, help="instead of .venv-bench's")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args(arguments)
     options.seconds = options.seconds or (0.3 if options.full else 0.2)
-    options.rounds = options.rounds or (5 if options.full else 3)
+    options.rounds = options.rounds or (7 if options.full else 3)
     options.connections = options.connections or ([1, 32, 200] if options.full else [32])
     return options
 

@@ -317,3 +317,16 @@ def test_instructions_of_a_request():
     floor, ours, _ = re.search(r"^hello {2,}(.*)$", said.stdout, re.M)[1].split()
     assert 1000 < int(floor.replace(",", "")) < int(ours.replace(",", "")) < HELLO_INSTRUCTIONS
     assert "mp_execute_bytecode" in said.stdout
+
+
+def test_bytecodes_of_a_request():
+    """Of each function: how often it is called, and what it executes itself."""
+    command = [sys.executable, BENCH / "bytecodes.py", "--works", "hello,close,ws64", "--requests", "100",
+               "--connections", "10"]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC * 3)
+    assert said.returncode == 0 and not said.stderr, said.stdout + said.stderr
+    totals = [int(count) for count in re.findall(r"^[\w ,]+: (\d+) bytecodes and", said.stdout, re.M)]
+    assert len(totals) == 3 and 100 < totals[0] < totals[1] < 2000, said.stdout
+    assert re.search(r"^ +[1-9][\d.]+ +[\d.]+ % +1\.00 calls  (Connection\.)?Answer, microWebSrv\.py$", said.stdout, re.M)
+    assert re.search(r" 1\.00 calls  (MicroWebSocket\.)?SendText, microWebSocket\.py$", said.stdout, re.M), said.stdout
