@@ -30,7 +30,7 @@ SMALL = ("hello", "close", "args", "json", "form", "1kb", "10kb", "115kb", "temp
 PEERS = (peers.BEFORE, peers.OURS)
 PATIENCE_SEC = 300
 KEY = b"\x12\x34\x56\x78"
-UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+UPGRADE = (b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 
 
@@ -186,7 +186,7 @@ def Main():
     parser.add_argument("--connections", type=int, default=1, help="that ask at the same time")
     parser.add_argument("--top", type=int, default=0, help="so many functions, too")
     parser.add_argument("--micropython", default=None)
-    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--python", type=os.path.abspath, default=peers.FindPython(), help="instead of .venv-bench's")
     options = parser.parse_args()
     options.micropython = options.micropython or peers.FindMicroPython()
     with tempfile.TemporaryDirectory() as name:

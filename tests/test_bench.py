@@ -189,19 +189,108 @@ def test_a_run_on_both_runtimes(tmp_path):
             assert cell["cpuUs"] > 0 and (cell["floor"] is None) == work.startswith("ws"), cell
             assert cell["before"] is None           # version 1 was not asked
             assert server != "floor" or cell["floor"] == 1, cell
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- measured: python3 bench/report.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
-    report = subprocess.run([sys.executable, str(BENCH / "report.py"), "--no-plot", "--results", str(tmp_path),
-                             "--readme", str(page)], capture_output=True, text=True, timeout=harness.DEADLINE_SEC)
-    assert report.returncode == 0, report.stderr
-    small = page.read_text(encoding="utf-8")
-    assert small.startswith("before\n<!--") and small.endswith("<!-- end -->\nbehind\n") and "old" not in small
-    assert len(re.findall(r"^\| [^|]+ \| \*\*[\d.]+\*\* \| [^|]* \| \*\*[\d.]+\*\* \|", small, re.M)) == len(works)
+    small, aimed = Report(tmp_path)
+    assert len(re.findall(r"^\| [^|]+ \| \*\*[\d.]+\*\* \| [\d.]* \|$", small, re.M)) == 2 * len(works)
+    assert "| hello | ≤ 2.5 x the asyncio floor | " in aimed and "| hello | ≤ 1 x socketify |  | not measured |" in aimed
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "## MicroPython" in text and "## CPython" in text
     for title in ("hello, closing", "route with two args", "template page", "WebSocket, 4 KB"):
         assert "| %s | " % title in text
     assert (text.count("No errors, and nobody waited longer than a second.") == 2) == (stuck == 0)
+
+
+def Report(folder, *files):
+    """bench/report.py on the figures in that folder -> what it wrote between the marks of two pages."""
+    pages = []
+    for name, mark in (("readme", "measured"), ("performance", "goals")):
+        pages.append(folder / (name + ".md"))
+        pages[-1].write_text("before\n<!-- %s: python3 bench/report.py -->\nold\n<!-- end -->\nbehind\n" % mark,
+                             encoding="utf-8")
+    command = [sys.executable, BENCH / "report.py", "--no-plot", "--results", folder, "--readme", pages[0],
+               "--performance", pages[1], *files]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC)
+    assert said.returncode == 0, said.stderr
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    for text in texts:
+        assert text.startswith("before\n<!--") and text.endswith("<!-- end -->\nbehind\n") and "old" not in text
+    return texts
+
+
+def test_a_peer_that_fails_is_left_out(tmp_path):
+    """One line says why, and the others are measured."""
+    nothing = tmp_path / "nothing"
+    (nothing / "falcon").mkdir(parents=True)
+    (nothing / "falcon" / "__init__.py").write_text("raise SystemExit('no Falcon here')\n")
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nPYTHONPATH="$PYTHONPATH:%s" exec %s "$@"\n' % (nothing, sys.executable))
+    python.chmod(0o755)
+    command = [sys.executable, BENCH / "run.py", "--runtime", "cpython", "--peers", "falcon,microwebsrv", "--works",
+               "hello,json", "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", python, "--results",
+               tmp_path]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC * 3)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert said.stdout.count("falcon is left out: it did not start (no Falcon here)\n") == 1, said.stdout
+    assert re.search(r"^cpython: 100 % done in \d+ s", said.stdout, re.M)
+    figures = json.loads(next(tmp_path.glob("*-cpython.json")).read_text())
+    assert [(cell["work"], cell["server"]) for cell in figures["cells"]] == [("hello", "microwebsrv"),
+                                                                              ("json", "microwebsrv")]
+    assert figures["missing"]["json"] == {"falcon": "did not start (no Falcon here)"}
+
+
+def Figures(path, began, times, stuck=0):
+    """A file as bench/run.py writes it; times: {(work, server): µs}"""
+    def Cell(work, server, connections=32):
+        ours = times[work, "microwebsrv"]
+        return {"work": work, "connections": connections, "server": server, "cpuUs": times[work, server],
+                "floor": times[work, server] / times.get((work, "floor"), 1), "ours": times[work, server] / ours,
+                "before": None, "perSec": 1000, "p50Ms": 1, "p99Ms": 2, "maxMs": 3, "requests": 100, "errors": 0,
+                "stuck": stuck if connections == 200 else 0, "reconnects": 0, "kinds": {"status": 0}, "rounds": []}
+
+    cells = [*(Cell(*key) for key in times), Cell("hello", "microwebsrv", 200)]
+    path.write_text(json.dumps({
+        "date": began[:10], "began": began, "runtime": "cpython", "version": "3", "versions": {"microwebsrv": "2"},
+        "machine": {"cpu": "none", "cores": 1, "system": "Linux"}, "missing": {}, "cells": cells,
+        "options": {"seconds": 0.1, "rounds": 1, "connections": [32, 200]}}))
+
+
+def test_goals_beside_what_was_measured(tmp_path):
+    """Two runs of one day become one with ranges; a run of another day is not among them."""
+    def Times(ours, picows):
+        return {("hello", "floor"): 5, ("hello", "microwebsrv"): ours, ("hello", "socketify"): 20,
+                ("hello", "falcon"): 10, ("json", "microwebsrv"): 10, ("json", "falcon"): 10,
+                ("ws64", "microwebsrv"): 10, ("ws64", "picows"): picows}
+
+    Figures(tmp_path / "2026-01-02-cpython.json", "2026-01-02 10:00:00", Times(8, 10))
+    Figures(tmp_path / "2026-01-02-cpython-2.json", "2026-01-02 11:00:00", Times(10, 5))
+    Figures(tmp_path / "2026-01-01-cpython.json", "2026-01-01 10:00:00", Times(100, 100))
+    small, aimed = Report(tmp_path)
+    assert "| hello | **9.0** | 5.0 | 20.0 | 10.0 |  |" in small
+    assert "2026-01-02, 2 runs of 1 round of 0.1 s: 2 of 24 goals are met, 19 are not measured." in aimed
+    assert "| hello | ≤ 1 x socketify | 0.45 (0.40–0.50) | met |" in aimed
+    assert "| hello | ≤ 0.7 x Falcon on Granian | 0.90 (0.80–1.00) | **missed** |" in aimed
+    assert "| JSON | less than every peer | 1.00 x Falcon on Granian | **missed** |" in aimed
+    assert "| WebSocket, 64 B | ≤ 1 x picows | 1.50 (1.00–2.00) | **missed** |" in aimed
+    assert "| 200 connections | no error, nobody waits a second | 0 errors, 0 waited a second, the longest 3 ms | met |" \
+        in aimed
+    assert "| hello | 9.0 | 1.80 (1.60–2.00) |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    Figures(tmp_path / "one.json", "2026-01-03 10:00:00", Times(8, 10), stuck=1)
+    _, aimed = Report(tmp_path, tmp_path / "one.json")
+    assert "| WebSocket, 64 B | ≤ 1 x picows | 1.00 | met |" in aimed
+    assert "| 0 errors, 1 waited a second, the longest 3 ms | **missed** |" in aimed
+
+
+def test_a_page_without_marks(tmp_path):
+    """Nothing is written into a page that has no place for it."""
+    Figures(tmp_path / "2026-01-02-cpython.json", "2026-01-02 10:00:00", {("hello", "microwebsrv"): 8})
+    page = tmp_path / "page.md"
+    page.write_text("no marks\n")
+    command = [sys.executable, BENCH / "report.py", "--no-plot", "--results", tmp_path, "--readme", page]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC)
+    assert said.returncode == 1 and "has no line <!-- measured: python3 bench/report.py -->" in said.stderr
+    assert page.read_text() == "no marks\n"
 
 
 def test_version_1_is_a_peer():
@@ -228,3 +317,16 @@ def test_instructions_of_a_request():
     floor, ours, _ = re.search(r"^hello {2,}(.*)$", said.stdout, re.M)[1].split()
     assert 1000 < int(floor.replace(",", "")) < int(ours.replace(",", "")) < HELLO_INSTRUCTIONS
     assert "mp_execute_bytecode" in said.stdout
+
+
+def test_bytecodes_of_a_request():
+    """Of each function: how often it is called, and what it executes itself."""
+    command = [sys.executable, BENCH / "bytecodes.py", "--works", "hello,close,ws64", "--requests", "100",
+               "--connections", "10"]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC * 3)
+    assert said.returncode == 0 and not said.stderr, said.stdout + said.stderr
+    totals = [int(count) for count in re.findall(r"^[\w ,]+: (\d+) bytecodes and", said.stdout, re.M)]
+    assert len(totals) == 3 and 100 < totals[0] < totals[1] < 2000, said.stdout
+    assert re.search(r"^ +[1-9][\d.]+ +[\d.]+ % +1\.00 calls  (Connection\.)?Answer, microWebSrv\.py$", said.stdout, re.M)
+    assert re.search(r" 1\.00 calls  (MicroWebSocket\.)?SendText, microWebSocket\.py$", said.stdout, re.M), said.stdout
