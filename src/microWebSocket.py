@@ -536,7 +536,8 @@ def Refusal(client, server):
     # browser names its http(s) origin, or null for a frame that it put into a sandbox. And it leaves out the port that
     # is the scheme's own; a proxy may have added that to the host. A hook may allow the page (microWebCors).
     scheme, _, page = get("origin", "").lower().partition("://")
-    return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and head.authority.lower() not in (
+    host = (getattr(client, "host", None) or head.authority).lower()            # of a trusted proxy (microWebSecurity)
+    return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and host not in (
         page, page + ":80", page + ":443") else 0
 
 

@@ -2,6 +2,7 @@
 
 import binascii
 import concurrent.futures
+import contextlib
 import functools
 import os
 import re
@@ -18,11 +19,13 @@ from websockets.sync.client import connect
 
 import harness
 import cases_http
+from microWebSrv import MicroWebSrv
 from http_tools import INTERPRETERS, Chunked, Get, Post
 import fuzz_smuggling  # mp/ is on the path since http_tools is imported
 
 PAGE = (harness.ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
 KINDS = ("nginx", "caddy")
+KEEP_ALIVE_SEC = MicroWebSrv.KeepAliveTimeoutSec
 
 PROGRAM = """
 import binascii
@@ -354,6 +357,16 @@ def test_answers_pass_through(site, proxy):
             assert answer.Header("location") == "/sub/"
 
 
+def test_paths(proxy):
+    """They come as they were sent."""
+    for target in ("/hello/a%2Fb", "/hello/%C3%A9", "/hello/%41%7e~", "/hello/a+b%20c?x=1&y=%20&&z", "//hello//1", "/hello/a;b=c", "/hello/1?",
+                   "/hello/a%2fb", "/hello/%25", "/hello/a?b?c/../d"):
+        answer = proxy.Fetch(target)
+        assert answer.status == 200 and answer.Header("x-seen") == target.rstrip("?"), target
+    for target in ("/hello/%00", "/hello/%ff"):
+        assert proxy.Fetch(target).status == 400
+
+
 def test_head(proxy):
     for target in ("/hello/1", "/a.txt", "/pieces", "/nowhere"):
         head, answer = proxy.Fetch(target, "HEAD"), proxy.Fetch(target)
@@ -538,6 +551,7 @@ def test_who_under_tls(proxy):
                 assert answer.json() == ["127.0.0.1", True, own]
                 assert client.get("https://%s/there" % own, headers=fields).headers["location"] == "https://%s/who" % own
             assert client.post("https://%s/echo" % own, content=b"x" * 50000).content == b"x" * 50000
+            assert client.post("https://%s/echo" % own, content=iter([b"a" * 40000, b"b"])).content == b"a" * 40000 + b"b"
             assert client.get("https://%s/pieces" % own).content[-8:] == b"0001999,"
 
 
@@ -575,6 +589,67 @@ def test_restart(site, proxy):
     for n in range(10):
         assert proxy.Fetch("/hello/%d" % n).text == "hello %d!" % n
     assert proxy.Fetch("/echo", "POST", body=b"x").body == b"x"
+
+
+# ------------------------------------------------------------------------------------------- other configurations
+
+@contextlib.contextmanager
+def Stack(runtime, kind, folder, lines=TRUST, change=lambda text: text):
+    """A proxy and a server of their own."""
+    Site(folder)
+    with harness.Server(runtime, PROGRAM.replace("TRUST", lines), folder, (harness.SourcesOf(runtime),)) as server:
+        with Proxy(kind, folder / "proxy", server.port, change) as proxy:
+            yield proxy
+
+
+def test_events_of_a_proxy_that_buffers(tmp_path):
+    """Each answer may say that it is not to be kept back."""
+    with Stack("cpython", "nginx", tmp_path, change=lambda text: Put(text, ("proxy_buffering off;", ""))) as proxy:
+        test_events_arrive_at_once(proxy)
+
+
+def test_nginx_as_it_is_without_settings(tmp_path):
+    """It speaks HTTP/1.0 then, names itself as the host, and closes each connection."""
+    def Bare(text):
+        return re.sub(r"(?m)^ +proxy_(?!pass).*\n", "", text)
+
+    with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
+        assert proxy.Fetch("/who").Json()[0] == "127.0.0.1"
+        assert proxy.Fetch("/echo", "POST", body=b"x" * 90000).body == b"x" * 90000
+        test_small_content(proxy)
+        test_a_stream_is_chunked_and_whole(proxy)
+        test_conditions_and_ranges(proxy)
+        test_events_arrive_at_once(proxy)
+
+
+def Forwarding(text):
+    if "reverse_proxy" in text:
+        return Put(text, ("        flush_interval -1\n", "        flush_interval -1\n" + Block("caddyfile forwarded")))
+    return Put(text, ("        proxy_buffering off;\n", "        proxy_buffering off;\n" + Block("nginx forwarded")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("runtime", INTERPRETERS)
+def test_forwarded(runtime, kind, tmp_path):
+    """The header of RFC 7239, and a list of allowed hosts."""
+    with Stack(runtime, kind, tmp_path, SPEAKS_FORWARDED, Forwarding) as proxy:
+        for fields in ({}, LIES):
+            for host in ("device.example", "127.0.0.1:%d" % proxy.port):
+                answer = From("127.0.0.2", proxy.port, harness.RequestBytes("GET", "/who", fields, host=host))
+                assert answer.Json() == ["127.0.0.2", False, host]
+            assert proxy.Fetch("/who", headers=fields, host="evil.example").status == 421
+        for host in ('a";for=6.6.6.6', "device.example, for=6.6.6.6", 'device.example";for="6.6.6.6', "device.example;for=6.6.6.6"):
+            assert proxy.Fetch("/who", host=host).status in (400, 421)
+        context = ssl.create_default_context(cafile=Certificate().name + "/cert.pem")
+        own = "127.0.0.1:%d" % proxy.tlsPort
+        with httpx.Client(verify=context) as client:
+            assert client.get("https://%s/who" % own, headers=LIES).json() == ["127.0.0.1", True, own]
+
+
+def test_the_proxy_closes_first():
+    """What a connection is kept for: by the proxy shorter than by the server, so no request meets a closing one."""
+    times = re.findall(r"(?m)^ +(?:keepalive_timeout|keepalive) (\d+)s;?$", PAGE)
+    assert len(times) >= 2 and all(int(text) < KEEP_ALIVE_SEC for text in times)
 
 
 # ------------------------------------------------------------------------------------------- smuggling
