@@ -110,9 +110,8 @@ class Gate:
     async def __anext__(self):
         if self.count == 3:
             raise StopAsyncIteration
-        if self.count:
-            await self.event.wait()
-            self.event.clear()
+        await self.event.wait()
+        self.event.clear()
         self.count += 1
         return "piece %d" % self.count
 
@@ -129,6 +128,7 @@ async def Open(httpClient, httpResponse):
 
 @MicroWebSrv.route("/events")
 def Events(httpClient, httpResponse):
+    httpResponse.OnSent(lambda: print("GONE"))
     httpResponse.WriteResponseEventStream(hub)
 
 
@@ -274,12 +274,13 @@ def Certificate():
 class Proxy:
     """nginx or Caddy as a process of ours, with the configuration of the page, in front of a server on this port."""
 
-    def __init__(self, kind, folder, serverPort, change=lambda text: text):
+    def __init__(self, kind, folder, server, change=lambda text: text):
         self.kind = kind
+        self.server = server
         self.folder = folder
         folder.mkdir()
         self.port, self.tlsPort, self.redirectPort = harness.FreePorts(3)
-        command, ready = (self._Nginx if kind == "nginx" else self._Caddy)(serverPort, change)
+        command, ready = (self._Nginx if kind == "nginx" else self._Caddy)(server.port, change)
         self.process = subprocess.Popen(command, cwd=folder, text=True, env=dict(os.environ, HOME=str(folder)),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.log = harness.Output(self.process.stderr)
@@ -338,7 +339,7 @@ def site(request, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=KINDS)
 def proxy(request, site, tmp_path_factory):
-    with Proxy(request.param, tmp_path_factory.mktemp("proxy") / request.param, site.port) as proxy:
+    with Proxy(request.param, tmp_path_factory.mktemp("proxy") / request.param, site) as proxy:
         yield proxy
 
 
@@ -457,6 +458,7 @@ def test_too_much(proxy):
 # ------------------------------------------------------------------------------------------- streams
 
 def test_events_arrive_at_once(proxy):
+    """And the server hears of it when the client goes."""
     with harness.RawClient(proxy.port) as client:
         client.Send(Get("/events"))
         assert b"200 OK" in client.ReadUntil(b"\r\n\r\n"), "the head arrives before the first event"
@@ -464,13 +466,14 @@ def test_events_arrive_at_once(proxy):
             count = proxy.Fetch("/events", "POST", body=b'{"n": %d}' % n).Json()
             assert count == 1, "of the clients before, none is there any more"
             client.ReadUntil(b'data: {"n": %d}\n\n' % n)
+    proxy.server.WaitLine("^GONE$")
 
 
 def test_pieces_arrive_at_once(proxy):
     with harness.RawClient(proxy.port) as client:
         client.Send(Get("/gate"))
-        client.ReadUntil(b"piece 1")
-        for n in (2, 3):
+        assert b"200 OK" in client.ReadUntil(b"\r\n\r\n"), "the head arrives before the first piece"
+        for n in (1, 2, 3):
             assert proxy.Fetch("/gate", "POST").status == 204
             client.ReadUntil(b"piece %d" % n)
         assert client.ReadUntil(b"0\r\n\r\n")
@@ -598,12 +601,12 @@ def Stack(runtime, kind, folder, lines=TRUST, change=lambda text: text):
     """A proxy and a server of their own."""
     Site(folder)
     with harness.Server(runtime, PROGRAM.replace("TRUST", lines), folder, (harness.SourcesOf(runtime),)) as server:
-        with Proxy(kind, folder / "proxy", server.port, change) as proxy:
+        with Proxy(kind, folder / "proxy", server, change) as proxy:
             yield proxy
 
 
 def test_events_of_a_proxy_that_buffers(tmp_path):
-    """Each answer may say that it is not to be kept back."""
+    """It would keep the head back until there is an event; but an answer may say that it is not to be buffered."""
     with Stack("cpython", "nginx", tmp_path, change=lambda text: Put(text, ("proxy_buffering off;", ""))) as proxy:
         test_events_arrive_at_once(proxy)
 
@@ -624,7 +627,7 @@ def test_nginx_as_it_is_without_settings(tmp_path):
 
 def Forwarding(text):
     if "reverse_proxy" in text:
-        return Put(text, ("        flush_interval -1\n", "        flush_interval -1\n" + Block("caddyfile forwarded")))
+        return Put(text, ("        transport http {\n", Block("caddyfile forwarded") + "        transport http {\n"))
     return Put(text, ("        proxy_buffering off;\n", "        proxy_buffering off;\n" + Block("nginx forwarded")))
 
 
