@@ -249,7 +249,9 @@ def _WriteResponseEventStream(response, events, headers=None):
             source = _Encoded(iter(events))
         except TypeError:
             raise ValueError("events must be iterable, not %r" % (events,))
-    return response.Answer(200, headers, "text/event-stream", None, b"", source, None, b"Cache-Control: no-store\r\n")
+    # nginx would keep the head back until the first event: the second line tells it not to.
+    return response.Answer(200, headers, "text/event-stream", None, b"", source, None,
+                           b"Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n")
 
 
 def Attach(server):

@@ -105,15 +105,19 @@ def _ReadPlain(fields, name):
 
 
 def _ReadForwarded(fields, name):
-    """The same for Forwarded (RFC 7239 section 4)."""
+    """The same for Forwarded (RFC 7239 section 4). A name that occurs twice in a hop is ignored. Quotes are counted from
+    the end: the client can leave one open, and chooses the text in the quotes of the host."""
+    parts = fields.get("forwarded", "").split('"')
+    for at in range(len(parts) - 2, -1, -2):
+        parts[at] = parts[at].replace(",", " ").replace(";", " ")
     values = []
-    for hop in fields.get("forwarded", "").split(","):
-        value = ""
+    for hop in '"'.join(parts).split(","):
+        found = []
         for pair in hop.split(";"):
             key, _, text = pair.partition("=")
             if key.strip().lower() == name:
-                value = text
-        values.append(value)
+                found.append(text)
+        values.append(found[0] if len(found) == 1 else "")
     return values
 
 

@@ -202,7 +202,9 @@ class UseSessions:
             return self._CheckToken if "cookie" in fields or "origin" in fields else None
         isSecure = self._Bound(client)[0] != self._name     # otherwise a proxy with TLS may be in front
         host = "://" + (getattr(client, "host", None) or head.authority)      # from a trusted proxy (microWebSecurity)
-        if site or origin != "https" + host and (isSecure or origin != "http" + host):
+        # A browser leaves out the default port of the scheme. A proxy may have added it to the host.
+        pages = origin, origin + (":443" if origin[:6] == "https:" else ":80")
+        if site or "https" + host not in pages and (isSecure or "http" + host not in pages):
             self._Refuse(client, response, site or origin)
 
     def _CheckToken(self, client, response):

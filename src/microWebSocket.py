@@ -541,7 +541,8 @@ def Refusal(client, server):
     # origin, or null for a sandboxed frame. It omits the default port of the scheme, but a proxy may have added it to
     # Host. A hook may allow other pages (microWebCors).
     scheme, _, page = get("origin", "").lower().partition("://")
-    return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and head.authority.lower() not in (
+    host = (getattr(client, "host", None) or head.authority).lower()            # of a trusted proxy (microWebSecurity)
+    return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and host not in (
         page, page + ":80", page + ":443") else 0
 
 

@@ -160,6 +160,7 @@ def Who(httpClient, httpResponse):
 
 mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
 mws.AccessCallback = lambda httpClient, code: print("ACCESS", httpClient.GetIPAddr(), code)
+mws.AcceptWebSocketCallback = lambda webSocket, httpClient: print("OPENED", httpClient.GetHost())
 microWebSecurity.TrustProxies(mws, %s)
 microWebSecurity.SecurityHeaders(mws)
 mws.Start(threaded=False)
@@ -214,6 +215,14 @@ def test_host_is_not_believed_unless_one_says_so(plain, stranger):
     ("for=203.0.113.7;proto=https;host=a.example, for=10.0.0.1;proto=http;host=b", ["203.0.113.7", True, "a.example"]),
     ('for="1.2.3.4, for=9.9.9.9", for=203.0.113.7', ["203.0.113.7", False, "localhost"]),
     ("for=_hidden, for=10.0.0.1;proto=https", ["10.0.0.1", True, "localhost"]),
+    # a client may have chosen what stands in quotes, such as the host
+    ('for=203.0.113.7;host="a;for=6.6.6.6";proto=https', ["203.0.113.7", True, "a for=6.6.6.6"]),
+    ('for=203.0.113.7;host="a,for=6.6.6.6";proto=https', ["203.0.113.7", True, "a for=6.6.6.6"]),
+    ('host="a;for=6.6.6.6,for=6.6.6.6";for="203.0.113.7"', ["203.0.113.7", False, "a for=6.6.6.6 for=6.6.6.6"]),
+    ('for=203.0.113.7;host="a";for="6.6.6.6";proto=https', ["127.0.0.1", True, "a"]),
+    ('for=203.0.113.7;host="a"";proto=https', ["127.0.0.1", True, "localhost"]),
+    ('for=", for="203.0.113.7";proto=https', ["203.0.113.7", True, "localhost"]),
+    ('for="a\\", for="203.0.113.7";proto=https', ["203.0.113.7", True, "localhost"]),
     ("", ["127.0.0.1", False, "localhost"])])
 def test_forwarded(named, header, expected):
     assert Who(named, Forwarded=header) == expected
@@ -223,6 +232,22 @@ def test_only_the_header_that_the_proxy_writes_counts(plain, named):
     assert Who(plain, Forwarded="for=6.6.6.6;proto=https", X_Forwarded_For="203.0.113.7")[:2] == ["203.0.113.7", False]
     assert Who(named, Forwarded="for=203.0.113.7", X_Forwarded_For="6.6.6.6", X_Forwarded_Proto="https",
                X_Forwarded_Host="evil.net") == ["203.0.113.7", False, "localhost"]
+
+
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+
+@pytest.mark.parametrize("origin, host, status", [
+    ("https://door.example", "door.example", 101), ("https://door.example", "Door.example:443", 101), ("http://evil.net", "door.example", 403),
+    ("http://localhost", "door.example", 403), ("http://localhost", None, 101)])
+def test_whose_pages_may_open_a_websocket(named, origin, host, status):
+    """Those of the host that the proxy names, if it does."""
+    said = {"Forwarded": "for=203.0.113.7" + (';host="%s"' % host if host else ""), "Origin": origin}
+    with harness.RawClient(named.port) as client:
+        client.Send(harness.RequestBytes("GET", "/", dict(HANDSHAKE, **said)))
+        assert client.ReadResponse(upgrade="websocket").status == status
+    if status == 101:
+        named.WaitLine("^OPENED %s$" % (host or "localhost").lower())
 
 
 def test_who_else_is_told(plain):

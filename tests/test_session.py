@@ -696,6 +696,19 @@ def test_behind_another_proxy(sessions, browse):
     assert Post(server, Cookie="a=b", Origin="http://" + host) == 403
 
 
+def test_behind_a_proxy_that_names_the_port(sessions):
+    """nginx with `Host $host:$server_port`. A browser leaves out the port that is its scheme's."""
+    server = sessions()
+    for origin, host, status in (("https://a.example", "a.example:443", 200), ("http://a.example", "a.example:80", 200),
+                                 ("https://a.example:8443", "a.example:8443", 200), ("https://a.example", "a.example:80", 403),
+                                 ("http://a.example", "a.example:443", 403), ("https://a.example", "a.example:4430", 403),
+                                 ("https://a.example:443", "a.example", 403), ("https://b.example", "a.example:443", 403)):
+        assert Post(server, Cookie="a=b", Origin=origin, host=host) == status, (origin, host)
+    server = sessions("KEY, isSecure=True")
+    assert Post(server, Cookie="a=b", Origin="https://a.example", host="a.example:443") == 200
+    assert Post(server, Cookie="a=b", Origin="http://a.example", host="a.example:80") == 403
+
+
 def test_sessions_of_sockets(sessions, browse):
     server = sessions("KEY")
     with connect("ws://127.0.0.1:%d/ws" % server.port,
@@ -706,11 +719,11 @@ def test_sessions_of_sockets(sessions, browse):
 
 # --- forgery --------------------------------------------------------------------
 
-def Post(server, headers=(), method="POST", path="/change", body=b"", **more):
+def Post(server, headers=(), method="POST", path="/change", body=b"", host=None, **more):
     """The status of a request with these headers."""
     headers = dict(headers)
     headers.update((name.replace("_", "-"), value) for name, value in more.items())
-    request = harness.RequestBytes(method, path, list(headers.items()), body, host="127.0.0.1:%d" % server.port)
+    request = harness.RequestBytes(method, path, list(headers.items()), body, host or "127.0.0.1:%d" % server.port)
     with harness.RawClient(server.port) as client:
         client.Send(request)
         return client.ReadResponse(method).status
