@@ -69,8 +69,9 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # annotations of older programs
         _client = HttpClient
         _response = HttpResponse
-    if not BOARD:                               # of microWebAsgi
-        MakeHead = staticmethod(MakeHead)
+    if not BOARD:
+        StopIdleSec = 0                         # when it stops: time for a request on an idle connection
+        MakeHead = staticmethod(MakeHead)       # of microWebAsgi, both
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
     Utf8 = staticmethod(Utf8)

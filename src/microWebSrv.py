@@ -826,7 +826,10 @@ class Connection:
     def OnStop(self):
         self.keepAlive = False
         if self.state == _HEAD and not self.data:
-            self.link.Close()
+            if not BOARD and self.server.StopIdleSec:       # its next answer is the last one, and says so
+                self.deadline = min(self.deadline, self.server.now + self.server.StopIdleSec)
+            else:
+                self.link.Close()
         elif hasattr(self.source, "Start"):     # it waits for something that may never come
             self.End(self.response)
 
@@ -2947,8 +2950,9 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # annotations of older programs
         _client = HttpClient
         _response = HttpResponse
-    if not BOARD:                               # of microWebAsgi
-        MakeHead = staticmethod(MakeHead)
+    if not BOARD:
+        StopIdleSec = 0                         # when it stops: time for a request on an idle connection
+        MakeHead = staticmethod(MakeHead)       # of microWebAsgi, both
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
     Utf8 = staticmethod(Utf8)
