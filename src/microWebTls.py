@@ -197,7 +197,13 @@ class _Door:
     def OnEvent(self, event):
         """An error ends it; the clock makes a new one."""
         server = self.server
-        sock, address = self.sock.accept()
+        if _MICROPYTHON:
+            sock, address = self.sock.accept()
+        else:
+            try:
+                sock, address = self.sock.accept()
+            except BlockingIOError:             # another process that shares it was faster, or the client has gone
+                return
         if len(server.links) >= server.MaxConnections:
             server.Evict()
         server.Admit(sock, address, self.Plain)

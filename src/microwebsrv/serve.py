@@ -254,7 +254,7 @@ def Parser(parser: argparse.ArgumentParser) -> None:
 
 
 def Run(options: argparse.Namespace) -> int:
-    if options.workers is not None or options.worker is not None:
+    if (options.workers, options.worker, options.grace) != (None, None, None):
         return int(import_module("microwebsrv.workers").Run(options))
     folder = options.folder.resolve()
     isProgram = folder.suffix == ".py" and folder.is_file()

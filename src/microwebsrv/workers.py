@@ -45,8 +45,8 @@ QUICK_SEC = 5               # a worker that has lived shorter has died at once
 QUICK_MAX = 5               # so often in the same place, and the parent gives up if nobody serves
 BACKOFF_SEC = 0.25          # before a worker that died at once is replaced; doubled each time
 BACKOFF_MAX_SEC = 30
-PATIENCE_SEC = 0.01         # that clients are left to other workers
-PAUSE_SEC = 0.02            # then they are not; doubled when that was in vain
+PATIENCE_SEC = 0.03         # that clients are left to other workers
+PAUSE_SEC = 0.06            # then they are not; doubled when that was in vain
 PAUSE_MAX_SEC = 1
 NOBODY = 0xFFFFFFFF         # the count of a place without a worker
 
@@ -59,10 +59,11 @@ _HARDWARE = set(desk.STANDINS) - {"micropython", "ntptime"}
 
 
 def Say(text: str, isError: bool = False) -> None:
+    stream = sys.stderr if isError else sys.stdout
     try:
-        print("microwebsrv: " + text, file=sys.stderr if isError else sys.stdout, flush=True)
-    except OSError:
-        pass                                    # the terminal or the pipe has gone
+        print("microwebsrv: " + text, file=stream, flush=True)
+    except OSError:                             # the terminal or the pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Balance:
 
     def __init__(self, number: int) -> None:
         self._counts = memoryview(mmap.mmap(number, 0)).cast("I")
-        self._began = self._ends = 0.0          # of the time in which clients are left to others
+        self._ends = 0.0                        # until then clients are left to others
         self._pauseSec = PAUSE_SEC
 
     def Tell(self, place: int, count: int) -> None:
@@ -110,7 +111,7 @@ class Balance:
             return False
         now = time.monotonic()
         if now > self._ends + self._pauseSec:
-            self._began, self._ends = now, now + PATIENCE_SEC
+            self._ends = now + PATIENCE_SEC
             self._pauseSec = min(self._pauseSec * 2, PAUSE_MAX_SEC)
         if now > self._ends:
             return False
@@ -122,6 +123,7 @@ class SharedListener(socket.socket):
     """A listening socket of all workers. A client wakes each of them."""
 
     stage: Stage
+    kind: tuple[int, int, int]                  # the properties of Python's sockets are slow
     _hasAccepted = False
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -131,7 +133,11 @@ class SharedListener(socket.socket):
             raise BlockingIOError(11, "enough for this turn")
         number, address = self._accept()        # type: ignore[attr-defined]
         self._hasAccepted = True
-        return socket.socket(self.family, self.type, self.proto, fileno=number), address
+        return socket.socket(*self.kind, fileno=number), address
+
+    def close(self) -> None:
+        super().close()
+        self.stage.OnClosed(self)
 
 
 class NoHardware(importlib.abc.MetaPathFinder):
@@ -160,13 +166,22 @@ class Channel:
         except OSError:
             pass                                # the parent has gone: Read() says so
 
+    def End(self) -> None:
+        """This worker accepts nobody any more."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
     def AskListener(self, bindIP: str, port: int) -> tuple[str, list[int]]:
         """-> the place of this worker among all, and the file numbers of a listening socket and of the counts."""
         with self._asking:
             self.Tell(listen=[bindIP, port])
             text, numbers = self._replies.get()
+            if not text:                        # the end: for the next one too
+                self._replies.put((text, numbers))
         if not numbers:
-            raise OSError(text)
+            raise OSError(text or "the parent gives no socket any more")
         return text, numbers
 
     def Read(self) -> None:
@@ -191,6 +206,7 @@ class Stage(serve.Stage):
         self.graceSec: int | None = options.grace
         self.channel = Channel(options.worker)
         self.opened: list[Any] = []             # servers that listen
+        self.listeners: set[SharedListener] = set()
         self.balance: Balance | None = None
         self.place = 0
         self._isThreaded = self._isReady = self._isDraining = False
@@ -260,10 +276,16 @@ class Stage(serve.Stage):
         listener = SharedListener(fileno=number)
         self.balance, self.place = self.balance or Balance(counts), int(text)
         os.close(counts)
-        listener.stage = self
-        self.Tell()
+        listener.stage, listener.kind = self, (listener.family, listener.type, listener.proto)
         listener.setblocking(False)
+        self.listeners.add(listener)
+        self.Tell()
         return listener, port
+
+    def OnClosed(self, listener: SharedListener) -> None:
+        self.listeners.discard(listener)
+        if self._isDraining and not self.listeners:
+            self.channel.End()
 
     def Tell(self) -> int:
         """-> how many connections this worker has, as the others hear now."""
@@ -310,6 +332,8 @@ class Stage(serve.Stage):
         self.Tell()
         for server in self.opened:
             threading.Thread(target=server.Stop, daemon=True).start()
+        if not self.listeners:
+            self.channel.End()
 
     def _Watch(self) -> None:
         self.channel.Read()
@@ -333,7 +357,7 @@ def Work(options: argparse.Namespace, target: Target) -> int:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1 if error.code else 0
         if isinstance(error.code, str):
-            Say(error.code, isError=True)
+            print(error.code, file=sys.stderr)
     except Exception:
         if not finder.refused:
             traceback.print_exc()
@@ -368,10 +392,10 @@ class Worker:
     channel: socket.socket
     place: int                                  # in the table of counts
     attempt: int                                # so many before it, in its place, have died at once
-    begun: float
     data: bytes = b""
     listeners: set[tuple[str, int]] = field(default_factory=set)
     serves: list[int] = field(default_factory=list)     # its ports; it is ready
+    since: float = 0
     graceSec: float = 0
     failure: str = ""
     isRefused: bool = False                     # the program can't be served by workers
@@ -388,15 +412,17 @@ class Parent:
         self.current: list[Worker] = []         # the program as it is
         self.coming: list[Worker] = []          # the new one, which replaces them when all of these serve
         self.leaving: list[Worker] = []
+        self.old: list[Worker] = []             # those of the leaving that may still accept; then the reload is done
         self.replacements: list[tuple[float, int]] = []             # (when, attempt)
         self.listeners: dict[tuple[str, int], socket.socket] = {}
+        self.people = "1 worker" if count == 1 else "%d workers" % count
+        self.ports: list[int] = []
         self.places = 4 * count                 # the old and the new ones, and what else has not ended
-        self.counts = tempfile.TemporaryFile()
-        self.counts.write(b"\xff" * 4 * self.places)
-        self.counts.flush()
-        self.balance = Balance(self.counts.fileno())
+        self.counts = Memory(b"\xff" * 4 * self.places)
+        self.balance = Balance(self.counts)
         self.signals: deque[int] = deque()
         self.status: int | None = None          # it stops, and exits with that
+        self.isAsked = False                    # to stop, by a signal
         self.selector = selectors.DefaultSelector()
         self.stamps: dict[str, int] = {}
         self.nextLook = 0.0
@@ -445,8 +471,9 @@ class Parent:
             if self.status is None:
                 self.Reload()
         elif number != signal.SIGCHLD:
-            if self.status is not None and number != signal.SIGHUP:
+            if self.isAsked and number != signal.SIGHUP:
                 self.Kill(number)
+            self.isAsked = True
             self.Stop(0)
 
     def HasHungUp(self) -> bool:
@@ -465,7 +492,8 @@ class Parent:
         due = [one for one in self.replacements if one[0] <= now]
         self.replacements = [one for one in self.replacements if one[0] > now]
         for _, attempt in due:
-            self.Spawn(self.current, attempt)
+            if not self.Spawn(self.current, attempt):
+                self.replacements.append((now + BACKOFF_MAX_SEC, attempt))
         if self.watches and now >= self.nextLook:
             self.nextLook = now + serve.LOOK_SEC
             self.Look()
@@ -483,20 +511,27 @@ class Parent:
     def Reload(self) -> None:
         """One new worker first: if the program fails, it fails once. An earlier reload that is not done ends."""
         self.Leave(self.coming)
-        self.Spawn(self.coming, 0)
+        if not self.Spawn(self.coming, 0):
+            self.OnFailure("no new worker")
 
-    def Spawn(self, group: list[Worker], attempt: int) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # A session of its own: Ctrl-C in the terminal is for the parent alone.
-            process = subprocess.Popen([*self.command, "--worker", str(theirs.fileno())], stdin=subprocess.DEVNULL,
-                                       cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True)
+    def Spawn(self, group: list[Worker], attempt: int) -> bool:
+        """False: the system has no more processes or files."""
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                # A session of its own: Ctrl-C in the terminal is for the parent alone.
+                process = subprocess.Popen([*self.command, "--worker", str(theirs.fileno())], stdin=subprocess.DEVNULL,
+                                           cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True)
+        except OSError as error:
+            Say("a worker can't be started: %s" % error, isError=True)
+            return False
         taken = {one.place for one in self.Workers()}
         place = next((number for number in range(self.places) if number not in taken), 0)
-        worker = Worker(process, ours, place, attempt, time.monotonic())
+        worker = Worker(process, ours, place, attempt)
         ours.setblocking(False)
         self.selector.register(ours, selectors.EVENT_READ, lambda: self.Read(worker))
         group.append(worker)
+        return True
 
     def Read(self, worker: Worker) -> None:
         """What the worker says."""
@@ -518,13 +553,17 @@ class Parent:
                 worker.isRefused = bool(message["failed"])
             else:
                 worker.graceSec = message["grace"]
-                worker.serves = message["serves"]
+                worker.serves, worker.since = message["serves"], time.monotonic()
                 self.OnReady(worker)
 
     def CloseChannel(self, worker: Worker) -> None:
         if worker.channel.fileno() >= 0:
             self.selector.unregister(worker.channel)
             worker.channel.close()
+        if worker in self.old:
+            self.old.remove(worker)
+            if not self.old and self.status is None:
+                Say("reloaded: %s with the new program" % self.people)
 
     def HandListener(self, worker: Worker, bindIP: str, port: int) -> None:
         key = bindIP, port
@@ -532,10 +571,10 @@ class Parent:
         try:
             if key not in self.listeners:
                 self.listeners[key] = LISTEN(port, bindIP)[0]
-            numbers = [self.listeners[key].fileno(), self.counts.fileno()]
+            numbers = [self.listeners[key].fileno(), self.counts]
             worker.listeners.add(key)
         except OSError as failure:
-            text = worker.failure = str(failure)
+            text = worker.failure = re.sub(r"\[Errno \d+\] ", "", failure.strerror or str(failure))
         try:
             socket.send_fds(worker.channel, [text.encode()], numbers)
         except OSError:
@@ -545,61 +584,65 @@ class Parent:
         if worker not in self.coming:
             return
         while len(self.coming) < self.count:
-            self.Spawn(self.coming, 0)
+            if not self.Spawn(self.coming, 0):
+                return self.OnFailure("not enough workers")
         if all(one.serves for one in self.coming):
             self.Switch()
 
     def Switch(self) -> None:
         """The new workers serve: the old ones finish what they have begun."""
-        isFirst = not self.current
+        old = self.ports
+        self.old = [*self.current]
         self.Leave(self.current)
         self.current, self.coming, self.replacements = self.coming, [], []
         used = set().union(*(worker.listeners for worker in self.current))
         for key in set(self.listeners) - used:
             self.listeners.pop(key).close()
-        people = "1 worker" if self.count == 1 else "%d workers" % self.count
-        if isFirst:
-            for port in self.current[0].serves:
-                Say("http://%s:%d/ (%s)" % (self.host, port, people))
-        else:
-            Say("reloaded: %s with the new program" % people)
+        self.ports = self.current[0].serves
+        if self.ports != old:
+            for port in self.ports:
+                Say("http://%s:%d/ (%s)" % (self.host, port, self.people))
 
     def Leave(self, group: list[Worker]) -> None:
         """They stop as Stop() does, and exit."""
         for worker in group:
             worker.killAt = time.monotonic() + worker.graceSec + MARGIN_SEC
-            self.CloseChannel(worker)
             self.leaving.append(worker)
+            try:
+                worker.channel.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass                            # it has died
         group.clear()
 
     def OnEnd(self, worker: Worker) -> None:
+        self.Read(worker)                       # what it has said at last
         self.CloseChannel(worker)
         self.balance.Tell(worker.place, NOBODY)
         code = worker.process.returncode
-        how = "exit status %d" % code if code >= 0 else signal.Signals(-code).name
+        how = "exit status %d" % code if code >= 0 else signal.strsignal(-code) or "signal %d" % -code
         if worker in self.leaving:
             self.leaving.remove(worker)
         elif worker in self.coming:
             self.coming.remove(worker)
-            self.OnFailure(worker, how)
+            self.OnFailure(worker.failure or "the program has ended before it served (%s)" % how,
+                           2 if worker.isRefused else 3 if worker.failure else 1)
         else:
             self.current.remove(worker)
             self.Replace(worker, how)
 
-    def OnFailure(self, worker: Worker, how: str) -> None:
-        """The program, or the new one, can't be started."""
+    def OnFailure(self, why: str, status: int = 3) -> None:
+        """The program, or the new one, can't be started. status 1: a change of its files may mend it."""
         self.Leave(self.coming)
-        why = worker.failure or "the program has ended before it served (%s)" % how
-        if self.current:
+        if self.current or self.replacements:
             Say("%s; the old workers go on" % why, isError=True)
-        elif self.watches and not worker.failure:
-            Say("the program has ended; it is run again when a file changes")
+        elif self.watches and status == 1:
+            Say("%s; it is run again when a file changes" % why)
         else:
             Say(why, isError=True)
-            self.Stop(2 if worker.isRefused else 3)
+            self.Stop(status)
 
     def Replace(self, worker: Worker, how: str) -> None:
-        isQuick = time.monotonic() - worker.begun < QUICK_SEC
+        isQuick = not worker.serves or time.monotonic() - worker.since < QUICK_SEC
         attempt = worker.attempt + 1 if isQuick else 0
         name = "worker %d has died (%s)" % (worker.process.pid, how)
         if attempt >= QUICK_MAX and not any(one.serves for one in self.current):
@@ -628,6 +671,17 @@ class Parent:
         os.kill(os.getpid(), number)
 
 
+def Memory(data: bytes) -> int:
+    """-> the number of a file that holds it and that only processes share."""
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("microwebsrv")
+    else:
+        with tempfile.TemporaryFile() as file:
+            number = os.dup(file.fileno())
+    os.write(number, data)
+    return number
+
+
 def HasTerminal() -> bool:
     """Has this process a controlling terminal that is there?"""
     try:
@@ -646,6 +700,8 @@ def Number(name: str, text: str, least: int, most: int) -> int:
 def Run(options: argparse.Namespace) -> int:
     if sys.platform == "win32" or not hasattr(socket, "send_fds"):
         raise Trouble("--workers needs a system that hands sockets to other processes: Linux or macOS", 2)
+    if (options.workers, options.worker) == (None, None):
+        raise Trouble("--grace is for --workers", 2)
     options.grace = None if options.grace is None else Number("grace", options.grace, 0, 86400)
     target = FindTarget(options.folder)
     if options.worker is not None:
