@@ -6,7 +6,7 @@
 from .messages import Head, HttpError
 from .readers import CheckAllowed, ContentReader, ParseHead
 from .router import NO_ARGS
-from .text import const
+from .text import BOARD, const
 from .writers import Bytes, Chunk
 
 WANT_NOTHING = const(0)
@@ -125,7 +125,10 @@ class Connection:
     def OnStop(self):
         self.keepAlive = False
         if self.state == _HEAD and not self.data:
-            self.link.Close()
+            if not BOARD and self.server.StopIdleSec:       # the next response says Connection: close
+                self.deadline = min(self.deadline, self.server.now + self.server.StopIdleSec)
+            else:
+                self.link.Close()
         elif hasattr(self.source, "Start"):     # an endless source may never send another piece
             self.End(self.response)
 

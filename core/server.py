@@ -70,8 +70,9 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # names in annotations of older programs
         _client = HttpClient
         _response = HttpResponse
-    if not BOARD:                               # for microWebAsgi
-        MakeHead = staticmethod(MakeHead)
+    if not BOARD:
+        StopIdleSec = 0                         # time for one more request on an idle connection after Stop()
+        MakeHead = staticmethod(MakeHead)       # this and the next for microWebAsgi
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
     Utf8 = staticmethod(Utf8)

@@ -838,7 +838,10 @@ class Connection:
     def OnStop(self):
         self.keepAlive = False
         if self.state == _HEAD and not self.data:
-            self.link.Close()
+            if not BOARD and self.server.StopIdleSec:       # the next response says Connection: close
+                self.deadline = min(self.deadline, self.server.now + self.server.StopIdleSec)
+            else:
+                self.link.Close()
         elif hasattr(self.source, "Start"):     # an endless source may never send another piece
             self.End(self.response)
 
@@ -2976,8 +2979,9 @@ class MicroWebSrv(Engine):
     if not MICROPYTHON:                         # names in annotations of older programs
         _client = HttpClient
         _response = HttpResponse
-    if not BOARD:                               # for microWebAsgi
-        MakeHead = staticmethod(MakeHead)
+    if not BOARD:
+        StopIdleSec = 0                         # time for one more request on an idle connection after Stop()
+        MakeHead = staticmethod(MakeHead)       # this and the next for microWebAsgi
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
     Utf8 = staticmethod(Utf8)

@@ -199,7 +199,13 @@ class _Door:
     def OnEvent(self, event):
         """Accept a client. An exception closes the listener; Open makes a new one."""
         server = self.server
-        sock, address = self.sock.accept()
+        if _MICROPYTHON:
+            sock, address = self.sock.accept()
+        else:
+            try:
+                sock, address = self.sock.accept()
+            except BlockingIOError:             # another process that shares it was faster, or the client has gone
+                return
         if len(server.links) >= server.MaxConnections:
             server.Evict()
         server.Admit(sock, address, self.Plain)

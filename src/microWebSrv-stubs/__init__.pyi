@@ -216,6 +216,7 @@ class MicroWebSrv:
     KeepAliveTimeoutSec: int
     SendTimeoutSec: int
     StopGraceSec: int
+    StopIdleSec: int
     BufferLen: int
     ServeWellKnown: bool
     AllowedHosts: str | Iterable[str] | None

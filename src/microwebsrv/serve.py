@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, Awaitable, Callable
@@ -115,10 +116,10 @@ def ShowPins(port: int | None) -> None:
         print("microwebsrv: no page of pins at port %s: %s" % (port, error), file=sys.stderr, flush=True)
 
 
-def ServeFolder(folder: Path, program: Path, options: argparse.Namespace) -> None:
+def ServeFolder(folder: Path, program: Path, options: argparse.Namespace, stage: Stage | None = None) -> None:
     """Runs the program, and serves when it did not. Security: a page of somebody else whose name leads to this computer
     gets nothing, unless the program sets AllowedHosts to something else."""
-    stage = Stage(folder, options.port, options.bind)
+    stage = stage or Stage(folder, options.port, options.bind)
     stage.Open()
     MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [options.bind]), *options.host]
     if program.exists():
@@ -244,11 +245,17 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add("--pins", type=Port, metavar="PORT", help="of the page of pins, which is for this computer only; default: 8090")
     add("--no-pins", action="store_true", help="no page that shows the pins")
     add("--no-reload", action="store_true", help="don't watch the files")
+    add("--workers", metavar="N", help="run the program in N processes that share its ports")
+    add("--grace", metavar="SECONDS", help="with --workers, what is in flight has so long at a reload and at the end; "
+                                           "default: the StopGraceSec of the program")
+    add("--worker", type=int, help=argparse.SUPPRESS)
     add("--version", action="version", version=microWebSrv.__version__)
     add("--child", action="store_true", help=argparse.SUPPRESS)
 
 
 def Run(options: argparse.Namespace) -> int:
+    if (options.workers, options.worker, options.grace) != (None, None, None):
+        return int(import_module("microwebsrv.workers").Run(options))
     folder = options.folder.resolve()
     isProgram = folder.suffix == ".py" and folder.is_file()
     if not isProgram and not folder.is_dir():

@@ -1,0 +1,725 @@
+"""`microwebsrv DIR --workers N`: the program in several processes that share its ports. Real processes, signals and clients."""
+
+import collections
+import contextlib
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+import broker_tools
+import harness
+from harness import Fetch, RequestBytes
+
+PROGRAM = """
+import os
+import time
+from microWebSrv import MicroWebSrv
+
+VERSION = "one"
+
+
+@MicroWebSrv.route("/version")
+def Version(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", VERSION)
+
+
+@MicroWebSrv.route("/pid")
+def Pid(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", str(os.getpid()))
+
+
+@MicroWebSrv.route("/slow/<ms>", threaded=True)
+def Slow(httpClient, httpResponse, args):
+    print("asked", flush=True)
+    time.sleep(args["ms"] / 1000)
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "slow " + VERSION)
+
+
+@MicroWebSrv.route("/die")
+def Die(httpClient, httpResponse):
+    os._exit(7)
+
+
+mws = MicroWebSrv(port=80)
+mws.Start(threaded=False)
+"""
+
+
+TWO = PROGRAM.replace('"one"', '"two"')
+
+
+class Crew:
+    """The command as a process, and what it prints."""
+
+    def __init__(self, target, *options, cwd=None, env=(), **more):
+        env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", **dict(env))
+        self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(target), *map(str, options)], env=env, cwd=cwd, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
+        self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
+        self.marks = {}
+        self.seen = set()                       # all workers that there have been
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def Line(self, pattern, output=None):
+        """The next line of stdout, or of the other output, with this."""
+        output = output or self.out
+        found = output.Wait(pattern, self.marks.get(output, 0), harness.DEADLINE_SEC)
+        assert found, "no %r in\n%s\n%s" % (pattern, self.out.text, self.err.text)
+        self.marks[output] = found.end()
+        return found
+
+    def Error(self, pattern):
+        return self.Line(pattern, self.err)
+
+    def Port(self):
+        """When the workers serve."""
+        self.port = int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/ \(\d+ workers?\)$").group(1))
+        return self.port
+
+    def Workers(self):
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as children:
+            found = {int(pid) for pid in children.read().split()}
+        self.seen |= found
+        return found
+
+    def Signal(self, number):
+        self.process.send_signal(number)
+
+    def Reload(self):
+        self.Workers()
+        self.Signal(signal.SIGHUP)
+        self.Line(r"^microwebsrv: reloaded: \d+ workers? with the new program$")
+
+    @contextlib.contextmanager
+    def Slow(self, ms):
+        """A client whose request is in the handler, which takes its time."""
+        with harness.RawClient(self.port) as client:
+            client.Send(RequestBytes("GET", "/slow/%d" % ms))
+            self.Line("^asked$")
+            yield client
+
+    def Text(self, path):
+        return Fetch(self.port, path).text
+
+    def Wait(self, timeoutSec=harness.DEADLINE_SEC):
+        """-> the exit status, and all of its output is there."""
+        code = self.process.wait(timeoutSec)
+        self.out.Join(harness.DEADLINE_SEC)
+        self.err.Join(harness.DEADLINE_SEC)
+        return code
+
+    def End(self):
+        """By SIGTERM: status 0, no word, and nobody is left."""
+        workers = self.Workers()
+        self.Signal(signal.SIGTERM)
+        assert self.Wait() == 0
+        assert not [pid for pid in workers if IsAlive(pid)]
+
+    def Close(self):
+        for pid in self.Workers() if self.process.poll() is None else ():
+            Kill(pid)
+        self.process.kill()
+        self.process.wait()
+        for pid in self.seen:
+            Kill(pid)
+
+
+def Kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def IsAlive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def Until(look, wanted=True):
+    deadline = time.monotonic() + harness.DEADLINE_SEC
+    while look() != wanted:
+        assert time.monotonic() < deadline, "%r instead of %r" % (look(), wanted)
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(program, *options) -> a Crew with that main.py, which serves on a free port. The files are not watched."""
+    crews = []
+
+    def Start(program, *options, port=True, watch=False, **more):
+        (tmp_path / "main.py").write_text(program)
+        options = (*(options or ("--workers", 2)), *(("--port", harness.FreePorts(1)[0]) if port else ()), *(() if watch else ("--no-reload",)))
+        crews.append(Crew(tmp_path, *options, **more))
+        return crews[-1]
+
+    yield Start
+    for crew in crews:
+        crew.Close()
+
+
+@pytest.fixture
+def crew(start):
+    """Two workers with the program, which serve."""
+    crew = start(PROGRAM)
+    crew.Port()
+    return crew
+
+
+# -- sharing -------------------------------------------------------------------
+
+def Spread(port, count):
+    """So many connections at once, each is kept until all have sent GET /pid; -> who answered how many."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(harness.RawClient(port)) for _ in range(count)]
+        for client in clients:
+            client.Send(RequestBytes("GET", "/pid"))
+        return collections.Counter(int(client.ReadResponse().text) for client in clients)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_workers_share_the_connections(start, count):
+    """Kept ones: those who come at once are spread, whoever wakes first; and again when they have gone."""
+    crew = start(PROGRAM, "--workers", count)
+    crew.Port()
+    workers = crew.Workers()
+    assert len(workers) == count
+    seen = []
+
+    def IsSpread():                             # not each time, where a worker gets no time of a busy machine
+        seen.append(Spread(crew.port, 20 * count))
+        return set(seen[-1]) == workers and min(seen[-1].values()) >= 10
+    Until(IsSpread)
+    Until(IsSpread)                             # those that have gone count no more
+    assert len(seen) < 20, seen
+    assert crew.err.text == ""
+
+
+def test_a_worker_that_is_busy_leaves_clients_to_the_others(start):
+    """A plain handler blocks its worker: nobody waits for it."""
+    crew = start(PROGRAM.replace(", threaded=True", ""))
+    crew.Port()
+    with crew.Slow(3000) as slow:
+        start_ = time.monotonic()
+        by = {crew.Text("/pid") for _ in range(50)}
+        assert len(by) == 1 and time.monotonic() - start_ < 2.5
+        assert slow.ReadResponse().text == "slow one"
+
+
+def test_several_servers(start, tmp_path):
+    """All of the ports of a program are shared, and a reload with other ports works."""
+    program = PROGRAM.replace("mws = ", "for port in PORTS:\n    MicroWebSrv(port=port).Start()\nmws = ")
+    ports = harness.FreePorts(3)
+    crew = start(program.replace("PORTS", str(ports[:1])).replace("port=80)", "port=%d)" % ports[1]), port=False)
+    assert [crew.Port(), crew.Port()] == ports[:2]
+    assert [Fetch(port, "/version").text for port in ports[:2]] == ["one", "one"]
+    (tmp_path / "main.py").write_text(PROGRAM.replace("port=80)", "port=%d)" % ports[2]).replace('"one"', '"two"'))
+    crew.Signal(signal.SIGHUP)
+    assert crew.Port() == ports[2] and crew.Text("/version") == "two"
+    Until(lambda: len(crew.Workers()), 2)
+    for port in ports[:2]:
+        with pytest.raises(ConnectionRefusedError):
+            harness.RawClient(port)
+    crew.End()
+
+
+# -- reload ------------------------------------------------------------------------
+
+class Client(threading.Thread):
+    """Asks again and again until it is told to stop. What counts as lost: a new connection that is refused or whose first request
+    has no answer, an answer that is cut, another answer. A connection that was kept may be closed between two requests."""
+
+    def __init__(self, port, path, keeps):
+        super().__init__(daemon=True)
+        self.port, self.path, self.keeps = port, path, keeps
+        self.answers, self.lost, self.reconnects = collections.Counter(), [], 0
+        self.isOver = False
+        self.start()
+
+    def run(self):
+        while not self.isOver:
+            try:
+                self.Connection()
+            except Exception as error:
+                self.lost.append(repr(error))
+
+    def Connection(self):
+        with harness.RawClient(self.port) as client:
+            isFirst = True
+            while not self.isOver:
+                try:
+                    client.Send(RequestBytes("GET", self.path, () if self.keeps else (("Connection", "close"),)))
+                    first = client.socket.recv(1)
+                except ConnectionError:
+                    first = b""
+                if not first and not isFirst:
+                    self.reconnects += 1        # an idle close
+                    return
+                assert first, "no answer to the first request of a connection"
+                client._reader.rest += first
+                response = client.ReadResponse()
+                assert response.status == 200, response.status
+                self.answers[response.text] += 1
+                isFirst = False
+                if response.Header("connection") == "close":
+                    return client.ExpectClose()
+
+
+def test_reloads_lose_no_request(start, tmp_path):
+    """Eight clients ask while the program changes eight times."""
+    crew = start(PROGRAM, "--workers", 2, "--grace", 5)
+    port = crew.Port()
+    clients = [Client(port, path, keeps) for path, keeps in (("/version", True), ("/version", False)) * 3]
+    clients += [Client(port, "/slow/300", keeps) for keeps in (True, False)]
+    names = ["one"]
+    for number in range(8):
+        names.append("number %d" % number)
+        (tmp_path / "main.py").write_text(PROGRAM.replace('"one"', repr(names[-1])))
+        crew.Reload()
+        Until(lambda: all(client.answers[client.path[1] == "s" and "slow " + names[-1] or names[-1]] for client in clients))
+    for client in clients:
+        client.isOver = True
+    for client in clients:
+        client.join(harness.DEADLINE_SEC)
+        assert not client.is_alive() and client.lost == [], client.lost
+        assert {answer.replace("slow ", "") for answer in client.answers} == set(names)
+    # Who asks without a pause hears `Connection: close` in time: none of these connections was closed between two requests.
+    assert sum(client.reconnects for client in clients) == 0
+    assert sum(sum(client.answers.values()) for client in clients) > 200
+    assert crew.err.text == ""
+    crew.End()
+
+
+def test_reload_waits_for_what_is_in_flight(crew, tmp_path):
+    """The old program answers it, and says that the connection ends; the new one serves meanwhile."""
+    old = crew.Workers()
+    with crew.Slow(2000) as slow:
+        (tmp_path / "main.py").write_text(TWO)
+        crew.Reload()
+        assert {crew.Text("/version") for _ in range(20)} == {"two"}
+        response = slow.ReadResponse()
+        assert (response.text, response.Header("connection")) == ("slow one", "close")
+        slow.ExpectClose()
+    Until(lambda: len(crew.Workers()), 2)
+    assert not crew.Workers() & old
+
+
+def test_connections_without_a_request_get_an_answer(crew):
+    """One that is new and one that is kept: both have said nothing when the reload comes, and speak a moment later."""
+    with harness.RawClient(crew.port) as new, harness.RawClient(crew.port) as kept:
+        kept.Send(RequestBytes("GET", "/version"))
+        kept.ReadResponse()
+        crew.Reload()
+        for client in (new, kept):
+            client.Send(RequestBytes("GET", "/version"))
+            response = client.ReadResponse()
+            assert (response.status, response.Header("connection")) == (200, "close")
+            client.ExpectClose()
+
+
+def test_idle_connections_are_closed(crew):
+    """With FIN, not with a reset, in a second or two: the old workers end though a client keeps its connection."""
+    old = crew.Workers()
+    with harness.RawClient(crew.port) as kept:
+        kept.Send(RequestBytes("GET", "/version"))
+        kept.ReadResponse()
+        crew.Reload()
+        kept.socket.settimeout(3)
+        assert kept.socket.recv(1) == b""
+    Until(lambda: bool(old & crew.Workers()), False)
+
+
+def test_the_backlog_survives_a_reload(start, tmp_path):
+    """Who connects while no worker accepts waits, and is served by the new ones."""
+    crew = start(PROGRAM.replace(", threaded=True", ""), "--workers", 1)
+    port = crew.Port()
+    with crew.Slow(1500) as slow:
+        waiting = [harness.RawClient(port) for _ in range(20)]
+        for client in waiting:
+            client.Send(RequestBytes("GET", "/version"))
+        (tmp_path / "main.py").write_text(TWO)
+        crew.Reload()
+        texts = collections.Counter(client.ReadResponse().text for client in waiting)
+        assert texts["two"] >= 15, texts
+        assert slow.ReadResponse().text == "slow one"
+        for client in waiting:
+            client.Close()
+
+
+@pytest.mark.parametrize("text, line", [
+    ("def F(:\n", "SyntaxError"), ("import no_such_module\n", "No module named 'no_such_module'"), ("raise ValueError('not today')\n", "not today"),
+    ("import sys\nsys.exit('no settings')\n", "no settings"), ("import os\nos._exit(0)\n", r"exit status 0"),
+    (PROGRAM.replace("mws.Start(threaded=False)", "mws.Start()\ntime.sleep(0.2)\nraise ValueError('too late')"), "too late")])
+def test_a_new_program_that_fails(crew, tmp_path, text, line):
+    """The old workers stay, one line says so, and the program fails once, not once in each worker."""
+    old = crew.Workers()
+    (tmp_path / "main.py").write_text(text)
+    crew.Signal(signal.SIGHUP)
+    crew.Error(r"^microwebsrv: the program has ended before it served \(exit status \d\); the old workers go on$")
+    assert len(re.findall(line, crew.err.text)) <= 2 and re.search(line, crew.err.text), crew.err.text
+    assert crew.err.text.count("microwebsrv:") == 1
+    Until(crew.Workers, old)
+    assert crew.Text("/version") == "one"
+    (tmp_path / "main.py").write_text(TWO)
+    crew.Reload()
+    assert crew.Text("/version") == "two"
+    crew.End()
+
+
+def test_a_change_of_a_file_reloads(start, tmp_path):
+    crew = start(PROGRAM, watch=True)
+    crew.Port()
+    (tmp_path / "main.py").write_text(TWO)
+    crew.Line(r"^microwebsrv: main\.py has changed$")
+    crew.Line(r"^microwebsrv: reloaded: 2 workers with the new program$")
+    assert crew.Text("/version") == "two"
+    (tmp_path / "main.py").write_text("def F(:\n")
+    crew.Error(r"; the old workers go on$")
+    assert crew.Text("/version") == "two"
+    crew.End()
+
+
+def test_a_program_that_fails_at_first_waits_for_a_change(start, tmp_path):
+    crew = start("def F(:\n", watch=True)
+    crew.Line(r"^microwebsrv: the program has ended before it served \(exit status 1\); it is run again when a file changes$")
+    (tmp_path / "main.py").write_text(PROGRAM)
+    crew.Port()
+    assert crew.Text("/version") == "one"
+    crew.End()
+
+
+def test_a_reload_during_a_reload(crew, tmp_path):
+    """The last one counts, also where the one before it never gets so far as to serve."""
+    (tmp_path / "main.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    crew.Signal(signal.SIGHUP)
+    crew.Line("^begun$")
+    (tmp_path / "main.py").write_text(TWO)
+    for _ in range(3):
+        crew.Signal(signal.SIGHUP)
+    crew.Line(r"^microwebsrv: reloaded")
+    assert crew.Text("/version") == "two"
+    Until(lambda: len(crew.Workers()), 2)
+    crew.End()
+
+
+# -- the end -----------------------------------------------------------------------
+
+def Refuses(port):
+    try:
+        harness.RawClient(port).Close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(crew, number):
+    """What is in flight is answered, nobody new is let in, and the exit status is 0."""
+    with crew.Slow(1500) as slow:
+        crew.Signal(number)
+        Until(lambda: Refuses(crew.port))
+        response = slow.ReadResponse()
+        assert (response.text, response.Header("connection")) == ("slow one", "close")
+    assert crew.Wait() == 0 and crew.err.text == "" and crew.out.text.count("\n") == 2
+
+
+def test_a_signal_for_all_processes_drains(crew):
+    """As systemd does, unless it is told otherwise: the parent and the workers get it."""
+    with crew.Slow(1500) as slow:
+        for pid in (*crew.Workers(), crew.pid):
+            os.kill(pid, signal.SIGTERM)
+        assert slow.ReadResponse().text == "slow one"
+    assert crew.Wait() == 0 and crew.err.text == ""
+
+
+@pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_kills(crew, first, second):
+    workers = crew.Workers()
+    with crew.Slow(30000) as slow:
+        crew.Signal(first)
+        Until(lambda: Refuses(crew.port))
+        crew.Signal(second)
+        assert crew.Wait(2) == -second
+        slow.ExpectClose()
+    assert not any(map(IsAlive, workers)) and crew.err.text == ""
+
+
+def test_the_grace_ends(start):
+    """A request that lasts longer is cut; a program that does not come to its end is killed."""
+    crew = start(PROGRAM, "--workers", 2, "--grace", 1)
+    crew.Port()
+    with crew.Slow(30000) as slow:
+        crew.Signal(signal.SIGTERM)
+        slow.ExpectClose()
+    assert crew.Wait(7) == 0 and crew.err.text == ""
+    crew = start(PROGRAM.replace(", threaded=True", ""), "--workers", 1, "--grace", 1)
+    crew.Port()
+    with crew.Slow(30000) as slow:
+        crew.Signal(signal.SIGTERM)
+        slow.ExpectClose()
+    assert crew.Wait(7) == 0
+    assert re.fullmatch(r"microwebsrv: worker \d+ has not ended within its grace of 1 s: it is killed\n", crew.err.text)
+
+
+WAYS = {
+    "thread": "mws.Start()\n",
+    "thread and a loop": "mws.Start()\nwhile True:\n    time.sleep(0.05)\n",
+    "asyncio": "import asyncio\nasyncio.run(mws.Serve())\n",
+    "async handler": "@mws.route('/async')\nasync def Async(c, r):\n    r.WriteResponseOk()\nmws.Start(threaded=False)\n",
+    "own handler": "import signal\nsignal.signal(signal.SIGTERM, lambda number, frame: mws.Stop())\nmws.Start(threaded=False)\n",
+    "only handlers": "",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ways_to_serve(start, tmp_path, way):
+    """However the program serves, a reload and the end lose nothing."""
+    program = PROGRAM.replace("mws.Start(threaded=False)\n", WAYS[way])
+    if way == "only handlers":
+        program = program.replace("mws = MicroWebSrv(port=80)\n", "")
+    crew = start(program)
+    crew.Port()
+    with crew.Slow(1000) as slow:
+        (tmp_path / "main.py").write_text(program.replace('"one"', '"two"'))
+        crew.Reload()
+        assert slow.ReadResponse().text == "slow one" and crew.Text("/version") == "two"
+    with crew.Slow(1000) as slow:
+        crew.Signal(signal.SIGTERM)
+        assert slow.ReadResponse().text == "slow two"
+    assert crew.Wait() == 0 and crew.err.text == ""
+
+
+def test_a_parent_that_is_killed_takes_its_workers_with_it(crew):
+    """What is in flight is answered before."""
+    workers = crew.Workers()
+    with crew.Slow(1500) as slow:
+        crew.process.kill()
+        Until(lambda: Refuses(crew.port))
+        assert slow.ReadResponse().text == "slow one"
+    Until(lambda: any(map(IsAlive, workers)), False)
+    assert crew.Wait() == -9 and crew.err.text == ""
+
+
+def test_the_terminal_is_closed(tmp_path):
+    """That is SIGHUP too, and no reload: the workers finish and everything ends."""
+    (tmp_path / "main.py").write_text(PROGRAM)
+    port = harness.FreePorts(1)[0]
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ.update(PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
+        os.execv(sys.executable, [sys.executable, "-m", "microwebsrv", str(tmp_path), "--workers", "2", "--port", str(port)])
+    try:
+        text = b""
+        while b"workers)" not in text:
+            assert select.select([terminal], [], [], harness.DEADLINE_SEC)[0]
+            text += os.read(terminal, 1000)
+        os.close(terminal)
+        Until(lambda: Refuses(port))
+        Until(lambda: os.waitpid(pid, os.WNOHANG)[0], pid)
+        pid = 0
+    finally:
+        if pid:
+            Kill(pid)
+            os.waitpid(pid, 0)
+
+
+# -- workers that die --------------------------------------------------------------
+
+def test_a_worker_that_dies_is_replaced(crew):
+    old = crew.Workers()
+    dead = min(old)
+    os.kill(dead, signal.SIGKILL)
+    crew.Error(r"^microwebsrv: worker %d has died \(Killed\); another one takes its place in 0\.25 s$" % dead)
+    Until(lambda: len(crew.Workers() - {dead}), 2)
+    assert max(old) in crew.Workers()
+    workers = crew.Workers()
+    Until(lambda: {int(crew.Text("/pid")) for _ in range(20)}, workers)
+    with harness.RawClient(crew.port) as client:
+        client.Send(RequestBytes("GET", "/die"))
+        client.ExpectClose()
+    crew.Error(r"^microwebsrv: worker \d+ has died \(exit status 7\)")
+    crew.End()
+
+
+def test_who_dies_at_once_again_and_again(start):
+    """In between there is a pause, which grows; at last the parent gives up."""
+    begun = time.monotonic()
+    program = PROGRAM.replace("mws.Start", "import threading\nthreading.Timer(0.2, os._exit, (7,)).start()\nmws.Start")
+    crew = start(program, "--workers", 1)
+    assert crew.Wait(45) == 3
+    lines = crew.err.text.splitlines()
+    assert len(lines) == 5 and [re.search(r" in (.*) s$", line).group(1) for line in lines[:4]] == ["0.25", "0.5", "1", "2"]
+    assert re.fullmatch(r"microwebsrv: worker \d+ has died \(exit status 7\), the 5th that has not lived for 5 s: given up", lines[4])
+    assert time.monotonic() - begun > 3.75 + 5 * 0.2
+
+
+def test_no_zombies_and_no_files_too_many(crew):
+    """After many deaths and reloads the parent has the processes and the files that it had; a worker has no file of another one."""
+    def Files(pid):
+        return sorted(os.readlink("/proc/%d/fd/%s" % (pid, number)).partition(":")[0] for number in os.listdir("/proc/%d/fd" % pid))
+    Until(lambda: len(Files(crew.pid)), len(Files(crew.pid)))
+    before, ofWorker = Files(crew.pid), Files(min(crew.Workers()))
+    assert len([name for name in ofWorker if name == "socket"]) == 3, ofWorker      # the channel, the listener, the one that wakes
+    for _ in range(4):
+        os.kill(min(crew.Workers()), signal.SIGKILL)
+        crew.Error("takes its place")
+        crew.Reload()
+        Until(lambda: len(crew.Workers()), 2)
+    Until(lambda: len(crew.Workers()), 2)
+    assert Files(crew.pid) == before
+    Until(lambda: Files(min(crew.Workers())), ofWorker)
+
+
+# -- what it does not do ----------------------------------------------------------
+
+WRONG = {
+    ("--workers", "0"): "--workers must be a number from 1 to 256, not 0", ("--workers", "x"): "--workers must be a number from 1 to 256, not x",
+    ("--workers", "-1"): "--workers must be a number from 1 to 256, not -1", ("--workers", "257"): "--workers must be a number from 1 to 256, not 257",
+    ("--workers", ""): "--workers must be a number from 1 to 256, not empty", ("--workers", "1.5"): "--workers must be a number from 1 to 256, not 1.5",
+    ("--workers", "2", "--grace", "x"): "--grace must be a number from 0 to 86400, not x",
+    ("--grace", "2"): "--grace is for --workers",
+    ("--workers", "2", "--pins", "8090"): "--workers has no page of pins: leave --pins and --no-pins out",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_words(start, words):
+    crew = start(PROGRAM, *words)
+    assert (crew.Wait(), crew.out.text, crew.err.text) == (2, "", "microwebsrv: %s\n" % WRONG[words])
+
+
+def test_a_busy_port(start, tmp_path):
+    """One line. At a reload the old workers stay."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        crew = start(PROGRAM, "--workers", 2, "--port", taken, port=False)
+        assert crew.Wait() == 3
+        assert re.fullmatch(r"microwebsrv: can't listen on 127\.0\.0\.1, port %d: .*in use\n" % taken, crew.err.text) and crew.out.text == ""
+        crew = start(PROGRAM.replace("port=80)", "port=%d)" % harness.FreePorts(1)[0]), port=False)
+        crew.Port()
+        (tmp_path / "main.py").write_text(PROGRAM.replace("port=80)", "port=%d)" % taken))
+        crew.Signal(signal.SIGHUP)
+        crew.Error(r"^microwebsrv: can't listen on 127\.0\.0\.1, port %d: .*in use; the old workers go on$" % taken)
+        assert crew.Text("/version") == "one"
+        crew.End()
+
+
+def test_no_board(start, tmp_path):
+    """A program that needs the stand-ins of a board is refused in one line; one that can do without them runs."""
+    crew = start("from machine import Pin\n" + PROGRAM, watch=True)
+    assert (crew.Wait(), crew.err.text) == (2, "microwebsrv: the program uses the module machine of a board, which --workers does not have\n")
+    crew = start("try:\n    import machine\nexcept ImportError:\n    machine = None\nimport utime, micropython\n" + PROGRAM)
+    crew.Port()
+    assert crew.Text("/version") == "one"
+    (tmp_path / "machine.py").write_text("def unique_id():\n    return b'me'\n")
+    crew = start("import machine\nassert machine.unique_id() == b'me'\n" + PROGRAM)
+    crew.Port()
+    assert crew.Text("/version") == "one"
+
+
+def test_a_system_that_can_not(monkeypatch, capsys):
+    from microwebsrv.__main__ import Main
+    monkeypatch.delattr(socket, "send_fds")
+    assert Main([".", "--workers", "2"]) == 2
+    assert capsys.readouterr().err == "microwebsrv: --workers needs a system that hands sockets to other processes: Linux or macOS\n"
+
+
+@pytest.mark.parametrize("name, program", [("site:mws", PROGRAM.replace("mws.Start(threaded=False)\n", "")), ("site:mws", PROGRAM),
+                                           ("site:Make", PROGRAM.replace("mws.Start(threaded=False)", "Make = lambda: mws"))])
+def test_module_and_server(tmp_path, name, program):
+    (tmp_path / "site.py").unlink(missing_ok=True)
+    (tmp_path / "my_site.py").write_text(program)
+    crew = Crew("my_" + name, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload", cwd=tmp_path)
+    try:
+        crew.Port()
+        assert crew.Text("/version") == "one"
+        (tmp_path / "my_site.py").write_text(program.replace('"one"', '"two"'))
+        crew.Reload()
+        assert crew.Text("/version") == "two"
+        crew.End()
+    finally:
+        crew.Close()
+
+
+def test_one_file_and_a_folder_of_pages(start, tmp_path):
+    (tmp_path / "other.py").write_text(PROGRAM)
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.html").write_text("<h1>Pages</h1>")
+    for target, path, text in ((tmp_path / "other.py", "/version", "one"), (tmp_path / "pages", "/", "<h1>Pages</h1>")):
+        crew = Crew(target, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload")
+        try:
+            crew.Port()
+            assert crew.Text(path) == text
+            crew.End()
+        finally:
+            crew.Close()
+
+
+# -- with the broker -----------------------------------------------------------
+
+CHAT = """
+import os
+from microWebSrv import MicroWebSrv
+
+
+def OnText(webSocket, text):
+    if text == "?":
+        webSocket.SendText(str(node.IsConnected()))
+    else:
+        mws.Broadcast(text)
+
+
+def OnAccept(webSocket, httpClient):
+    webSocket.RecvTextCallback = OnText
+    webSocket.SendText(str(os.getpid()))
+
+
+mws = MicroWebSrv(port=80)
+mws.AcceptWebSocketCallback = OnAccept
+node = mws.UseBroker(%r)
+mws.Start(threaded=False)
+"""
+
+
+def test_broadcasts_reach_the_clients_of_all_workers(start):
+    """By the broker; also after a reload, when all clients have come again."""
+    with broker_tools.Redis() as broker, contextlib.ExitStack() as stack:
+        crew = start(CHAT % broker.url)
+        crew.Port()
+        for turn in range(2):
+            clients, by = [], {}
+            while len(clients) < 4 or len(by) < 2:
+                assert len(clients) < 200
+                clients.append(stack.enter_context(connect("ws://127.0.0.1:%d/" % crew.port)))
+                by[clients[-1].recv(harness.DEADLINE_SEC)] = clients[-1]
+            for client in by.values():
+                Until(lambda client=client: client.send("?") or client.recv(harness.DEADLINE_SEC), "True")
+            for name, sender in by.items():
+                sender.send("hello of " + name)
+                assert {client.recv(harness.DEADLINE_SEC) for client in clients} == {"hello of " + name}
+            if not turn:
+                crew.Reload()
+                for client in clients:
+                    with pytest.raises(ConnectionClosed, match="1001"):
+                        client.recv(harness.DEADLINE_SEC)
+                Until(lambda: len(crew.Workers()), 2)
+        crew.End()
+        assert crew.err.text == ""
