@@ -3012,7 +3012,7 @@ class MicroWebSrv(Engine):
 
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
-            raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
+            raise ValueError("port must be an int from 0 to 65535, not %r" % (port,))
         super().__init__()
         self.port = port
         self.bindIP = CheckText("bindIP", bindIP or "")
@@ -3069,7 +3069,8 @@ class MicroWebSrv(Engine):
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
             self.UseAsyncio = True
         self.routes.append(route)
-        self.methods += (route.method,)
+        if route.method not in self.methods:
+            self.methods += (route.method,)
         self.heads = {}                         # remembered heads may now have another route
 
     def Typed(self, route):
@@ -3080,10 +3081,9 @@ class MicroWebSrv(Engine):
     def AddDecorated(self):
         for route in self.webSocketRoutes:
             self.Typed(route)
-        routes = MicroWebSrv._docoratedRouteHandlers
-        while self.decorated < len(routes):
+        for route in MicroWebSrv._docoratedRouteHandlers[self.decorated:]:
             self.decorated += 1
-            self._Add(routes[self.decorated - 1])
+            self._Add(route)
 
     def GetRouteHandler(self, resUrl, method):
         """-> (handler, routeArgs or None), or (None, None) if no route matches."""
@@ -3095,9 +3095,8 @@ class MicroWebSrv(Engine):
         """-> (route, args) for the path, or the route that serves files."""
         found = head.found
         if found is None:
-            found = Find(self.routes, head.method, head.key) \
+            found = head.found = Find(self.routes, head.method, head.key) \
                 or head.method == "HEAD" and Find(self.routes, "GET", head.key) or (self.files, NO_ARGS)
-            head.found = found
         return found
 
     def Allowed(self, head, isFile=False):

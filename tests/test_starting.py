@@ -61,7 +61,7 @@ def test_one_sentence_that_names_the_value(run):
         port = busy.getsockname()[1]
         lines = run(WRONG, args=(port,)).splitlines()
     for value in ("-1", "65536", "70000", "'80'", "None", "80.5"):
-        assert lines.pop(0) == "ValueError port must be a number from 0 to 65535, not " + value
+        assert lines.pop(0) == "ValueError port must be an int from 0 to 65535, not " + value
     for value in ("None", "5", "b'www'", "['www']"):
         assert lines.pop(0) == "ValueError webPath must be str, not " + value
     assert lines.pop(0) == "ValueError bindIP must be str, not 5"

@@ -139,6 +139,20 @@ KNOWS = [
 ]
 
 
+def Methods(*routes):
+    """How many methods the server knows with these: a list of them that grew with each route would be copied for each."""
+    server = _New()
+    before = len(server.methods)
+    for method in routes:
+        server.AddRoute("/a", method, _Handler)
+    return len(server.methods) - before
+
+
+METHODS = [
+    (("GET", "POST"), 0), (("GET",) * 100, 0), (("FROB", "GET", "FROB"), 1), (("FROB", "WIBBLE", "FROB", "WIBBLE"), 2),
+]
+
+
 async def _Async(client, response):
     pass
 
@@ -269,6 +283,7 @@ TABLES = [
     ("Handler", Handler, HANDLER),
     ("Allowed", Allowed, ALLOWED),
     ("Knows", Knows, KNOWS),
+    ("Methods", Methods, METHODS),
     ("AddAsync", AddAsync, [((True,), (False, True, 2)), ((False,), "!ValueError")]),
     ("Decorated", Decorated, DECORATED),
     ("WebSocketRoute", WebSocketRoute, [((), (True, [("/chat/<room>", "GET")]))]),
