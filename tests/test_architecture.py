@@ -8,13 +8,11 @@ import ast
 import io
 import json
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import symtable
 import tokenize
-import zipfile
 
 import pytest
 
@@ -632,17 +630,3 @@ def test_device_files_call_only_methods_that_exist_there(tmp_path):
     calls = [(source.name, node.lineno, node.func.attr) for source in sources for node in ast.walk(source.tree)
              if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     assert [call for call in calls if call[2] in absent] == []
-
-
-def test_wheel_holds_what_src_holds(tmp_path):
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(harness.ROOT / name, tmp_path)
-    shutil.copytree(harness.SRC, tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "*.mpy"))
-    build = "import setuptools.build_meta as backend; print(backend.build_wheel('.'))"
-    done = subprocess.run([sys.executable, "-c", build], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    expected = {path.relative_to(tmp_path / "src").as_posix() for path in (tmp_path / "src").rglob("*.py*")
-                if ".egg-info" not in str(path)}
-    expected |= {path.relative_to(tmp_path / "src").as_posix() for path in (tmp_path / "src").rglob("*.html")}
-    assert expected == {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
