@@ -385,7 +385,7 @@ def test_templates(tab):
     expect(tab.locator("tbody tr")).to_have_count(4)
     Text(tab, "tbody tr:nth-child(3)", r"Rosemary\s+12 %\s+now\s+no")
     Text(tab, "tbody tr:nth-child(4)", r"<b>Thyme</b> & sage")
-    Text(tab, "section:nth-child(2)", r"Dry: Rosemary\.\s.*nobody has set\s+is false.*clock.* \d\d:\d\d:\d\d\.")
+    Text(tab, "section:nth-child(2)", r"Dry: Rosemary\.\s.*A name without a value\s+is false.*time on the server is \d\d:\d\d:\d\d\.")
     tab.click("text=Open seed.pyhtml")
     text = tab.inner_text("body")
     assert text.count("TOTO2 = IN TEST FUNCTION 2") == 3
@@ -396,14 +396,14 @@ def test_errors(tab, demo):
     demo.ExpectError("broken on purpose")
     tab.Open("/errors.html")
     for button, answer in (("403 Forbidden", "^403 Forbidden"), ("403 Unknown type", "^403 Forbidden"),
-                           ("404 Not Found", "^404 Not Found.*no pin here.*redirected to /lost"),
+                           ("404 Not Found", "^404 Not Found.*This page does not exist.*redirected to /lost"),
                            ("405 Method", r"^405 Method Not Allowed.*allow: GET, HEAD, OPTIONS"),
-                           ("500 Internal", "^500 Internal Server Error"), ("200, still alive", "^200 OK.*runtime")):
+                           ("500 Internal", "^500 Internal Server Error"), ("200, still running", "^200 OK.*runtime")):
         tab.click("button:has-text('%s')" % button)
         Text(tab, "#errorAnswer", answer)
         assert "purpose" not in tab.inner_text("#errorAnswer")
-    tab.click("text=Get lost")
-    Text(tab, "h1", "no pin here")
+    tab.click("text=Open an unknown address")
+    Text(tab, "h1", "This page does not exist")
     Shoot(tab, demo, "404")
     assert len(tab.complaints) == 6 and all("Failed to load resource" in text for text in tab.complaints)
     tab.complaints.clear()

@@ -804,7 +804,7 @@ def test_the_limits_of_security_md_are_those_of_the_sources():
 
 def test_each_row_of_the_table_of_faults_names_a_test():
     rows = Rows(RELIABILITY, 4)
-    rows = rows[1:[row[0] for row in rows].index("beside")]         # the table of waiting has as many columns
+    rows = rows[1:[row[0] for row in rows].index("other clients")]         # the table of waiting has as many columns
     assert len(rows) > 30
     for row in rows:
         for file, test in re.findall(r"`(test_\w+)::(test_\w+)`", row[3]):
