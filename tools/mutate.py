@@ -96,7 +96,7 @@ MUTATIONS = (
     ("connection: the handler gets the arguments that are remembered", CONNECTION,
      "(self.client, response, args.copy())", "(self.client, response, args)", EXCHANGE_TESTS),
     ("server: a new route leaves what heads have found", SERVER,
-     "        self.heads = {}                         # what", "        # what", EXCHANGE_TESTS),
+     "        self.heads = {}                         # remembered", "        # remembered", EXCHANGE_TESTS),
     ("files: what was said about links is believed for ever", PATHS,
      " and known[0] == int(time.time())", "", FILE_TESTS),
     ("files: the links of a folder are listed once", PATHS, "if not links or links[0] != changed:", "if not links:",
@@ -116,10 +116,10 @@ MUTATIONS = (
      "if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:",
      "if self.state > _ANSWER:", CONNECTION_TESTS),
     ("connection: a worker that waits is not woken when its client goes", CONNECTION,
-     """has found out
+     """raises on close()
         if self.wake:
             self.wake()
-""", "has found out\n", CONNECTION_TESTS),
+""", "raises on close()\n", CONNECTION_TESTS),
     ("transport: a link that closes behind its backlog stays", TRANSPORT,
      """            if self.isClosing:
                 return self.Abort()
