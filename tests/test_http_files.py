@@ -343,7 +343,7 @@ MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=".").Start(threaded=False)
 
 
 def test_paths_beyond_ascii_in_a_plain_locale(serve, tmp_path):
-    """Names are UTF-8 as URLs have it, whatever the locale says."""
+    """Name are UTF-8 as URLs have it, whatever the locale says."""
     (tmp_path / "\u00e9").mkdir()
     (tmp_path / "\u00e9" / "\u20ac.txt").write_text("euro")
     server = serve(PLAIN_LOCALE)

@@ -73,7 +73,7 @@ def Imports(folder):
 
 
 def Build(out, *options, **env):
-    """Runs the tool; -> its output."""
+    """Run the tool; -> its output."""
     done = subprocess.run([sys.executable, str(TOOL), "-o", str(out), *options], capture_output=True, text=True,
                           env={**os.environ, **env})
     assert done.returncode == 0, done.stdout + done.stderr

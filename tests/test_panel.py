@@ -422,7 +422,7 @@ def test_path_tricks(panel):
 # --- what leaves ----------------------------------------------------------------------
 
 def Everything(tab):
-    """Answers of every kind to this client: pages, files, forms, errors. -> {(path, method): answer}"""
+    """Answer of every kind to this client: pages, files, forms, errors. -> {(path, method): answer}"""
     asked = {}
     for path in ("/", "/login", "/style.css", "/favicon.svg", "/nothing", "/_panel.pyhtml", "/%zz", *FILES, "/admin/nothing", "/admin/settings", "/admin/logout", "/admin/live", "/admin/x/y"):
         for method in ("GET", "HEAD", "OPTIONS", "PUT", "POST"):
