@@ -247,8 +247,7 @@ class Compiler:
         return self.open.pop()[2]
 
     def Scan(self, code, mode=None):
-        """Find words that may be names. A word too many is harmless, a missing one is an error. -> code with marks for
-        tabs."""
+        """Find words that may be names: one too many is harmless, a missing one is an error. -> code with tab marks."""
         if not mode:
             code = "(%s\n)" % (code or Expected("an expression"))
         compile(code, "{{", mode or "eval")

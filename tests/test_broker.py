@@ -392,7 +392,7 @@ def test_absent_from_the_beginning(stack, tmp_path, read):
     here.Until("one 999")
     assert int(one.Seen(r"TOOK (\d+)").group(1)) < 2000
     assert harness.Fetch(one.port, "/hello").text == "one"
-    assert len(Lines(one, "the queue is full")) == 1
+    assert len(Lines(one, "the queue to the broker is full")) == 1
     store.Start()
     with redis.Redis.from_url(url) as client:
         one.SeenError(r"is back; \d+ more")
@@ -491,12 +491,12 @@ def test_an_engine_that_is_busy_has_a_bound(store, stack, tmp_path, read):
     busy.start()
     one.Do("time.sleep(0.2)")
     one.Tell("Timed(0, 1000)")
-    two.SeenError("the server is behind")
+    two.SeenError("the server is too slow")
     busy.join()
     there.Until("p0 999")
     numbers = BySender(there.got)["p0"]
     assert numbers == sorted(set(numbers)) and len(numbers) < 600
-    assert len(Lines(two, "the server is behind")) == 1
+    assert len(Lines(two, "the server is too slow")) == 1
     one.Do("mws.Broadcast('p0 1000')")
     assert there.Until("p0 1000") == ["p0 1000"]
 
