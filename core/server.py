@@ -216,7 +216,7 @@ class MicroWebSrv(Engine):
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("a default can't be a header that each response has: %r" % pair[0])
+                raise ValueError("a default must not be a per-response header: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------

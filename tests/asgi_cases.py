@@ -1,12 +1,12 @@
-"""Which end-to-end tests run behind an ASGI server as well, and what differs there by its nature: docs/asgi.md says it to programs.
+"""The end-to-end tests that also run behind an ASGI server, and the differences there: docs/asgi.md describes them for programs.
 
-All of them run, whatever they say, with ASGI=uvicorn (h11, granian, hypercorn) in the environment.
+With ASGI=uvicorn (h11, granian, hypercorn) in the environment all tests run there.
 """
 
 FILES = ("test_http.py", "test_http_files.py", "test_http_streams.py", "test_hooks.py", "test_events.py", "test_websocket_server.py",
          "test_session.py", "test_auth.py", "test_cors.py", "test_security.py", "test_mount.py")
 
-# Why, and the beginnings of the names of tests.
+# (reason, prefixes of test names)
 DIFFERENCES = (
     ("the server in front reads the message, and refuses what is none", (
         "test_bad_messages", "test_good_messages", "test_smuggling", "test_methods", "test_absolute_form",
@@ -35,7 +35,7 @@ DIFFERENCES = (
 
 
 def Difference(name):
-    """Why this test says something else behind an ASGI server; None: it does not."""
+    """The reason why this test does not hold behind an ASGI server; None: it holds."""
     for reason, beginnings in DIFFERENCES:
         for beginning in beginnings:
             if name.startswith(beginning.replace("{asgi}", "asgi-uvicorn")):

@@ -1,5 +1,5 @@
-"""The one file is the rooms: what tools/amalgamate.py refuses, the lines that it reads back, and the folder of rooms
-itself, which does the same as a package named microWebSrv.
+"""The single file is equivalent to the rooms: what tools/amalgamate.py refuses, the lines that it maps back, and the folder of
+rooms itself, which works as a package named microWebSrv.
 """
 
 import shutil
@@ -233,7 +233,7 @@ def test_where_of_a_line(tmp_path):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_traceback_is_read_back(runtime, tmp_path):
-    """The file and the lines are those of the rooms, on both runtimes."""
+    """On both runtimes tracebacks refer to the files and lines of the rooms."""
     folder = Rooms(tmp_path / "core")
     target = tmp_path / "microWebSrv.py"
     Run("--core", folder, "-o", target)
@@ -301,7 +301,7 @@ MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www").Start(threaded=False
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("beside", [(), ("microWebTemplate",)], ids=lambda names: names and "with a template" or "alone")
 def test_folder_of_rooms_is_the_package(runtime, beside, tmp_path):
-    """As a board has it: core copied as microWebSrv, optional files beside it."""
+    """The folder core, copied to a board as microWebSrv, with the optional files beside it."""
     shutil.copytree(CORE, tmp_path / "lib" / "microWebSrv", ignore=shutil.ignore_patterns("__pycache__"))
     for name in beside:
         shutil.copy(harness.SRC / (name + ".py"), tmp_path / "lib")
@@ -319,7 +319,7 @@ def test_folder_of_rooms_is_the_package(runtime, beside, tmp_path):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_folder_of_rooms_in_a_package(runtime, tmp_path):
-    """Programs are laid out with all of it in a package of theirs, too."""
+    """The server may also be a subpackage of a program's package."""
     shutil.copytree(CORE, tmp_path / "lib" / "house" / "microWebSrv", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "lib" / "house" / "__init__.py").write_text("")
     shutil.copy(harness.SRC / "microWebTemplate.py", tmp_path / "lib" / "house")

@@ -1,4 +1,4 @@
-"""The benchmark's client finds what is wrong, and a small run makes figures and a table on both runtimes."""
+"""The benchmark's client detects wrong responses, and a small run produces figures and a table on both runtimes."""
 
 import json
 import re
@@ -15,7 +15,7 @@ import harness
 
 BENCH = harness.ROOT / "bench"
 SECONDS = "0.1"
-HELLO_INSTRUCTIONS = 115_000        # of MicroPython; version 1 needed 162,000
+HELLO_INSTRUCTIONS = 115_000        # on MicroPython; version 1 needed 162,000
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BODY = b"Hello, World!"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
@@ -24,7 +24,7 @@ UPGRADED = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnecti
 
 
 class Says:
-    """A server that answers whatever it is asked with the same bytes; a connection's first answer can be another."""
+    """A server that always sends the same bytes; the first response on a connection can differ."""
 
     def __init__(self, answer, closes=False, first=None):
         self.answer, self.closes, self.first = answer, closes, first
@@ -70,7 +70,7 @@ class Says:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Run the client on a server that is there -> its figures."""
+    """Run the client against a running server -> its figures."""
     folder = tmp_path_factory.mktemp("client")
     program = folder / "client"
     warnings = ("-Wall", "-Wextra", "-Werror")
@@ -137,7 +137,8 @@ def test_wrong_answers(client, says, answer, closes, kind):
 
 
 def test_an_answer_that_never_comes(client, says):
-    """The client asks for it before it measures, and again: it waits five seconds each time, and says so."""
+    """The client checks for it before measuring, and again afterwards: it waits five seconds each time, and reports
+    it."""
     figures = client(says(GOOD[:-1], first=GOOD), connections=1)
     assert figures["requests"] == 0 and figures["stuck"] >= 1 and figures["kinds"]["timeout"] >= 1, figures
 
@@ -169,7 +170,7 @@ def test_no_upgrade(client, says):
 
 
 def test_a_run_on_both_runtimes(tmp_path):
-    """Ours and the floors, every kind of work: figures, the table, and no answer that is wrong."""
+    """Our server and the minimal servers, each kind of request: figures, the table, and no wrong response."""
     works = ("hello", "close", "args", "json", "form", "115kb", "template", "ws4k")
     command = [sys.executable, BENCH / "run.py", "--peers", "floor,floor-poll,microwebsrv", "--works", ",".join(works),
                "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", sys.executable,
@@ -185,9 +186,9 @@ def test_a_run_on_both_runtimes(tmp_path):
         assert sorted(work for work, server in cells if server == "microwebsrv") == sorted(works)
         for (work, server), cell in cells.items():
             assert cell["errors"] == 0 and cell["requests"] > 0, cell
-            stuck += cell["stuck"]              # a busy machine may take more than a second; then the table says so
+            stuck += cell["stuck"]              # a slow machine may take more than a second; then the table shows that
             assert cell["cpuUs"] > 0 and (cell["floor"] is None) == work.startswith("ws"), cell
-            assert cell["before"] is None           # version 1 was not asked
+            assert cell["before"] is None           # version 1 was not measured
             assert server != "floor" or cell["floor"] == 1, cell
     small, aimed = Report(tmp_path)
     assert len(re.findall(r"^\| [^|]+ \| \*\*[\d.]+\*\* \| [\d.]* \|$", small, re.M)) == 2 * len(works)
@@ -294,7 +295,7 @@ def test_a_page_without_marks(tmp_path):
 
 
 def test_version_1_is_a_peer():
-    """Its sources come out of git; a copy of the project without its history has none."""
+    """Its sources come from git; a copy of the project without history has none."""
     peers = runpy.run_path(str(BENCH / "peers.py"))
     if subprocess.run(["git", "cat-file", "-e", peers["VERSION_1"]], cwd=harness.ROOT, capture_output=True).returncode:
         pytest.skip("the history is not here")
@@ -306,7 +307,7 @@ def test_version_1_is_a_peer():
 
 @pytest.mark.timeout(300)
 def test_instructions_of_a_request():
-    """Ours needs more than a server that parses nothing, and the table says so."""
+    """Our server needs more than a server that parses nothing, and the table shows both."""
     if not shutil.which("valgrind"):
         pytest.skip("no valgrind")
     command = [sys.executable, BENCH / "instructions.py", "--works", "hello", "--peers", "floor-poll,microwebsrv",

@@ -1,4 +1,5 @@
-"""`microwebsrv check`: what it finds, that MicroPython really has none of it, and that sound programs pass."""
+"""`microwebsrv check`: its findings, that MicroPython really lacks each of these features, and that correct programs
+pass."""
 
 import ast
 import os
@@ -11,7 +12,8 @@ import pytest
 import harness
 from microwebsrv import check, data, language, project, tables
 
-# What `check` has to say of a program, and the program. Each is tried on MicroPython: it must not do what CPython does.
+# (the finding, the program). Each program is also run on MicroPython, where it must fail or behave differently from
+# CPython.
 LANGUAGE = [
     ("no match", "def F(x):\n    match x:\n        case 1:\n            return 2\n"),
     ("no / among", "def F(a, /, b):\n    pass\n"),
@@ -36,13 +38,13 @@ OF = {".split": "'a b'", ".rsplit": "'a b'", ".encode": "'a'", ".decode": "b'a'"
 ARGUMENTS = {"open": "'f.txt', 'w'", "print": "1", "json.dumps": "{}", "json.loads": "'{}'", "int": "'1'", "round": "1.5", "sum": "[1]",
              "zip": "[1], [2]", "bytes": "'a'", "str": "b'a'", "int.from_bytes": "b'a'", ".replace": "'a', 'b'"}
 VALUES = {"sep": "' '", "encoding": "'utf-8'", "errors": "'ignore'", "byteorder": "'big'", "newline": "''"}
-# Of the firmware of boards and not of the unix port, or the other way round.
+# Only in board firmware, or only on the unix port.
 ON_BOARDS = {"os.uname", "os.sync"}
 ON_UNIX = {"argparse"}
 
 
 def Fails(tmp_path, text):
-    """True if MicroPython does not do it."""
+    """True if MicroPython refuses or fails to run it."""
     path = tmp_path / "one.py"
     path.write_text(text, encoding="utf-8")
     command, env = harness.Command("micropython", path, ())
@@ -50,7 +52,7 @@ def Fails(tmp_path, text):
 
 
 def Said(text):
-    """What is said of one main.py."""
+    """The findings for a main.py with this text."""
     source = project.Source("main.py", text.encode())
     return [(one.line, one.text) for one in check.CheckSource(source, set())]
 
@@ -70,7 +72,7 @@ def test_lines():
 
 
 def Ask(tmp_path, expressions):
-    """Those of the expressions that MicroPython can evaluate."""
+    """The expressions that MicroPython can evaluate."""
     program = "import sys\nfor text in %r:\n    try:\n        exec(text)\n        print(text)\n    except Exception:\n        pass\n"
     out = harness.RunProgram("micropython", program % (expressions,), tmp_path)
     return out.split("\n")[:-1]
@@ -102,7 +104,7 @@ def test_methods_are_really_absent(tmp_path):
     names = [*tables.METHODS, *tables.ATTRIBUTES]
     assert Ask(tmp_path, ["%s.%s" % (thing, name) for thing in things for name in names]) == []
     assert Ask(tmp_path, ["''.upper", "OSError(1).errno"]) == ["''.upper", "OSError(1).errno"]
-    for name in names:                          # and CPython has each of them somewhere
+    for name in names:                          # each of them exists on CPython
         assert any(hasattr(thing, name) for thing in ("", b"", 1, 1.0, OSError(1), memoryview(b""), Fails, type, _Sha())), name
 
 

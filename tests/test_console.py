@@ -1,4 +1,4 @@
-"""The command `microwebsrv`: a folder, its main.py, and the reload when that changes."""
+"""The command `microwebsrv`: serving a folder, its main.py, and the reload after changes."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def Echo(webSocket, msg):
     webSocket.SendText(msg)
 """
 
-# As it stands on a board.
+# As on a board.
 BOARD = HANDLERS + """
 mws = MicroWebSrv(webPath="/flash/site")
 mws.Start()
@@ -52,7 +52,7 @@ asyncio.run(Main())
 
 
 class Command:
-    """`python -m microwebsrv DIR …` as a process; its lines can be awaited."""
+    """`python -m microwebsrv DIR …` as a process, whose output can be awaited."""
 
     def __init__(self, folder, *options):
         self.port = harness.FreePorts(1)[0]
@@ -73,7 +73,7 @@ class Command:
         assert self._err.Wait(pattern, 0, harness.DEADLINE_SEC), self._err.text
 
     def Ready(self):
-        """Until it listens, on the port that it was given."""
+        """Wait until it listens on the given port."""
         assert int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/$").group(1)) == self.port
         for _ in range(200):
             try:
@@ -158,7 +158,7 @@ def test_program_of_a_board_runs_as_it_is(command, folder, program):
 
 
 def test_reload(command, folder):
-    """After a change the new program serves; a broken one is told, and the next change mends it."""
+    """After a change the new program serves. An error is shown, and the next change repairs it."""
     (folder / "main.py").write_text("import shown\n" + BOARD.replace('"one"', "shown.TEXT"))
     (folder / "shown.py").write_text("TEXT = 'one'\n")
     server = command()
@@ -179,13 +179,13 @@ def test_reload(command, folder):
 
 
 def test_nothing_is_left_when_it_is_killed(command, folder):
-    """The process that serves ends with the one that watches, however that ends."""
+    """The serving process ends with the watching one, however that ends."""
     (folder / "index.html").write_text("")
     server = command()
     server.Ready()
     server.process.kill()
     server.process.wait()
-    server._out.Join(harness.DEADLINE_SEC)          # the pipe's other end closes when the child has gone
+    server._out.Join(harness.DEADLINE_SEC)          # the other end of the pipe closes when the child has ended
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), harness.DEADLINE_SEC)
 
@@ -197,7 +197,7 @@ def Run(*args):
 
 
 def test_port_and_address(command, folder):
-    """What can't be had is one sentence; port 0 is one that is free."""
+    """An unavailable port is reported in one sentence; port 0 chooses a free one."""
     (folder / "index.html").write_text("index")
     assert "--port: must be a number from 0 to 65535, not 70000" in Said(folder, 2, "--port", "70000")
     with socket.create_server(("127.0.0.1", 0)) as busy:
@@ -212,7 +212,7 @@ def test_port_and_address(command, folder):
 
 
 def Said(folder, code, *options):
-    """What the command says on stderr, when it ends by itself."""
+    """The stderr of a command that exits by itself."""
     server = Command(folder, *options)
     try:
         assert server.process.wait(harness.DEADLINE_SEC) == code

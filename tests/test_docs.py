@@ -1,10 +1,10 @@
-"""What the README and docs/ say is true: every program runs, every curl below it is a real request, every link leads
-somewhere, and the tables agree with the code.
+"""Checks the README and docs/: every program runs, every curl below it is a real request, every link has a target, and the
+tables agree with the code.
 
-    ```python            a whole program; without a server of its own it is one of handlers for a server on port 8080
-    ```python board      needs a board: it is only compiled for one
+    ```python            a whole program; without a server it contains handlers for a server on port 8080
+    ```python board      needs a board: only compiled
     ```python desk       needs CPython
-    ```console           $ curl …, then what it prints; with -i the lines named must be there, in this order
+    ```console           $ curl …, then its output; with -i, lines that the output must contain in this order
 """
 
 import argparse
@@ -29,7 +29,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def Programs():
-    """Yield (name, text, its console) of each program of all pages; the name says where it stands."""
+    """Yield (name, text, its console) for each program on all pages; the name tells the place."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         found = []
@@ -51,7 +51,7 @@ BOARD = [(name, code) for name, code, _, info in ALL if info == "board"]
 
 
 def Whole(code):
-    """A block that brings handlers only gets its server."""
+    """Add a server to a block that has only handlers."""
     lines = [] if re.search(r"^(?:from|import) microWebSrv|^from microWebSrv import", code, re.M) else \
         ["from microWebSrv import MicroWebSrv"]
     lines.append(code)
@@ -62,11 +62,11 @@ def Whole(code):
     return "\n".join(lines) + "\n"
 
 
-NOTES = "abcdefghijklmnopqrstuvwxyz"        # of the file notes.txt
+NOTES = "abcdefghijklmnopqrstuvwxyz"        # content of the file notes.txt
 
 
 def Part(text):
-    """What -F name=value and -F name=@notes.txt send."""
+    """The content sent by -F name=value and -F name=@notes.txt."""
     name, _, value = text.partition("=")
     if value[0] == "@":
         name, value = '%s"; filename="%s' % (name, value[1:]), NOTES
@@ -74,7 +74,7 @@ def Part(text):
 
 
 class Curl:
-    """One curl command line, as much of it as the pages use."""
+    """A curl command line, with the options that the pages use."""
 
     def __init__(self, words):
         parser = argparse.ArgumentParser(add_help=False)
@@ -120,7 +120,7 @@ class Curl:
 
 
 def Commands(console):
-    """Yield (Curl, the lines that it prints)."""
+    """Yield (Curl, the expected lines)."""
     for part in re.split(r"^\$ ", console, flags=re.M)[1:]:
         command, *lines = part.rstrip("\n").split("\n")
         words = shlex.split(command)
@@ -157,7 +157,8 @@ def test_the_pages_have_programs():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/migrating.md", "CHANGELOG.md"])
 def test_optional_files_are_named(page):
-    """A person who reads only this page knows what a file brings. (Those of version 1 are not in the list of what is new.)"""
+    """A reader of only this page learns what each file adds. (The files of version 1 are not in the list of new
+    ones.)"""
     text = (harness.ROOT / page).read_text(encoding="utf-8")
     old = ("microWebSocket", "microWebTemplate", "microWebDeflate", "microWebEvents") if page != "README.md" else ()
     missing = [one.name for one in registry.Load() if "`%s.py`" % one.name not in text and one.name not in old]
@@ -165,7 +166,7 @@ def test_optional_files_are_named(page):
 
 
 def Anchors(text):
-    """The ids that a heading gets where these pages are read."""
+    """The ids that headings get on GitHub and similar sites."""
     headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", text), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -188,13 +189,13 @@ def test_links_lead_somewhere(page):
 REFERENCE = harness.ROOT / "docs" / "reference.md"
 EXTENDING = harness.ROOT / "docs" / "extending.md"
 CORE = harness.SRC / "microWebSrv.py"
-# Class attributes of the server that are no settings: what optional files fill and use.
+# Class attributes of the server that are not settings: used or set by optional files.
 SEAMS = {"Client", "Response", "Disk", "PercentDecode", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop",
          "FromJSON", "ToJSON", "HttpError", "Reason", "Returned"}
 
 
 def Tables():
-    """-> {the first cell's name: the cells} of every table row of the reference whose first cell is code."""
+    """-> {first name in the first cell: cells} of each row in the reference's tables whose first cell is code."""
     rows = {}
     for line in REFERENCE.read_text(encoding="utf-8").split("\n"):
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -205,7 +206,7 @@ def Tables():
 
 
 def Defaults(isBoard, platform):
-    """-> {attribute: default} of class MicroWebSrv, as the source gives it for a board or for CPython."""
+    """-> {attribute: default} of class MicroWebSrv in the source, for a board or for CPython."""
     tree = ast.parse(CORE.read_text(encoding="utf-8"))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "MicroWebSrv")
     env = {"BOARD": isBoard, "MICROPYTHON": isBoard, "sys": types.SimpleNamespace(platform=platform)}
@@ -257,7 +258,7 @@ STUBS = ("microWebSrv", "microWebEvents")
 
 
 def Public():
-    """Yield the public names that the stubs promise: Class.Name. What only an optional file uses is in docs/extending.md."""
+    """Yield the public names in the stubs: Class.Name. Names for optional files are in docs/extending.md."""
     for module in STUBS:
         tree = ast.parse((harness.SRC / (module + "-stubs") / "__init__.pyi").read_text(encoding="utf-8"))
         for node in tree.body:

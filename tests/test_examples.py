@@ -1,4 +1,4 @@
-"""The short programs of examples/ run as they stand, on each runtime, and do what their first lines say."""
+"""The short programs in examples/ run unchanged on each runtime, and do what their first lines say."""
 
 import json
 import os
@@ -25,7 +25,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @pytest.fixture
 def example(serve, modulePath):
-    """example(name) -> the Server; it must stop when it is asked to, and leave with code 0."""
+    """example(name) -> the Server; it must stop on request and exit with code 0."""
     servers = []
 
     def Example(name):
@@ -43,7 +43,7 @@ def test_each_example_has_a_test():
     assert names == {name[5:] for name in globals() if name.startswith("test_") and name[5:] in names}
 
 
-# What each needs beside microWebSrv.py: it runs with that and nothing else.
+# The files that each example needs besides microWebSrv.py. It is run with these only.
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": ["microWebPortal"], "dashboard": ["microWebLogin", "microWebAuth", "microWebSession", "microWebSecurity", "microWebEvents"],
          "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebFiles", "microWebUpload"], "hello": [],
@@ -53,7 +53,7 @@ NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": ["microWebPortal"],
 
 
 def Alone(name, folder):
-    """A folder as a board has it: the example, and the files that it needs."""
+    """A folder like on a board: the example and the files that it needs."""
     for module in ["microWebSrv", *NEEDS[name]]:
         shutil.copy(harness.SRC / (module + ".py"), folder)
     shutil.copy(EXAMPLES / (name + ".py"), folder)
@@ -64,7 +64,7 @@ def Alone(name, folder):
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 @pytest.mark.parametrize("name", sorted(set(NEEDS) - {"https"}))
 def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
-    """One Ctrl-C, with only the files that its first lines name beside it."""
+    """One Ctrl-C ends it; only the files named in its first lines are there."""
     text = (EXAMPLES / (name + ".py")).read_text(encoding="utf-8").partition('"""\n\n')[0]
     assert set(re.findall(r"microWeb(?!Srv)\w+", text)) == set(NEEDS[name])
     (tmp_path / "board").mkdir()
@@ -73,13 +73,13 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     assert Fetch(server.port, path).status in (200, 404)
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
-    assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""       # what Start() says of itself
+    assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""       # except for Start()'s banner
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 def test_https(serve, tmp_path):
-    """With only the files that it names, and a certificate of the tool."""
+    """With only the files that it names, and a certificate made by the tool."""
     assert harness.LoadTool("make_certificate").Main(["localhost", "127.0.0.1", "-o", str(tmp_path)]) == 0
     (tmp_path / "board").mkdir()
     server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone("https", tmp_path / "board"),))
@@ -139,7 +139,7 @@ def test_rest_api(example):
 
 
 def test_rest_api_has_tests():
-    """The tests within it, by pytest; in a folder of their own, without the settings of this one."""
+    """Run its tests with pytest in a separate folder, without our settings."""
     path = EXAMPLES / "rest_api.py"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 70
     done = subprocess.run([sys.executable, "-B", "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", EXAMPLES, "-p", "no:cacheprovider", path],
@@ -156,7 +156,7 @@ def test_sensor_page(example):
 
 
 def test_wifi_settings(example, tmp_path):
-    """A portal on the desk; its page, its form; the site; and the network is forgotten by the button of the site."""
+    """A portal on the desk: its page and form; then the site, whose button forgets the network."""
     server = example("wifi_settings")
     url = "http://127.0.0.1:%d/wifi" % server.port
     ours = {"Host": "127.0.0.1:%d" % server.port}
@@ -193,7 +193,7 @@ def test_captive_portal(example):
 
 
 def test_dashboard(example):
-    """Nothing without a log-in; a switch that is pressed is seen in the stream of values; a log-out ends it."""
+    """Without a login nothing is shown; a pressed switch appears in the stream of values; logout ends the stream."""
     assert len((EXAMPLES / "dashboard.py").read_text("utf-8").splitlines()) <= 100
     server = example("dashboard")
     assert Fetch(server.port, "/").status == 302 and Fetch(server.port, "/switch/lamp", "POST").status in (401, 403)
@@ -299,7 +299,7 @@ def test_file_manager(example, tmp_path):
     assert Fetch(server.port, "/files/a%20b.bin").status == 404
 
 
-# What the scripts of the pages do needs a browser; the server has been seen on each runtime above, so one will do.
+# The scripts in the pages need a browser. The server is tested on each runtime above, so one is enough here.
 ONCE = pytest.mark.parametrize("runtime", ["micropython"])
 
 

@@ -1,5 +1,5 @@
-"""What the server may take of a board's memory, at most. The figures may only go down: after a change that makes it
-smaller, `python3 tools/measure_memory.py --write --budget` puts the new ones here and into docs/memory.md.
+"""Limits for the memory that the server takes on a board. They may only decrease: after a change that makes it smaller,
+`python3 tools/measure_memory.py --write --budget` writes the new figures here and into docs/memory.md.
 """
 
 import re
@@ -8,10 +8,10 @@ import pytest
 
 import harness
 
-# Bytes, but KB for the heaps. resident: what stays taken after the imports; 32 is MicroPython's WebAssembly build, 64 the
-# unix port. compile: the smallest heap, on 64 bits, that compiles the file. A connection is one that waits: just opened,
-# kept alive after an answer, or a WebSocket after an echo. heap, on 64 bits: serves a hello; or 200 requests, a file of
-# 10 KB, a template page and WebSocket echoes.
+# In bytes, heaps in KB. resident: heap in use after the imports; 32: MicroPython's WebAssembly build, 64: the unix
+# port. compile: the smallest heap, on 64 bits, that compiles the file. A connection is idle: just opened, kept alive
+# after a response, or a WebSocket after an echo. heap, on 64 bits: the smallest one that serves a hello; or 200
+# requests, a file of 10 KB, a template page and WebSocket echoes.
 BUDGET = {
     "size microWebSrv": 28350, "size microWebSocket": 5130, "size microWebTemplate": 5990,
     "size microWebAsync": 3270, "size microWebThreads": 1690, "size microWebFiles": 3090, "size microWebPages": 2960,
@@ -90,7 +90,7 @@ SOURCES = tool.Sources(HOUSE)
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """{build: its modules}, and servers of them: "set" with the three, "core" with nothing but the core."""
+    """{build: its modules}, and servers of them: "set" with the three, "core" with only the core."""
     root = tmp_path_factory.mktemp("footprint")
     found = {name: root / name for name in ("py", "mpy", "rom", "rooms")}
     for build in ("py", "mpy", "rooms"):
@@ -118,11 +118,11 @@ def test_size_of_the_three(folders):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_tokens_and_functions(name):
-    """The compiler of a board needs 17 bytes for each token of the largest file; a function costs 62 before its first
-    instruction."""
+    """A board's compiler needs 17 bytes for each token of the largest file; a function takes 62 bytes of heap before
+    its first instruction."""
     text = SOURCES[name].read_text(encoding="utf-8")
     Check("functions " + name, tool.Functions(text))
-    if name not in CORE:                        # that is all the rooms
+    if name not in CORE:                        # the sum of all rooms
         Check("tokens " + name, tool.Tokens(text))
 
 
@@ -151,9 +151,9 @@ def test_connections_on_32_bits(folders):
 
 @pytest.mark.parametrize("build", ["mpy", "rooms", "py"])
 def test_smallest_heap(folders, build):
-    """Where the holes of a heap are is chance: it counts if one of three served everything."""
+    """Fragmentation varies, so one success in three attempts is enough."""
     with tool.Serving(folders["set-" + build], 2048) as port:
-        tool.AskWholeSet(port)              # a failure here is no matter of memory
+        tool.AskWholeSet(port)              # a failure here has nothing to do with memory
     for what, folder, ask in (("core, one request", "core-", tool.AskOne), ("three, one request", "set-", tool.AskOne),
                               ("three, whole set", "set-", tool.AskWholeSet)):
         heap = BUDGET["heap %s, %s" % (what, build)]
@@ -162,7 +162,8 @@ def test_smallest_heap(folders, build):
 
 
 def test_heap_of_the_compiler(tmp_path):
-    """Each file alone. The one file of the core needs several times what any other does: there are the rooms for that."""
+    """Each file alone. The single file of the core needs several times as much as any other; that is why the rooms
+    exist."""
     for name, alone in tool.MakeAlone(tmp_path / "alone", SOURCES).items():
         heap = BUDGET["compile " + name]
         assert tool.Compiles(tmp_path / "alone", alone, heap), name
@@ -170,7 +171,8 @@ def test_heap_of_the_compiler(tmp_path):
 
 
 def test_page_shows_the_sizes_of_today(folders):
-    """The tables of docs/memory.md are of the modules as they are, give or take what another mpy-cross makes of them."""
+    """The tables of docs/memory.md describe the current modules, within the differences between versions of
+    mpy-cross."""
     page = (harness.ROOT / "docs" / "memory.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(microWeb\w+)` \| ([\d,]+) \|", page, re.M))
     assert set(rows) == set(HOUSE.modules)

@@ -70,7 +70,7 @@ def Home(httpClient: HttpClient, httpResponse: HttpResponse) -> None:
 
 
 def _Do(*command, **options):
-    """The output of a command that sees what is installed, and not the sources that the tests see."""
+    """The output of a command that uses the installed package, not the sources."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     options.setdefault("env", env)
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
@@ -80,7 +80,7 @@ def _Do(*command, **options):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """(sdist, wheel): the wheel is made of the sdist, as pip does for who has no wheel."""
+    """(sdist, wheel). The wheel is built from the sdist, as pip does without a wheel."""
     folder = tmp_path_factory.mktemp("package")
     clone = folder / "clone"
     shutil.copytree(harness.ROOT, clone, ignore=IGNORED)
@@ -88,7 +88,7 @@ def built(tmp_path_factory):
         folder, cwd=clone)
     sdist = next(folder.glob("*.tar.gz"))
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked")     # our own, made a second ago
+        archive.extractall(folder / "unpacked")     # our own archive
     unpacked = Unpacked(sdist)
     _Do(sys.executable, "-c", "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])",
         folder, cwd=unpacked)
@@ -115,7 +115,7 @@ def Metadata(wheel):
 
 @pytest.fixture(scope="module")
 def clean(built, tmp_path_factory):
-    """An environment with nothing in it but our wheel; -> its python."""
+    """A new environment with only our wheel -> its python."""
     folder = tmp_path_factory.mktemp("clean") / "venv"
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -164,7 +164,7 @@ def test_tests_run_in_the_unpacked_sdist(built):
 
 
 def test_each_optional_file_is_installed_and_found(clean, tmp_path):
-    """Nobody has to name one: a server of a plain `pip install` has them all."""
+    """After a plain `pip install` a server finds all optional files without naming them."""
     names = [one.name for one in registry.Load() if one.isSought]
     assert len(names) > 15
     program = ("import sys; from microWebSrv import MicroWebSrv; MicroWebSrv(); "
@@ -209,7 +209,7 @@ def test_installed_command(clean, tmp_path):
 
 
 def test_installed_command_has_the_files_of_boards(clean, tmp_path):
-    """The wheel brings what a clone has in other folders; what has to be installed beside it is one line."""
+    """The wheel contains files that a clone has in other folders; missing packages are named in one line."""
     show = ("from microwebsrv import data; print(data.CLONE.joinpath('board').exists(), len(data.Bytecode('microWebSrv')), "
             "len(data.Registry()), data.Heap()['the three'] > 9999, data.Methods()['Serve'])")
     size = (harness.ROOT / "board" / "microWebSrv.mpy").stat().st_size
@@ -222,7 +222,7 @@ def test_installed_command_has_the_files_of_boards(clean, tmp_path):
 
 
 def _WhenOpen(port, path):
-    """The line comes a moment before the listener."""
+    """The line is printed a moment before the port is open."""
     import time
     for _ in range(100):
         try:
@@ -240,7 +240,7 @@ def _Mypy(clean, folder, text):
 
 
 def test_users_program_is_typed(clean, tmp_path):
-    """mypy --strict sees the stubs where pip has put them."""
+    """mypy --strict finds the stubs where pip has put them."""
     (tmp_path / "ready.py").write_text("def Port() -> int: return 0\n")
     fine = _Mypy(clean, tmp_path, PROGRAM)
     assert fine.returncode == 0, fine.stdout + fine.stderr

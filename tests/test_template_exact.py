@@ -18,7 +18,7 @@ UNITS = (" ", "  ", "    ", "\t", "  \t")
 
 
 def _Compiles(code):
-    """Does CPython take it?"""
+    """Do CPython take it?"""
     try:
         compile(code, "", "exec")
         return True

@@ -1165,7 +1165,7 @@ def CheckHeartbeatWhileBusy():
 
 
 def CheckOtherThreads():
-    """Sends and closes from elsewhere cross over, in their order, with the bytes as they were."""
+    """Send and closes from elsewhere cross over, in their order, with the bytes as they were."""
     server, link, webSocket, log = Open()
     server.isOnEngine = False
     buffer = bytearray(b"old")
