@@ -163,7 +163,7 @@ class MicroWebSocket:
         """Begin to close. code: one of section 7.4; reason: up to 123 bytes. ClosedCallback is called at the end.
         ValueError for an invalid code or reason."""
         if not _IsCloseCode(code) or len(reason.encode()) > 123:
-            raise ValueError("code or reason must be valid")
+            raise ValueError("code or reason")
         if not self.CloseCode:
             self.CloseCode = code
             self.CloseReason = reason
