@@ -199,6 +199,28 @@ def test_stop_does_not_wait_for_ever(serve):
     server.WaitExit()
 
 
+def test_idle_connections_have_time_for_a_request(serve):
+    """StopIdleSec: one that is new, and one that was kept. Who stays silent is closed, and nobody waits for him for long."""
+    server = serve(THREADED.replace("mws.Start()", "mws.StopGraceSec = 60; mws.StopIdleSec = 1; mws.Start()"))
+    with RawClient(server.port) as new, RawClient(server.port) as kept, RawClient(server.port) as silent:
+        for client in (kept, silent):
+            client.Send(Get("/hello"))
+            assert not client.ReadResponse().isClosing
+        start = time.monotonic()
+        server.Tell("stop")
+        WaitRefused(server.port)
+        for client in (new, kept):
+            client.Send(Get("/hello"))
+            response = client.ReadResponse()
+            assert (response.text, response.isClosing) == ("hello", True)
+            SendEnd(client)
+            client.ExpectClose()
+        silent.ExpectClose()
+        server.WaitLine("STOPPED False")
+        assert time.monotonic() - start < 10
+    server.WaitExit()
+
+
 def test_stop_ends_an_endless_stream(serve):
     server = serve(THREADED)
     with RawClient(server.port) as client:

@@ -518,23 +518,43 @@ def test_a_parent_that_is_killed_takes_its_workers_with_it(crew):
     assert crew.Wait() == -9 and crew.err.text == ""
 
 
-def test_the_terminal_is_closed(tmp_path):
-    """That is SIGHUP too, and no reload: the workers finish and everything ends."""
+@pytest.mark.parametrize("how", ["closed", "Ctrl-C"])
+def test_the_terminal(tmp_path, how):
+    """When it is closed, that is SIGHUP too, and no reload. Ctrl-C is for the parent alone. Both times all finish and end."""
     (tmp_path / "main.py").write_text(PROGRAM)
     port = harness.FreePorts(1)[0]
     pid, terminal = pty.fork()
     if not pid:
         os.environ.update(PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
         os.execv(sys.executable, [sys.executable, "-m", "microwebsrv", str(tmp_path), "--workers", "2", "--port", str(port)])
-    try:
-        text = b""
-        while b"workers)" not in text:
-            assert select.select([terminal], [], [], harness.DEADLINE_SEC)[0]
+    text = b""
+
+    def ReadUntil(word):
+        nonlocal text
+        while word not in text:
+            assert select.select([terminal], [], [], harness.DEADLINE_SEC)[0], text
             text += os.read(terminal, 1000)
-        os.close(terminal)
-        Until(lambda: Refuses(port))
-        Until(lambda: os.waitpid(pid, os.WNOHANG)[0], pid)
+
+    try:
+        ReadUntil(b"workers)")
+        with harness.RawClient(port) as slow:
+            slow.Send(RequestBytes("GET", "/slow/1500"))
+            ReadUntil(b"asked")
+            if how == "closed":
+                os.close(terminal)
+            else:
+                os.write(terminal, b"\x03")
+            Until(lambda: Refuses(port))
+            assert slow.ReadResponse().text == "slow one"
+        codes = []
+        Until(lambda: codes.append(os.waitpid(pid, os.WNOHANG)) or codes[-1][0], pid)
         pid = 0
+        assert codes[-1][1] == 0
+        if how != "closed":
+            with contextlib.suppress(OSError):      # EIO: the end
+                ReadUntil(b"no such word")
+            assert re.fullmatch(rb"microwebsrv: \S+ \(2 workers\)\r\nasked\r\n(\^C)?", text)
+            os.close(terminal)
     finally:
         if pid:
             Kill(pid)
