@@ -47,7 +47,7 @@ Single times differ from machine to machine and with what else it does; the rati
 
 MEASURED, AIMED = "<!-- measured: python3 bench/report.py -->", "<!-- goals: python3 bench/report.py -->"
 END = "<!-- end -->"
-MIDDLES = ("cpuUs", "floor", "ours", "before", "perSec", "p50Ms", "p99Ms")
+MIDDLES = ("cpuUs", "kernel", "floor", "ours", "before", "perSec", "p50Ms", "p99Ms")
 SUMS = ("requests", "errors", "stuck", "reconnects")
 
 
@@ -264,6 +264,8 @@ def Section(runtime, figures):
     for connections in sorted({n for work in http for n in figures.Connections(work)} - {32}):
         works = [(work, connections) for work in http]
         parts += ["With %d connection%s:\n" % (connections, "s"[:connections > 1]), Everybody(figures, works, Cpu)]
+    if any(cell["kernel"] for cell in figures.cells.values()):
+        parts += ["### The kernel's part of that time, %\n", Everybody(figures, usual, KernelPercent)]
     parts += ["### Requests for each second\n", Everybody(figures, usual, lambda cell: "%.0f" % cell["perSec"]),
               "### Latency, ms: median / 99 of 100\n",
               Everybody(figures, usual, lambda cell: "%.1f / %.1f" % (cell["p50Ms"], cell["p99Ms"])),
@@ -277,6 +279,10 @@ def Where(usual):
     if numbers == [32, 50]:
         return "32 connections; WebSocket 50"
     return "%s connections" % ", ".join(map(str, numbers))
+
+
+def KernelPercent(cell):
+    return "" if cell["kernel"] is None else "%.0f" % (cell["kernel"] * 100)
 
 
 def Cpu(cell):

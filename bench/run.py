@@ -227,15 +227,22 @@ class Bench:
         asked = work
         if server.peer.name.startswith(FLOOR) and work.name != "close":
             asked = WORKS["hello"]      # it has one answer for everything
-        begin = time.monotonic()
+        begin, ticks = time.monotonic(), server.Ticks()
         server.Resume()
         try:
             figures = self.client.Run(server.port, asked, connections, seconds, server.Cpu)
         finally:
             server.Pause()
         figures["tookSec"] = time.monotonic() - begin
+        figures["ticks"] = [after - before for after, before in zip(server.Ticks(), ticks)]
         figures["cpuUs"] = figures["cpuSec"] / figures["requests"] * 1e6 if figures["requests"] else None
         return figures
+
+
+def KernelShare(runs):
+    """Of the time of all rounds, as far as whole ticks of the clock tell."""
+    user, kernel = (sum(run["ticks"][at] for run in runs) for at in (0, 1))
+    return kernel / (user + kernel) if user + kernel else None
 
 
 def LastLine(text):
@@ -259,7 +266,7 @@ def Summary(work, connections, name, rows):
     return {
         "work": work.name, "connections": connections, "server": name,
         "cpuUs": Median(run["cpuUs"] for run in runs), "floor": Ratio(rows, name, FLOOR),
-        "ours": Ratio(rows, name, OURS), "before": Ratio(rows, name, BEFORE),
+        "ours": Ratio(rows, name, OURS), "before": Ratio(rows, name, BEFORE), "kernel": KernelShare(runs),
         "perSec": Median(run["requests"] / run["seconds"] for run in runs),
         "p50Ms": Median(run["p50Us"] / 1e3 for run in runs), "p99Ms": Median(run["p99Us"] / 1e3 for run in runs),
         "maxMs": max(run["maxUs"] for run in runs) / 1e3, "requests": sum(run["requests"] for run in runs),
@@ -278,14 +285,14 @@ def Number(value, digits=1):
 
 def PrintCells(runtime, work, connections, cells, missing):
     print("\n%s, %s, %d connection%s" % (runtime, work.title, connections, "s"[:connections > 1]))
-    print("  %-15s %9s %8s %8s %9s %9s %9s %7s %6s  %s" % (
-        "", "CPU us", "x floor", "x ours", "per s", "p50 ms", "p99 ms", "errors", "stuck", ""))
+    print("  %-15s %9s %9s %8s %8s %9s %9s %9s %7s %6s  %s" % (
+        "", "CPU us", "kernel %", "x floor", "x ours", "per s", "p50 ms", "p99 ms", "errors", "stuck", ""))
     for cell in sorted(cells, key=lambda cell: cell["cpuUs"] or float("inf")):
         note = "closes" if cell["reconnects"] > cell["requests"] // 2 else ""
-        print("  %-15s %9s %8s %8s %9s %9s %9s %7d %6d  %s" % (
-            cell["server"], Number(cell["cpuUs"]), Number(cell["floor"], 2), Number(cell["ours"], 2),
-            Number(cell["perSec"], 0), Number(cell["p50Ms"], 2), Number(cell["p99Ms"], 2), cell["errors"],
-            cell["stuck"], note))
+        print("  %-15s %9s %9s %8s %8s %9s %9s %9s %7d %6d  %s" % (
+            cell["server"], Number(cell["cpuUs"]), Number(cell["kernel"] and cell["kernel"] * 100, 0),
+            Number(cell["floor"], 2), Number(cell["ours"], 2), Number(cell["perSec"], 0), Number(cell["p50Ms"], 2),
+            Number(cell["p99Ms"], 2), cell["errors"], cell["stuck"], note))
     for name, why in missing.items():
         print("  %-15s %s" % (name, why))
     sys.stdout.flush()
