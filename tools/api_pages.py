@@ -1,4 +1,4 @@
-"""The reference of the API as pages of Markdown, made from the stubs, the docstrings and the tables of docs/reference.md.
+"""The API as pages of Markdown, made from the stubs, the docstrings and the tables of docs/reference.md.
 
 tools/make_site.py writes them. A name's text is the docstring in its stub; else the one in the sources; else its row in
 docs/reference.md.
@@ -17,7 +17,8 @@ import registry
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 REFERENCE = ROOT / "docs" / "reference.md"
-Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (ast.ClassDef, *FUNCTIONS)
 
 
 @dataclass
@@ -47,12 +48,12 @@ class Stub:
     def Says(self) -> str:
         """The docstring of the module, without its opening words."""
         text = re.sub(r"^The types of \w+: ", "", ast.get_docstring(self.tree) or "")
-        return text[:1].upper() + text[1:]
+        return Plain(text[:1].upper() + text[1:])
 
     def Declaration(self, node: ast.stmt) -> str:
-        """What the stub says of a function, without its body; and of anything else all of it, without what follows."""
+        """A function without its body; anything else without a comment behind it."""
         first, last = node.lineno - 1, node.end_lineno or node.lineno
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, FUNCTIONS):
             first = min([first, *[one.lineno - 1 for one in node.decorator_list]])
             body = node.body[0]
             lines = self.lines[first:body.lineno]
@@ -63,7 +64,7 @@ class Stub:
         return text
 
     def Note(self, node: ast.stmt) -> str:
-        """The comment above a name, or above the names before it without an empty line between; or the one behind it."""
+        """The comment behind a name, else the one above it. No empty line stands between them."""
         behind = re.search(r"#\s*(with .*)$", self.lines[(node.end_lineno or node.lineno) - 1])
         if behind:
             return behind.group(1)
@@ -83,13 +84,13 @@ def Dedent(lines: list[str]) -> str:
 
 
 def Docstrings() -> dict[str, str]:
-    """{"module.Class.name" and "name": docstring} of all sources. A method that an optional file adds to the server is a
-    function there, so its name alone leads to it."""
+    """{"module.Class.name" and "name": docstring} of all sources. A method that an optional file adds to the server is
+    a function there, so its name alone leads to it."""
     found: dict[str, str] = {}
 
     def Walk(prefix: str, body: list[ast.stmt]) -> Iterator[tuple[str, str, str]]:
         for node in body:
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if isinstance(node, DEFINITIONS):
                 yield prefix + node.name, node.name, ast.get_docstring(node) or ""
                 if isinstance(node, ast.ClassDef):
                     yield from Walk(prefix + node.name + ".", node.body)
@@ -109,8 +110,8 @@ def Slug(heading: str) -> str:
 
 
 def Rows() -> dict[str, tuple[str, str]]:
-    """{"microwebsrv.Start" and "Start": (what its row in docs/reference.md says, the anchor of that part)}. The first word is
-    the heading of its chapter. The links are those of a page beside the reference."""
+    """{"microwebsrv.Start" and "Start": (what its row in docs/reference.md says, the anchor of that part)}. The first
+    word is the heading of its chapter. The links are those of a page beside the reference."""
     found: dict[str, tuple[str, str]] = {}
     anchor = chapter = ""
     columns: list[str] = []
@@ -125,8 +126,8 @@ def Rows() -> dict[str, tuple[str, str]]:
             continue
         columns = columns or cells
         text = Sentence(cells[-1])
-        if columns[1:3] == ["board", "desk"]:
-            text = "%s On a board: %s, on a desk: %s." % (text, cells[1], cells[2])
+        if columns[1:3] == ["board", "CPython"]:
+            text = "%s Default: %s on a board, %s on CPython." % (text, cells[1], cells[2])
         for name in re.findall(r"`@?(?:await )?(?:\w+\.)*(\w+)", cells[0]):
             found.setdefault(name, (text, anchor))
             found.setdefault("%s.%s" % (chapter, name), (text, anchor))
@@ -157,7 +158,7 @@ class Writer:
 
     def Text(self, stub: Stub, owner: str, node: ast.stmt, name: str) -> str:
         """What is said of a name, and where the manual has more."""
-        said = ast.get_docstring(node) if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) else ""
+        said = ast.get_docstring(node) if isinstance(node, DEFINITIONS) else ""
         said = said or self.docstrings.get("%s.%s%s" % (stub.module, owner, name), "")
         row, anchor = "", ""
         if stub.module in (registry.CORE, "microWebEvents") and owner not in PLUMBING:
@@ -175,8 +176,8 @@ class Writer:
                 found[-1].text = Plain(str(node.value.value))       # a string below an attribute is what is said of it
             name = Called(node)
             if IsPublic(name) and not isinstance(node, ast.ClassDef):
-                isFunction = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-                found.append(Name(name, stub.Declaration(node), self.Text(stub, owner, node, name), stub.Note(node), isFunction))
+                found.append(Name(name, stub.Declaration(node), self.Text(stub, owner, node, name), stub.Note(node),
+                                  isinstance(node, FUNCTIONS)))
         return found
 
     def Page(self, module: str) -> str:
@@ -209,8 +210,8 @@ class Writer:
         return parts
 
     def Names(self, owner: str, level: int, members: list[Name]) -> list[str]:
-        attributes = [one for one in members if not one.isFunction]
-        parts = ["\n".join(["| name | type | |", "| --- | --- | --- |", *[Row(owner, one) for one in attributes]])] if attributes else []
+        rows = [Row(owner, one) for one in members if not one.isFunction]
+        parts = ["\n".join(["| name | |", "| --- | --- |", *rows])] if rows else []
         for one in members:
             if not one.isFunction:
                 continue
@@ -241,9 +242,8 @@ def Row(owner: str, one: Name) -> str:
     note = "*%s.* " % (one.note[:1].upper() + one.note[1:]) if one.note else ""
     kind = one.declaration.partition(":")[2].strip() or one.declaration
     # Here a bar between backticks does not end a cell.
-    cells = ('<span id="%s%s"></span>`%s`' % (owner, one.name, one.name), "`%s`" % " ".join(kind.split()),
-             note + " ".join(one.text.split()))
-    return "| %s |" % " | ".join(cells)
+    said = "`%s` <br> %s%s" % (" ".join(kind.split()), note, " ".join(one.text.split()))
+    return '| <span id="%s%s"></span>`%s` | %s |' % (owner, one.name, one.name, said.strip().removesuffix(" <br>"))
 
 
 def Heading(level: int, text: str, label: str) -> str:
@@ -262,10 +262,10 @@ def IsPublic(name: str) -> bool:
 
 def Called(node: ast.stmt) -> str:
     """The name that a statement of a stub declares."""
-    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+    if isinstance(node, DEFINITIONS):
         return node.name
-    target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-    return target.id if isinstance(target, ast.Name) else ""
+    targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets if isinstance(node, ast.Assign) else []
+    return targets[0].id if targets and isinstance(targets[0], ast.Name) else ""
 
 
 def Classes(body: list[ast.stmt]) -> list[ast.ClassDef]:
@@ -273,7 +273,7 @@ def Classes(body: list[ast.stmt]) -> list[ast.ClassDef]:
 
 
 def IsType(node: ast.stmt) -> bool:
-    return Called(node)[:1] == "_" and Called(node)[:2] != "__" and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    return Called(node)[:1] == "_" and Called(node)[:2] != "__" and not isinstance(node, FUNCTIONS)
 
 
 def Relative(text: str) -> str:

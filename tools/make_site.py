@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make the web site of the manual: python3 tools/make_site.py [-o FOLDER]
 
-Its pages are README.md, docs/*.md, the reference of the API (tools/api_pages.py), the programs of examples/ and what stands
-in the root for contributors. The site is in build/site/html then, and asks nothing of any other host. To read it:
+Its pages are README.md, docs/*.md, the API (tools/api_pages.py), the programs of examples/ and what stands in the root
+for contributors. The site is in build/site/html then, and asks nothing of any other host. To read it:
 
     python3 -m http.server -d build/site/html
 
@@ -27,11 +27,12 @@ import api_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The groups of the navigation, each with its pages; names of files in docs, or of the site where they come from elsewhere.
-# One that is not there is left out. A page of docs that stands in no group comes into the last one.
+# The groups of the navigation, each with its pages: names of files in docs, or of the site where they come from
+# elsewhere. One that is not there is left out. A page of docs that stands in no group comes into the last one.
 GROUPS: dict[str, list[str]] = {
     "Start": ["choosing", "tutorial", "contents", "boards", "command", "portal", "examples/index", "migrating"],
-    "Guides": ["routes", "hooks", "json", "files", "templates", "websockets", "uploads", "asgi", "broker", "testing", "extending"],
+    "Guides": ["routes", "hooks", "json", "files", "templates", "websockets", "uploads", "asgi", "broker", "testing",
+               "extending"],
     "Security": ["security", "tls", "auth", "sessions", "cors", "recipes-security", "security-policy"],
     "Operation": ["deploy", "proxies", "reliability", "memory", "performance", "measurements"],
     "Reference": ["reference", "API", "seed-api"],
@@ -60,7 +61,8 @@ FENCES = {
 }
 
 FENCE = re.compile(r"^(```|~~~).*?^\1$", re.M | re.S)
-CODE_BAR = re.compile(r"`[^`\n]*\\\|[^`\n]*`")       # GitHub wants a backslash before a bar in code in a table; here it would show
+# On GitHub a bar in code in a table needs a backslash; here the backslash would show.
+CODE_BAR = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -71,12 +73,14 @@ class Site:
         self.root = root
         self.pages: dict[str, str] = {}
         self.pictures: set[str] = set()
+        self.wrong: list[str] = []          # links that lead nowhere
         self.places = dict(PLACES)
         for page in sorted((root / "docs").glob("*.md")):
             self.places.setdefault("docs/" + page.name, page.name)
         for program in sorted((root / "examples").rglob("*.py")):
             path = program.relative_to(root).as_posix()
-            self.places[path] = path[:-len(".py")] + ".md"
+            if "/www/" not in path:
+                self.places[path] = path[:-len(".py")] + ".md"
 
     def Collect(self) -> None:
         for path, place in self.places.items():
@@ -108,18 +112,19 @@ class Site:
             elif (self.root / there).exists():
                 return "%s (`%s` in the repository)" % (label, there)
             else:
-                return found.group()        # the build says that it leads nowhere
+                self.wrong.append("%s: %s does not exist" % (path, target))
+                return found.group()
             start = os.path.dirname(self.places[path]) or "."
             return "%s[%s](%s%s)" % (mark, label, os.path.relpath(place, start).replace(os.sep, "/"), anchor)
         return CODE_BAR.sub(lambda found: found.group().replace("\\|", "|"), LINK.sub(Replace, text))
 
     def Examples(self) -> str:
-        lines = ["# Examples", "Whole programs. Each runs as it stands, on a desk and on a board, and the tests run them all.", "",
+        lines = ["# Examples", "", "Whole programs, one purpose each.", "",
                  "| program | |", "| --- | --- |"]
         for path, place in self.places.items():
             if path.endswith(".py"):
-                lines.append("| [`%s`](%s) | %s |" % (path[len("examples/"):], place[len("examples/"):],
-                                                     Says(self.root / path).split("\n\n")[0].replace("\n", " ").replace("|", "\\|")))
+                name, target = path[len("examples/"):], place[len("examples/"):]
+                lines.append("| [`%s`](%s) | %s |" % (name, target, Says(self.root / path)))
         return "\n".join(lines) + "\n"
 
     def Navigation(self) -> list[object]:
@@ -146,13 +151,13 @@ class Site:
         for picture in sorted(self.pictures):
             if (self.root / picture).exists():
                 shutil.copy(self.root / picture, folder / "pictures")
-        shutil.copytree(ROOT / "tools" / "site", folder / "site", dirs_exist_ok=True)
+        shutil.copy(ROOT / "tools" / "site.css", folder)
 
 
 def Says(program: Path) -> str:
-    """The docstring of a program, as text of Markdown."""
-    tree = ast.parse(program.read_text(encoding="utf-8"))
-    return api_pages.Plain(ast.get_docstring(tree) or "")
+    """The first paragraph of a program's docstring, for a cell of a table."""
+    first = (ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    return api_pages.Plain(" ".join(first.split())).replace("|", "\\|")
 
 
 def Fence(block: str) -> str:
@@ -169,7 +174,7 @@ def Settings(navigation: list[object]) -> str:
     lines = ["[project]"]
     for name, value in (("site_name", "MicroWebSrv"),
                         ("site_description", "A web server for MicroPython and CPython"),
-                        ("docs_dir", "pages"), ("site_dir", "html"), ("extra_css", ["site/site.css"])):
+                        ("docs_dir", "pages"), ("site_dir", "html"), ("extra_css", ["site.css"])):
         lines.append("%s = %s" % (name, json.dumps(value)))
     lines += ["use_directory_urls = false", "nav = %s" % Toml(navigation), "", FIXED]
     return "\n".join(lines)
@@ -189,7 +194,8 @@ generator = false
 
 [project.theme]
 font = false
-features = ["content.code.copy", "navigation.sections", "navigation.top", "navigation.footer", "search.highlight", "toc.follow"]
+features = ["content.code.copy", "navigation.sections", "navigation.top", "navigation.footer", "search.highlight",
+            "toc.follow"]
 
 [[project.theme.palette]]
 media = "(prefers-color-scheme: light)"
@@ -218,7 +224,7 @@ slugify = {object = "pymdownx.slugs.slugify", kwds = {case = "lower"}}
 
 
 def Make(root: Path, folder: Path) -> bool:
-    """Write the site of a clone into the folder: its sources in pages, itself in html. True if all links lead somewhere."""
+    """Write the sources of the site into folder/pages, and itself into folder/html. True if all links are right."""
     if folder.exists():
         shutil.rmtree(folder)
     site = Site(root)
@@ -228,11 +234,12 @@ def Make(root: Path, folder: Path) -> bool:
     done = subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "-f", "zensical.toml"], cwd=folder,
                           capture_output=True, text=True, encoding="utf-8")
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
-    for message, place in re.findall(r"^Warning: (.*)\n[^\n]*\[ (.*) \]$", said, re.M):
-        print("tools/make_site.py: %s: %s" % (place, message), file=sys.stderr)
-    if done.returncode and "--strict" not in said:
-        print(said, file=sys.stderr)
-    return done.returncode == 0
+    faults = ["%s: %s" % (place, what) for what, place in re.findall(r"^Warning: (.*)\n.*\[ (.*) \]$", said, re.M)]
+    if done.returncode and not faults:
+        faults = [said]
+    for fault in [*site.wrong, *faults]:
+        print("tools/make_site.py: " + fault, file=sys.stderr)
+    return not site.wrong and done.returncode == 0
 
 
 def Main() -> int:
