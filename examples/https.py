@@ -1,5 +1,5 @@
-"""A page over HTTPS, and a second port that sends people to it. It needs microWebSrv.py and microWebTls.py, and beside
-them a certificate and its key, cert.pem and key.pem. For a try on this machine:
+"""A page over HTTPS, and a second port that redirects to it. It needs microWebSrv.py and microWebTls.py, and in the
+current folder a certificate and its key, cert.pem and key.pem. To try it on this machine:
 
     python3 tools/make_certificate.py localhost 127.0.0.1 -o .
     python3 examples/https.py        or        micropython examples/https.py
@@ -7,14 +7,14 @@ them a certificate and its key, cert.pem and key.pem. For a try on this machine:
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # the modules' folder in a clone
 
 from microWebSrv import MicroWebSrv
 
 
 @MicroWebSrv.route("/")
 def Home(httpClient, httpResponse):
-    how = "nobody in between can read this" if httpClient.IsSecure() else "anybody in between can read this"
+    how = "this connection is encrypted" if httpClient.IsSecure() else "this connection is not encrypted"
     httpResponse.WriteResponseOk(contentType="text/html", contentCharset="UTF-8", content="<h1>%s</h1>" % how)
 
 

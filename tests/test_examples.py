@@ -87,7 +87,7 @@ def test_https(serve, tmp_path):
     assert Fetch(plain, "/a").Header("location") == "https://localhost:%d/a" % server.port
     context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     with urllib.request.urlopen("https://localhost:%d/" % server.port, timeout=DEADLINE, context=context) as answer:
-        assert answer.read() == b"<h1>nobody in between can read this</h1>"
+        assert answer.read() == b"<h1>this connection is encrypted</h1>"
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
     assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""
@@ -178,7 +178,7 @@ def test_wifi_settings(example, tmp_path):
     assert "Connecting" in Ask("/wifi", "POST", b"n=Home&p=correct+horse&t=" + token).text
     server.WaitLine("^Open http://127.0.0.1:%d/" % server.port)
     assert json.loads((tmp_path / "wifi.json").read_text()) == {"name": "Home", "password": "correct horse"}
-    assert "I am 127.0.0.1." in Ask("/").text
+    assert "My address is 127.0.0.1." in Ask("/").text
     assert Ask("/forget", "POST").status == 200
     Wait("/", url)
     assert not (tmp_path / "wifi.json").exists()
@@ -217,20 +217,20 @@ def test_dashboard(example):
 def test_door(example):
     server = example("door")
     page = Fetch(server.port, "/")
-    assert "Who is there?" in page.text and not page.Header("set-cookie")
+    assert "Enter the code." in page.text and not page.Header("set-cookie")
     assert Fetch(server.port, "/open", "POST").status == 403
     assert Fetch(server.port, "/", "POST", dict(FORM, Origin="http://evil.example"), b"code=2580").status == 403
-    assert "not the code" in Fetch(server.port, "/", "POST", FORM, b"code=1").text
+    assert "This code is wrong" in Fetch(server.port, "/", "POST", FORM, b"code=1").text
     entered = Fetch(server.port, "/", "POST", FORM, b"code=2580")
     cookie = {"Cookie": entered.Header("set-cookie").split(";")[0]}
     page = Fetch(server.port, "/", headers=cookie).text
     token = re.search('name="csrf" value="([^"]+)"', page).group(1)
-    assert "You are in" in page and Fetch(server.port, "/open", "POST", cookie).status == 403
+    assert "You are logged in" in page and Fetch(server.port, "/open", "POST", cookie).status == 403
     opened = Fetch(server.port, "/open", "POST", {**cookie, "X-CSRF-Token": token})
     assert (opened.status, opened.Header("location")) == (302, "/")
     server.Seen("^The door opens")
     assert Fetch(server.port, "/leave", "POST", {**cookie, "X-CSRF-Token": token}).status == 302
-    assert "Who is there?" in Fetch(server.port, "/", headers=cookie).text
+    assert "Enter the code." in Fetch(server.port, "/", headers=cookie).text
     for _ in range(5):
         assert Fetch(server.port, "/", "POST", FORM, b"code=1").status == 200
     assert Fetch(server.port, "/", "POST", FORM, b"code=2580").status == 429

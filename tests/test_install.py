@@ -122,7 +122,7 @@ def test_few_commands_to_a_page(board, clone):
     assert (page.status, page.mediaType) == (200, "text/html")
     assert "<h1>My device</h1>" in page.text and "<bdi>Home</bdi>" in page.text
     assert "Connecting to" in Send(phone, n="Home", p="correct horse").text
-    while "I am 127.0.0.1" not in Ours(phone, "/").text:
+    while "My address is 127.0.0.1" not in Ours(phone, "/").text:
         pass
     assert json.loads((board.folder / "wifi.json").read_text()) == {"name": "Home", "password": "correct horse"}
 

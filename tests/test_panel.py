@@ -476,7 +476,7 @@ def test_a_handler_that_fails(panel):
     tab.LogIn()
     Tell(server, "state.pop('limit')")
     answer = tab.Ask("/admin/")
-    assert answer.status == 500 and "Something broke" in answer.text and "limit" not in answer.text and "Error" not in answer.text
+    assert answer.status == 500 and "Internal error" in answer.text and "limit" not in answer.text and "Error" not in answer.text
     assert answer.Header("Cache-Control") == "no-store"
     server.ExpectError("KeyError")
     Tell(server, "state['limit'] = 60")

@@ -66,7 +66,7 @@ def test_a_program(board, tmp_path):
     server = board()
     assert Version(server) == "This is version 1."
     assert SendProgram(server, Program({"app.py": VERSION_2, "more.py": b"X = 1\n"})).status == 200
-    server.WaitLine("Here a board starts again")
+    server.WaitLine("A real board would restart now")
     assert Version(server) == "This is version 1.", "nothing changes before the start"
     server = board()
     assert Version(server) == "This is version 2." and (tmp_path / "flash" / "b" / "more.py").read_bytes() == b"X = 1\n"
@@ -181,7 +181,7 @@ def test_a_firmware(board, tmp_path):
         client.Send(RequestBytes("PUT", "/update/firmware", [USER, ("X-SHA256", "0" * 64), ("Content-Length", "30000")]) + content[:9000])
     assert not (flash / "flash.json").exists(), "nothing of that boots"
     assert SendFirmware(server, content).status == 200
-    server.WaitLine("Here a board starts again")
+    server.WaitLine("A real board would restart now")
     assert (flash / "ota_1.bin").read_bytes() == content + b"\xff" * (-len(content) % 4096)
     assert PowerOn(flash) == 1
     Confirm(board())
