@@ -134,7 +134,7 @@ TABLE = {
 
 
 def Check(query, reply):
-    """Checks that hold for any reply to any bytes. -> the reply as dnspython parses it"""
+    """Check that hold for any reply to any bytes. -> the reply as dnspython parses it"""
     assert 12 <= len(reply) <= 512
     assert (reply[2] ^ query[2]) & 0x78 == 0
     if reply[2] >> 3 & 15 == dns.opcode.UPDATE:         # whose question dnspython parses as a zone

@@ -285,7 +285,7 @@ assert sum([len(block) for block in blocks]) == 500 * 1000
 
 
 def test_long_pages_of_long_characters(do):
-    """Blocks are counted in characters, not in bytes."""
+    """Block are counted in characters, not in bytes."""
     do("""
 Write("a.pyhtml", "{{ for i in range(n) }}" + "\\u20ac" * 7 + "{{ i }}{{ end }}")
 for n in (1, 50, 110, 120, 130, 200, 2000, 5000):

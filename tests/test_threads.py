@@ -1,7 +1,7 @@
-"""Threads that send, broadcast, publish and stop at once; on the unix port of MicroPython without a GIL. Worker threads, and
+"""Threads that send, broadcast, publish and stop at the same time; on the unix port of MicroPython without a GIL. Worker threads, and
 the program's own asyncio beside servers on threads.
 
-    python3 tests/test_threads.py [--minutes 10] [--runtime micropython]      the long way, by hand
+    python3 tests/test_threads.py [--minutes 10] [--runtime micropython]      a long run, started by hand
 """
 
 import argparse
