@@ -119,8 +119,7 @@ def test_compiled_is_as_the_reference(template):
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.lists(TEMPLATES.map(START.__add__), min_size=40, max_size=60, unique=True))
 def test_compiled_is_as_the_reference_on_micropython(tmp_path_factory, templates):
-    """Many templates for each start of the interpreter. (Errors there have texts, and sometimes types, of their own"""
-    """.)"""
+    """Many templates for each start of the interpreter. (Error texts differ there, and sometimes the types.)"""
     jobs = [{"code": template, "vars": repr(VALUES)} for template in templates]
     answers = RunJobs("micropython", jobs, tmp_path_factory.mktemp("generated"))
     for template, answer in zip(templates, answers):
