@@ -2883,8 +2883,8 @@ class Engine:
 # ==============================================================================
 # OPTIONAL (core/optional.py)
 # ==============================================================================
-# The optional files, in the order in which the core looks for them: names without the prefix microWeb. One
-# string, because a tuple would take three times as much memory on a board.
+# The optional files, in the order in which the core looks for them: names without the prefix microWeb.
+# One string, because a tuple would take three times as much memory on a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 OPTIONAL = (
