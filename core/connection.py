@@ -48,7 +48,7 @@ class Connection:
         self.link = link
         self.deadline = server.now + server.HeadTimeoutSec
 
-    # -- what the link calls -----------------------------------------------------
+    # -- called by the link -------------------------------------------------------
 
     def OnReceived(self, data):
         """Process received bytes, or the stored ones if data is empty. An HttpError is answered here, and nowhere

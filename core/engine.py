@@ -358,7 +358,7 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
-    # -- for programs of the older server, which run _serverProcess in a thread of their own ---------------------------
+    # -- for programs of the older server, which run _serverProcess in their own thread --------------------------------
 
     def _serverProcess(self):
         with self._lock:                        # nobody may wait for this thread, since it waits for the end

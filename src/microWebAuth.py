@@ -116,7 +116,7 @@ class Tries:
 
     def Ask(self, client, who, *args):
         """-> (who(*args), 0): a name, None for a wrong password, "" for neither. (None, seconds): the address has to
-        wait, and who was not called."""
+        wait; `who` was not called."""
         network = client.GetIPAddr()
         if ":" in network and "." not in network:       # one client owns a whole IPv6 /64
             groups, _, rest = network.partition("::")

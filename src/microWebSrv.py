@@ -761,7 +761,7 @@ class Connection:
         self.link = link
         self.deadline = server.now + server.HeadTimeoutSec
 
-    # -- what the link calls -----------------------------------------------------
+    # -- called by the link -------------------------------------------------------
 
     def OnReceived(self, data):
         """Process received bytes, or the stored ones if data is empty. An HttpError is answered here, and nowhere
@@ -2685,7 +2685,7 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
-    # -- for programs of the older server, which run _serverProcess in a thread of their own ---------------------------
+    # -- for programs of the older server, which run _serverProcess in their own thread --------------------------------
 
     def _serverProcess(self):
         with self._lock:                        # nobody may wait for this thread, since it waits for the end
@@ -2886,8 +2886,8 @@ class Engine:
 # ==============================================================================
 # OPTIONAL (core/optional.py)
 # ==============================================================================
-# The optional files, in the order in which they are looked for. Their names, behind microWeb, are what
-# the core knows. One text: a tuple of them would take three times the memory of a board.
+# The optional files, in the order in which the core looks for them: names without the prefix microWeb.
+# One string, because a tuple would take three times as much memory on a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 OPTIONAL = (

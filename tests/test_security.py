@@ -1,4 +1,4 @@
-"""microWebSecurity: the headers that a browser is told to keep to, and who the client is behind a proxy."""
+"""microWebSecurity: security headers, and the client's address behind a proxy."""
 
 import re
 
@@ -109,7 +109,7 @@ def test_a_narrower_prefix_changes_them(site):
 # ------------------------------------------------------------------------------------------- the nonce
 
 def test_a_page_with_a_nonce(site):
-    """The page has the nonce of its policy, twice the same; the next answer another one."""
+    """The page contains the nonce of its policy, the same one twice; the next response has another one."""
     seen = set()
     for path in ("/with.pyhtml", "/page/with", "/framed/with.pyhtml", "/with.pyhtml"):
         answer = Fetch(site.port, path)
@@ -136,7 +136,7 @@ def test_an_error_page_with_a_nonce(site):
 
 
 def test_a_page_that_leaves_in_pieces(site):
-    """Its head leaves before the nonce is used."""
+    """The head is sent before the nonce is used."""
     answer = Fetch(site.port, "/page/long")
     assert len(answer.body) > 20000
     nonce = re.search("nonce='(.*?)'", answer.text).group(1)
@@ -179,10 +179,10 @@ def Who(server, path="/who", **fields):
 
 @pytest.mark.parametrize("header, address", [
     ("203.0.113.7", "203.0.113.7"),
-    ("1.2.3.4, 203.0.113.7", "203.0.113.7"),                        # what the client has sent itself
+    ("1.2.3.4, 203.0.113.7", "203.0.113.7"),                        # the client sent an address itself
     ("1.2.3.4, 203.0.113.7, 10.1.2.3", "203.0.113.7"),              # two proxies
     ("203.0.113.7,10.1.2.3,10.9.9.9", "203.0.113.7"),
-    ("127.0.0.1, 203.0.113.7", "203.0.113.7"),                      # it would like to be one
+    ("127.0.0.1, 203.0.113.7", "203.0.113.7"),                      # the client claims to be a proxy
     ("10.1.2.3", "10.1.2.3"), ("10.0.0.1, 10.1.2.3", "10.0.0.1"),   # a client in the network of the proxies
     ("203.0.113.7:5555", "203.0.113.7"), ("[2001:db8::1]:80", "2001:db8::1"), ("2001:DB8::1", "2001:db8::1"),
     ("2001:db8::1, 2001:db8::2", "2001:db8::1"), ("::ffff:203.0.113.7", "203.0.113.7"),
@@ -251,7 +251,8 @@ def test_whose_pages_may_open_a_websocket(named, origin, host, status):
 
 
 def test_who_else_is_told(plain):
-    """The log, a handler on a worker thread; and the head that equal requests share says nothing of the one before."""
+    """The log and a handler on a worker thread get the address; the head that equal requests share holds no data of an
+    earlier client."""
     assert Who(plain, "/worker", X_Forwarded_For="203.0.113.8")[0] == "203.0.113.8"
     plain.Seen("^ACCESS 203.0.113.8 200$")
     with harness.RawClient(plain.port) as client:

@@ -1,4 +1,4 @@
-"""How a server starts and ends: what can't be right is said in one sentence, once; the port; signals; memory that runs out."""
+"""How a server starts and ends: errors in one sentence, once; the port; signals; lack of memory."""
 
 import signal
 import socket
@@ -56,7 +56,7 @@ print(mws.IsStarted())
 
 
 def test_one_sentence_that_names_the_value(run):
-    """At construction, or at Start where only the system knows."""
+    """When the server is made; or at Start, if only the system can tell."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         lines = run(WRONG, args=(port,)).splitlines()
@@ -95,7 +95,7 @@ mws.Stop()
 
 @pytest.mark.parametrize("webPath", ("/no/such/folder", "there"))
 def test_the_banner_comes_once_for_each_server(serve, tmp_path, webPath):
-    """However often it starts; and it says when there is no folder."""
+    """However often it starts; it reports a missing folder."""
     (tmp_path / "there").mkdir()
     server = serve(BANNER, args=(webPath,))
     server.WaitLine("STARTED")
@@ -142,7 +142,7 @@ real, core.os = core.os, Os()
 
 @pytest.mark.parametrize("busy", ("", BUSY), ids=("", "one that is taken"))
 def test_port_0(serve, busy):
-    """A free port: GetPort() says which, and it stays the server's when it starts again."""
+    """A free port: GetPort() tells it, and it is kept when the server starts again."""
     server = serve(ANY_PORT.replace("BUSY", busy))
     server._mark = 0
     ports = []
@@ -216,7 +216,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("routes", ("plain", "async"))
 def test_sigterm_stops_gracefully(serve, way, routes):
-    """What is in flight may finish, nobody new comes in, and the program ends with code 0 and no traceback."""
+    """Requests in progress may finish, new clients are refused, and the program exits with code 0 without a
+    traceback."""
     server = serve(SIGNALS.replace("WAY", WAYS[way]), args=(routes,))
     if way == "at its end":
         server.WaitLine("FINALLY")
@@ -231,7 +232,7 @@ def test_sigterm_stops_gracefully(serve, way, routes):
             try:
                 RawClient(server.port).Close()
             except OSError:
-                break                           # it has stopped listening
+                break                           # it no longer listens
         assert server.process.poll() is None
         server.Tell("go on")
         assert client.ReadResponse().text == "slow"
@@ -243,7 +244,7 @@ def test_sigterm_stops_gracefully(serve, way, routes):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
 @pytest.mark.parametrize("runtime", ("cpython",))
 def test_sigterm_of_the_program(serve):
-    """A handler that the program has made stays its own; and a second SIGTERM kills."""
+    """A handler that the program has set is kept; and a second SIGTERM kills."""
     server = serve(SIGNALS.replace("WAY", """
     import signal
     signal.signal(signal.SIGTERM, lambda number, frame: print("MINE"))
@@ -297,7 +298,7 @@ finally:
 @pytest.mark.parametrize("runtime", ("cpython",))
 @pytest.mark.parametrize("way", ("threaded", "foreground"))
 def test_sigterm_before_anybody_serves(serve, way):
-    """Its listener is open, its loop has not begun: the program ends, with nothing left open."""
+    """The listener is open, but the loop has not started: the program ends, and nothing stays open."""
     server = serve(EARLY, args=(way,))
     server.WaitExit()
     assert "FINALLY False" in server.stdout
@@ -341,7 +342,7 @@ for line in sys.stdin:
 
 
 def Launch(runtime, folder, program):
-    """A program that says READY when it is told to start."""
+    """Run a program that prints READY and starts on request."""
     server = harness.Server.__new__(harness.Server)
     server.runtime, server._expected = runtime, []
     ports = ",".join(map(str, harness.FreePorts()))
@@ -353,11 +354,12 @@ def Launch(runtime, folder, program):
 @pytest.mark.parametrize("times", (1, 3))
 @pytest.mark.parametrize("place", ("farewell", "leave", "never"))
 def test_no_memory_to_stop(runtime, tmp_path, place, times):
-    """The server is not busy for ever: it says good-bye as soon as it can, ends, and starts again."""
+    """Stop() is delayed, not prevented: the server closes its connections as soon as possible, ends, and can start
+    again."""
     with Launch(runtime, tmp_path, FAULT) as server:
         if place != "farewell":
-            server.Tell("core.MicroWebSrv._Farewell = lambda self: False")      # straight to the end
-        if place == "never":                            # something else goes wrong there
+            server.Tell("core.MicroWebSrv._Farewell = lambda self: False")      # directly to the end
+        if place == "never":                            # another error occurs there
             server.Tell("core.MicroWebSrv._RunCalls = lambda self: 1 / 0")
             server.ExpectError("ZeroDivisionError")
         for _ in range(2):
@@ -373,5 +375,5 @@ def test_no_memory_to_stop(runtime, tmp_path, place, times):
                 server.WaitLine("STOPPED False False")
                 assert client.ReadToEnd() == b""
         assert "LOG a call on the engine|MemoryError('injected'" in server.stdout
-        if place == "never":                            # both tracebacks are there to their ends
+        if place == "never":                            # both tracebacks are complete
             server.SeenError("(?s)ZeroDivisionError.*ZeroDivisionError")

@@ -109,8 +109,8 @@ def CoreList(files: list[OptionalFile]) -> str:
     onBoards = [one.name[len(PREFIX):] for one in files if one.isForBoards]
     onDesks = [one.name[len(PREFIX):] for one in files if not one.isForBoards]
     lines = [
-        "# The optional files, in the order in which they are looked for. Their names, behind %s, are what" % PREFIX,
-        "# the core knows. One text: a tuple of them would take three times the memory of a board.",
+        "# The optional files, in the order in which the core looks for them: names without the prefix %s." % PREFIX,
+        "# One string, because a tuple would take three times as much memory on a board.",
         "# Made from optional.txt by tools/make_packages.py: change that file, not this one.", ""]
     if onDesks:
         lines += ["from .text import MICROPYTHON", ""]
