@@ -16,6 +16,7 @@ import urllib.request
 import pytest
 
 import harness
+from command_tools import Desk
 from harness import Fetch
 from microwebsrv import desk, paths, world
 
@@ -76,52 +77,6 @@ def Cause(httpClient, httpResponse):
 
 MicroWebSrv(port=80, webPath="/www").Start(threaded=False)
 """
-
-
-class Desk:
-    """The command as a process, in a folder."""
-
-    def __init__(self, folder, *options):
-        env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
-        self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(folder), *map(str, options)], env=env, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
-        self.mark = 0
-
-    def Line(self, pattern):
-        found = self.out.Wait(pattern, self.mark, harness.DEADLINE_SEC)
-        assert found, "no %r in\n%s\n%s" % (pattern, self.out.text, self.err.text)
-        self.mark = found.end()
-        return found
-
-    def Port(self):
-        """Until it listens; -> the port."""
-        port = int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/").group(1))
-        WaitOpen(port)
-        return port
-
-    def Pins(self):
-        return int(self.Line(r"^microwebsrv: the pins: http://127\.0\.0\.1:(\d+)/$").group(1))
-
-    def Close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(harness.DEADLINE_SEC)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.out.Join(harness.DEADLINE_SEC)
-        self.err.Join(harness.DEADLINE_SEC)
-
-
-def WaitOpen(port):
-    for _ in range(200):
-        try:
-            with socket.create_connection(("127.0.0.1", port), 5):
-                return
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    raise AssertionError("nobody listens at %d" % port)
 
 
 @pytest.fixture

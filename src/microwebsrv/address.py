@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
-from typing import Any
 
 from microwebsrv.data import Trouble
 
@@ -62,7 +62,6 @@ def Check(bindIP: str, port: int | None) -> None:
 
 
 def Free() -> int:
-    """A port that nobody has."""
-    with socket.create_server(("", 0)) as free:
-        port: Any = free.getsockname()[1]
-    return int(port)
+    """A port that nobody has. Not of those that the system gives to connections: it may be one the next moment."""
+    ports = random.sample(range(10000, 32768), 100)
+    return next((port for port in ports if IsFree(port, "")), ports[0])

@@ -14,6 +14,7 @@ folders /flash, /sd and /www of a board are this folder and folders in it. Where
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import subprocess
@@ -67,16 +68,29 @@ class Stage:
             stage.servers[server] = ours, port
 
         def Open(server: MicroWebSrv) -> bool:
-            try:
-                isOurs = stage._open(server)
-            except OSError as error:
-                raise faults.CantListen(error.errno, address.Why(error, stage.bindIP, stage.servers[server][0]))
+            isOurs = stage.Listen(server)
             if isOurs:
                 stage.Begin(server)
             return isOurs
 
         for name, method in (("__init__", Construct), ("Open", Open)):
             setattr(MicroWebSrv, name, method)
+
+    def Listen(self, server: MicroWebSrv) -> bool:
+        """What Open() says. A port that was free when the server was made may be another program's meanwhile."""
+        tries = 5
+        while True:
+            tries -= 1
+            ours, said = self.servers[server]
+            try:
+                return self._open(server)
+            except OSError as error:
+                isChosen = self.port is not None or server.GetPort() != ours
+                if isChosen or not tries or error.errno != errno.EADDRINUSE:
+                    raise faults.CantListen(error.errno, address.Why(error, self.bindIP, server.GetPort()))
+            ours = self.NextPort(said)
+            self.servers[server] = ours, said
+            setattr(server, "port", ours)       # noqa: B010
 
     def NextPort(self, wanted: int) -> int:
         """The one that the user chose, and those behind it; else that of the program if it can be had, or the next one
@@ -109,7 +123,7 @@ class Stage:
         if server in self.started:
             return
         self.started.append(server)
-        ours, wanted = self.servers[server]
+        ours, wanted = server.GetPort(), self.servers[server][1]
         note = "" if ours == wanted or self.port is not None else " (its program says port %d)" % wanted
         link: Any = getattr(server, "NewLink")      # noqa: B009
         url = address.Url(self.bindIP, ours, "https" if link.isSecure else "http")

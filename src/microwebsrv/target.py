@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from microWebSrv import MicroWebSrv
 from microwebsrv.data import Trouble
@@ -94,8 +96,18 @@ def ServerOf(target: Target) -> MicroWebSrv:
 
 def _Import(target: Target) -> ModuleType:
     try:
+        path = target.folder / (target.module + ".py")
+        if target.module in sys.modules and path.is_file():     # Python has loaded one of this name, such as `site`
+            return _Load(target.module, path)
         return importlib.import_module(target.module)
     except ModuleNotFoundError as error:
         if (target.module + ".").startswith((error.name or "?") + "."):
             raise Trouble("there is no module %s in %s" % (error.name, target.folder), 2)
         raise
+
+
+def _Load(name: str, path: Path) -> ModuleType:
+    spec: Any = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
