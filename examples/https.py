@@ -3,6 +3,8 @@ them a certificate and its key, cert.pem and key.pem. For a try on this machine:
 
     python3 tools/make_certificate.py localhost 127.0.0.1 -o .
     python3 examples/https.py        or        micropython examples/https.py
+
+Then open https://localhost:8443/ in a browser.
 """
 
 import sys
@@ -26,8 +28,7 @@ except OSError:
     sys.exit(1)
 try:
     mws.RedirectToHTTPS(8080)
-    mws.Start()                         # in a thread of its own: then the port is open, or there is an OSError
-except OSError as error:
+    mws.Start(threaded=False)           # until Ctrl-C
+except OSError as error:                # another program has one of the ports
     print(error.args[-1])
     sys.exit(1)
-print("Open https://localhost:8443/ - Ctrl-C ends it")

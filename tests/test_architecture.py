@@ -644,5 +644,6 @@ def test_wheel_holds_what_src_holds(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     expected = {path.relative_to(tmp_path / "src").as_posix() for path in (tmp_path / "src").rglob("*.py*")
                 if ".egg-info" not in str(path)}
-    expected |= {path.relative_to(tmp_path / "src").as_posix() for path in (tmp_path / "src").rglob("*.html")}
+    expected |= {path.relative_to(tmp_path / "src").as_posix() for name in ("*.html", "microwebsrv/py.typed")
+                 for path in (tmp_path / "src").rglob(name)}
     assert expected == {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -182,6 +182,17 @@ def _Mypy(clean, folder, text):
                           env={**os.environ, "MYPYPATH": "", "PYTHONPATH": ""})
 
 
+def test_package_of_the_command_is_typed(clean, tmp_path):
+    """`from microwebsrv import MicroWebSrv`: mypy --strict sees the classes, and no name that is not there."""
+    names = "from microwebsrv import MicroWebSocket, MicroWebSrv, MicroWebTemplate\n"
+    fine = _Mypy(clean, tmp_path, names + "mws: MicroWebSrv = MicroWebSrv(port=80)\ntext: str = MicroWebTemplate('').Execute()\n"
+                                          "def F(webSocket: MicroWebSocket) -> None: webSocket.SendText('a')\n")
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    wrong = _Mypy(clean, tmp_path, names + "from microwebsrv import MicroWebServer\nMicroWebSrv(prot=80)\n")
+    assert wrong.returncode == 1 and '"MicroWebServer"' in wrong.stdout and '"prot"' in wrong.stdout, wrong.stdout
+    assert _Do(clean, "-c", "from microwebsrv import MicroWebSrv; print(MicroWebSrv.__module__)", cwd=tmp_path) == "microWebSrv\n"
+
+
 def test_users_program_is_typed(clean, tmp_path):
     """mypy --strict sees the stubs where pip has put them."""
     (tmp_path / "ready.py").write_text("def Port() -> int: return 0\n")

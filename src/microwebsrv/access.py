@@ -47,7 +47,7 @@ class Log:
         head = client.head
         if head.rawPath.startswith(UNLOGGED):
             return
-        request = "%s %s" % (head.method, client.GetRequestTotalPath()) if head.method else "-"
+        request = "%s %s" % (head.method, client.GetRequestTotalPath()) if head.rawPath else "-"
         console.Write(1, Line(link.GetAddr()[0], request, code, link.answered,
                               time.monotonic() - client.began, self.isColoured))
 

@@ -36,11 +36,10 @@ MEMBERS = {name: frozenset(names.split()) for name, names in {
         STAT_NO_AP_FOUND_W_COMPATIBLE_SECURITY STAT_WRONG_PASSWORD STA_IF USB_NCM WIZNET5K WLAN country hostname
         ipconfig phy_mode route""",
     "network.WLAN": """
-        AP EXT_ANT IF_AP IF_STA INT_ANT PM_NONE PM_PERFORMANCE PM_POWERSAVE PROTOCOL_DEFAULTS PROTOCOL_LR SEC_OPEN
+        EXT_ANT IF_AP IF_STA INT_ANT PM_NONE PM_PERFORMANCE PM_POWERSAVE PROTOCOL_DEFAULTS PROTOCOL_LR SEC_OPEN
         SEC_OWE SEC_WAPI SEC_WEP SEC_WPA SEC_WPA2 SEC_WPA2_ENT SEC_WPA2_WPA3 SEC_WPA3 SEC_WPA3_ENT_192
-        SEC_WPA3_EXT_PSK SEC_WPA3_EXT_PSK_MIXED_MODE SEC_WPA_WPA2 STA WEP WPA WPA2 active antenna auth channel
-        config connect deinit disconnect ifconfig init ioctl ipconfig irq isconnected mac mode scan send_ethernet
-        ssid status""",
+        SEC_WPA3_EXT_PSK SEC_WPA3_EXT_PSK_MIXED_MODE SEC_WPA_WPA2 active antenna auth channel config connect deinit
+        disconnect ifconfig init ioctl ipconfig irq isconnected mac mode scan send_ethernet ssid status""",
     "esp": """
         AP_MODE LOG_DEBUG LOG_ERROR LOG_INFO LOG_NONE LOG_VERBOSE LOG_WARNING SLEEP_LIGHT SLEEP_MODEM SLEEP_NONE
         STA_AP_MODE STA_MODE apa102_write check_fw deepsleep dht_readinto esf_free_bufs flash_erase flash_id
@@ -67,6 +66,9 @@ MEMBERS = {name: frozenset(names.split()) for name, names in {
     "gc": "collect disable enable isenabled mem_alloc mem_free threshold",
     "json": "dump dumps load loads",
 }.items()}
+# What people write, and none of the names looks like.
+MEANT = {"machine.Pin.OUTPUT": "OUT", "machine.Pin.INPUT": "IN", "machine.Pin.INPUT_PULLUP": "PULL_UP",
+         "network.AP": "AP_IF", "network.STA": "STA_IF", "network.WLAN.AP_IF": "IF_AP", "network.WLAN.STA_IF": "IF_STA"}
 # Names of which a port may have any number.
 FAMILIES = ("__", "AF", "ALT_", "DRIVE_", "PULL_DOWN_", "PULL_UP_")
 
@@ -76,6 +78,6 @@ def Misspelt(whole: str) -> str:
     place, _, name = whole.rpartition(".")
     if place not in MEMBERS or name in MEMBERS[place] or name.startswith(FAMILIES):
         return ""
-    sameLetters = [one for one in MEMBERS[place] if one.lower() == name.lower()]
-    close = sameLetters or difflib.get_close_matches(name, sorted(MEMBERS[place]), 1, 0.7)
+    close = [MEANT[whole]] if whole in MEANT else [one for one in MEMBERS[place] if one.lower() == name.lower()] \
+        or difflib.get_close_matches(name, sorted(MEMBERS[place]), 1, 0.7)
     return "no board has %s%s" % (whole, "; is %s meant?" % close[0] if close else "")
