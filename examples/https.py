@@ -3,6 +3,8 @@ current folder a certificate and its key, cert.pem and key.pem. To try it on thi
 
     python3 tools/make_certificate.py localhost 127.0.0.1 -o .
     python3 examples/https.py        or        micropython examples/https.py
+
+Then open https://localhost:8443/ in a browser.
 """
 
 import sys
@@ -19,7 +21,14 @@ def Home(httpClient, httpResponse):
 
 
 mws = MicroWebSrv(port=8443)
-mws.UseTLS("cert.pem", "key.pem")
-mws.RedirectToHTTPS(8080)
-print("Open https://localhost:8443/ - Ctrl-C ends it")
-mws.Start(threaded=False)
+try:
+    mws.UseTLS("cert.pem", "key.pem")
+except OSError:
+    print("There is no cert.pem with its key.pem in this folder: tools/make_certificate.py makes them")
+    sys.exit(1)
+try:
+    mws.RedirectToHTTPS(8080)
+    mws.Start(threaded=False)           # until Ctrl-C
+except OSError as error:                # another program has one of the ports
+    print(error.args[-1])
+    sys.exit(1)

@@ -2412,8 +2412,7 @@ class Engine:
             if self.isStarted:
                 return
             if self._IsOurs():                  # this handler has to return before the old run can end
-                self.StartThread(self._serverProcess, (), stackSize)
-                return
+                return self.StartThread(self._serverProcess, (), stackSize)
             time.sleep(0.01)
         if self.Adopt and self.Adopt(threaded):
             return
@@ -2499,12 +2498,12 @@ class Engine:
             self._WatchTerm()
         if self.Banner:
             self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
+            root = getattr(self.source, "root", "/flash/www")       # what nobody has asked for may be missing
             if BOARD:
                 gc.collect()
             _PrintError("port %d, with %s%s%s" % (
                 self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "" if root == "/flash/www" or self.Stat("/") else "; there is no folder " + root,
                 "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
@@ -2806,7 +2805,7 @@ class Engine:
             else:
                 deadline = link.endpoint.deadline
                 isIdle = link.endpoint.IsIdle()
-            if isIdle and (oldest is None or deadline < earliest):
+            if isIdle and (not oldest or deadline < earliest):
                 oldest = link
                 earliest = deadline
         if oldest:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import harness
-from microwebsrv import check, data, language, project, tables
+from microwebsrv import check, data, language, members, project, tables
 
 # (the finding, the program). Each program is also run on MicroPython, where it must fail or behave differently from
 # CPython.
@@ -232,6 +232,76 @@ def test_program_with_faults(tmp_path):
     assert "www/a.css: FAT does not tell it from www/A.css" in lines
     assert any(re.match(r"www/page.pyhtml:2: \w*Error: ", line) for line in lines), done.stdout
     assert "microwebsrv: 7 things to look at" in lines
+
+
+def test_names_of_boards():
+    """A name that no port has, of a module or a class of it, however it is imported; and nothing else."""
+    text = """import machine
+import network as net
+from machine import Pin, Timer, Pinn
+from machine import ADC as Voltage
+import umachine
+machine.Pinn(2, machine.Pin.OUT)
+Pin(2, Pin.OUTPUT, Pin.PULLUP).on()
+net.WLAN(net.STA).active(True)
+net.WLAN.IF_STA, net.WLAN.IF_STATION
+Voltage.ATTN_11DB, Voltage.ATTN_12DB
+umachine.pin
+machine.nothing_like_it
+import time, json
+time.sleep_msec(1)
+time.sleep_ms(1); json.dumps({}); machine.reset(); Timer.ONE_SHOT; Pin.ALT_SPI; machine.__name__; Pin.on
+"""
+    assert sorted((line, said) for line, said in Said(text) if "no board" in said) == [
+        (3, "no board has machine.Pinn; is Pin meant?"),
+        (6, "no board has machine.Pinn; is Pin meant?"),
+        (7, "no board has machine.Pin.OUTPUT; is OUT meant?"), (7, "no board has machine.Pin.PULLUP; is PULL_UP meant?"),
+        (8, "no board has network.STA; is STA_IF meant?"),
+        (9, "no board has network.WLAN.IF_STATION; is IF_STA meant?"),
+        (10, "no board has machine.ADC.ATTN_12DB; is ATTN_11DB meant?"),
+        (11, "no board has machine.pin; is Pin meant?"),
+        (12, "no board has machine.nothing_like_it"),
+        (14, "no board has time.sleep_msec; is sleep_ms meant?")]
+    guarded = "import machine\nif hasattr(machine, 'Pinn'):\n    machine.Pinn()\ntry:\n    from machine import Other\nexcept ImportError:\n    pass\n"
+    assert Said(guarded) == []
+    source = project.Source("main.py", b"import machine\nmachine.Lamp(1)\n")
+    assert check.CheckSource(source, {"machine"}) == [], "the program has a module of this name"
+
+
+def test_names_that_there_are(tmp_path):
+    """Those of the unix port, and those that the stand-ins have."""
+    program = "import sys\nfor name in sys.argv[1:]:\n    try:\n        print(name, *dir(__import__(name)))\n    except ImportError:\n        pass\n"
+    modules = [name for name in members.MEMBERS if "." not in name]
+    lines = harness.RunProgram("micropython", program, tmp_path, args=modules).splitlines()
+    assert len(lines) > 3
+    for module, *names in map(str.split, lines):
+        assert [name for name in names if name[0] != "_" and members.Misspelt("%s.%s" % (module, name))] == []
+    for path in (harness.SRC / "microwebsrv" / "standins").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if not isinstance(node, (ast.ClassDef, ast.FunctionDef)) or node.name[0] == "_" or path.stem not in members.MEMBERS:
+                continue
+            assert not members.Misspelt("%s.%s" % (path.stem, node.name)), node.name
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            names = [one.name for one in inner if isinstance(one, ast.FunctionDef)]
+            names += [name.id for one in inner if isinstance(one, ast.Assign) for name in ast.walk(one.targets[0]) if isinstance(name, ast.Name)]
+            for name in names:
+                assert name[0] == "_" or not members.Misspelt("%s.%s.%s" % (path.stem, node.name, name)), name
+
+
+def test_package_of_the_desk():
+    assert (1, "boards have no module microwebsrv; use from microWebSrv import MicroWebSrv") in Said("from microwebsrv import MicroWebSrv\n")
+
+
+@pytest.mark.parametrize("files", [{"main.py": "x = (\n"}, {"main.py": "", "lib/a.py": "match 1:\n    case 1:\n        pass\n"},
+                                   {"main.py": "", "www/index.pyhtml": "{{ for }}"}])
+def test_no_estimate_of_what_does_not_compile(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = Run(tmp_path)
+    assert done.returncode == 1 and "KB" not in done.stdout
+    assert done.stdout.endswith("\nNo estimate of the heap: the program does not compile.\nmicrowebsrv: 1 thing to look at\n"), done.stdout
 
 
 def test_no_program(tmp_path):

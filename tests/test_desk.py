@@ -16,6 +16,7 @@ import urllib.request
 import pytest
 
 import harness
+from command_tools import Desk
 from harness import Fetch
 from microwebsrv import desk, paths, world
 
@@ -78,52 +79,6 @@ MicroWebSrv(port=80, webPath="/www").Start(threaded=False)
 """
 
 
-class Desk:
-    """The command as a process, in a folder."""
-
-    def __init__(self, folder, *options):
-        env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
-        self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(folder), *map(str, options)], env=env, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
-        self.mark = 0
-
-    def Line(self, pattern):
-        found = self.out.Wait(pattern, self.mark, harness.DEADLINE_SEC)
-        assert found, "no %r in\n%s\n%s" % (pattern, self.out.text, self.err.text)
-        self.mark = found.end()
-        return found
-
-    def Port(self):
-        """Wait until it listens -> the port."""
-        port = int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/").group(1))
-        WaitOpen(port)
-        return port
-
-    def Pins(self):
-        return int(self.Line(r"^microwebsrv: the pins: http://127\.0\.0\.1:(\d+)/$").group(1))
-
-    def Close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(harness.DEADLINE_SEC)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.out.Join(harness.DEADLINE_SEC)
-        self.err.Join(harness.DEADLINE_SEC)
-
-
-def WaitOpen(port):
-    for _ in range(200):
-        try:
-            with socket.create_connection(("127.0.0.1", port), 5):
-                return
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    raise AssertionError("nobody listens at %d" % port)
-
-
 @pytest.fixture
 def run(tmp_path):
     """run(program, *options) -> a Desk with this main.py."""
@@ -163,9 +118,10 @@ def Until(look, wanted):
     assert found == wanted
 
 
-def test_program_of_a_board(run):
+def test_program_of_a_board(run, tmp_path):
     """Pins, an interrupt, PWM, ADC, LEDs, a sensor, Wi-Fi: the program sees the clicks, and the page sees what the
     program does."""
+    (tmp_path / "www").mkdir()
     one = run(LAMP)
     pins = one.Pins()
     port = one.Port()
@@ -439,9 +395,9 @@ def test_world_interrupts_are_called_in_order():
 # -- errors ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, code, said", [
-    (["none"], 2, "none is not a folder"),
-    (["none.py"], 2, "none.py is not a folder"),
-    (["--port", "x"], 2, "argument --port: invalid Port value: 'x'"),
+    (["none"], 2, "there is no folder none"),
+    (["none.py"], 2, "there is no program none.py"),
+    (["--port", "x"], 2, "argument --port: must be a number from 0 to 65535, not x"),
     (["--pins", "70000"], 2, "argument --pins: must be a number from 0 to 65535, not 70000"),
     (["--nothing"], 2, "unrecognized arguments: --nothing"),
 ])
@@ -449,7 +405,7 @@ def test_wrong_use(tmp_path, words, code, said):
     env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([sys.executable, "-m", "microwebsrv", *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr
-    assert len(re.findall("^microwebsrv: .*$", done.stderr, re.M)) == 1
+    assert re.fullmatch("microwebsrv: .*\n", done.stderr)
 
 
 # -- in a browser ------------------------------------------------------------------------

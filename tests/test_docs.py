@@ -39,7 +39,7 @@ def Programs():
             language, info, code = block.group(1), block.group(2).strip(), block.group(3)
             if language == "python":
                 found.append(["%s:%d" % (page.name, line), code, "", info])
-            elif language == "console":
+            elif language == "console" and page.name != "command.md":       # tests/test_command.py has those
                 assert found, "%s:%d: a console without a program" % (page.name, line)
                 found[-1][2] += code
         yield from found

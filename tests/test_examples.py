@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -91,6 +92,31 @@ def test_https(serve, tmp_path):
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
     assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""
+
+
+FAULTS = {
+    "https.py": ("There is no cert.pem with its key.pem in this folder: tools/make_certificate.py makes them", 1),
+    "demo/main.py PORT": ("The demo can't start: can't listen on 127.0.0.1, port PORT: ", 1),
+    "demo/main.py abc": ("The port must be a number from 0 to 65535, not abc", 2),
+    "demo/main.py 65536": ("The port must be a number from 0 to 65535, not 65536", 2),
+    "control_panel/main.py PORT": ("The control panel can't start: can't listen on 127.0.0.1, port PORT: ", 1),
+    "control_panel/main.py 65536": ("The control panel can't start: there is no port 65536", 1),
+}
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+@pytest.mark.parametrize("words", FAULTS)
+def test_what_keeps_it_from_starting_is_one_line(runtime, modulePath, tmp_path, words):
+    """No traceback, no address that nobody serves, and no password that does not count."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        name, *args = words.replace("PORT", port).split()
+        command, env = harness.Command(runtime, EXAMPLES / name, modulePath, (), args)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=DEADLINE)
+    line, status = FAULTS[words]
+    assert done.stdout.startswith(line.replace("PORT", port)) and done.stdout.count("\n") == 1, done.stdout
+    assert (done.stderr, done.returncode) == ("", status)
+    assert list(tmp_path.iterdir()) == [], "nothing is kept of a panel that has not started"
 
 
 def test_hello(example):

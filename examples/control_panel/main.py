@@ -50,8 +50,7 @@ def Save():
 def NewPassword(user):
     password = "".join([LETTERS[byte % 32] for byte in os.urandom(16)])
     state["users"][user] = HashPassword(password)
-    Save()
-    print("The password of %s, shown this once: %s" % (user, password))
+    return "The password of %s, shown this once: %s" % (user, password)
 
 
 def Note(who, what, address):
@@ -160,12 +159,14 @@ def Main(argument):
     except OSError:
         pass                                            # the first start
     if argument and not argument.isdigit():
-        return NewPassword(argument)
-    if not state["users"]:
-        NewPassword("admin")
+        print(NewPassword(argument))
+        return Save()
+    password = None if state["users"] else NewPassword("admin")
     isDesk = sys.platform in ("linux", "darwin", "win32")
     isSecure = "cert.pem" in os.listdir()
     port = int(argument or (8443 if isSecure else 8080) if isDesk else (443 if isSecure else 80))
+    if port > 65535:
+        return Fail("there is no port %d" % port)
     mws = MicroWebSrv(port=port, bindIP="127.0.0.1" if isDesk else "", webPath=HERE + "/www")
     if isSecure:
         mws.UseTLS("cert.pem", "key.pem")
@@ -178,8 +179,25 @@ def Main(argument):
     mws.After(OnAnswer)
     mws.SetErrorHandler(None, Card)
     mws.Ticks.append(OnSecond)
-    print("The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % ("s" if isSecure else "", port))
-    mws.Start(threaded=False)
+
+    def OnFirstSecond():
+        """The port is ours: a password that is shown counts from now on."""
+        mws.Ticks.remove(OnFirstSecond)
+        if password:
+            Save()
+            print(password)
+        print("The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % ("s" if isSecure else "", port))
+
+    mws.Ticks.append(OnFirstSecond)
+    try:
+        mws.Start(threaded=False)
+    except OSError as error:
+        Fail(error.args[-1])
+
+
+def Fail(why):
+    print("The control panel can't start:", why)
+    sys.exit(1)
 
 
 Main(sys.argv[1] if len(sys.argv) > 1 else "")

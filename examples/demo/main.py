@@ -466,6 +466,8 @@ def Lost(httpClient, httpResponse):
 
 async def Live(server, address):
     """Each second, twenty values for the chart and one event for the gauge."""
+    while not server.IsStarted():
+        await asyncio.sleep(0.01)
     print("MicroWebSrv: the demo is at %s (Ctrl-C ends it)" % address)
     tick = 0
     while True:
@@ -481,7 +483,11 @@ async def Live(server, address):
 
 async def Main():
     isDesk = sys.platform in ("linux", "darwin", "win32")
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080 if isDesk else 80
+    port = sys.argv[1] if len(sys.argv) > 1 else "8080" if isDesk else "80"
+    if not port.isdigit() or int(port) > 65535:
+        print("The port must be a number from 0 to 65535, not", port)
+        sys.exit(2)
+    port = int(port)
     bindIP = "127.0.0.1" if isDesk else ""
     server = MicroWebSrv(port=port, bindIP=bindIP, webPath=WWW)
     server.WebSocketThreaded = False
@@ -498,3 +504,6 @@ try:
     asyncio.run(Main())
 except KeyboardInterrupt:
     print("Good bye.")
+except OSError as error:                    # another program has the port
+    print("The demo can't start: %s" % error.args[-1])
+    sys.exit(1)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from microwebsrv import data, tables
+from microwebsrv.members import Misspelt
 
 Place = tuple[int, str]             # line, text
 
@@ -149,7 +150,9 @@ def _Import(node: ast.AST, own: set[str]) -> Iterator[str]:
         isServer = name in data.Registry() or name == data.CORE
         if name in own or Plain(name) in tables.MODULES or isServer or not name:
             continue
-        if name.startswith("microWeb"):
+        if name == "microwebsrv":
+            yield "boards have no module microwebsrv; use from microWebSrv import MicroWebSrv"
+        elif name.startswith("microWeb"):
             yield "there is no file %s of the server, and none in the folder" % name
         elif name in tables.ABSENT:
             hint = re.sub(r"^mip\b", "`mpremote mip install %s` brings one" % name, tables.ABSENT[name])
@@ -158,6 +161,19 @@ def _Import(node: ast.AST, own: set[str]) -> Iterator[str]:
             yield "MicroPython has no module %s" % name
         else:
             yield "the module %s is neither in the folder nor in MicroPython" % name
+
+
+def _Member(node: ast.AST, names: _Names, own: set[str]) -> Iterator[str]:
+    """Names that a module of a board, or a class of it, does not have."""
+    wholes = []
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        wholes = ["%s.%s" % (Plain(node.module or ""), one.name) for one in node.names if one.name != "*"]
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        kind = names.Whole(node.value)
+        wholes = [names.Whole(node), "%s.%s" % (kind, node.attr) if kind else ""]
+    for whole in wholes:
+        if whole.partition(".")[0] not in own and whole not in tables.NAMES:
+            yield Misspelt(whole)
 
 
 def _Name(node: ast.AST, names: _Names) -> str:
@@ -207,7 +223,7 @@ def Findings(tree: ast.Module, own: set[str]) -> list[Place]:
             found.append((line, "MicroPython has no " + wrong))
         if id(node) in guarded:
             continue
-        texts = [_OfMeaning(node), _Name(node, names), *_Import(node, own)]
+        texts = [_OfMeaning(node), _Name(node, names), *_Import(node, own), *_Member(node, names, own)]
         texts += _Call(node, names) if isinstance(node, ast.Call) else []
         found += [(line, text) for text in texts if text]
     return found

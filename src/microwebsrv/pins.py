@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -107,14 +106,3 @@ def Open(port: int | None) -> int:
         Thread(target=server.serve_forever, daemon=True, name="pins").start()
         return int(server.server_address[1])
     raise OSError("there is no free port")
-
-
-def IsFree(port: int, bindIP: str) -> bool:
-    """True if the port can be bound."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((bindIP, port))
-        except OSError:
-            return False
-    return True
