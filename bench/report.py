@@ -38,7 +38,8 @@ The client checks every answer to its last byte. Each server is measured as one 
 *The asyncio floor* is an asyncio program of the same interpreter that parses nothing and always says the same: nobody
 who uses asyncio can be below it. On CPython it is a protocol on uvloop; on MicroPython a task that waits for the socket
 itself and reads with `readinto`. "x floor" is always this one. The floor of asyncio's streams and that of a poll loop
-do the same by other means. *MicroWebSrv 1* is the version before the core had its own poll loop.
+do the same by other means. *MicroWebSrv 1* is the version before the core had its own poll loop. socketify's loop asks
+for events without sleeping while it has clients, and what it spends so is counted.
 
 Make this page anew with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Linux and gcc.
 Single times differ from machine to machine and with what else it does; the ratios are what can be compared.
@@ -120,17 +121,27 @@ class Figures:
         return found
 
 
-def Newest(paths):
-    """-> {runtime: Figures} of the newest run of each, and of those before it that are of the same day and kind."""
+def Newest(paths, isNamed=False):
+    """-> {runtime: Figures} of the newest run of each, and of those before it of the same kind; where the files were
+    not named, of the same day, too."""
     runs = {}
-    for run in sorted((json.loads(path.read_text()) for path in paths), key=lambda run: run.get("began", run["date"])):
+    read = [json.loads(path.read_text()) for path in paths]
+    for run in sorted(read, key=lambda run: run.get("began", run["date"])):
         runs.setdefault(run["runtime"], []).append(run)
-    return {runtime: Figures([run for run in runs[runtime] if Kind(run) == Kind(runs[runtime][-1])])
-            for runtime in RUNTIMES if runtime in runs}
+    found = {}
+    for runtime in [name for name in RUNTIMES if name in runs]:
+        newest = runs[runtime][-1]
+        same = [run for run in runs[runtime]
+                if Kind(run) == Kind(newest) and (isNamed or run["date"] == newest["date"])]
+        if isNamed and len(same) < len(runs[runtime]):
+            print("%s: %d of the files named are of other versions or options than the newest, and are left out" % (
+                TITLES[runtime], len(runs[runtime]) - len(same)))
+        found[runtime] = Figures(same)
+    return found
 
 
 def Kind(run):
-    return run["date"], run["versions"], run["options"], run["version"]
+    return run["versions"], run["options"], run["version"]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -361,7 +372,7 @@ def Main():
     parser.add_argument("--no-plot", action="store_true")
     options = parser.parse_args()
     pyplot = None if options.no_plot or options.goals else Pyplot()
-    found = Newest(options.files or options.results.glob("*.json"))
+    found = Newest(options.files or options.results.glob("*.json"), bool(options.files))
     if not found:
         sys.exit("no figures in %s: python3 bench/run.py" % options.results)
     PrintGoals(found)

@@ -1,10 +1,12 @@
 """The benchmark's client detects wrong responses, and a small run produces figures and a table on both runtimes."""
 
 import json
+import os
 import re
 import runpy
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -219,13 +221,39 @@ def Report(folder, *files):
     return texts
 
 
-def test_a_peer_that_fails_is_left_out(tmp_path):
+class Broken(socketserver.StreamRequestHandler):
+    """What stands in for Falcon below: it answers hello with another text, and ends when it is asked for JSON."""
+
+    def handle(self):
+        while True:
+            line = self.rfile.readline()
+            if line.startswith(b"POST"):
+                print("the end of it", flush=True)
+                os._exit(3)
+            if not line:
+                return
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(GOOD.replace(b"World", b"Wurld"))
+
+    @classmethod
+    def Serve(cls):
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), cls)
+        server.serve_forever()
+
+
+@pytest.mark.parametrize("falcon, whyNoHello, whyNoJson", [
+    ("raise SystemExit('no Falcon here')", "did not start (no Falcon here)", None),
+    ("import sys\nsys.path[:0] = %r\nimport test_bench\ntest_bench.Broken.Serve()",
+     r"gives no right answer to hello with 2 connections \(body \d+\)", "has ended (the end of it)"),
+])
+def test_a_peer_that_fails_is_left_out(tmp_path, falcon, whyNoHello, whyNoJson):
     """One line says why, and the others are measured."""
-    nothing = tmp_path / "nothing"
-    (nothing / "falcon").mkdir(parents=True)
-    (nothing / "falcon" / "__init__.py").write_text("raise SystemExit('no Falcon here')\n")
+    module = tmp_path / "modules" / "falcon"
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text(falcon % [str(harness.ROOT / "tests")] if "%r" in falcon else falcon)
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\nPYTHONPATH="$PYTHONPATH:%s" exec %s "$@"\n' % (nothing, sys.executable))
+    python.write_text('#!/bin/sh\nPYTHONPATH="$PYTHONPATH:%s" exec %s "$@"\n' % (module.parent, sys.executable))
     python.chmod(0o755)
     command = [sys.executable, BENCH / "run.py", "--runtime", "cpython", "--peers", "falcon,microwebsrv", "--works",
                "hello,json", "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", python, "--results",
@@ -233,12 +261,14 @@ def test_a_peer_that_fails_is_left_out(tmp_path):
     said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
                           timeout=harness.DEADLINE_SEC * 3)
     assert said.returncode == 0, said.stdout + said.stderr
-    assert said.stdout.count("falcon is left out: it did not start (no Falcon here)\n") == 1, said.stdout
+    lines = re.findall(r"^cpython: falcon is left out: it (.*)$", said.stdout, re.M)
+    assert len(lines) == (2 if whyNoJson else 1), said.stdout
+    assert re.fullmatch(whyNoHello, lines[0]) or whyNoHello == lines[0], lines
     assert re.search(r"^cpython: 100 % done in \d+ s", said.stdout, re.M)
     figures = json.loads(next(tmp_path.glob("*-cpython.json")).read_text())
     assert [(cell["work"], cell["server"]) for cell in figures["cells"]] == [("hello", "microwebsrv"),
                                                                               ("json", "microwebsrv")]
-    assert figures["missing"]["json"] == {"falcon": "did not start (no Falcon here)"}
+    assert figures["missing"] == {"hello": {"falcon": lines[0]}, "json": {"falcon": whyNoJson or lines[0]}}
 
 
 def Figures(path, began, times, stuck=0):
@@ -282,6 +312,8 @@ def test_goals_beside_what_was_measured(tmp_path):
     _, aimed = Report(tmp_path, tmp_path / "one.json")
     assert "| WebSocket, 64 B | ≤ 1 x picows | 1.00 | met |" in aimed
     assert "| 0 errors, 1 waited a second, the longest 3 ms | **missed** |" in aimed
+    _, aimed = Report(tmp_path, tmp_path / "one.json", tmp_path / "2026-01-02-cpython-2.json")
+    assert "2026-01-03, 2 runs of" in aimed         # named, they may be of two days
 
 
 def test_a_page_without_marks(tmp_path):
