@@ -234,7 +234,7 @@ def test_error_while_a_server_runs(tmp_path, start):
     Write(tmp_path, main=HELLO + "\n\nMicroWebSrv().Start()\n1 / 0\n")
     one = start(".", "--no-reload", "--port", 0)
     port = one.Port()
-    one.Error("the program has died of an error, and its server goes on")
+    one.Error("the program ended with an error; its server keeps running")
     assert Fetch(port, "/hello").text == "hello"
     assert not OURS.search(one.err.text), one.err.text
     assert one.End() == 1, "as Python ends after an error"
@@ -567,8 +567,8 @@ def test_module_with_a_fault(tmp_path):
 def test_open(tmp_path, start):
     """The browser is opened once, with an address that already answers."""
     Write(tmp_path, main=SERVED)
-    (tmp_path / "browser").write_text("#!%s\nimport sys, urllib.request\nprint('BROWSER', sys.argv[1], urllib.request.urlopen("
-                                      "sys.argv[1] + 'hello').read().decode(), flush=True)\n" % sys.executable)
+    (tmp_path / "browser").write_text("#!%s\nimport sys, urllib.request\nsys.stdout.write('BROWSER %%s %%s\\n' %% (sys.argv[1], urllib.request"
+                                      ".urlopen(sys.argv[1] + 'hello').read().decode()))\n" % sys.executable)
     (tmp_path / "browser").chmod(0o755)
     one = start(".", "--port", 0, "--open", env={"BROWSER": "%s %%s" % (tmp_path / "browser")})
     port = one.Port()
