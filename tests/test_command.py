@@ -5,7 +5,6 @@ import ctypes
 import http.client
 import json
 import os
-import pty
 import re
 import socket
 import subprocess
@@ -84,7 +83,7 @@ def Home(folder):
         (folder / name).mkdir()
     (folder / "empty" / ".git" / "config").write_text("")
     Write(folder, my_board__main=SERVED, my_board__www__index_html="<h1>Home</h1>", site=HELLO + "\n\ndef Number():\n    return 3\n",
-          broken__main="import time\nprint((1)\n", lacking__main="import store\n", lacking__lib__store="import pandas2\n",
+          broken__main="import time\nprint(1))\n", lacking__main="import store\n", lacking__lib__store="import pandas2\n",
           failing__main='def Main():\n    return {}["pin"]\n\n\nMain()\n')
     (folder / "my_board").rename(folder / "my-board")
     return folder
@@ -187,10 +186,10 @@ def test_program_may_try_another_port(tmp_path, start):
 
 def test_the_watched_program_ends(tmp_path, start):
     """What a file can mend is waited for; a port is not."""
-    Write(tmp_path, main="x = (\n")
+    Write(tmp_path, main="x = )\n")
     one = start(".", "--port", 0)
     one.Line("the program has ended; it is run again")
-    assert one.err.text == "microwebsrv: main.py:1: SyntaxError: '(' was never closed\n"
+    assert one.err.text == "microwebsrv: main.py:1: SyntaxError: unmatched ')'\n"
     Write(tmp_path, main="import nothing_of_this_name\n")
     one.Error("^microwebsrv: main.py:1: ModuleNotFoundError: No module named 'nothing_of_this_name'$")
     Write(tmp_path, main=SERVED)
@@ -339,6 +338,7 @@ def test_log(tmp_path, start):
     with RawClient(port) as client:
         client.Send(RequestBytes("GET", "/wait"))
         one.Line("^WAITS$")
+        client.Close(reset=True)
     assert one.Logged("499")[2:4] == ["GET /wait", "499"]
     with RawClient(port) as client:
         client.Send(RequestBytes("GET", "/page.html") * 2)
@@ -371,6 +371,7 @@ def test_log_says_one_line_each():
 @pytest.mark.parametrize("env, isColoured", [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False),
                                              ({"TERM": "xterm", "NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)])
 def test_colours(tmp_path, start, env, isColoured):
+    import pty
     Write(tmp_path, main=SERVED)
     ours, theirs = pty.openpty()
     process = subprocess.Popen([sys.executable, "-m", "microwebsrv", ".", "--port", "0"], cwd=tmp_path, env={**ENV, **env}, stdout=theirs,
@@ -443,7 +444,7 @@ FAULTS = {
     "/worker": ("KeyError: '<worker>'", "main.py, line 38", "    return {}[key]"),
     "/async": ("KeyError: '<async>'", "main.py, line 38", "    return {}[key]"),
     "/ours": ("ValueError: header must be", "main.py, line 24", "    httpResponse.SetHeader"),
-    "/import": ("SyntaxError: ", "faulty.py, line 2", "y = ("),
+    "/import": ("SyntaxError: ", "faulty.py, line 2", "y = )"),
     "/bad.pyhtml": ("ZeroDivisionError: division by zero", "www/bad.pyhtml, line 3", "<b>{{ n / 0 }}</b>"),
     "/outer.pyhtml": ("ZeroDivisionError: division by zero", "www/bad.pyhtml, line 3", "<b>{{ n / 0 }}</b>"),
     "/unclosed.pyhtml": ("SyntaxError: expected", "www/unclosed.pyhtml, line 2", "{{ if x }}"),
@@ -453,7 +454,7 @@ FAULTS = {
 @pytest.fixture
 def failing(tmp_path, start):
     def Failing(more="", *options):
-        Write(tmp_path, main=FAILING.replace("MORE", more), faulty="x = 1\ny = (\n", www__unclosed_pyhtml="a\n{{ if x }}\n",
+        Write(tmp_path, main=FAILING.replace("MORE", more), faulty="x = 1\ny = )\n", www__unclosed_pyhtml="a\n{{ if x }}\n",
               www__outer_pyhtml="{{ include bad.pyhtml }}", www__bad_pyhtml="<p>one</p>\n{{ for n in (1, 2) }}\n<b>{{ n / 0 }}</b>\n{{ end }}\n")
         one = start(".", "--no-reload", *options)
         return one, one.Port()
@@ -557,11 +558,11 @@ def test_module_is_watched(tmp_path, start):
 
 def test_module_with_a_fault(tmp_path):
     """Of a function: its traceback, without us."""
-    Write(tmp_path, site="from microWebSrv import MicroWebSrv\ndef Make():\n    return 1 / 0\n", broken="x = (\n")
+    Write(tmp_path, site="from microWebSrv import MicroWebSrv\ndef Make():\n    return 1 / 0\n", broken="x = )\n")
     done = Run("site:Make", "--no-reload", cwd=tmp_path)
     assert done.returncode == 1 and "line 3, in Make" in done.stderr and not OURS.search(done.stderr)
     done = Run("broken:mws", "--no-reload", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (3, "microwebsrv: broken.py:1: SyntaxError: '(' was never closed\n")
+    assert (done.returncode, done.stderr) == (3, "microwebsrv: broken.py:1: SyntaxError: unmatched ')'\n")
 
 
 def test_open(tmp_path, start):
@@ -759,7 +760,7 @@ def test_browser_loads_the_page_again(site, tmp_path, page):
         page.goto("http://127.0.0.1:%d/handler" % port)
     expect(page.locator("p")).to_have_text("one")
     assert complaints == [], "the policy lets them in"
-    Write(tmp_path, main=SITE.replace("WORD", "two") + "x = (\n")
+    Write(tmp_path, main=SITE.replace("WORD", "two") + "x = )\n")
     one.Line("the program has ended")
     Write(tmp_path, main=SITE.replace("WORD", "three"))
     one.Port()

@@ -47,7 +47,7 @@ def _Strip(told: traceback.TracebackException) -> None:
     """Takes our frames out of an exception and of those before it. One that has no other frame and is only the cause
     within a page goes."""
     told.stack = traceback.StackSummary.from_list([one for one in told.stack if not IsOurs(one.filename)])
-    for other in (told.__cause__, told.__context__):
+    for other in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
         if other is not None:
             _Strip(other)
     if told.__context__ is not None and not told.__context__.stack and told.__cause__ is None:
