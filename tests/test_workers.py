@@ -561,6 +561,28 @@ def test_the_terminal(tmp_path, how):
             os.waitpid(pid, 0)
 
 
+def test_systemd_is_told(start, tmp_path):
+    """sd_notify: a service of Type=notify-reload knows when it serves, also again. The workers say nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(harness.DEADLINE_SEC)
+        crew = start("import os\nassert 'NOTIFY_SOCKET' not in os.environ\n" + PROGRAM, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        said = []
+
+        def Next():
+            said.append(re.sub(rb"\d{4,}", b"TIME", sock.recv(100)))
+            return said[-1]
+        assert Next() == b"READY=1"
+        crew.Port()
+        crew.Reload()
+        assert Next() == b"RELOADING=1\nMONOTONIC_USEC=TIME" and Next() == b"READY=1"
+        (tmp_path / "main.py").write_text("def F(:\n")
+        crew.Signal(signal.SIGHUP)
+        assert Next() == b"RELOADING=1\nMONOTONIC_USEC=TIME" and Next() == b"READY=1"
+        crew.End()
+        assert Next() == b"STOPPING=1"
+
+
 # -- workers that die --------------------------------------------------------------
 
 def test_a_worker_that_dies_is_replaced(crew):

@@ -373,6 +373,7 @@ class Parent:
         self.old: list[Worker] = []             # those of the leaving that may still accept; then the reload is done
         self.replacements: list[tuple[float, int]] = []             # (when, attempt)
         self.listeners: dict[tuple[str, int], socket.socket] = {}
+        self.environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.people = "1 worker" if count == 1 else "%d workers" % count
         self.ports: list[int] = []
         self.places = 4 * count                 # the old and the new ones, and what else has not ended
@@ -471,6 +472,8 @@ class Parent:
     def Reload(self) -> None:
         """One new worker first: if the program fails, it fails once. An earlier reload that is not done ends."""
         self.Leave(self.coming)
+        if self.current:
+            TellSystemd("RELOADING=1\nMONOTONIC_USEC=%d" % (time.monotonic_ns() // 1000))
         if not self.Spawn(self.coming, 0):
             self.OnFailure("no new worker")
 
@@ -481,7 +484,8 @@ class Parent:
             with theirs:
                 # A session of its own: Ctrl-C in the terminal is for the parent alone.
                 process = subprocess.Popen([*self.command, "--worker", str(theirs.fileno())], stdin=subprocess.DEVNULL,
-                                           cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True)
+                                           cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True,
+                                           env=self.environment)
         except OSError as error:
             Warn("a worker can't be started: %s" % error)
             return False
@@ -524,6 +528,7 @@ class Parent:
             self.old.remove(worker)
             if not self.old and self.status is None:
                 Say("reloaded: %s with the new program" % self.people)
+                TellSystemd("READY=1")
 
     def HandListener(self, worker: Worker, bindIP: str, port: int) -> None:
         key = bindIP, port
@@ -564,6 +569,8 @@ class Parent:
                 Say("%s (%s)" % (address.Url(self.options.bind, port), self.people))
             if self.options.open and not old:
                 serve.OpenBrowser(address.Url(self.options.bind, self.ports[0]))
+        if not self.old:
+            TellSystemd("READY=1")
 
     def Leave(self, group: list[Worker]) -> None:
         """They stop as Stop() does, and exit."""
@@ -596,6 +603,7 @@ class Parent:
         self.Leave(self.coming)
         if self.current or self.replacements:
             Warn("%s; the old workers go on" % why)
+            TellSystemd("READY=1")              # there is no word for a reload that has failed
         elif self.watches and status == 1:
             Say("%s; it is run again when a file changes" % why)
         else:
@@ -618,6 +626,7 @@ class Parent:
     def Stop(self, status: int) -> None:
         if self.status is None:
             self.status = status
+            TellSystemd("STOPPING=1")
             self.replacements = []
             self.Leave(self.coming)
             self.Leave(self.current)
@@ -641,6 +650,17 @@ def Memory(data: bytes) -> int:
             number = os.dup(file.fileno())
     os.write(number, data)
     return number
+
+
+def TellSystemd(text: str) -> None:
+    """sd_notify(3): to a service of Type=notify or notify-reload. Else nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
+            except OSError:
+                pass
 
 
 def HasTerminal() -> bool:
