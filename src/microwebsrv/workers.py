@@ -33,7 +33,7 @@ from types import FrameType
 from typing import Any
 
 from microWebSrv import MicroWebSrv
-from microwebsrv import address, console, desk, serve, target
+from microwebsrv import address, console, desk, faults, serve, target
 from microwebsrv.console import Say, Warn
 from microwebsrv.data import Trouble
 from microwebsrv.target import Target
@@ -308,7 +308,7 @@ class Stage(serve.Stage):
     def _Watch(self) -> None:
         self.channel.Read()
         os.kill(os.getpid(), signal.SIGTERM)    # the program may have a handler of its own
-        time.sleep(self.Grace() + MARGIN_SEC)
+        time.sleep(self.Grace() + MARGIN_SEC + 1)       # the parent kills earlier, if it is still there
         os._exit(1)
 
 
@@ -318,7 +318,7 @@ def Work(options: argparse.Namespace, what: Target) -> int:
     sys.meta_path.append(finder)
     options.no_pins = True
     serve.OpenLogs(options)
-    code, failure = 0, ""
+    code, failure, isMendable = 0, "", True
     try:
         serve.ServeTarget(what, options, stage)
         stage.Ready()
@@ -327,15 +327,15 @@ def Work(options: argparse.Namespace, what: Target) -> int:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
     except Trouble as error:
-        code, failure = error.code, str(error)
+        code, failure, isMendable = error.code, str(error), isinstance(error, faults.ProgramTrouble)
     except Exception as error:
         code = 1
         if not finder.refused:
             sys.excepthook(type(error), error, error.__traceback__)
     if finder.refused and code:
-        code, failure = 2, finder.refused
+        code, failure, isMendable = 2, finder.refused, False
     if code:
-        stage.channel.Tell(failed=failure, status=code)
+        stage.channel.Tell(failed=failure, status=code, isMendable=isMendable)
         stage.Drain()                           # of several servers one may run already
     return code
 
@@ -357,6 +357,7 @@ class Worker:
     graceSec: float = 0
     failure: str = ""
     status: int = 1                             # of the command, if no worker can be had
+    isMendable: bool = True                     # a change of the program's files may help
     killAt: float | None = None
 
 
@@ -514,7 +515,7 @@ class Parent:
                 self.HandListener(worker, *message["listen"])
             elif "failed" in message:
                 worker.failure = worker.failure or message["failed"]
-                worker.status = message["status"]
+                worker.status, worker.isMendable = message["status"], message["isMendable"]
             else:
                 worker.graceSec = message["grace"]
                 worker.serves, worker.since = message["serves"], time.monotonic()
@@ -540,6 +541,7 @@ class Parent:
             worker.listeners.add(key)
         except OSError as failure:
             text = worker.failure = address.Why(failure, bindIP, port)
+            worker.status, worker.isMendable = 3, False
         try:
             socket.send_fds(worker.channel, [text.encode()], numbers)
         except OSError:
@@ -593,18 +595,19 @@ class Parent:
             self.leaving.remove(worker)
         elif worker in self.coming:
             self.coming.remove(worker)
-            self.OnFailure(worker.failure or "the program has ended before it served (%s)" % how, worker.status)
+            self.OnFailure(worker.failure or "the program has ended before it served (%s)" % how, worker.status,
+                           worker.isMendable)
         else:
             self.current.remove(worker)
             self.Replace(worker, how)
 
-    def OnFailure(self, why: str, status: int = 3) -> None:
-        """The program, or the new one, can't be started. status 1: a change of its files may mend it."""
+    def OnFailure(self, why: str, status: int = 3, isMendable: bool = False) -> None:
+        """The program, or the new one, can't be started. isMendable: a change of its files may help."""
         self.Leave(self.coming)
         if self.current or self.replacements:
             Warn("%s; the old workers go on" % why)
             TellSystemd("READY=1")              # there is no word for a reload that has failed
-        elif self.watches and status == 1:
+        elif self.watches and isMendable:
             Say("%s; it is run again when a file changes" % why)
         else:
             Warn(why)
