@@ -127,7 +127,8 @@ def Rows() -> dict[str, tuple[str, str]]:
         columns = columns or cells
         text = Sentence(cells[-1])
         if columns[1:3] == ["board", "CPython"]:
-            text = "%s Default: %s on a board, %s on CPython." % (text, cells[1], cells[2])
+            both = cells[1] if cells[1] == cells[2] else "%s on a board, %s on CPython" % (cells[1], cells[2])
+            text = "%s Default: %s." % (text, both)
         for name in re.findall(r"`@?(?:await )?(?:\w+\.)*(\w+)", cells[0]):
             found.setdefault(name, (text, anchor))
             found.setdefault("%s.%s" % (chapter, name), (text, anchor))

@@ -6,13 +6,15 @@ for contributors. The site is in build/site/html then, and asks nothing of any o
 
     python3 -m http.server -d build/site/html
 
-It needs zensical, of the extra `docs`. A link that leads nowhere ends the build with an error, and exit code 1.
+It needs zensical: pip install '.[docs]', or the .venv of tools/test.py. A link that leads nowhere ends the build with
+an error, and exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -50,7 +52,7 @@ PLACES = {
     "bench/results/README.md": "measurements.md",
     "examples": "examples/index.md",
 }
-TITLES = {"contents": "What to read", "security-policy": "What is promised", "measurements": "Measurements"}
+TITLES = {"security-policy": "What is promised", "measurements": "Measurements"}
 PICTURES = (".png", ".svg")
 # The opening lines of fences that only the tests know: what the site makes of them.
 FENCES = {
@@ -246,6 +248,8 @@ def Main() -> int:
     parser = argparse.ArgumentParser(description="Make the web site of the manual.")
     parser.add_argument("-o", dest="folder", type=Path, default=ROOT / "build" / "site", help="default: build/site")
     args = parser.parse_args()
+    if importlib.util.find_spec("zensical") is None:
+        parser.exit(3, "tools/make_site.py: zensical is not installed: pip install '.[docs]'\n")
     if not Make(ROOT, args.folder):
         return 1
     print("%s/html" % args.folder)

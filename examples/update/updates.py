@@ -117,7 +117,7 @@ class ProgramUpdate:
         return writer
 
     def Finish(self, httpClient):
-        """Called when all files have arrived. Returns an error text, or None: then the next start runs the new files."""
+        """Called when all files have arrived. Returns an error text or None: the next start runs the new files."""
         self.client = None
         upload = httpClient.upload
         try:
