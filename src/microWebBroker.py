@@ -38,7 +38,7 @@ def _Unpack(data):
         head = json.loads(head)
         sender, number, kind, path = [head[name] for name in ("from", "n", "kind", "path")]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("its head is not ours") from None
+        raise ValueError("its head is not ours")
     if not isinstance(sender, str) or not 0 < len(sender) <= 64 or type(number) is not int \
             or not 0 < number < _MAX_NUMBER or kind not in _KINDS or not (path is None or isinstance(path, str)):
         raise ValueError("its head is not ours")
@@ -51,7 +51,7 @@ def _UnpackEvent(content):
         event = json.loads(content)
         return event["data"], event["event"], event["id"], event["retry"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("it is no event") from None
+        raise ValueError("it is no event")
 
 
 def _Text(value):
@@ -431,10 +431,10 @@ class _Remote:
             self._session = session = asyncio.ensure_future(self._Session())
             await asyncio.wait((session, closing), return_when=asyncio.FIRST_COMPLETED)
             if self._isUp:                      # it may send the rest
-                await asyncio.wait((session,), timeout=_CLOSE_SEC if closing.done() else None)
+                await asyncio.wait([session], timeout=_CLOSE_SEC if closing.done() else None)
             wasUp = self._isUp
             session.cancel()
-            await asyncio.wait((session,), timeout=_CLOSE_SEC)
+            await asyncio.wait([session], timeout=_CLOSE_SEC)
             error = None if session.cancelled() or not session.done() else session.exception()
             if closing.done() or error is None:             # None: other channels
                 continue
@@ -444,7 +444,7 @@ class _Remote:
                     self._Where(), error or type(error).__name__))
             failures = 0 if wasUp else failures + 1
             self._pause = min(_BACKOFF_MAX_SEC, _BACKOFF_SEC * 2 ** min(failures, 16))
-            await asyncio.wait((closing,), timeout=self._pause * random.uniform(0.5, 1))
+            await asyncio.wait([closing], timeout=self._pause * random.uniform(0.5, 1))
 
     async def _Session(self):
         """One connection, to its end."""
@@ -683,7 +683,6 @@ class RedisStore:
 
     def __init__(self, mws, url, prefix="microwebsrv.session.", timeoutSec=0.25):
         try:
-            import redis
             import redis.retry
         except ImportError as error:
             raise ImportError("RedisStore needs a package: pip install redis (%s)" % error) from None
