@@ -444,7 +444,7 @@ class _Remote:
                 await asyncio.wait((session,), timeout=_CLOSE_SEC if closing.done() else None)
             wasUp = self._isUp
             session.cancel()
-            await asyncio.wait((session,), timeout=_CLOSE_SEC)
+            await asyncio.wait([session], timeout=_CLOSE_SEC)
             error = None if session.cancelled() or not session.done() else session.exception()
             if closing.done() or error is None:             # None: reconnect for other channels
                 continue
@@ -454,7 +454,7 @@ class _Remote:
                     self._Where(), error or type(error).__name__))
             failures = 0 if wasUp else failures + 1
             self._pause = min(_BACKOFF_MAX_SEC, _BACKOFF_SEC * 2 ** min(failures, 16))
-            await asyncio.wait((closing,), timeout=self._pause * random.uniform(0.5, 1))
+            await asyncio.wait([closing], timeout=self._pause * random.uniform(0.5, 1))
 
     async def _Session(self):
         """One connection, from start to end."""
@@ -695,7 +695,6 @@ class RedisStore:
 
     def __init__(self, mws, url, prefix="microwebsrv.session.", timeoutSec=0.25):
         try:
-            import redis
             import redis.retry
         except ImportError as error:
             raise ImportError("RedisStore needs a package: pip install redis (%s)" % error) from None

@@ -19,7 +19,7 @@ tool = harness.LoadTool("make_packages")
 FILES = tool.registry.Load()
 CLASSIC = ["microWebSrv", "microWebSocket", "microWebTemplate"]
 SETS = tool.Sets(FILES)
-DEMO_NEEDS = ("package", "asyncio", "threads", "files", "pages", "events", "upload")
+DEMO_NEEDS = ("package", "asyncio", "threads", "files", "pages", "events", "upload", "websocketplus")
 
 # Serves the folder www, including its programs.
 SHOP = """

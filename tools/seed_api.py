@@ -134,12 +134,12 @@ def Page() -> tuple[str, list[str]]:
     """-> (the text of the page, the members that no test exercises)."""
     tests, programs = Tests(), OldPrograms()
     lines = ["# The API of the older MicroWebSrv and its tests", "",
-             "This page lists the API of the older MicroWebSrv, and the tests of each member. `tools/seed_api.py` makes",
-             "it; a test fails when the page is out of date or a row has no test. All tests are in",
-             "[`tests/test_seed_api.py`](../tests/test_seed_api.py). They run on CPython, on CPython with the poll loop",
-             "under asyncio, and on MicroPython. The last column counts the programs in the style of the older server",
-             "([`tests/old_programs`](../tests/old_programs)) that use the member. They run without changes on the same",
-             "three. `MaxWebSocketRecvLen` has its old default on a board, and 65536 elsewhere."]
+             "This page lists the API of the older MicroWebSrv, and the tests of each member. `tools/seed_api.py`",
+             "makes it; a test fails when the page is out of date or a row has no test. All tests are in",
+             "[`tests/test_seed_api.py`](../tests/test_seed_api.py). They run on CPython, on CPython with the poll",
+             "loop under asyncio, and on MicroPython. The last column counts the programs in the style of the older",
+             "server ([`tests/old_programs`](../tests/old_programs)) that use the member. They run without changes on",
+             "the same three. `MaxWebSocketRecvLen` has its old default on a board, and 65536 elsewhere."]
     missing = []
     before = ""
     for owner, name, signature in Members():

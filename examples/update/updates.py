@@ -117,7 +117,7 @@ class ProgramUpdate:
         return writer
 
     def Finish(self, httpClient):
-        """Called when all files have arrived. Returns an error text or None: the next start runs the new files."""
+        """Called when all files have arrived. Returns an error text, or None if the next start runs them."""
         self.client = None
         upload = httpClient.upload
         try:
