@@ -157,7 +157,7 @@ REFUSED = [
     ("write `from .room import names`", {"server": SERVER.replace("from .readers import Read", "from ..core.readers import Read")}),
     ("at the top of a room", {"server": SERVER + "\n\ndef Late():\n    from .text import const\n    return const\n"}),
     ("at the top of a room", {"server": SERVER + "\ntry:\n    from .text import const\nexcept ImportError:\n    pass\n"}),
-    ("import * is no import", {"server": SERVER.replace("from .readers", "from json import *\nfrom .readers", 1)}),
+    ("import * is not allowed", {"server": SERVER.replace("from .readers", "from json import *\nfrom .readers", 1)}),
     ("needs its own line", {"readers": READERS.replace("import sys", "import sys; print(1)")}),
     ("a comment, not a docstring", {"server": '"""All of it."""\n' + SERVER}),
     ("begins with a comment", {"server": SERVER.replace("# All of it.\n", "")}),
