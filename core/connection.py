@@ -133,8 +133,8 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """True if this connection may be closed to make room: between two requests, after the last response, if a head
-        takes more than a second, or if content is late by a quarter of BodyTimeoutSec."""
+        """True if this connection may be closed to make room: between two requests, after the last response, with a
+        head that takes more than a second, or with content late by a quarter of BodyTimeoutSec."""
         state = self.state
         server = self.server
         if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
@@ -330,7 +330,7 @@ class Connection:
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
         """Queue a response. lines: bytes of field lines. source: an iterator of pieces, pulled as the client drains;
-        length: its total in bytes, None if unknown. False: this response can't be sent any more."""
+        length: its total, None if unknown. False: it can't be sent any more."""
         if response is not self.response:
             _Close(source)
             return False
@@ -371,7 +371,7 @@ class Connection:
 
     def _Pull(self, response=None, code=0, head=b""):
         """Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
-        piece, so that a source that fails before it can still be answered with 500."""
+        piece, so a source that fails before can be answered with 500."""
         link = self.link
         source = self.source
         share = _SHARE
@@ -484,7 +484,7 @@ class Connection:
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer a request that violates a rule (or 500), then close if the next request can't be found."""
+        """Answer a request that violates a rule, or with 500; then close if the next request can't be found."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args

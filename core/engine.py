@@ -285,7 +285,7 @@ class Engine:
             self.Call(link.Abort)
 
     def _Farewell(self):
-        """One step of stopping. False: all connections are closed, or the grace time is over."""
+        """A step of stopping. False: all is closed, or the grace time is over."""
         if self._until is None:
             try:
                 self._CloseListener()
@@ -298,7 +298,7 @@ class Engine:
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
-        """Close all connections and release everything of this run."""
+        """Close all connections and release all of this run."""
         if not self.IsOnEngine():               # it already ended in the loop of another server
             return
         try:
@@ -528,7 +528,7 @@ class Engine:
                 self._calls.pop(0)              # after the call, so that Pending() counts it until it is done
 
     def StartThread(self, func, args, stackSize):
-        """Run func(*args) in a new thread. stackSize: bytes, used on boards. False if no thread can be started."""
+        """Run func(*args) in a new thread. False if none can be started."""
         if not _thread:
             return False
         try:

@@ -142,8 +142,8 @@ def FromJSON(content):
 
 if not MICROPYTHON:
     def _EncodeRaw(text, charset):
-        """Characters outside the charset make the whole text UTF-8: nothing is lost, and the length is not less than a
-        program may have counted."""
+        """In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has
+        counted."""
         try:
             return text.encode(charset)
         except (UnicodeError, LookupError):
@@ -166,7 +166,7 @@ def ToJSON(obj):
 
 
 class HttpResponse:
-    """The response. Write… queues it and returns True; False if there already is a response, or the client has left."""
+    """The response. Write… returns True if it is queued, False if there is one already or the client has left."""
 
     code = None             # status of the accepted response
     held = None             # its head, sent late because a raw _write may follow
@@ -181,10 +181,10 @@ class HttpResponse:
         self.connection = client.connection
 
     def __next__(self):
-        """For raw writes the response is its own source: the program pushes the pieces, so this returns None."""
+        """Raw writes push their pieces, so there is never one to pull."""
 
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
-        """All responses go through here. lines: bytes of field lines that precede those of headers."""
+        """For all responses. lines: bytes of field lines before those of headers."""
         connection = self.connection
         server = connection.server
         kept = self.fields
@@ -241,8 +241,8 @@ class HttpResponse:
         return True
 
     def SetHeader(self, name, value):
-        """Set a header of the coming response. The headers argument of Write… overrides it; None removes it. False:
-        the head is sent already. ValueError for a control character."""
+        """Set a header of the response. headers of Write… override it; None removes it. False: the head is sent
+        already. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -250,8 +250,8 @@ class HttpResponse:
         return True
 
     def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
-        """Set a cookie (RFC 6265 section 4.1). maxAge: seconds; None: until the browser is closed; 0: delete the
-        cookie. ValueError if name, value or path is invalid in a cookie."""
+        """Set a cookie (RFC 6265 section 4.1). maxAge: seconds; None: until the browser ends; 0: delete. ValueError for
+        an invalid name, value or path."""
         cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
         if CheckText("name", name, NOT_TOKEN) and cookie.count(";") != 2:
             raise ValueError("a cookie must have no semicolon: %r" % cookie)
@@ -264,8 +264,7 @@ class HttpResponse:
         return self.SetHeader("Set-Cookie", cookie)
 
     def OnSent(self, callback):
-        """callback() on the engine when the client has the response or has left. The connection closes after this
-        response."""
+        """callback() on the engine when the client has the response or has left; then the connection closes."""
         self.connection.OnSent(callback)
 
     def WriteSwitchProto(self, upgrade, headers=None):
@@ -292,8 +291,7 @@ class HttpResponse:
         return self.WriteResponse(200, headers, contentType, contentCharset, content)
 
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
-        """pieces: an iterable of str or bytes, pulled as the client drains. An async iterable needs
-        microWebAsync.py."""
+        """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         asyncSource = hasattr(pieces, "__aiter__") and self.connection.server.AsyncSource
         try:
             pieces = (asyncSource or iter)(pieces)
@@ -302,7 +300,7 @@ class HttpResponse:
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
-        """Render the template. 501 without microWebTemplate.py, 404 if there is no such file."""
+        """Render the template; 501 without microWebTemplate.py, 404 without the file."""
         server = self.connection.server
         render = server.Renderers.get(".pyhtml")
         if not render:
@@ -388,7 +386,7 @@ class HttpResponse:
         return self.WriteError(404)
 
     def WriteResponseMethodNotAllowed(self, allow=()):
-        """Send 405 with Allow (RFC 9110 section 15.5.6). allow: methods; if empty, those of the path's routes."""
+        """Send 405 with Allow (RFC 9110 section 15.5.6). allow: methods; default: those of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
         try:
             return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})

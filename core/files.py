@@ -132,7 +132,7 @@ class Folder:
 
 
 def _With(table, key, value):
-    """A copy of table with one more entry, limited in size. Other threads may still read the old table."""
+    """A bounded copy of table with one more entry; other threads may read the old one."""
     if len(key) >= _KEY_MAX:
         return table
     table = dict(table) if len(table) < _KNOWN_MAX else {}

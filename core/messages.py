@@ -21,7 +21,7 @@ if not BOARD:                   # a board sends `Status` for these codes
 
 
 def Reason(code):
-    """The reason phrase of a status code (RFC 9110 section 15). ValueError for a code outside 100 to 999."""
+    """The reason phrase of a status code (RFC 9110 section 15)."""
     if not isinstance(code, int) or not 99 < code < 1000:
         raise ValueError("code must be a number from 100 to 999, not %r" % (code,))
     start = _REASONS.find("\n%d " % code)
@@ -34,11 +34,10 @@ class HttpError(Exception):
 
 
 class Head:
-    """The head of one request. Equal requests share one object, so it must not be changed; only the router fills
-    `found`.
+    """The head of a request. Equal requests share it, so it must not be changed; only the router fills `found`.
 
-    path: percent-decoded, repeated slashes merged. key: the same path with NUL for each encoded slash, because an
-    encoded slash separates no segments (RFC 3986 section 2.2). Routes, hooks and files all compare `key`."""
+    path: percent-decoded, slashes merged. key: the same with NUL for an encoded slash, which separates no segments (RFC
+    3986 section 2.2). Routes, hooks and files compare `key`."""
 
     method = "GET"
     target = path = key = rawPath = query = ""

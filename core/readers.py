@@ -18,8 +18,8 @@ _PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict
 
 
 def Options(text):
-    """'Close, TE' -> ['close', 'te'], at most 101 items. Text with non-ASCII characters gives ['?']: lower() could turn
-    such a character into an ASCII letter."""
+    """'Close, TE' -> ['close', 'te'], at most 101 items. Non-ASCII text gives ['?']: lower() could make ASCII letters
+    of it."""
     if len(text.encode()) != len(text):
         return ["?"]
     options = []
@@ -29,8 +29,7 @@ def Options(text):
 
 
 def ParseHead(raw, lineMax=8192):
-    """Bytes of a head, without the final CRLF CRLF -> Head (RFC 9112 sections 2 to 6). HttpError for an invalid
-    head."""
+    """Bytes of a head, without the final CRLF CRLF -> Head (RFC 9112 sections 2 to 6)."""
     lines = raw.split(b"\r\n")
     if len(lines[0]) > lineMax:
         raise HttpError(414, "request line too long")
@@ -141,8 +140,8 @@ def CheckAllowed(authority, hosts):
 
 
 def CheckHost(host):
-    """Host (RFC 9112 section 3.2, RFC 3986 section 3.2.2) -> host without the port. Checks only what is a security
-    risk: HttpError 400 for a user, a path, or more than one port."""
+    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2). HttpError 400 for what is a
+    security risk: a user, a path, more than one port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
@@ -200,8 +199,7 @@ _TRAILER = const(3)
 
 
 class ContentReader:
-    """Reads the content of one request: `length` bytes (RFC 9112 section 6.2), or chunked content if length is None
-    (section 7.1).
+    """The content of a request: `length` bytes (RFC 9112 section 6.2), or chunked for None (section 7.1).
 
     Chunk extensions and trailers are checked for invalid bytes and dropped."""
 
@@ -214,7 +212,7 @@ class ContentReader:
         self._trailerLen = 0
 
     def IsShort(self, most):
-        """True if the rest has a known length of at most `most` bytes."""
+        """True if at most `most` bytes remain, and that is known."""
         return not self._isChunked and self.left <= most
 
     def Read(self, data):
@@ -271,8 +269,8 @@ class ContentReader:
 
 
 def ParseForm(data, contentType="", form=dict):
-    """Content of a form -> form(), a dict-like; the last value of a repeated name counts. The content is urlencoded
-    (b'a=1&b=x+y') or multipart/form-data (RFC 7578); of multipart only text fields are read, no files."""
+    """Content of a form -> form(), a dict-like; the last value of a name counts. Urlencoded (b'a=1&b=x+y') or
+    multipart/form-data (RFC 7578), of which only text fields are read."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)

@@ -25,8 +25,8 @@ def IsAsync(handler):
 
 
 class Route:
-    """One registered handler. The path is split at its <arguments> into literals. If the literals contain regular
-    expression characters, the whole path is compiled as a regular expression."""
+    """One registered handler. The path is split at its <arguments> into literals. With regular expression characters in
+    the literals, the path is a regular expression."""
 
     def __init__(self, url, method, handler, threaded=False):
         isGood = CheckText("url", url)[:1] == "/"
@@ -52,8 +52,8 @@ class Route:
             raise ValueError("a route must begin with / and have a different name for each <argument>: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
-            # MicroPython's re recurses for each character that .* matches. A .* at the end can be left out: without "$"
-            # the match succeeds all the same.
+            # MicroPython's re recurses for each character that .* matches. At the end it can be left out together with
+            # "$".
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
             self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 

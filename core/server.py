@@ -222,8 +222,8 @@ class MicroWebSrv(Engine):
     # -- hooks -----------------------------------------------------------------------
 
     def Before(self, hook, prefix="/"):
-        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If the hook
-        answers, nothing else is called. If it returns a function, that is called when the content is there."""
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. A response of
+        the hook ends the request; a function that it returns is called when the content is there."""
         self.before += (_Hook(hook, prefix),)
         return hook
 
@@ -234,8 +234,8 @@ class MicroWebSrv(Engine):
         return hook
 
     def Hooks(self, hooks, head):
-        """The hooks for this path. Security: letter case is ignored, as FAT does; an encoded slash counts as a slash,
-        because handlers get it as one."""
+        """The hooks for this path. Security: case is ignored, as on FAT; an encoded slash counts, because handlers get
+        it as a slash."""
         path = head.path.lower() + "/"
         while "//" in path:
             path = path.replace("//", "/")

@@ -1,5 +1,5 @@
-# Converts text to text and bytes to text. No function here knows about requests. Each function either raises an error
-# for invalid input (strict) or keeps the input; none drops it silently.
+# Converts text and bytes to text, without knowledge of requests. Invalid input raises an error (strict) or is kept;
+# none is dropped silently.
 
 import re
 import sys

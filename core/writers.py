@@ -10,8 +10,8 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """Return value, a str or a path object, as str. ValueError for another type, or if `bad` finds a byte: NOT_VALUE
-    finds control characters; NOT_TOKEN finds what no token may have, and '' is refused too."""
+    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches: NOT_VALUE control
+    characters; NOT_TOKEN whatever no token has, '' included."""
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
@@ -33,10 +33,10 @@ def Pairs(headers, name="headers"):
 
 
 def FieldLines(headers, more=()):
-    """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). Content-Length,
-    Transfer-Encoding and Date are left out, because only the server sets them; Connection appears only in the names.
-    more: pairs that are used for names which headers lacks. The last pair of a name wins, except for Set-Cookie and
-    Vary, which add up. A value of None in `more` drops the name."""
+    """Headers (a dict or list of pairs) -> (bytes of the field lines, {lower-case name: value}). Content-Length,
+    Transfer-Encoding and Date are left out, since only the server sets them; Connection is only in the names. more:
+    pairs for names that headers lacks; None as a value drops the name. The last pair of a name wins, but Set-Cookie and
+    Vary add up."""
     lines = ""
     names = {}
     pairs = list(more) + Pairs(headers)
@@ -87,7 +87,7 @@ def Encode(text, charset):
 
 
 def Bytes(piece):
-    """str, bytes, bytearray or memoryview -> bytes. ValueError for other types."""
+    """A piece of content -> bytes."""
     if isinstance(piece, str):
         return piece.encode()
     if not isinstance(piece, (bytes, bytearray, memoryview)):
@@ -96,8 +96,8 @@ def Bytes(piece):
 
 
 def PercentEncode(text, keep, instead=None):
-    """Percent-encode as UTF-8 (RFC 3986 section 2.1) every character except letters, digits and those in keep. If
-    `instead` is given, it replaces such a character."""
+    """Percent-encode as UTF-8 (RFC 3986 section 2.1) all characters but letters, digits and those in keep; or replace
+    them by `instead`."""
     parts = []
     for char in text:
         if char < "\x80" and (char.isalpha() or char.isdigit() or char in keep):
@@ -111,8 +111,7 @@ def PercentEncode(text, keep, instead=None):
 
 
 def Attachment(name):
-    """The Content-Disposition value: a quoted ASCII name and, where that differs, the exact name (RFC 6266, RFC
-    8187)."""
+    """Content-Disposition: a quoted ASCII name and, where it differs, the exact one (RFC 6266, RFC 8187)."""
     plain = PercentEncode(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PercentEncode(name, UNRESERVED)

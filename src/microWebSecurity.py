@@ -184,8 +184,8 @@ class _Proxies:
 
 def TrustProxies(mws, addresses, forwarded=False, host=False):
     """Trust X-Forwarded-For and -Proto (forwarded: RFC 7239 `Forwarded` instead) from proxies at these addresses or
-    IPv4 networks ("10.0.0.0/8"), for the client's address and scheme; host: also for the host. Security: name only
-    headers that the proxy itself sets, because clients can send them too. ValueError for an invalid address."""
+    IPv4 networks ("10.0.0.0/8"), for the client's address and scheme; host: also for the host. Security: the
+    proxy must set these headers itself, because clients can send them too. ValueError for an invalid address."""
     mws.Before(_Proxies(addresses, forwarded, host).Before)
     mws.Client.GetAddr = _GetAddr
 

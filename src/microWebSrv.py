@@ -17,8 +17,8 @@ import time
 # ==============================================================================
 # TEXT (core/text.py)
 # ==============================================================================
-# Converts text to text and bytes to text. No function here knows about requests. Each function either raises an error
-# for invalid input (strict) or keeps the input; none drops it silently.
+# Converts text and bytes to text, without knowledge of requests. Invalid input raises an error (strict) or is kept;
+# none is dropped silently.
 
 __version__ = "2.0.0"
 
@@ -140,7 +140,7 @@ if not BOARD:                   # a board sends `Status` for these codes
 
 
 def Reason(code):
-    """The reason phrase of a status code (RFC 9110 section 15). ValueError for a code outside 100 to 999."""
+    """The reason phrase of a status code (RFC 9110 section 15)."""
     if not isinstance(code, int) or not 99 < code < 1000:
         raise ValueError("code must be a number from 100 to 999, not %r" % (code,))
     start = _REASONS.find("\n%d " % code)
@@ -153,11 +153,10 @@ class HttpError(Exception):
 
 
 class Head:
-    """The head of one request. Equal requests share one object, so it must not be changed; only the router fills
-    `found`.
+    """The head of a request. Equal requests share it, so it must not be changed; only the router fills `found`.
 
-    path: percent-decoded, repeated slashes merged. key: the same path with NUL for each encoded slash, because an
-    encoded slash separates no segments (RFC 3986 section 2.2). Routes, hooks and files all compare `key`."""
+    path: percent-decoded, slashes merged. key: the same with NUL for an encoded slash, which separates no segments (RFC
+    3986 section 2.2). Routes, hooks and files compare `key`."""
 
     method = "GET"
     target = path = key = rawPath = query = ""
@@ -204,8 +203,8 @@ _PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict
 
 
 def Options(text):
-    """'Close, TE' -> ['close', 'te'], at most 101 items. Text with non-ASCII characters gives ['?']: lower() could turn
-    such a character into an ASCII letter."""
+    """'Close, TE' -> ['close', 'te'], at most 101 items. Non-ASCII text gives ['?']: lower() could make ASCII letters
+    of it."""
     if len(text.encode()) != len(text):
         return ["?"]
     options = []
@@ -215,8 +214,7 @@ def Options(text):
 
 
 def ParseHead(raw, lineMax=8192):
-    """Bytes of a head, without the final CRLF CRLF -> Head (RFC 9112 sections 2 to 6). HttpError for an invalid
-    head."""
+    """Bytes of a head, without the final CRLF CRLF -> Head (RFC 9112 sections 2 to 6)."""
     lines = raw.split(b"\r\n")
     if len(lines[0]) > lineMax:
         raise HttpError(414, "request line too long")
@@ -327,8 +325,8 @@ def CheckAllowed(authority, hosts):
 
 
 def CheckHost(host):
-    """Host (RFC 9112 section 3.2, RFC 3986 section 3.2.2) -> host without the port. Checks only what is a security
-    risk: HttpError 400 for a user, a path, or more than one port."""
+    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2). HttpError 400 for what is a
+    security risk: a user, a path, more than one port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
@@ -386,8 +384,7 @@ _TRAILER = const(3)
 
 
 class ContentReader:
-    """Reads the content of one request: `length` bytes (RFC 9112 section 6.2), or chunked content if length is None
-    (section 7.1).
+    """The content of a request: `length` bytes (RFC 9112 section 6.2), or chunked for None (section 7.1).
 
     Chunk extensions and trailers are checked for invalid bytes and dropped."""
 
@@ -400,7 +397,7 @@ class ContentReader:
         self._trailerLen = 0
 
     def IsShort(self, most):
-        """True if the rest has a known length of at most `most` bytes."""
+        """True if at most `most` bytes remain, and that is known."""
         return not self._isChunked and self.left <= most
 
     def Read(self, data):
@@ -457,8 +454,8 @@ class ContentReader:
 
 
 def ParseForm(data, contentType="", form=dict):
-    """Content of a form -> form(), a dict-like; the last value of a repeated name counts. The content is urlencoded
-    (b'a=1&b=x+y') or multipart/form-data (RFC 7578); of multipart only text fields are read, no files."""
+    """Content of a form -> form(), a dict-like; the last value of a name counts. Urlencoded (b'a=1&b=x+y') or
+    multipart/form-data (RFC 7578), of which only text fields are read."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
@@ -499,8 +496,8 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """Return value, a str or a path object, as str. ValueError for another type, or if `bad` finds a byte: NOT_VALUE
-    finds control characters; NOT_TOKEN finds what no token may have, and '' is refused too."""
+    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches: NOT_VALUE control
+    characters; NOT_TOKEN whatever no token has, '' included."""
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
@@ -522,10 +519,10 @@ def Pairs(headers, name="headers"):
 
 
 def FieldLines(headers, more=()):
-    """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). Content-Length,
-    Transfer-Encoding and Date are left out, because only the server sets them; Connection appears only in the names.
-    more: pairs that are used for names which headers lacks. The last pair of a name wins, except for Set-Cookie and
-    Vary, which add up. A value of None in `more` drops the name."""
+    """Headers (a dict or list of pairs) -> (bytes of the field lines, {lower-case name: value}). Content-Length,
+    Transfer-Encoding and Date are left out, since only the server sets them; Connection is only in the names. more:
+    pairs for names that headers lacks; None as a value drops the name. The last pair of a name wins, but Set-Cookie and
+    Vary add up."""
     lines = ""
     names = {}
     pairs = list(more) + Pairs(headers)
@@ -576,7 +573,7 @@ def Encode(text, charset):
 
 
 def Bytes(piece):
-    """str, bytes, bytearray or memoryview -> bytes. ValueError for other types."""
+    """A piece of content -> bytes."""
     if isinstance(piece, str):
         return piece.encode()
     if not isinstance(piece, (bytes, bytearray, memoryview)):
@@ -585,8 +582,8 @@ def Bytes(piece):
 
 
 def PercentEncode(text, keep, instead=None):
-    """Percent-encode as UTF-8 (RFC 3986 section 2.1) every character except letters, digits and those in keep. If
-    `instead` is given, it replaces such a character."""
+    """Percent-encode as UTF-8 (RFC 3986 section 2.1) all characters but letters, digits and those in keep; or replace
+    them by `instead`."""
     parts = []
     for char in text:
         if char < "\x80" and (char.isalpha() or char.isdigit() or char in keep):
@@ -600,8 +597,7 @@ def PercentEncode(text, keep, instead=None):
 
 
 def Attachment(name):
-    """The Content-Disposition value: a quoted ASCII name and, where that differs, the exact name (RFC 6266, RFC
-    8187)."""
+    """Content-Disposition: a quoted ASCII name and, where it differs, the exact one (RFC 6266, RFC 8187)."""
     plain = PercentEncode(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PercentEncode(name, UNRESERVED)
@@ -636,8 +632,8 @@ def IsAsync(handler):
 
 
 class Route:
-    """One registered handler. The path is split at its <arguments> into literals. If the literals contain regular
-    expression characters, the whole path is compiled as a regular expression."""
+    """One registered handler. The path is split at its <arguments> into literals. With regular expression characters in
+    the literals, the path is a regular expression."""
 
     def __init__(self, url, method, handler, threaded=False):
         isGood = CheckText("url", url)[:1] == "/"
@@ -663,8 +659,8 @@ class Route:
             raise ValueError("a route must begin with / and have a different name for each <argument>: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
-            # MicroPython's re recurses for each character that .* matches. A .* at the end can be left out: without "$"
-            # the match succeeds all the same.
+            # MicroPython's re recurses for each character that .* matches. At the end it can be left out together with
+            # "$".
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
             self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
@@ -846,8 +842,8 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """True if this connection may be closed to make room: between two requests, after the last response, if a head
-        takes more than a second, or if content is late by a quarter of BodyTimeoutSec."""
+        """True if this connection may be closed to make room: between two requests, after the last response, with a
+        head that takes more than a second, or with content late by a quarter of BodyTimeoutSec."""
         state = self.state
         server = self.server
         if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
@@ -1043,7 +1039,7 @@ class Connection:
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
         """Queue a response. lines: bytes of field lines. source: an iterator of pieces, pulled as the client drains;
-        length: its total in bytes, None if unknown. False: this response can't be sent any more."""
+        length: its total, None if unknown. False: it can't be sent any more."""
         if response is not self.response:
             _Close(source)
             return False
@@ -1084,7 +1080,7 @@ class Connection:
 
     def _Pull(self, response=None, code=0, head=b""):
         """Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
-        piece, so that a source that fails before it can still be answered with 500."""
+        piece, so a source that fails before can be answered with 500."""
         link = self.link
         source = self.source
         share = _SHARE
@@ -1197,7 +1193,7 @@ class Connection:
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer a request that violates a rule (or 500), then close if the next request can't be found."""
+        """Answer a request that violates a rule, or with 500; then close if the next request can't be found."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args
@@ -1435,8 +1431,8 @@ def FromJSON(content):
 
 if not MICROPYTHON:
     def _EncodeRaw(text, charset):
-        """Characters outside the charset make the whole text UTF-8: nothing is lost, and the length is not less than a
-        program may have counted."""
+        """In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has
+        counted."""
         try:
             return text.encode(charset)
         except (UnicodeError, LookupError):
@@ -1459,7 +1455,7 @@ def ToJSON(obj):
 
 
 class HttpResponse:
-    """The response. Write… queues it and returns True; False if there already is a response, or the client has left."""
+    """The response. Write… returns True if it is queued, False if there is one already or the client has left."""
 
     code = None             # status of the accepted response
     held = None             # its head, sent late because a raw _write may follow
@@ -1474,10 +1470,10 @@ class HttpResponse:
         self.connection = client.connection
 
     def __next__(self):
-        """For raw writes the response is its own source: the program pushes the pieces, so this returns None."""
+        """Raw writes push their pieces, so there is never one to pull."""
 
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
-        """All responses go through here. lines: bytes of field lines that precede those of headers."""
+        """For all responses. lines: bytes of field lines before those of headers."""
         connection = self.connection
         server = connection.server
         kept = self.fields
@@ -1534,8 +1530,8 @@ class HttpResponse:
         return True
 
     def SetHeader(self, name, value):
-        """Set a header of the coming response. The headers argument of Write… overrides it; None removes it. False:
-        the head is sent already. ValueError for a control character."""
+        """Set a header of the response. headers of Write… override it; None removes it. False: the head is sent
+        already. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -1543,8 +1539,8 @@ class HttpResponse:
         return True
 
     def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
-        """Set a cookie (RFC 6265 section 4.1). maxAge: seconds; None: until the browser is closed; 0: delete the
-        cookie. ValueError if name, value or path is invalid in a cookie."""
+        """Set a cookie (RFC 6265 section 4.1). maxAge: seconds; None: until the browser ends; 0: delete. ValueError for
+        an invalid name, value or path."""
         cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
         if CheckText("name", name, NOT_TOKEN) and cookie.count(";") != 2:
             raise ValueError("a cookie must have no semicolon: %r" % cookie)
@@ -1557,8 +1553,7 @@ class HttpResponse:
         return self.SetHeader("Set-Cookie", cookie)
 
     def OnSent(self, callback):
-        """callback() on the engine when the client has the response or has left. The connection closes after this
-        response."""
+        """callback() on the engine when the client has the response or has left; then the connection closes."""
         self.connection.OnSent(callback)
 
     def WriteSwitchProto(self, upgrade, headers=None):
@@ -1585,8 +1580,7 @@ class HttpResponse:
         return self.WriteResponse(200, headers, contentType, contentCharset, content)
 
     def WriteResponseStream(self, pieces, contentType=None, contentCharset=None, headers=None, code=200):
-        """pieces: an iterable of str or bytes, pulled as the client drains. An async iterable needs
-        microWebAsync.py."""
+        """pieces: an iterable of str or bytes, pulled as the client drains; async ones need microWebAsync.py."""
         asyncSource = hasattr(pieces, "__aiter__") and self.connection.server.AsyncSource
         try:
             pieces = (asyncSource or iter)(pieces)
@@ -1595,7 +1589,7 @@ class HttpResponse:
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
-        """Render the template. 501 without microWebTemplate.py, 404 if there is no such file."""
+        """Render the template; 501 without microWebTemplate.py, 404 without the file."""
         server = self.connection.server
         render = server.Renderers.get(".pyhtml")
         if not render:
@@ -1681,7 +1675,7 @@ class HttpResponse:
         return self.WriteError(404)
 
     def WriteResponseMethodNotAllowed(self, allow=()):
-        """Send 405 with Allow (RFC 9110 section 15.5.6). allow: methods; if empty, those of the path's routes."""
+        """Send 405 with Allow (RFC 9110 section 15.5.6). allow: methods; default: those of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
         try:
             return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
@@ -1828,7 +1822,7 @@ class Folder:
 
 
 def _With(table, key, value):
-    """A copy of table with one more entry, limited in size. Other threads may still read the old table."""
+    """A bounded copy of table with one more entry; other threads may read the old one."""
     if len(key) >= _KEY_MAX:
         return table
     table = dict(table) if len(table) < _KNOWN_MAX else {}
@@ -2612,7 +2606,7 @@ class Engine:
             self.Call(link.Abort)
 
     def _Farewell(self):
-        """One step of stopping. False: all connections are closed, or the grace time is over."""
+        """A step of stopping. False: all is closed, or the grace time is over."""
         if self._until is None:
             try:
                 self._CloseListener()
@@ -2625,7 +2619,7 @@ class Engine:
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
-        """Close all connections and release everything of this run."""
+        """Close all connections and release all of this run."""
         if not self.IsOnEngine():               # it already ended in the loop of another server
             return
         try:
@@ -2855,7 +2849,7 @@ class Engine:
                 self._calls.pop(0)              # after the call, so that Pending() counts it until it is done
 
     def StartThread(self, func, args, stackSize):
-        """Run func(*args) in a new thread. stackSize: bytes, used on boards. False if no thread can be started."""
+        """Run func(*args) in a new thread. False if none can be started."""
         if not _thread:
             return False
         try:
@@ -3130,8 +3124,8 @@ class MicroWebSrv(Engine):
     # -- hooks -----------------------------------------------------------------------
 
     def Before(self, hook, prefix="/"):
-        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If the hook
-        answers, nothing else is called. If it returns a function, that is called when the content is there."""
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. A response of
+        the hook ends the request; a function that it returns is called when the content is there."""
         self.before += (_Hook(hook, prefix),)
         return hook
 
@@ -3142,8 +3136,8 @@ class MicroWebSrv(Engine):
         return hook
 
     def Hooks(self, hooks, head):
-        """The hooks for this path. Security: letter case is ignored, as FAT does; an encoded slash counts as a slash,
-        because handlers get it as one."""
+        """The hooks for this path. Security: case is ignored, as on FAT; an encoded slash counts, because handlers get
+        it as a slash."""
         path = head.path.lower() + "/"
         while "//" in path:
             path = path.replace("//", "/")

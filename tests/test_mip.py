@@ -146,7 +146,7 @@ def test_a_file_for_desks_is_for_desks():
     (LINE.replace("1000", "many"), "a number"),
     (LINE + LINE, "twice"),
     (LINE.replace("thing ", "pages "), "twice"),
-    (LINE.replace("microWebPages", "microWebNone"), "is not there"),
+    (LINE.replace("microWebPages", "microWebNone"), "does not exist"),
     (LINE.replace("board", "desk ") + LINE.replace("Thing", "Other").replace("thing ", "other ").replace(
         "microWebPages", "microWebThing"), "does not"),
 ])
@@ -170,7 +170,7 @@ def test_check_names_what_is_stale(tmp_path):
     (tmp_path / "core" / "optional.py").write_text("# None.\nOPTIONAL = ''\n")
     (tmp_path / "board" / "names.txt").write_text("")
     done = subprocess.run([*command, "--check"], capture_output=True, text=True)
-    stale = {line.split()[1] for line in done.stderr.splitlines() if "is not what it should be" in line}
+    stale = {line.split()[1] for line in done.stderr.splitlines() if "is out of date" in line}
     assert done.returncode == 1
     assert stale == {"board/core.json", "src/old.json", "src/microWebSrv.py", "core/optional.py", "board/names.txt"}
     assert subprocess.run(command, capture_output=True).returncode == 0

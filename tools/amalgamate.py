@@ -134,11 +134,11 @@ def Read(name: str, text: str, above: tuple[str, ...] = ROOMS) -> Room:
             _AddStandard(room, statement)
         for bound in () if statement.lineno in room.dropped else Bound(statement):
             if bound in room.imported:
-                raise room.Refuse(statement.lineno, "%s is of the room %s" % (bound, room.imported[bound]))
+                raise room.Refuse(statement.lineno, "%s belongs to the room %s" % (bound, room.imported[bound]))
             room.bound.setdefault(bound, statement.lineno)
     for bound, line in _Rebound(text, name):
         if bound in room.imported:
-            raise room.Refuse(line, "%s is of the room %s" % (bound, room.imported[bound]))
+            raise room.Refuse(line, "%s belongs to the room %s" % (bound, room.imported[bound]))
         room.bound.setdefault(bound, line)
     return room
 
@@ -159,7 +159,7 @@ def _AddStandard(room: Room, statement: ast.Import | ast.ImportFrom) -> None:
     _Drop(room, statement)
     for alias in statement.names:
         if alias.name == "*":
-            raise room.Refuse(statement.lineno, "import * is no import of names")
+            raise room.Refuse(statement.lineno, "import * is not allowed")
         one = (ast.Import([alias]) if isinstance(statement, ast.Import)
                else ast.ImportFrom(statement.module, [alias], 0))
         room.standard.setdefault(ast.unparse(one), statement.lineno)
@@ -169,7 +169,7 @@ def _Drop(room: Room, statement: ast.stmt) -> None:
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     code = textwrap.dedent("\n".join(room.lines[first - 1:last]))
     if len(ast.parse(code).body) != 1:
-        raise room.Refuse(first, "an import stands on a line of its own")
+        raise room.Refuse(first, "an import needs its own line")
     room.dropped.update(range(first, last + 1))
 
 
@@ -207,7 +207,7 @@ def Check(rooms: list[Room]) -> None:
             if name in owners:
                 raise room.Refuse(line, "%s is bound by the room %s too" % (name, owners[name].name))
             if name in imported:
-                raise room.Refuse(line, "%s is what another room imports" % name)
+                raise room.Refuse(line, "%s is imported by another room" % name)
             owners[name] = room
     for room in rooms:
         own = {bound for one in room.standard for bound in Bound(ast.parse(one).body[0])}
@@ -220,7 +220,7 @@ def Check(rooms: list[Room]) -> None:
             if name in owners or name in imported:
                 raise room.Refuse(line, "%s is used and not imported" % name)
             if not hasattr(builtins, name) and not name.startswith("__"):
-                raise room.Refuse(line, "%s is used and is nowhere" % name)
+                raise room.Refuse(line, "%s is used but not defined" % name)
     for room in rooms:
         for name, line in _Rebound(room.text, room.name):
             for other in rooms:
@@ -285,7 +285,7 @@ def Load(folder: Path = CORE) -> list[tuple[str, Place | None]]:
     there = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     unknown = sorted(there - set(ROOMS))
     if unknown:
-        raise Refused("core/%s.py: tools/amalgamate.py does not know where it stands, see ROOMS" % unknown[0])
+        raise Refused("core/%s.py: tools/amalgamate.py does not know its position, see ROOMS" % unknown[0])
     names = [name for name in ROOMS if name in there]
     rooms = [Read(name, (folder / (name + ".py")).read_text(encoding="utf-8"), ROOMS[:ROOMS.index(name)])
              for name in names]
@@ -396,7 +396,7 @@ def Main(args: list[str] | None = None) -> int:
     places = [place for _, place in lines]
     if options.check or options.where is not False or options.coverage:
         if not options.out.exists() or options.out.read_text(encoding="utf-8") != text:
-            print("amalgamate: %s is not what the rooms in core/ make: run python3 tools/amalgamate.py"
+            print("amalgamate: %s is out of date: run python3 tools/amalgamate.py"
                   % options.out.name, file=sys.stderr)
             return 1
     if options.check:

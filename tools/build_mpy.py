@@ -609,7 +609,7 @@ def Sources() -> dict[str, str]:
         if path.exists():
             sources[name] = path.read_text(encoding="utf-8")
         else:
-            print("build_mpy: src/%s.py is not there yet" % name, file=sys.stderr)
+            print("build_mpy: src/%s.py does not exist yet" % name, file=sys.stderr)
     return sources
 
 

@@ -100,7 +100,7 @@ def Main(args: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder of the site")
     parser.add_argument("-o", "--out", type=Path, default=Path("build/frozen"), help="default: build/frozen")
-    parser.add_argument("--gzip", action="store_true", help="keep what shrinks as .gz only")
+    parser.add_argument("--gzip", action="store_true", help="store files that shrink only as .gz")
     options = parser.parse_args(args)
     folder = options.folder.resolve()
     if not folder.is_dir() or not folder.name.isidentifier():

@@ -129,7 +129,7 @@ class Key:
             der = base64.b64decode("".join(path.read_text(encoding="ascii").splitlines()[1:-1]))
             head, found, rest = der.partition(b"\x02\x01\x01\x04\x20")
             if not found:
-                sys.exit("make_certificate: %s holds no key of this tool" % path)
+                sys.exit("make_certificate: %s has no key of this tool" % path)
             self.number = int.from_bytes(rest[:32], "big")
         x, y = Multiply(self.number)
         self.public = b"\4" + x.to_bytes(32, "big") + y.to_bytes(32, "big")

@@ -183,7 +183,7 @@ def Main(args: list[str] | None = None) -> int:
         if options.check:
             stale = Check()
             for path in stale:
-                print("make_packages: %s is not what it should be: run python3 tools/make_packages.py" % path,
+                print("make_packages: %s is out of date: run python3 tools/make_packages.py" % path,
                       file=sys.stderr)
             return 1 if stale else 0
         Make()

@@ -617,7 +617,7 @@ def Smallest(works: Callable[[int], bool], low: int = 16) -> int:
     """The smallest heap in KB that works three times out of three; fragmentation varies."""
     high = LARGEST_KB
     if not works(high):
-        raise RuntimeError("it fails with %d KB too: that is no matter of memory" % high)
+        raise RuntimeError("it also fails with %d KB, so memory is not the cause" % high)
     while high - low > 1:
         middle = (low + high) // 2
         if all(works(middle) for _ in range(3)):
@@ -1136,7 +1136,7 @@ def Main() -> None:
     parser.add_argument("--budget", action="store_true", help="put the figures into tests/test_footprint.py")
     parser.add_argument("--version1", action="store_true", help="measure version 1")
     parser.add_argument("--functions", metavar="NAME", help="the largest functions of this module")
-    parser.add_argument("--top", type=int, default=20, help="so many of them")
+    parser.add_argument("--top", type=int, default=20, help="number of functions")
     options = parser.parse_args()
     if options.functions:
         print(CostTable(options.functions, options.top))

@@ -70,7 +70,7 @@ def Parse(text: str) -> list[OptionalFile]:
     for one in found.values():
         for need in one.needs:
             if need not in found:
-                raise ValueError("core/optional.txt: %s needs %s, which is not there" % (one.name, need))
+                raise ValueError("core/optional.txt: %s needs %s, which does not exist" % (one.name, need))
             if one.isForBoards and not found[need].isForBoards:
                 raise ValueError("core/optional.txt: %s runs on boards, %s does not" % (one.name, need))
     return list(found.values())

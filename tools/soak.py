@@ -230,7 +230,7 @@ class Client:
     def _Fill(self):
         piece = self._sock.recv(65536)
         if not piece:
-            raise AssertionError("closed too early behind %r" % self._data[-200:])
+            raise AssertionError("closed too early after %r" % self._data[-200:])
         self._data += piece
 
     def _Answer(self):

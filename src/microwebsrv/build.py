@@ -181,5 +181,5 @@ def Make(project: Project, wanted: list[str], unwanted: list[str], precompile: b
     if "microWebFiles" in made.server:
         _Zip(made, roots)
     if (project.folder / "sd").is_dir():
-        made.notes.append("sd/ is not copied: it stands for the card")
+        made.notes.append("sd/ is not copied: it represents the SD card")
     return made

@@ -77,7 +77,7 @@ def Bytecode(name: str) -> bytes:
     try:
         return _Place(name + ".mpy", "board/%s.mpy" % name).read_bytes()
     except OSError:
-        raise Trouble("%s.mpy is not there: install microwebsrv again" % name)
+        raise Trouble("%s.mpy is missing: install microwebsrv again" % name)
 
 
 @lru_cache(maxsize=None)

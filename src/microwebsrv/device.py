@@ -169,7 +169,7 @@ class Board:
         except OSError as error:                # it was unplugged, or its flash is full
             if error.errno == errno.ENOSPC:
                 raise Trouble("%s: the flash of the board is full" % self.port)
-            raise Trouble("%s: the connection has gone (%s)" % (self.port, error))
+            raise Trouble("%s: the connection was lost (%s)" % (self.port, error))
 
     def Run(self, code: str) -> str:
         """Run code on the board -> its output."""
@@ -181,7 +181,7 @@ class Board:
         try:
             name, version, mpy, root, blockLen, freeBlocks = ast.literal_eval(self.Run(FACTS).strip())
         except (ValueError, SyntaxError):
-            raise Trouble("%s: that is no board with MicroPython" % self.port)
+            raise Trouble("%s: this is not a board with MicroPython" % self.port)
         numbers = tuple(part for part in version if isinstance(part, int))
         return Facts(name, numbers, mpy & 255, root, blockLen, freeBlocks)
 

@@ -52,7 +52,7 @@ def _OfDefinition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -
     if getattr(node, "type_params", None):
         return "parameters of types"
     if any(not re.fullmatch(r"[\w.]+(\(.*\))?", ast.unparse(one), re.S) for one in node.decorator_list):
-        return "a decorator that is no name or call"
+        return "a decorator that is neither a name nor a call"
     if isinstance(node, ast.ClassDef):
         return "%s= of a class" % node.keywords[0].arg if node.keywords else ""
     return "/ among parameters" if node.args.posonlyargs else ""

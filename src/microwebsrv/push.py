@@ -232,5 +232,5 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add("--exclude", action="append", default=[], metavar="PATTERN", help="leave files of the folder out")
     add("--keep-pages", action="store_true", help="copy .pyhtml pages as they are: the board compiles them")
     add("--force", action="store_true", help="copy over files that were changed on the board")
-    add("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    add("--dry-run", action="store_true", help="show the changes, but don't make them")
     add("--no-log", action="store_true", help="end when the program has started")
