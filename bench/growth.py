@@ -473,6 +473,11 @@ def Size(number):
     return "{:,}".format(number)
 
 
+def Short(number, study):
+    """For an axis."""
+    return Size(number) if study == "file" else "%dk" % (number // 1000) if number >= 1000 else str(number)
+
+
 def Digits(value):
     return "%.2f" % value if abs(value) < 10 else "{:,.0f}".format(value)
 
@@ -567,6 +572,8 @@ def Lines(axis, figures, title, study, cases):
     axis.set_xlim(begin, end)
     axis.set_title(title, fontsize=10, loc="left", color=INK)
     axis.set_xlabel(ABOUT[study][0], fontsize=9, color=INK)
+    sizes = list(figures.values[study, cases[0]])
+    axis.set_xticks(sizes, [Short(size, study) for size in sizes])
     axis.minorticks_off()
     axis.grid(True, color="#e4e7ec", linewidth=0.7)
     axis.tick_params(labelsize=8, labelcolor=INK)
