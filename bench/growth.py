@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
+import importlib.util
 import json
 import math
 import pathlib
@@ -29,7 +30,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from peers import HERE, PEERS, ROOT, RUNTIMES, VENV, FindMicroPython, Server  # noqa: E402
+from peers import HERE, PEERS, ROOT, RUNTIMES, FindMicroPython, Server  # noqa: E402
 from run import Client, Machine, MakeClient, MakeVenv, Median, Names, Rounded, RuntimeVersion  # noqa: E402
 from works import Content, Work  # noqa: E402
 
@@ -387,7 +388,8 @@ class Bench:
                 found[title] = self.Load(server, Hello(path), BESIDE)
             found["first route, head %s" % {"remembers": "known", "forgets": "new"}[memo]] = \
                 self.Load(server, Hello(), BESIDE)
-        found["registration"] = int(Ask(self.Kept(size, "remembers").port, "/registered")) / size
+        if self.runtime == "cpython":                       # MicroPython knows no time of its process
+            found["registration"] = int(Ask(self.Kept(size, "remembers").port, "/registered")) / size
         return found
 
     def Fields(self, size):
@@ -471,6 +473,11 @@ def Size(number):
     return "{:,}".format(number)
 
 
+def Short(number, study):
+    """For an axis."""
+    return Size(number) if study == "file" else "%dk" % (number // 1000) if number >= 1000 else str(number)
+
+
 def Digits(value):
     return "%.2f" % value if abs(value) < 10 else "{:,.0f}".format(value)
 
@@ -549,10 +556,11 @@ def Plot(runtime, figures, results, pyplot):
 
 def Lines(axis, figures, title, study, cases):
     top = 0
+    isHeap = figures.data["runtime"] == "micropython"       # counted to the byte
     for case, color in zip(cases, COLORS):
-        # A few connections take less than a page of memory: that says nothing.
+        # A process has some pages free: the first connections take none.
         values = {size: value for size, value in figures.values[study, case].items()
-                  if value > 0 and (MEMORY not in case or size >= 100)}
+                  if value > 0 and (MEMORY not in case or size >= 1000 or isHeap)}
         axis.plot(list(values), list(values.values()), marker="o", markersize=4, linewidth=1.8, color=color, label=case)
         top = max([top, *values.values()])
     axis.set_xscale("log")
@@ -564,6 +572,9 @@ def Lines(axis, figures, title, study, cases):
     axis.set_xlim(begin, end)
     axis.set_title(title, fontsize=10, loc="left", color=INK)
     axis.set_xlabel(ABOUT[study][0], fontsize=9, color=INK)
+    sizes = list(figures.values[study, cases[0]])
+    axis.set_xticks(sizes, [Short(size, study) for size in sizes])
+    axis.minorticks_off()
     axis.grid(True, color="#e4e7ec", linewidth=0.7)
     axis.tick_params(labelsize=8, labelcolor=INK)
     axis.legend(fontsize=8, frameon=False, loc="upper left", labelcolor=INK)
@@ -624,7 +635,7 @@ def Main(arguments=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # by way of `finally`: the servers are stopped
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))        # for the servers and client.c too
-    if options.plot and not VENV.exists():
+    if options.plot and not importlib.util.find_spec("matplotlib"):
         MakeVenv()
     for runtime in [] if options.report else options.runtime:
         if runtime == "micropython":
