@@ -164,6 +164,15 @@ def test_port_of_the_second_server(tmp_path):
     assert done.stderr.startswith("microwebsrv: can't listen on 127.0.0.1, port %d: " % (port + 1)) and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("port", ["70000", "'80'"])
+def test_port_of_the_program_that_is_none(tmp_path, port):
+    """As without the command, and as on a board."""
+    Write(tmp_path, main="from microWebSrv import MicroWebSrv\nMicroWebSrv(port=%s).Start()\n" % port)
+    done = Run(".", "--no-reload", "--port", 0, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.endswith("\nValueError: port must be a number from 0 to 65535, not %s\n" % port)
+    assert not OURS.search(done.stderr), done.stderr
+
+
 def test_program_may_try_another_port(tmp_path, start):
     """It sees an OSError, as without the command."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
@@ -209,23 +218,33 @@ def test_status_of_a_program(tmp_path, end):
     assert done.stderr.startswith({"e": "enough\n", "1": "Traceback"}.get(end[-3] if "enough" in end else end[0], "")), done.stderr
 
 
-def test_many_ends(tmp_path):
-    """The process never ends in the middle of a line of a thread: Python dies of that, with `Fatal Python error`."""
+@pytest.mark.parametrize("options", [(), ("--no-reload",)])
+def test_end_while_a_thread_prints(tmp_path, options):
+    """It waits for a reader and holds the lock of the output: Python dies of that, with `Fatal Python error`, or would wait too."""
     Write(tmp_path, main="""
-        import sys, threading
+        import threading
         def Talk():
             while True:
-                print("x" * 200)
-                print("y" * 200, file=sys.stderr)
-        for _ in range(3):
-            threading.Thread(target=Talk, daemon=True).start()
-        import time
-        time.sleep(0.2)
+                talks.set()
+                print("x" * 100000)
+        talks = threading.Event()
+        threading.Thread(target=Talk, daemon=True).start()
+        talks.wait()
         1 / 0
         """)
-    for _ in range(5):
-        done = Run(".", "--no-reload", cwd=tmp_path)
-        assert done.returncode == 1 and "Fatal" not in done.stderr and "ZeroDivisionError" in done.stderr
+    with subprocess.Popen([sys.executable, "-m", "microwebsrv", ".", *options], cwd=tmp_path, env={**ENV, "PYTHONUNBUFFERED": ""}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        if options:
+            text = process.stderr.read()
+            assert process.wait(harness.DEADLINE_SEC) == 1
+        else:
+            text = harness.Output(process.stderr)
+            assert text.Wait("ZeroDivisionError", 0, harness.DEADLINE_SEC)
+            process.terminate()
+            assert process.wait(harness.DEADLINE_SEC) == 0
+            text.Join(harness.DEADLINE_SEC)
+            text = text.text
+    assert "ZeroDivisionError" in text and "Fatal" not in text and not OURS.search(text), text
 
 
 def test_error_while_a_server_runs(tmp_path, start):
@@ -328,7 +347,11 @@ def test_log(tmp_path, start):
     assert Asked("404", "/none")[:2] == ["GET /none", "404"]
     assert Asked("405", "/page.html", "POST")[:2] == ["POST /page.html", "405"]
     assert Asked("200", "/stream")[2] in ("211 B", "217 B"), "one chunk, or two"
-    assert Asked("200", "/put", "PUT", body=b"12345", headers=[("Expect", "100-continue")]) == ["PUT /put", "200", "5 B"]
+    with RawClient(port) as client:
+        client.Send(RequestBytes("PUT", "/put", [("Expect", "100-continue"), ("Content-Length", "5")]))
+        client.ReadUntil(b"100 Continue\r\n\r\n")
+        client.Send(b"12345")
+        assert client.ReadResponse("PUT").body == b"12345" and one.Logged("200")[2:5] == ["PUT /put", "200", "5 B"]
     Fetch(port, "/slow")
     assert float(one.Logged("200")[5].split()[0]) > 290
     with connect("ws://127.0.0.1:%d/socket" % port, proxy=None):
@@ -576,8 +599,10 @@ def test_open(tmp_path, start):
     one.Line("^BROWSER http://127.0.0.1:%d/ hello$" % port)
     Write(tmp_path, main=SERVED + "\n")
     one.Line("^microwebsrv: main.py has changed")
-    assert one.Port() == port
-    assert one.End() == 0 and one.out.text.count("BROWSER") == 1
+    assert one.Port() == port and Fetch(port, "/hello").text == "hello"
+    assert one.End() == 0
+    one.out.Join(harness.DEADLINE_SEC)          # each browser has this pipe, until it has said its line
+    assert one.out.text.count("BROWSER") == 1
 
 
 # -- pages that are loaded again ------------------------------------------------------------------

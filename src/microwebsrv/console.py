@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
+PATIENCE_SEC = 1
 _settings = {"isQuiet": False}
 
 
@@ -25,7 +27,17 @@ def Write(number: int, text: str) -> None:
 
 
 def Flush() -> None:
-    """What the program has printed so far comes first."""
+    """What the program has printed so far comes first. A thread of it may hold the lock and wait for a reader, so this
+    does not wait for long."""
+    flusher = threading.Thread(target=_Flush, daemon=True, name="flusher")
+    try:
+        flusher.start()
+        flusher.join(PATIENCE_SEC)
+    except RuntimeError:                        # there can be no more threads
+        pass
+
+
+def _Flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

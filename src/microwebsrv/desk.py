@@ -28,7 +28,6 @@ WITH_U = ("asyncio", "binascii", "collections", "errno", "hashlib", "heapq", "io
           "select", "socket", "ssl", "struct", "sys", "time", "zlib")
 TICKS = 1 << 30                     # the ticks of MicroPython wrap around here
 HEAP = 4 << 20                      # bytes of the pretended heap
-KEPT: set[int] = set()              # ports that the user has chosen
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -128,8 +127,6 @@ def _Bind(bind: Callable[..., None]) -> Callable[..., None]:
         try:
             bind(sock, address)
         except PermissionError:
-            if address[1] in KEPT:
-                raise
             bind(sock, (address[0], address[1] + 8000))
             print("microwebsrv: port %d of the program is %d here" % (address[1], address[1] + 8000), flush=True)
     return Bind

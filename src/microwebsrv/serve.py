@@ -63,7 +63,8 @@ class Stage:
 
         def Construct(server: MicroWebSrv, routeHandlers: Any = None, port: int = 80, bindIP: str = "",
                       webPath: Any = DEFAULT_PATH) -> None:
-            ours = stage.NextPort(port)
+            isPort = isinstance(port, int) and 0 <= port < 65536        # else the server says what is wrong with it
+            ours = stage.NextPort(port) if isPort else port
             stage._construct(server, routeHandlers, ours, stage.bindIP, stage.Place(webPath))
             server.Banner = False                       # Begin() says it
             stage.servers[server] = ours, port
@@ -98,9 +99,8 @@ class Stage:
         that is free. Ports below 1024 belong to the system."""
         taken = [ours for ours, _ in self.servers.values()]
         if self.port is not None:
-            desk.KEPT.add(self.port + len(taken))
             return self.port + len(taken)
-        first = wanted if isinstance(wanted, int) and wanted >= 1024 else DEFAULT_PORT
+        first = wanted if wanted >= 1024 else DEFAULT_PORT
         free = (port for port in range(first, min(first + 50, 65536))
                 if port not in taken and address.IsFree(port, self.bindIP))
         return next(free, first)
