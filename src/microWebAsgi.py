@@ -746,7 +746,7 @@ class Application:
 
     async def __call__(self, scope, receive, send):
         kind = scope["type"]
-        if asyncio.get_running_loop() is not self.loop:
+        if asyncio.get_running_loop() is not self.loop or kind == "lifespan" and not self._timer:
             self._Enter()
         if kind == "http":
             exchange = Exchange(self, scope, receive, send)
@@ -930,7 +930,7 @@ class Application:
         self.sockets.Close()
         if hasattr(server, "broker"):           # set by microWebBroker
             server.broker.Stop()
-        self.loop = None
+        self._timer = None                      # requests and WebSockets may still come (granian), and keep the loop
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _Tell(self, callback):

@@ -69,13 +69,17 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Behind an ASGI server run only the tests of ASGI_FILES, except those about decisions of that server (with harness.ASGI:
-    all)."""
+    """Behind an ASGI server run only the tests of ASGI_FILES, except those about decisions of that server. With harness.ASGI
+    run all, and those may fail."""
+    for item in items if harness.ASGI else ():
+        reason = asgi_cases.Difference(item.name, harness.ASGI_RUNTIME)
+        if reason and harness.ASGI_RUNTIME in item.name:
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
     kept, left = [], []
     for item in items:
         callspec = getattr(item, "callspec", None)
         runtimes = [value for value in (callspec.params.values() if callspec else ()) if str(value).startswith("asgi-")]
-        isElsewhere = item.path.name not in asgi_cases.FILES or callspec and asgi_cases.Difference(item.name)
+        isElsewhere = item.path.name not in asgi_cases.FILES or callspec and asgi_cases.Difference(item.name, harness.ASGI_RUNTIME)
         (left if runtimes and not harness.ASGI and isElsewhere else kept).append(item)
     if left:
         items[:] = kept

@@ -622,6 +622,49 @@ def test_lifespan(mws):
         Ask(mws.Asgi(), {"type": "other"})
 
 
+@pytest.mark.parametrize("isThreaded", [False, True])
+def test_what_comes_behind_the_end_of_the_lifespan(mws, isThreaded):
+    """granian ends it while a WebSocket is open: its last messages and its end are still heard of, and requests answered."""
+    mws.WebSocketThreaded = isThreaded
+    heard = []
+
+    def OnAccept(webSocket, client):
+        webSocket.RecvTextCallback = lambda webSocket, text: heard.append((text, webSocket.SendText(text)))
+        webSocket.ClosedCallback = lambda webSocket: heard.append(webSocket.CloseCode)
+
+    mws.AcceptWebSocketCallback = OnAccept
+    app = mws.Asgi()
+
+    async def Main():
+        life, messages, sent, opened = asyncio.Queue(), asyncio.Queue(), [], asyncio.Event()
+
+        async def Send(message):
+            sent.append(message["type"])
+            opened.set()
+
+        life.put_nowait({"type": "lifespan.startup"})
+        living = asyncio.ensure_future(app({"type": "lifespan"}, life.get, Send))
+        messages.put_nowait({"type": "websocket.connect"})
+        handshake = [(b"host", b"a"), (b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", b"13"),
+                     (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")]
+        while sent != ["lifespan.startup.complete"]:
+            await opened.wait()
+        opened.clear()
+        socket = asyncio.ensure_future(app(dict(Scope("/", headers=handshake), type="websocket", subprotocols=[]), messages.get, Send))
+        await opened.wait()
+        life.put_nowait({"type": "lifespan.shutdown"})
+        await living
+        messages.put_nowait({"type": "websocket.receive", "text": "late"})
+        messages.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await socket
+        await app(Scope("/p/x"), messages.get, Send)
+        assert sent[-1] == "http.response.body" and not mws.IsStarted()
+
+    asyncio.run(Main())
+    assert mws.logged == []
+    assert heard[-1] == 1001
+
+
 def test_the_same_program_at_home(mws):
     """Asgi() changes nothing for Start."""
     mws.Asgi()
