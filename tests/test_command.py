@@ -258,6 +258,26 @@ def test_error_while_a_server_runs(tmp_path, start):
     assert one.End() == 1, "as Python ends after an error"
 
 
+@pytest.mark.parametrize("options", [(), ("--no-reload",)])
+def test_one_ctrl_c(tmp_path, start, options):
+    """Also where the program does something else, and its server runs in a thread."""
+    Write(tmp_path, main=HELLO + "\n\nimport time\nMicroWebSrv().Start()\nprint('SLEEPS', flush=True)\ntime.sleep(1000)\n")
+    one = start(".", "--port", 0, *options)
+    port = one.Port()
+    one.Line("^SLEEPS$")
+    assert Fetch(port, "/hello").text == "hello"
+    assert one.End() == 0 and one.err.text == ""
+
+
+def test_import_that_fails_in_a_library(tmp_path):
+    """One line would not say who has asked for it."""
+    Write(tmp_path, program__main="import library\n", library="import nothing_of_this_name\n")
+    done = subprocess.run([sys.executable, "-m", "microwebsrv", "program", "--no-reload"], cwd=tmp_path, capture_output=True, text=True,
+                          env={**ENV, "PYTHONPATH": os.pathsep.join((str(harness.SRC), str(tmp_path)))})
+    assert done.returncode == 1 and "main.py\", line 1" in done.stderr and not OURS.search(done.stderr), done.stderr
+    assert done.stderr.endswith("\nModuleNotFoundError: No module named 'nothing_of_this_name'\n")
+
+
 # -- where it listens ---------------------------------------------------------------------
 
 def test_ipv6(tmp_path, start):

@@ -153,20 +153,16 @@ def HangUp(user):
 
 
 def Main(argument):
-    try:
+    if FILE in os.listdir():                            # else it is the first start
         with open(FILE) as file:
             state.update(json.load(file))
-    except OSError:
-        pass                                            # the first start
     if argument and not argument.isdigit():
         print(NewPassword(argument))
         return Save()
-    password = None if state["users"] else NewPassword("admin")
+    news = [] if state["users"] else [NewPassword("admin")]
     isDesk = sys.platform in ("linux", "darwin", "win32")
     isSecure = "cert.pem" in os.listdir()
     port = int(argument or (8443 if isSecure else 8080) if isDesk else (443 if isSecure else 80))
-    if port > 65535:
-        return Fail("there is no port %d" % port)
     mws = MicroWebSrv(port=port, bindIP="127.0.0.1" if isDesk else "", webPath=HERE + "/www")
     if isSecure:
         mws.UseTLS("cert.pem", "key.pem")
@@ -178,26 +174,19 @@ def Main(argument):
     Protect(mws, "/admin", state["users"], "form", "Control panel", logoutPath="/admin/logout", page=Card)
     mws.After(OnAnswer)
     mws.SetErrorHandler(None, Card)
-    mws.Ticks.append(OnSecond)
 
-    def OnFirstSecond():
-        """The port is ours: a password that is shown counts from now on."""
+    def OnFirstSecond():                                # the port is ours: a password that is shown counts from now on
         mws.Ticks.remove(OnFirstSecond)
-        if password:
+        if news:
             Save()
-            print(password)
-        print("The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % ("s" if isSecure else "", port))
-
-    mws.Ticks.append(OnFirstSecond)
-    try:
-        mws.Start(threaded=False)
-    except OSError as error:
-        Fail(error.args[-1])
+        scheme = "https" if isSecure else "http"
+        print("\n".join(news + ["The control panel is at %s://127.0.0.1:%d/ - Ctrl-C ends it" % (scheme, port)]))
+    mws.Ticks.extend((OnSecond, OnFirstSecond))
+    mws.Start(threaded=False)
 
 
-def Fail(why):
-    print("The control panel can't start:", why)
+try:
+    Main(sys.argv[1] if len(sys.argv) > 1 else "")
+except (OSError, ValueError) as error:                  # another program has the port, or there is no such port
+    print("The control panel can't start:", error.args[-1])
     sys.exit(1)
-
-
-Main(sys.argv[1] if len(sys.argv) > 1 else "")

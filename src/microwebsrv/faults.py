@@ -71,11 +71,11 @@ def Short(file: str, folder: Path) -> str:
 
 
 def OneLine(error: BaseException, folder: Path) -> str:
-    """main.py:3: what, for an error that needs no traceback: a SyntaxError of a file, a module that is not there.
-    Else nothing."""
+    """main.py:3: what, for an error that needs no traceback: a SyntaxError of a file, an import of the program that
+    fails. Else nothing."""
     if isinstance(error, SyntaxError) and error.filename and os.path.isfile(error.filename):
         place, line = error.filename, error.lineno or 1
-    elif isinstance(error, ImportError) and Frames(error):
+    elif isinstance(error, ImportError) and Frames(error) and Path(Frames(error)[-1].filename).is_relative_to(folder):
         place, line = Frames(error)[-1].filename, Frames(error)[-1].lineno or 1
     else:
         return ""
@@ -145,9 +145,12 @@ def _Finish(code: int) -> NoReturn:
     """As Python ends: it waits for the program's threads, then its server goes on until Ctrl-C. But the rest of Python
     is not taken down under threads that still run."""
     try:
-        threading._shutdown()                   # type: ignore[attr-defined]
+        try:
+            threading._shutdown()               # type: ignore[attr-defined]
+        except SystemExit:                      # SIGTERM: the servers have been told, and are waited for
+            pass
         atexit._run_exitfuncs()
-    except KeyboardInterrupt:
+    except BaseException:                       # Ctrl-C; of a function that was to be called at the end Python has told
         pass
     _Leave(code)
 

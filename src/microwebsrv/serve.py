@@ -183,6 +183,10 @@ def ServeTarget(what: Target, options: argparse.Namespace, stage: Stage | None =
             if not line:
                 raise
             raise faults.ProgramTrouble(line)
+        except KeyboardInterrupt:               # else a server in its thread would wait for a second Ctrl-C
+            for one in stage.started:
+                one.Stop()
+            raise
     if not stage.started:
         server = server or next(iter(stage.servers), None) or MicroWebSrv(port=options.port or DEFAULT_PORT)
         server.Start(threaded=False)
