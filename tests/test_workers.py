@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -39,11 +40,18 @@ def Pid(httpClient, httpResponse):
     httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", str(os.getpid()))
 
 
-@MicroWebSrv.route("/slow/<ms>", threaded=True)
-def Slow(httpClient, httpResponse, args):
+@MicroWebSrv.route("/slow", threaded=True)
+def Slow(httpClient, httpResponse):
     print("asked", flush=True)
-    time.sleep(args["ms"] / 1000)
+    while not os.path.exists("go"):
+        time.sleep(0.01)
     httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "slow " + VERSION)
+
+
+@MicroWebSrv.route("/soon", threaded=True)
+def Soon(httpClient, httpResponse):
+    time.sleep(0.3)
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", VERSION)
 
 
 @MicroWebSrv.route("/die")
@@ -68,6 +76,7 @@ class Crew:
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
         self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
         self.marks = {}
+        self.go = Path(cwd or target) / "go"
         self.seen = set()                       # all workers that there have been
 
     @property
@@ -105,12 +114,16 @@ class Crew:
         self.Line(r"^microwebsrv: reloaded: \d+ workers? with the new program$")
 
     @contextlib.contextmanager
-    def Slow(self, ms):
-        """A client whose request is in the handler, which takes its time."""
+    def Slow(self):
+        """A client whose request is in the handler, which waits for Go()."""
         with harness.RawClient(self.port) as client:
-            client.Send(RequestBytes("GET", "/slow/%d" % ms))
+            client.Send(RequestBytes("GET", "/slow"))
             self.Line("^asked$")
             yield client
+        self.go.unlink(missing_ok=True)
+
+    def Go(self):
+        self.go.touch()
 
     def Text(self, path):
         return Fetch(self.port, path).text
@@ -217,10 +230,9 @@ def test_a_worker_that_is_busy_leaves_clients_to_the_others(start):
     """A plain handler blocks its worker: nobody waits for it."""
     crew = start(PROGRAM.replace(", threaded=True", ""))
     crew.Port()
-    with crew.Slow(3000) as slow:
-        start_ = time.monotonic()
-        by = {crew.Text("/pid") for _ in range(50)}
-        assert len(by) == 1 and time.monotonic() - start_ < 2.5
+    with crew.Slow() as slow:
+        assert len({crew.Text("/pid") for _ in range(50)}) == 1
+        crew.Go()
         assert slow.ReadResponse().text == "slow one"
 
 
@@ -288,19 +300,19 @@ def test_reloads_lose_no_request(start, tmp_path):
     crew = start(PROGRAM, "--workers", 2, "--grace", 5)
     port = crew.Port()
     clients = [Client(port, path, keeps) for path, keeps in (("/version", True), ("/version", False)) * 3]
-    clients += [Client(port, "/slow/300", keeps) for keeps in (True, False)]
+    clients += [Client(port, "/soon", keeps) for keeps in (True, False)]
     names = ["one"]
     for number in range(8):
         names.append("number %d" % number)
         (tmp_path / "main.py").write_text(PROGRAM.replace('"one"', repr(names[-1])))
         crew.Reload()
-        Until(lambda: all(client.answers[client.path[1] == "s" and "slow " + names[-1] or names[-1]] for client in clients))
+        Until(lambda: all(client.answers[names[-1]] for client in clients))
     for client in clients:
         client.isOver = True
     for client in clients:
         client.join(harness.DEADLINE_SEC)
         assert not client.is_alive() and client.lost == [], client.lost
-        assert {answer.replace("slow ", "") for answer in client.answers} == set(names)
+        assert set(client.answers) == set(names)
     # Who asks without a pause hears `Connection: close` in time: none of these connections was closed between two requests.
     assert sum(client.reconnects for client in clients) == 0
     assert sum(sum(client.answers.values()) for client in clients) > 200
@@ -311,10 +323,11 @@ def test_reloads_lose_no_request(start, tmp_path):
 def test_reload_waits_for_what_is_in_flight(crew, tmp_path):
     """The old program answers it, and says that the connection ends; the new one serves meanwhile."""
     old = crew.Workers()
-    with crew.Slow(2000) as slow:
+    with crew.Slow() as slow:
         (tmp_path / "main.py").write_text(TWO)
         crew.Reload()
         assert {crew.Text("/version") for _ in range(20)} == {"two"}
+        crew.Go()
         response = slow.ReadResponse()
         assert (response.text, response.Header("connection")) == ("slow one", "close")
         slow.ExpectClose()
@@ -351,17 +364,17 @@ def test_the_backlog_survives_a_reload(start, tmp_path):
     """Who connects while no worker accepts waits, and is served by the new ones."""
     crew = start(PROGRAM.replace(", threaded=True", ""), "--workers", 1)
     port = crew.Port()
-    with crew.Slow(1500) as slow:
-        waiting = [harness.RawClient(port) for _ in range(20)]
+    with crew.Slow() as slow, contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(harness.RawClient(port)) for _ in range(20)]
         for client in waiting:
             client.Send(RequestBytes("GET", "/version"))
         (tmp_path / "main.py").write_text(TWO)
-        crew.Reload()
-        texts = collections.Counter(client.ReadResponse().text for client in waiting)
-        assert texts["two"] >= 15, texts
+        crew.Signal(signal.SIGHUP)
+        assert {client.ReadResponse().text for client in waiting} == {"two"}
+        crew.Go()
         assert slow.ReadResponse().text == "slow one"
-        for client in waiting:
-            client.Close()
+        crew.Line("^microwebsrv: reloaded")
+    crew.End()
 
 
 @pytest.mark.parametrize("text, line", [
@@ -433,9 +446,10 @@ def Refuses(port):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(crew, number):
     """What is in flight is answered, nobody new is let in, and the exit status is 0."""
-    with crew.Slow(1500) as slow:
+    with crew.Slow() as slow:
         crew.Signal(number)
         Until(lambda: Refuses(crew.port))
+        crew.Go()
         response = slow.ReadResponse()
         assert (response.text, response.Header("connection")) == ("slow one", "close")
     assert crew.Wait() == 0 and crew.err.text == "" and crew.out.text.count("\n") == 2
@@ -443,9 +457,11 @@ def test_a_signal_drains(crew, number):
 
 def test_a_signal_for_all_processes_drains(crew):
     """As systemd does, unless it is told otherwise: the parent and the workers get it."""
-    with crew.Slow(1500) as slow:
+    with crew.Slow() as slow:
         for pid in (*crew.Workers(), crew.pid):
             os.kill(pid, signal.SIGTERM)
+        Until(lambda: Refuses(crew.port))
+        crew.Go()
         assert slow.ReadResponse().text == "slow one"
     assert crew.Wait() == 0 and crew.err.text == ""
 
@@ -453,7 +469,7 @@ def test_a_signal_for_all_processes_drains(crew):
 @pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)])
 def test_a_second_signal_kills(crew, first, second):
     workers = crew.Workers()
-    with crew.Slow(30000) as slow:
+    with crew.Slow() as slow:
         crew.Signal(first)
         Until(lambda: Refuses(crew.port))
         crew.Signal(second)
@@ -466,13 +482,13 @@ def test_the_grace_ends(start):
     """A request that lasts longer is cut; a program that does not come to its end is killed."""
     crew = start(PROGRAM, "--workers", 2, "--grace", 1)
     crew.Port()
-    with crew.Slow(30000) as slow:
+    with crew.Slow() as slow:
         crew.Signal(signal.SIGTERM)
         slow.ExpectClose()
     assert crew.Wait(7) == 0 and crew.err.text == ""
     crew = start(PROGRAM.replace(", threaded=True", ""), "--workers", 1, "--grace", 1)
     crew.Port()
-    with crew.Slow(30000) as slow:
+    with crew.Slow() as slow:
         crew.Signal(signal.SIGTERM)
         slow.ExpectClose()
     assert crew.Wait(7) == 0
@@ -497,12 +513,15 @@ def test_ways_to_serve(start, tmp_path, way):
         program = program.replace("mws = MicroWebSrv(port=80)\n", "")
     crew = start(program)
     crew.Port()
-    with crew.Slow(1000) as slow:
+    with crew.Slow() as slow:
         (tmp_path / "main.py").write_text(program.replace('"one"', '"two"'))
         crew.Reload()
+        crew.Go()
         assert slow.ReadResponse().text == "slow one" and crew.Text("/version") == "two"
-    with crew.Slow(1000) as slow:
+    with crew.Slow() as slow:
         crew.Signal(signal.SIGTERM)
+        Until(lambda: Refuses(crew.port))
+        crew.Go()
         assert slow.ReadResponse().text == "slow two"
     assert crew.Wait() == 0 and crew.err.text == ""
 
@@ -510,9 +529,10 @@ def test_ways_to_serve(start, tmp_path, way):
 def test_a_parent_that_is_killed_takes_its_workers_with_it(crew):
     """What is in flight is answered before."""
     workers = crew.Workers()
-    with crew.Slow(1500) as slow:
+    with crew.Slow() as slow:
         crew.process.kill()
         Until(lambda: Refuses(crew.port))
+        crew.Go()
         assert slow.ReadResponse().text == "slow one"
     Until(lambda: any(map(IsAlive, workers)), False)
     assert crew.Wait() == -9 and crew.err.text == ""
@@ -538,13 +558,14 @@ def test_the_terminal(tmp_path, how):
     try:
         ReadUntil(b"workers)")
         with harness.RawClient(port) as slow:
-            slow.Send(RequestBytes("GET", "/slow/1500"))
+            slow.Send(RequestBytes("GET", "/slow"))
             ReadUntil(b"asked")
             if how == "closed":
                 os.close(terminal)
             else:
                 os.write(terminal, b"\x03")
             Until(lambda: Refuses(port))
+            (tmp_path / "go").touch()
             assert slow.ReadResponse().text == "slow one"
         codes = []
         Until(lambda: codes.append(os.waitpid(pid, os.WNOHANG)) or codes[-1][0], pid)

@@ -210,6 +210,7 @@ class Stage(serve.Stage):
         self.balance: Balance | None = None
         self.place = 0
         self._isThreaded = self._isReady = self._isDraining = False
+        self._isDismissed = False               # by the parent; a program may have a SIGTERM handler of its own
         self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def Open(self) -> None:
@@ -284,7 +285,7 @@ class Stage(serve.Stage):
 
     def OnClosed(self, listener: SharedListener) -> None:
         self.listeners.discard(listener)
-        if self._isDraining and not self.listeners:
+        if (self._isDraining or self._isDismissed) and not self.listeners:
             self.channel.End()
 
     def Tell(self) -> int:
@@ -337,8 +338,9 @@ class Stage(serve.Stage):
 
     def _Watch(self) -> None:
         self.channel.Read()
-        os.kill(os.getpid(), signal.SIGTERM)    # the program may have a handler of its own
-        time.sleep(self.Grace() + MARGIN_SEC)
+        self._isDismissed = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self.Grace() + 2 * MARGIN_SEC)       # the parent kills before, if it is there
         os._exit(1)
 
 
@@ -669,6 +671,8 @@ class Parent:
             self.replacements = []
             self.Leave(self.coming)
             self.Leave(self.current)
+            while self.listeners:               # when the workers have closed theirs, who comes is refused
+                self.listeners.popitem()[1].close()
 
     def Kill(self, number: int) -> None:
         """The second signal: now, and the parent ends by that signal too."""
