@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -96,7 +97,7 @@ class Crew:
 
     def Port(self):
         """When the workers serve."""
-        self.port = int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/ \(\d+ workers?\)$").group(1))
+        self.port = int(self.Line(r"^microwebsrv: https?://127\.0\.0\.1:(\d+)/ \(\d+ workers?\)$").group(1))
         return self.port
 
     def Workers(self):
@@ -164,6 +165,15 @@ def IsAlive(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def Files(pid):
+    """The kinds of all files that a process has open."""
+    found = []
+    for number in os.listdir("/proc/%d/fd" % pid):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink("/proc/%d/fd/%s" % (pid, number)).partition(":")[0])
+    return sorted(found)
 
 
 def Until(look, wanted=True):
@@ -250,6 +260,30 @@ def test_several_servers(start, tmp_path):
     for port in ports[:2]:
         with pytest.raises(ConnectionRefusedError):
             harness.RawClient(port)
+    crew.End()
+
+
+def test_https_and_a_port_that_leads_there(start, tmp_path):
+    """All workers share both, and the reload of a certificate is one of the program."""
+    assert harness.LoadTool("make_certificate").Main(["127.0.0.1", "-o", str(tmp_path)]) == 0
+    plain = harness.FreePorts(1)[0]
+    crew = start(PROGRAM.replace("mws.Start", "mws.UseTLS('cert.pem', 'key.pem')\nmws.RedirectToHTTPS(%d)\nmws.Start" % plain))
+    crew.Port()
+    context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+
+    def Version():
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", crew.port), harness.DEADLINE_SEC), server_hostname="127.0.0.1") as sock:
+            sock.sendall(RequestBytes("GET", "/version", [("Connection", "close")]))
+            return b"".join(iter(lambda: sock.recv(1000), b"")).rpartition(b"\r\n\r\n")[2]
+    for text in (b"one", b"two"):
+        assert {Version() for _ in range(10)} == {text}
+        for _ in range(20):
+            assert Fetch(plain, "/").status == 302
+            # The one that was too late keeps its door open: the channel, two listeners, the one that wakes.
+            assert min(Files(pid).count("socket") for pid in crew.Workers()) >= 4
+        (tmp_path / "main.py").write_text((tmp_path / "main.py").read_text().replace('"one"', '"two"'))
+        crew.Reload()
+        Until(lambda: len(crew.Workers()), 2)
     crew.End()
 
 
@@ -636,9 +670,6 @@ def test_who_dies_at_once_again_and_again(start):
 
 def test_no_zombies_and_no_files_too_many(crew):
     """After many deaths and reloads the parent has the processes and the files that it had; a worker has no file of another one."""
-    def Files(pid):
-        return sorted(os.readlink("/proc/%d/fd/%s" % (pid, number)).partition(":")[0] for number in os.listdir("/proc/%d/fd" % pid))
-    Until(lambda: len(Files(crew.pid)), len(Files(crew.pid)))
     before, ofWorker = Files(crew.pid), Files(min(crew.Workers()))
     assert len([name for name in ofWorker if name == "socket"]) == 3, ofWorker      # the channel, the listener, the one that wakes
     for _ in range(4):

@@ -290,7 +290,7 @@ class Stage(serve.Stage):
 
     def Tell(self) -> int:
         """-> how many connections this worker has, as the others hear now."""
-        count = NOBODY if self._isDraining else sum(len(server.links) for server in self.opened)
+        count = NOBODY if not self.listeners else sum(len(server.links) for server in self.opened)
         if self.balance:
             self.balance.Tell(self.place, count)
         return count
