@@ -4,8 +4,8 @@
     .venv/bin/python bench/bench_asgi.py [--rounds 5] [--seconds 1] [--works hello,args,json,form,ws64]
         [--fronts uvicorn,granian]
 
-In each round every application is asked in turn; a cell is the median of the rounds' ratios to Starlette with async
-handlers. What the server in front needs by itself is in both. The client is that of run.py, and checks each answer.
+In each round all applications are measured in turn; a cell is the median of the rounds' ratios to Starlette with async
+handlers. The time of the ASGI server itself is part of both. The client of run.py checks each response.
 """
 import argparse
 import pathlib
@@ -51,7 +51,7 @@ def Main():
 
 def Table(front, apps, servers, client, options):
     print("%s: CPU for each request, %s = 1 (in brackets: its microseconds)" % (front, BASE))
-    for app in apps:                        # what is asked first costs more: it is not counted
+    for app in apps:                        # the first one needs more time, so it is not counted
         client.Run(servers[app].port, WORKS["hello"], options.connections, options.seconds, servers[app].Cpu)
     for work in options.works.split(","):
         rounds = []

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Broadcasts over Redis to the WebSockets of several processes: python3 bench/bench_broker.py
 
-Each worker has its WebSockets and broadcasts in turn. Every client checks that it gets each message of each worker once
-and in its order. Then the same with a Redis that is killed (SIGKILL) and started again in between. Linux only: the CPU
+The workers have WebSockets and broadcast in turn. Every client checks that it gets each message of each worker once
+and in order. Then the same with a Redis that is killed (SIGKILL) and restarted in between. Linux only: the CPU
 times are read from /proc. It needs redis-server and the Python package redis, or nats-server and nats-py.
 """
 import argparse
@@ -103,7 +103,7 @@ def FreePort():
 
 
 def Spent(process):
-    """Seconds of CPU of a process, in user and system mode."""
+    """CPU seconds of a process, in user and system mode."""
     fields = pathlib.Path("/proc/%d/stat" % process.pid).read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -113,7 +113,7 @@ class Crowd:
 
     def __init__(self, ports, count):
         self._poll = select.epoll()
-        self._sockets = {}              # descriptor -> [socket, rest, the number that each worker has to send next]
+        self._sockets = {}              # descriptor -> [socket, rest, next expected number of each worker]
         self.latencies = []
         self.bad = []
         for port in ports:
@@ -126,7 +126,7 @@ class Crowd:
         return len(self._sockets)
 
     def Collect(self, wanted, deadline, tasks=()):
-        """Until so many messages have come. tasks: [(when, function), …]"""
+        """Wait until `wanted` messages have arrived. tasks: [(when, function), …]"""
         tasks = list(tasks)
         latencies = self.latencies
         while len(latencies) < wanted and time.monotonic() < deadline:

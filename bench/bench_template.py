@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""CPU time of a template alone, without a server around it: the seed's example page (3 x 3 loops) and a long table.
+"""CPU time of a template without a server: the seed's example page (3 x 3 loops) and a long table.
 
     python3 bench/bench_template.py [--seconds 0.5] [--rounds 5]
 
-On MicroPython against utemplate (which escapes nothing), on CPython against Jinja2 (compiled, autoescape on), each in
-turns with us in one process. The median of the rounds; ratios are comparable, single times are not. It uses what
-bench/run.py has put into .venv-bench, where a page from a server is measured too.
+On MicroPython compared with utemplate (without escaping), on CPython with Jinja2 (compiled, autoescape on), measured in
+turns in one process. The result is the median of the rounds; only ratios are comparable, not single times. It uses the
+.venv-bench of bench/run.py, which also measures a page from a server.
 """
 import argparse
 import json
@@ -25,7 +25,7 @@ ROWS = "[('name %d' % i, i, 'a & b') for i in range(100)]"
 TABLE = ("<table>{{ for name, i, text in rows }}<tr><td>{{ name }}</td><td>{{ i }}</td><td>{{ text }}</td></tr>\n"
          "{{ end }}</table>")
 
-# Prints microseconds for each render, as JSON: render.py SECONDS. It runs on both interpreters.
+# render.py SECONDS: prints the microseconds for each render, as JSON. Runs on both interpreters.
 RENDER = """
 import json, sys
 import microWebTemplate as t

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""How long a client waits for its answer while others hold connections and do nothing good with them.
+"""How long a client waits for a response while other connections are idle, slow or hostile.
 
     python3 bench/bench_waiting.py [--requests 300] [--runtime micropython,cpython]
 
-Each row is one kind of company. Asked is on a connection of its own each time and on one that is kept; an answer that
-is wrong or does not come raises. The times are milliseconds on the client's clock, from connect or send to the last
-byte.
+Each row is one kind of other clients. Requests are sent on a new connection each time, and on a kept one; a wrong or
+missing response raises. The times are milliseconds on the client's clock, from connect or send to the last byte.
 """
 import argparse
 import contextlib
@@ -39,7 +38,7 @@ def Connect(port, receiveBuffer=None):
 
 
 def Ask(sock, closes):
-    """One request to its last byte."""
+    """Read one response to its last byte."""
     sock.sendall(HELLO % (b"Connection: close\r\n" if closes else b""))
     data = b""
     while not data.endswith(b"Hello, World!"):
@@ -51,7 +50,7 @@ def Ask(sock, closes):
         raise RuntimeError("a wrong answer: %r" % data)
 
 
-# -- the company -----------------------------------------------------------------------------------------------------
+# -- the other clients -------------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
 def Nobody(port):
@@ -68,7 +67,7 @@ def Held(sockets):
 
 
 def OneIdle(port):
-    """Connected, and never said a word."""
+    """Connected, without sending anything."""
     return Held([Connect(port)])
 
 
@@ -81,7 +80,7 @@ def ManyIdle(port, count=300):
 
 
 def ManySilent(port, count=300):
-    """Each is connected and never said a word."""
+    """Each is connected without sending anything."""
     return Held([Connect(port) for _ in range(count)])
 
 
@@ -95,7 +94,7 @@ def Trickle(port, head=HELLO % b"X-Slow: and never to its end"):
         for at in range(len(head)):
             try:
                 sock.sendall(head[at:at + 1])
-            except OSError:         # the server has had enough
+            except OSError:         # the server closed the connection
                 return
             if ended.wait(1):
                 return
@@ -111,7 +110,7 @@ def Trickle(port, head=HELLO % b"X-Slow: and never to its end"):
 
 
 def NeverReads(port, count=1):
-    """Asks for 64 MB and reads none of it."""
+    """Requests 64 MB and reads nothing."""
     sockets = [Connect(port, 4096) for _ in range(count)]
     for sock in sockets:
         sock.sendall(BIG)
@@ -130,7 +129,7 @@ COMPANY = (
 )
 
 
-# -- the one who waits -----------------------------------------------------------------------------------------------
+# -- the measured client -----------------------------------------------------------------------------------------------
 
 def Wait(port, requests, pauseSec=0.0):
     """-> two sorted lists of seconds: on a new connection each time, and on one that is kept."""

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""What an open WebSocket costs, and a message to all of them: python3 bench/bench_websocket.py
+"""The memory of an open WebSocket, and the time of a message to all of them: python3 bench/bench_websocket.py
 
-Heap on MicroPython, resident memory on CPython, with and without a thread for each; then Broadcast, from the question
-to the last client's copy. What an echo costs is measured by bench/run.py. Linux only: CPU and memory are read from
-/proc.
+Heap on MicroPython, resident memory on CPython, with and without a thread for each; then Broadcast, from the call to
+the last client's copy. bench/run.py measures an echo. Linux only: CPU and memory are read from /proc.
 """
 import dataclasses
 import pathlib
@@ -40,7 +39,7 @@ mws.Start(threaded=False)
 
 
 def Frame(first, payload, key=b"\x5a\xa5\x01\xfe"):
-    """A client's frame, of less than 126 bytes."""
+    """A client's frame of less than 126 bytes."""
     return bytes((first, 0x80 | len(payload))) + key + bytes(byte ^ key[i & 3] for i, byte in enumerate(payload))
 
 
@@ -59,7 +58,7 @@ def Connect(port):
 
 
 def Leave(client):
-    """Close as the RFC says: no server has to report a lost client."""
+    """Close as in the RFC, so that no server reports a lost client."""
     client.sendall(Frame(0x88, b"\x03\xe8"))
     while client.recv(65536):
         pass

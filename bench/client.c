@@ -6,7 +6,8 @@
  * bytes to send (for websocket the payload of a text message), EXPECTED are files with bodies, one of which each answer
  * must have.
  *
- * All connections are made and used once, or a second has passed (of WebSockets ten). Then "READY" is printed and a line
+ * All connections are made and used once, AT_ONCE at a time, or a second has passed (of WebSockets ten) and a
+ * millisecond for each connection. Then "READY" is printed and a line
  * awaited on standard input, so that the caller can read the server's clock. After SECONDS nothing new is asked, what is
  * on its way is awaited, and the result is printed as one line of JSON. The end of standard input ends the client: only
  * then does it let go of connections.
@@ -29,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, EXPECTED_MAX = 8, EVENTS = 256, STUCK_US = 1000000, TIMEOUT_US = 5000000,
+enum { HEAD_MAX = 16384, EXPECTED_MAX = 8, EVENTS = 256, AT_ONCE = 256, STUCK_US = 1000000, TIMEOUT_US = 5000000,
        KINDS = 5, RETRY_US = 10000, SWEEP_US = 20000 };
 enum State { UNCONNECTED, UPGRADING, WAITING, ANSWERED, RESTING };
 enum Answer { MORE, GOOD, GOOD_AND_CLOSES, BAD_STATUS, BAD_BODY };
@@ -375,12 +376,14 @@ static void Run(int64_t until) {
 }
 
 static void Prepare(void) {
-    int64_t until = Now() + (websocket ? 2 * TIMEOUT_US : STUCK_US);    /* who echoes is to be connected before */
-    for (int n = 0; n < count; n++) Connect(&connections[n]);
-    for (int busy = 1; busy;) {
+    int64_t until = Now() + count * 1000LL
+        + (websocket ? 2 * TIMEOUT_US : STUCK_US);      /* who echoes is to be connected before */
+    int begun = 0, busy = 0;
+    while (busy || begun < count) {
+        for (; begun < count && busy < AT_ONCE; busy++) Connect(&connections[begun++]);
         Turn();
         busy = 0;
-        for (int n = 0; n < count; n++) busy += IsBusy(&connections[n]);
+        for (int n = 0; n < begun; n++) busy += IsBusy(&connections[n]);
         if (Now() > until) break;
     }
 }

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""The instructions that a server needs for each request: version 1 and this one in one run, and their ratio.
+"""The instructions that a server needs for a request: version 1 and this one in one run, and their ratio.
 
-    python3 bench/instructions.py                                   MicroPython, all kinds of work
+    python3 bench/instructions.py                                   MicroPython, all kinds of requests
     python3 bench/instructions.py --runtime cpython --works hello,close,ws4k
-    python3 bench/instructions.py --works json --top 40             function by function, too
+    python3 bench/instructions.py --works json --top 40             also for each function
     python3 bench/instructions.py --source dist/mpy                 another build of this version
 
-It needs valgrind. The kernel's part is not counted. A server answers --warm requests, one after the other on one
-connection (of "close", each on its own; with --connections, on so many at a time), and another one answers
---requests more; the figures are the difference, so that neither the start nor the imports are in them. They hardly
-differ from run to run, unlike times, and a machine that others use does not change them. On MicroPython it takes some
-thousand requests: what an allocation costs depends on how long ago the last collection was.
+Requires valgrind. The kernel is not counted. A server answers --warm requests, one after another on one connection (for
+"close", each on a new one; with --connections, on that many at a time), and another server answers --requests more. The
+figures are the difference, so start and imports are not included. Unlike times, they hardly differ from run to run, and
+other processes don't change them. On MicroPython some thousand requests are necessary, because the cost of an
+allocation depends on the last garbage collection.
 """
 import argparse
 import contextlib
@@ -30,12 +30,12 @@ SMALL = ("hello", "close", "args", "json", "form", "1kb", "10kb", "115kb", "temp
 PEERS = (peers.BEFORE, peers.OURS)
 PATIENCE_SEC = 300
 KEY = b"\x12\x34\x56\x78"
-UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+UPGRADE = (b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 
 
 class Failed(Exception):
-    """A server that does not do this work: an empty cell."""
+    """A server does not support this request: an empty cell."""
 
 
 class Counted(peers.Server):
@@ -65,7 +65,7 @@ def Frame(content):
 
 
 def IsWhole(data, work):
-    """Is this one answer to its last byte?"""
+    """True if data is one complete response."""
     if work.isWebSocket:
         return len(data) >= len(work.request) + (2 if len(work.request) < 126 else 4)
     head, end, body = data.partition(b"\r\n\r\n")
@@ -98,7 +98,7 @@ def Connect(port, work):
 
 
 def Ask(port, work, requests, connections):
-    """So many requests on each connection; all are sent before the first answer is read."""
+    """Send this many requests on each connection, all before the first response is read."""
     asked = Frame(work.request) if work.isWebSocket else work.request
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(Connect(port, work)) for _ in range(connections)]
@@ -110,7 +110,7 @@ def Ask(port, work, requests, connections):
 
 
 def Counts(peer, runtime, work, requests, options, folder):
-    """{function: instructions} of a server's whole life."""
+    """{function: instructions} for the whole life of a server."""
     path = folder / "counts"
     path.unlink(missing_ok=True)
     server = Counted(peer, runtime, options, folder, path)
@@ -138,7 +138,7 @@ def Counts(peer, runtime, work, requests, options, folder):
 
 
 def Each(peer, runtime, work, options, folder):
-    """{function: instructions for each request}; None where the server does not do it."""
+    """{function: instructions for each request}; None if the server does not support it."""
     requests = options.requests or (3000 if runtime == "micropython" else 500)
     try:
         few, many = (Counts(peer, runtime, work, options.warm + more, options, folder) for more in (0, requests))
@@ -149,7 +149,7 @@ def Each(peer, runtime, work, options, folder):
 
 
 def IsEmpty(peer, work):
-    """A floor has one answer for everything."""
+    """A minimal server has one response for everything."""
     return peer.Cannot(work) or peer.name.startswith(peers.FLOOR) and work.name not in ("hello", "close")
 
 
@@ -186,13 +186,13 @@ def Main():
     parser.add_argument("--connections", type=int, default=1, help="that ask at the same time")
     parser.add_argument("--top", type=int, default=0, help="so many functions, too")
     parser.add_argument("--micropython", default=None)
-    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--python", type=os.path.abspath, default=peers.FindPython(), help="instead of .venv-bench's")
     options = parser.parse_args()
     options.micropython = options.micropython or peers.FindMicroPython()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         MakeFolder(folder)
-        # A copy: somebody may be writing these files while this runs.
+        # A copy, because another process may write these files meanwhile.
         shutil.copytree(options.source, folder / "source", ignore=shutil.ignore_patterns("*-stubs", "__pycache__"))
         options.source = folder / "source"
         for runtime in options.runtime.split(","):

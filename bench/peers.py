@@ -1,6 +1,5 @@
 """Who is measured, and how each is run: its program, what must be installed for it, and what it can't do."""
 import dataclasses
-import glob
 import io
 import os
 import pathlib
@@ -21,6 +20,7 @@ VENV = ROOT / ".venv-bench"
 RUNTIMES = ("micropython", "cpython")
 START_SEC = 20
 HEAP = "4M"                 # of every MicroPython server
+CLOCK_OF_PROCESS = 2        # clock_getcpuclockid(3) makes the number of a process's clock of its pid and this
 WS_ONLY = "speaks WebSocket only"
 FLOOR = "floor"
 OURS = "microwebsrv"
@@ -39,6 +39,7 @@ class Peer:
     modules: tuple = ()         # what MicroPython needs of them
     cannot: dict = dataclasses.field(default_factory=dict)     # work, or "http", "websocket" for all of them: why not
     source: Callable[[], pathlib.Path] = lambda: SRC           # the folder of our own files that it is run with
+    alone: str = ""             # requirements-ALONE.txt is installed for this peer only, in this folder of .venv-bench
 
     def Cannot(self, work):
         """Why this peer leaves this work's cell empty, or None."""
@@ -67,13 +68,14 @@ def Version1():
 
 
 _NO_TEMPLATES = {"template": "has no templates"}
+_NO_PARSER = {"websocket": "parses nothing"}
 _NO_WS = {"websocket": "has no WebSocket"}
 PEERS = {peer.name: peer for peer in (
-    Peer(FLOOR, "the floor", "floor.py", RUNTIMES, cannot={"websocket": "parses nothing"}),
-    Peer("floor-asyncio", "the floor without uvloop", "floor.py", args=("asyncio",),
-         cannot={"websocket": "parses nothing"}),
-    Peer("floor-poll", "the floor of a poll loop", "floor.py", RUNTIMES, args=("poll",),
-         cannot={"websocket": "parses nothing"}),
+    Peer(FLOOR, "the asyncio floor", "floor.py", RUNTIMES, cannot=_NO_PARSER),
+    Peer("floor-asyncio", "the asyncio floor without uvloop", "floor.py", args=("asyncio",), cannot=_NO_PARSER),
+    Peer("floor-streams", "the floor of asyncio's streams", "floor.py", ("micropython",), args=("streams",),
+         cannot=_NO_PARSER),
+    Peer("floor-poll", "the floor of a poll loop", "floor.py", RUNTIMES, args=("poll",), cannot=_NO_PARSER),
     Peer(OURS, "MicroWebSrv", "microwebsrv.py", RUNTIMES),
     Peer(BEFORE, "MicroWebSrv 1", "microwebsrv.py", RUNTIMES, source=Version1),
     Peer("microdot", "Microdot", "microdot_.py", RUNTIMES, packages=("microdot", "utemplate"),
@@ -93,8 +95,14 @@ PEERS = {peer.name: peer for peer in (
          cannot={"websocket": "WSGI has no WebSocket"}),
     Peer("falcon-asgi", "Falcon (ASGI) on Granian", "falcon_.py", args=("asgi",), packages=("falcon", "granian"),
          cannot={"http": "measured as WSGI, which is faster"}),
+    Peer("blacksheep", "BlackSheep on Granian", "blacksheep_.py", packages=("blacksheep", "granian", "uvloop")),
+    Peer("granian", "Granian, raw RSGI", "granian_rsgi.py", packages=("granian", "uvloop")),
+    Peer("robyn", "Robyn", "robyn_.py", args=("--log-level=ERROR", "--disable-openapi"), packages=("robyn",),
+         alone="robyn"),
+    Peer("socketify", "socketify", "socketify_.py", packages=("socketify",)),
     Peer("aiohttp", "aiohttp", "aiohttp_.py", packages=("aiohttp", "uvloop")),
     Peer("sanic", "Sanic", "sanic_.py", packages=("sanic", "uvloop")),
+    Peer("picows", "picows", "picows_.py", packages=("picows", "aiofastnet", "uvloop"), cannot={"http": WS_ONLY}),
     Peer("websockets", "websockets", "websockets_.py", packages=("websockets", "uvloop"), cannot={"http": WS_ONLY}),
 )}
 
@@ -103,6 +111,11 @@ def FreePort():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
+
+
+def FindPython():
+    beside = VENV / "bin" / "python"
+    return str(beside) if beside.exists() else sys.executable
 
 
 def FindMicroPython():
@@ -138,7 +151,8 @@ class Server:
     def _Command(self, runtime, options):
         source = self.peer.source()
         if runtime == "cpython":
-            return [options.python], {"PYTHONPATH": str(source)}
+            folders = [str(source), *([str(VENV / self.peer.alone)] if self.peer.alone else [])]
+            return [options.python], {"PYTHONPATH": ":".join(folders)}
         path = "%s:%s:.frozen" % (source, VENV / "micropython")
         return [options.micropython, "-X", "heapsize=" + HEAP], {"MICROPYPATH": path}
 
@@ -168,14 +182,28 @@ class Server:
         return found
 
     def Cpu(self):
-        """Seconds on a processor, all threads, to the nanosecond; of one that has ended, what was last seen of it."""
+        """Seconds on a processor, to the nanosecond: all processes, with their threads, those that have ended, too.
+
+        Of a process that has ended, it is what was last seen of it.
+        """
         for pid in self.Pids():
-            for path in glob.iglob("/proc/%d/task/*/schedstat" % pid):
-                try:
-                    self.clocks[path] = int(pathlib.Path(path).read_text().split()[0])
-                except OSError:     # has ended meanwhile
-                    continue
+            try:
+                self.clocks[pid] = time.clock_gettime_ns(~pid << 3 | CLOCK_OF_PROCESS)
+            except OSError:         # has ended meanwhile
+                continue
         return sum(self.clocks.values()) / 1e9
+
+    def Ticks(self):
+        """User and kernel time of all processes that live, as the kernel shares it out: in hundredths of a second."""
+        user = kernel = 0
+        for pid in self.Pids():
+            try:
+                fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
+            except OSError:         # has ended meanwhile
+                continue
+            user += int(fields[11])
+            kernel += int(fields[12])
+        return user, kernel
 
     def _Signal(self, number):
         for pid in self.Pids():

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""The newest figures of each runtime as tables and plots: python3 bench/report.py [--results DIR] [--readme FILE]
+"""The newest figures of each runtime as tables and plots, and the goals beside them: python3 bench/report.py
 
-Reads DIR/DATE-RUNTIME.json, which bench/run.py wrote, and writes DIR/README.md, DIR/RUNTIME.svg and DIR/RUNTIME.png,
-and between its two marks the small table in FILE (the project's README; - for none).
+Reads bench/results/DATE-RUNTIME.json, which bench/run.py wrote, or the files that are named. Several runs of one day
+with the same versions and options (DATE-RUNTIME-2.json and so on) become one: the middle of the runs, and their range.
+Writes README.md with every server beside them, and RUNTIME.svg and RUNTIME.png with the chosen ones; between their two
+marks the tables of the chosen servers in the project's README, and the goals in docs/performance.md. The goals are also
+printed.
 The plots need matplotlib; where this Python has none, that of .venv-bench is asked.
 """
 import argparse
@@ -12,11 +15,16 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
+import goals  # noqa: E402
+from goals import Middle, Range  # noqa: E402
 from peers import BEFORE, FLOOR, OURS, PEERS, RUNTIMES, VENV  # noqa: E402
 from works import WORKS  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 TITLES = {"micropython": "MicroPython", "cpython": "CPython"}
+# Who is shown in the README and the plots; bench/results/README.md has all.
+CHOSEN = {"micropython": (OURS, FLOOR, "microdot", "uhttp", "chumicro"),
+          "cpython": (OURS, FLOOR, "socketify", "granian", "falcon", "robyn", "starlette", "aiohttp", "picows")}
 OTHER, MINE, BARE, INK = "#b8c0cc", "#1769aa", "#e4e7ec", "#24292f"
 
 HEAD = """\
@@ -24,25 +32,57 @@ HEAD = """\
 
 CPU time that the server spends on one request, in microseconds: smaller is better. Every server answers the same
 requests on the same machine in the same run, in turns; each figure is the median of the rounds, and a ratio that of the
-rounds' ratios. The client checks every answer to its last byte. *The floor* is an asyncio program of the same
-interpreter that parses nothing and always says the same: nobody who uses asyncio can be below it. The floor of a poll
-loop does the same without asyncio. *MicroWebSrv 1* is the version before the core had its own poll loop. Make this page
-anew with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Linux and gcc.
+rounds' ratios. Where there were several runs, it is the middle of the runs, with the least and the most in brackets.
+The client checks every answer to its last byte. Each server is measured as one process with one worker.
 
+*The asyncio floor* is an asyncio program of the same interpreter that parses nothing and always says the same: nobody
+who uses asyncio can be below it. On CPython it is a protocol on uvloop; on MicroPython a task that waits for the socket
+itself and reads with `readinto`. "x floor" is always this one. The floor of asyncio's streams and that of a poll loop
+do the same by other means. *MicroWebSrv 1* is the version before the core had its own poll loop. socketify's loop asks
+for events without sleeping while it has clients, and what it spends so is counted.
+
+Make this page anew with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Linux and gcc.
 Single times differ from machine to machine and with what else it does; the ratios are what can be compared.
 """
 
 
-BEGIN, END = "<!-- measured: python3 bench/report.py -->", "<!-- end -->"
+MEASURED, AIMED = "<!-- measured: python3 bench/report.py -->", "<!-- goals: python3 bench/report.py -->"
+END = "<!-- end -->"
+MIDDLES = ("cpuUs", "kernel", "floor", "ours", "before", "perSec", "p50Ms", "p99Ms")
+SUMS = ("requests", "errors", "stuck", "reconnects")
+
+
+def Key(cell):
+    return cell["work"], cell["connections"], cell["server"]
+
+
+def Merged(cells):
+    """What several runs say of one server, one work and one number of connections."""
+    first = cells[0]
+    merged = {key: first[key] for key in ("work", "connections", "server")}
+    for key in MIDDLES:
+        values = [cell[key] for cell in cells if cell.get(key) is not None]
+        merged[key] = Middle(values) if values else None
+    merged.update((key, sum(cell[key] for cell in cells)) for key in SUMS)
+    merged["maxMs"] = max(cell["maxMs"] for cell in cells)
+    merged["kinds"] = {kind: sum(cell["kinds"][kind] for cell in cells) for kind in first["kinds"]}
+    return merged
 
 
 class Figures:
-    """One run on one runtime."""
+    """One run on one runtime, or several of the same kind."""
 
-    def __init__(self, path):
-        self.data = json.loads(path.read_text())
-        self.cells = {(cell["work"], cell["connections"], cell["server"]): cell for cell in self.data["cells"]}
+    def __init__(self, runs):
+        """runs: what bench/run.py wrote, the newest at the end"""
+        self.data = runs[-1]
+        self.runs = [{Key(cell): cell for cell in run["cells"]} for run in runs]
+        found = {}
+        for run in self.runs:
+            for key, cell in run.items():
+                found.setdefault(key, []).append(cell)
+        self.cells = {key: Merged(cells) for key, cells in found.items()}
         self.servers = [name for name in PEERS if any(cell["server"] == name for cell in self.data["cells"])]
+        self.chosen = [name for name in CHOSEN[self.data["runtime"]] if name in self.servers]
         self.peers = [name for name in self.servers if name not in (OURS, BEFORE) and not name.startswith(FLOOR)]
         self.works = [name for name in WORKS if any(cell["work"] == name for cell in self.data["cells"])]
 
@@ -63,30 +103,56 @@ class Figures:
         found = [cell for cell in found if cell and cell["cpuUs"]]
         return min(found, key=lambda cell: cell["cpuUs"]) if found else None
 
+    def BestName(self, work):
+        best = self.Best(work) if work in self.works else None
+        return best["server"] if best else None
 
-def Newest(results):
-    """-> {runtime: Figures}"""
+    def Ratios(self, work, to):
+        """Ours to that server's, within each run; none where it was not measured."""
+        if work not in self.works:
+            return []
+        found = []
+        for run in self.runs:
+            ours, other = (run.get((work, self.Usual(work), name)) for name in (OURS, to))
+            ratio = ours and ours.get({FLOOR: "floor", BEFORE: "before"}.get(to))
+            if not ratio and ours and other and other["ours"]:
+                ratio = 1 / other["ours"]
+            found += [ratio] if ratio else []
+        return found
+
+
+def Newest(paths, isNamed=False):
+    """-> {runtime: Figures} of the newest run of each, and of those before it of the same kind; where the files were
+    not named, of the same day, too."""
+    runs = {}
+    read = [json.loads(path.read_text()) for path in paths]
+    for run in sorted(read, key=lambda run: run.get("began", run["date"])):
+        runs.setdefault(run["runtime"], []).append(run)
     found = {}
-    for runtime in RUNTIMES:
-        paths = sorted(results.glob("*-%s.json" % runtime))
-        if paths:
-            found[runtime] = Figures(paths[-1])
+    for runtime in [name for name in RUNTIMES if name in runs]:
+        newest = runs[runtime][-1]
+        same = [run for run in runs[runtime]
+                if Kind(run) == Kind(newest) and (isNamed or run["date"] == newest["date"])]
+        if isNamed and len(same) < len(runs[runtime]):
+            print("%s: %d of the files named are of other versions or options than the newest, and are left out" % (
+                TITLES[runtime], len(runs[runtime]) - len(same)))
+        found[runtime] = Figures(same)
     return found
+
+
+def Kind(run):
+    return run["versions"], run["options"], run["version"]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
 
-def Table(head, rows):
-    lines = ["| %s |" % " | ".join(head), "| --- |" + " ---: |" * (len(head) - 1)]
+def Table(head, rows, ruler=None):
+    lines = ["| %s |" % " | ".join(head), ruler or "| --- |" + " ---: |" * (len(head) - 1)]
     return "\n".join(lines + ["| %s |" % " | ".join(row) for row in rows]) + "\n"
 
 
 def Micros(value):
     return "" if value is None else "%.1f" % value if value < 100 else "%.0f" % value
-
-
-def Times(value):
-    return "" if value is None else "%.2f" % value
 
 
 def Summary(figures):
@@ -96,35 +162,60 @@ def Summary(figures):
         ours, best = figures.Cell(work, figures.Usual(work), OURS), figures.Best(work)
         if not ours or ours["cpuUs"] is None:
             continue
-        share = 1 / best["ours"] if best and best["ours"] else None
-        rows.append([WORKS[work].title, Micros(ours["cpuUs"]), Times(ours["floor"]), Times(ours.get("before")),
-                     "%s, %s" % (PEERS[best["server"]].title, Micros(best["cpuUs"])) if best else "", Times(share)])
+        rows.append([WORKS[work].title, Micros(ours["cpuUs"]), Range(figures.Ratios(work, FLOOR)),
+                     Range(figures.Ratios(work, BEFORE)),
+                     "%s, %s" % (PEERS[best["server"]].title, Micros(best["cpuUs"])) if best else "",
+                     Range(figures.Ratios(work, best["server"])) if best else ""])
     return Table(["", "MicroWebSrv, µs", "x floor", "x version 1", "best of the others, µs", "ours / theirs"], rows)
 
 
 def Small(found):
-    """Ours and the best of the others, on each runtime that was measured."""
-    head = ["CPU of the server for one request, µs"]
-    for runtime in found:
-        head += [TITLES[runtime], "best of the others"]
-    rows = []
-    for work in WORKS:
-        row = []
-        for figures in found.values():
-            ours = figures.Cell(work, figures.Usual(work), OURS) if work in figures.works else None
-            best = figures.Best(work) if ours else None
-            row += [Cpu(ours) if ours else "",
-                    "%s, %s" % (Micros(best["cpuUs"]), PEERS[best["server"]].title) if best else ""]
-        if any(row):
-            rows.append([WORKS[work].title, *row])
-    return Table(head, rows)
+    """Ours, the floor and the chosen others, on each runtime that was measured."""
+    parts = []
+    for runtime, figures in found.items():
+        head = ["%s, µs" % TITLES[runtime], *(PEERS[name].title for name in figures.chosen)]
+        rows = []
+        for work in figures.works:
+            cells = [figures.Cell(work, figures.Usual(work), name) for name in figures.chosen]
+            rows.append([WORKS[work].title, *(Cpu(cell) if cell else "" for cell in cells)])
+        parts.append(Table(head, rows))
+    return "\n".join(parts)
 
 
-def WriteSmall(page, found):
+def Goals(found):
+    """Each goal beside what was measured."""
+    parts = []
+    for runtime, figures in found.items():
+        rows = goals.Rows(runtime, figures)
+        parts.append("**%s**, %s, %s: %s\n" % (
+            TITLES[runtime], figures.data["date"], Effort(figures), goals.Count(rows)))
+        rows = [(*row[:3], "**missed**" if row[3] == "missed" else row[3]) for row in rows]
+        parts.append(Table(["", "goal", "measured", ""], rows, "| --- | --- | --- | --- |"))
+    return "\n".join(parts)
+
+
+def PrintGoals(found):
+    for runtime, figures in found.items():
+        rows = goals.Rows(runtime, figures)
+        print("\n%s, %s, %s" % (TITLES[runtime], figures.data["date"], Effort(figures)))
+        for row in rows:
+            print("  %-20s %-40s %-40s %s" % row)
+        print("  " + goals.Count(rows))
+
+
+def Effort(figures):
+    options, runs = figures.data["options"], len(figures.runs)
+    text = "%d round%s of %s s" % (options["rounds"], "s"[:options["rounds"] > 1], options["seconds"])
+    return "%d runs of %s" % (runs, text) if runs > 1 else text
+
+
+def WriteBetween(page, begin, content):
     """Between the marks of that page."""
     text = page.read_text(encoding="utf-8")
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END, text.index(BEGIN))
-    page.write_text(text[:begin] + "\n" + Small(found) + text[end:], encoding="utf-8")
+    if begin not in text:
+        sys.exit("%s has no line %s" % (page, begin))
+    start = text.index(begin) + len(begin)
+    page.write_text(text[:start] + "\n" + content + text[text.index(END, start):], encoding="utf-8")
 
 
 def Everybody(figures, works, value):
@@ -175,15 +266,17 @@ def Section(runtime, figures):
     data = figures.data
     http = [work for work in figures.works if not WORKS[work].isWebSocket]
     usual = [(work, figures.Usual(work)) for work in figures.works]
-    parts = ["## %s\n" % TITLES[runtime], "%s. %s, %d cores, %s. Python %s. %s rounds of %s s.\n" % (
+    parts = ["## %s\n" % TITLES[runtime], "%s. %s, %d cores, %s. Python %s. %s.\n" % (
         data["date"], data["machine"]["cpu"], data["machine"]["cores"], data["machine"]["system"], data["version"],
-        data["options"]["rounds"], data["options"]["seconds"]), Summary(figures),
+        Effort(figures).capitalize()), Summary(figures),
         "![%s](%s.svg)\n" % (TITLES[runtime], runtime)]
     parts += ["### CPU time for each request, µs\n\n%s.\n" % Where(usual), Everybody(figures, usual, Cpu),
               Empty(figures), Closing(figures)]
     for connections in sorted({n for work in http for n in figures.Connections(work)} - {32}):
         works = [(work, connections) for work in http]
         parts += ["With %d connection%s:\n" % (connections, "s"[:connections > 1]), Everybody(figures, works, Cpu)]
+    if any(cell["kernel"] for cell in figures.cells.values()):
+        parts += ["### The kernel's part of that time, %\n", Everybody(figures, usual, KernelPercent)]
     parts += ["### Requests for each second\n", Everybody(figures, usual, lambda cell: "%.0f" % cell["perSec"]),
               "### Latency, ms: median / 99 of 100\n",
               Everybody(figures, usual, lambda cell: "%.1f / %.1f" % (cell["p50Ms"], cell["p99Ms"])),
@@ -199,6 +292,10 @@ def Where(usual):
     return "%s connections" % ", ".join(map(str, numbers))
 
 
+def KernelPercent(cell):
+    return "" if cell["kernel"] is None else "%.0f" % (cell["kernel"] * 100)
+
+
 def Cpu(cell):
     text = Micros(cell["cpuUs"])
     return "**%s**" % text if cell["server"] == OURS else text
@@ -210,7 +307,7 @@ def Plot(runtime, figures, results, pyplot):
     """A small plot for each work, a bar for each server; SVG and PNG."""
     columns = 3
     works = figures.works
-    height = max(len(figures.servers), 4) * 0.23 + 0.55
+    height = max(len(figures.chosen), 4) * 0.23 + 0.55
     rows = -(-len(works) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(13, rows * height + 0.7), squeeze=False)
     for at, axis in enumerate(axes.flat):
@@ -228,7 +325,7 @@ def Plot(runtime, figures, results, pyplot):
 
 
 def Bars(axis, figures, work):
-    cells = [figures.Cell(work, figures.Usual(work), name) for name in figures.servers]
+    cells = [figures.Cell(work, figures.Usual(work), name) for name in figures.chosen]
     cells = sorted((cell for cell in cells if cell and cell["cpuUs"]), key=lambda cell: -cell["cpuUs"])
     values = [cell["cpuUs"] for cell in cells]
     colors = [MINE if cell["server"] == OURS else BARE if cell["server"].startswith(FLOOR) else OTHER
@@ -246,8 +343,8 @@ def Bars(axis, figures, work):
 
 
 def Short(name):
-    return {OURS: "MicroWebSrv", FLOOR: "the floor", BEFORE: "MicroWebSrv 1", "floor-asyncio": "floor, no uvloop",
-            "floor-poll": "floor, poll loop"}.get(name, name)
+    return {OURS: "MicroWebSrv", FLOOR: "asyncio floor", "granian": "granian RSGI", "falcon": "falcon, granian",
+            "starlette": "starlette, uvicorn"}.get(name, name)
 
 
 def Pyplot():
@@ -267,18 +364,26 @@ def Pyplot():
 
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=pathlib.Path, help="instead of all in the folder of the results")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
-    parser.add_argument("--readme", default=str(HERE.parent / "README.md"))
+    parser.add_argument("--readme", default=str(HERE.parent / "README.md"), help="- for none")
+    parser.add_argument("--performance", default=str(HERE.parent / "docs" / "performance.md"), help="- for none")
+    parser.add_argument("--goals", action="store_true", help="only print them, write nothing")
     parser.add_argument("--no-plot", action="store_true")
     options = parser.parse_args()
-    pyplot = None if options.no_plot else Pyplot()
-    found = Newest(options.results)
+    pyplot = None if options.no_plot or options.goals else Pyplot()
+    found = Newest(options.files or options.results.glob("*.json"), bool(options.files))
     if not found:
         sys.exit("no figures in %s: python3 bench/run.py" % options.results)
+    PrintGoals(found)
+    if options.goals:
+        return
     text = "\n".join([HEAD, *(Section(runtime, figures) for runtime, figures in found.items())])
     (options.results / "README.md").write_text(text, encoding="utf-8")
     if options.readme != "-":
-        WriteSmall(pathlib.Path(options.readme), found)
+        WriteBetween(pathlib.Path(options.readme), MEASURED, Small(found))
+    if options.performance != "-":
+        WriteBetween(pathlib.Path(options.performance), AIMED, Goals(found))
     if pyplot:
         for runtime, figures in found.items():
             Plot(runtime, figures, options.results, pyplot)

@@ -2,14 +2,17 @@
 """Every peer and us, interleaved in one run: CPU time of the server for each request, and what else one asks.
 
     python3 bench/run.py                      a try: both runtimes, 32 connections (WebSocket 50)
-    python3 bench/run.py --full               what the README shows: 1, 32 and 200 connections, longer, more rounds
+    python3 bench/run.py --full               what the README shows: 1, 32 and 200 connections, longer, more
+                                              rounds; half an hour for both runtimes
     python3 bench/run.py --runtime cpython --peers floor,microwebsrv,falcon --works hello,json --connections 32
 
 Each round asks each server in turn; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so
 that what disturbs one round disturbs both sides of it. CPU time is that of the process and its children, from /proc (so
 Linux only). The client, client.c, is compiled first; it checks each answer to its last byte. The peers of
-bench/requirements.txt are installed into .venv-bench when they are asked for. The figures are written to
-bench/results/DATE-RUNTIME.json, of which bench/report.py makes the table and the plot.
+bench/requirements.txt are installed into .venv-bench when they are asked for. A peer that does not start, ends, or
+gives no right answer is left out, with one line that says why. The figures are written to
+bench/results/DATE-RUNTIME.json, those of one more run of the same day to DATE-RUNTIME-2.json; bench/report.py makes the
+tables and the plots of all of them.
 """
 import argparse
 import datetime
@@ -32,7 +35,7 @@ import time
 import urllib.request
 
 sys.dont_write_bytecode = True
-from peers import BEFORE, FLOOR, HERE, OURS, PEERS, RUNTIMES, VENV, FindMicroPython, Server  # noqa: E402
+from peers import BEFORE, FLOOR, HERE, OURS, PEERS, RUNTIMES, VENV, FindMicroPython, FindPython, Server  # noqa: E402
 from works import WORKS, MakeFolder  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -53,7 +56,9 @@ def SitePackages():
 def MakeVenv():
     """.venv-bench with the peers, made again when the requirements change."""
     requirements = HERE / "requirements.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + UTEMPLATE.encode()).hexdigest()
+    alone = {name: HERE / ("requirements-%s.txt" % name) for name in sorted({p.alone for p in PEERS.values()} - {""})}
+    pinned = b"".join(path.read_bytes() for path in (requirements, *alone.values()))
+    digest = hashlib.sha256(pinned + UTEMPLATE.encode()).hexdigest()
     stamp = VENV / "requirements.sha256"
     if stamp.exists() and stamp.read_text() == digest:
         return
@@ -62,6 +67,9 @@ def MakeVenv():
     (VENV / ".gitignore").write_text("*\n")
     python = str(VENV / "bin" / "python")
     subprocess.run([python, "-m", "pip", "install", "-qq", "-r", str(requirements)], check=True)
+    for name, path in alone.items():
+        subprocess.run([python, "-m", "pip", "install", "-qq", "--target", str(VENV / name), "-r", str(path)],
+                       check=True)
     FetchUtemplate(python)
     target = VENV / "micropython"
     for module in {module for peer in PEERS.values() for module in peer.modules} - {"utemplate"}:
@@ -142,16 +150,17 @@ class Bench:
         self.client = Client(MakeClient(folder), folder)
         self.servers = []
         self.cells = []
-        self.missing = {}
+        self.missing = {name: {} for name in options.works}
+        self.plan = [(WORKS[name], connections) for name in options.works
+                     for connections in ([WS_CONNECTIONS] if WORKS[name].isWebSocket else options.connections)]
 
     def Run(self):
         try:
             self.Start()
-            for name in self.options.works:
-                work = WORKS[name]
-                self.missing[name] = {s.peer.name: s.peer.Cannot(work) for s in self.servers if s.peer.Cannot(work)}
-                for connections in [WS_CONNECTIONS] if work.isWebSocket else self.options.connections:
-                    self.Cell(work, connections)
+            self.began = time.monotonic()
+            for work, connections in self.plan:
+                self.Cell(work, connections)
+                self.Progress(work, connections)
         finally:
             for server in self.servers:
                 server.Stop()
@@ -159,17 +168,26 @@ class Bench:
     def Start(self):
         for name in self.options.peers:
             if self.runtime in PEERS[name].runtimes:
-                self.servers.append(Server(PEERS[name], self.runtime, self.options, self.folder))
-                self.servers[-1].Pause()
+                try:
+                    self.servers.append(Server(PEERS[name], self.runtime, self.options, self.folder))
+                    self.servers[-1].Pause()
+                except (OSError, RuntimeError) as error:
+                    self.LeaveOut(name, "did not start (%s)" % LastLine(error), self.options.works)
+
+    def LeaveOut(self, name, why, works):
+        for work in works:
+            self.missing[work].setdefault(name, why)
+        print("%s: %s is left out: it %s" % (self.runtime, name, why), flush=True)
+
+    def Rounds(self, connections):
+        return self.options.rounds if connections in (32, WS_CONNECTIONS) else min(2, self.options.rounds)
 
     def Cell(self, work, connections):
         """One work with one number of connections, for all servers in turns."""
-        servers = [server for server in self.servers if not server.peer.Cannot(work)]
-        for server in servers:
-            self.Measure(server, work, connections, WARM_SEC)
-        rounds = self.options.rounds if connections in (32, WS_CONNECTIONS) else min(3, self.options.rounds)
+        self.missing[work.name].update((s.peer.name, s.peer.Cannot(work)) for s in self.servers if s.peer.Cannot(work))
+        servers = [server for server in list(self.servers) if self.IsAble(server, work, connections)]
         rows = {server.peer.name: [] for server in servers}
-        for n in range(rounds):
+        for n in range(self.Rounds(connections)):
             for server in servers[n % len(servers):] + servers[:n % len(servers)]:
                 row = rows[server.peer.name]
                 late = sum(run["tookSec"] - self.options.seconds for run in row if run)
@@ -178,19 +196,58 @@ class Bench:
         self.cells += cells
         PrintCells(self.runtime, work, connections, cells, self.missing[work.name])
 
+    def IsAble(self, server, work, connections):
+        """Warms it up; one that gives no right answer is left out: of this work, or of all where it has ended."""
+        name = server.peer.name
+        if name in self.missing[work.name]:
+            return False
+        figures = self.Measure(server, work, connections, WARM_SEC)
+        if server.process.poll() is not None:
+            self.LeaveOut(name, "has ended (%s)" % LastLine(server.Log()), self.options.works)
+            self.servers.remove(server)
+            server.Stop()
+        elif not figures["requests"]:
+            kinds = ", ".join("%s %d" % item for item in figures["kinds"].items() if item[1])
+            self.LeaveOut(name, "gives no right answer to %s with %d connections (%s)" % (
+                work.title, connections, kinds or "none came"), [work.name])
+        return name not in self.missing[work.name]
+
+    def Progress(self, work, connections):
+        """How much is done of this runtime, and what is left at the pace so far."""
+        def Weight(cell):
+            return self.Rounds(cell[1]) + 0.5
+
+        at = self.plan.index((work, connections)) + 1
+        share = sum(map(Weight, self.plan[:at])) / sum(map(Weight, self.plan))
+        took = time.monotonic() - self.began
+        print("\n%s: %d %% done in %d s, about %d s left" % (self.runtime, share * 100, took, took / share - took),
+              flush=True)
+
     def Measure(self, server, work, connections, seconds):
         asked = work
         if server.peer.name.startswith(FLOOR) and work.name != "close":
             asked = WORKS["hello"]      # it has one answer for everything
-        begin = time.monotonic()
+        begin, ticks = time.monotonic(), server.Ticks()
         server.Resume()
         try:
             figures = self.client.Run(server.port, asked, connections, seconds, server.Cpu)
         finally:
             server.Pause()
         figures["tookSec"] = time.monotonic() - begin
+        figures["ticks"] = [after - before for after, before in zip(server.Ticks(), ticks)]
         figures["cpuUs"] = figures["cpuSec"] / figures["requests"] * 1e6 if figures["requests"] else None
         return figures
+
+
+def KernelShare(runs):
+    """Of the time of all rounds, as far as whole ticks of the clock tell."""
+    user, kernel = (sum(run["ticks"][at] for run in runs) for at in (0, 1))
+    return kernel / (user + kernel) if user + kernel else None
+
+
+def LastLine(text):
+    lines = str(text).strip().splitlines()
+    return lines[-1][:160] if lines else "it said nothing"
 
 
 def Median(values):
@@ -209,14 +266,14 @@ def Summary(work, connections, name, rows):
     return {
         "work": work.name, "connections": connections, "server": name,
         "cpuUs": Median(run["cpuUs"] for run in runs), "floor": Ratio(rows, name, FLOOR),
-        "ours": Ratio(rows, name, OURS), "before": Ratio(rows, name, BEFORE),
+        "ours": Ratio(rows, name, OURS), "before": Ratio(rows, name, BEFORE), "kernel": KernelShare(runs),
         "perSec": Median(run["requests"] / run["seconds"] for run in runs),
         "p50Ms": Median(run["p50Us"] / 1e3 for run in runs), "p99Ms": Median(run["p99Us"] / 1e3 for run in runs),
         "maxMs": max(run["maxUs"] for run in runs) / 1e3, "requests": sum(run["requests"] for run in runs),
         "errors": sum(run["errors"] for run in runs), "stuck": sum(run["stuck"] for run in runs),
         "reconnects": sum(run["reconnects"] for run in runs),
         "kinds": {kind: sum(run["kinds"][kind] for run in runs) for kind in runs[0]["kinds"]},
-        "rounds": [run["cpuUs"] for run in runs],
+        "rounds": [run["cpuUs"] if run else None for run in rows[name]],
     }
 
 
@@ -228,14 +285,14 @@ def Number(value, digits=1):
 
 def PrintCells(runtime, work, connections, cells, missing):
     print("\n%s, %s, %d connection%s" % (runtime, work.title, connections, "s"[:connections > 1]))
-    print("  %-15s %9s %8s %8s %9s %9s %9s %7s %6s  %s" % (
-        "", "CPU us", "x floor", "x ours", "per s", "p50 ms", "p99 ms", "errors", "stuck", ""))
+    print("  %-15s %9s %9s %8s %8s %9s %9s %9s %7s %6s  %s" % (
+        "", "CPU us", "kernel %", "x floor", "x ours", "per s", "p50 ms", "p99 ms", "errors", "stuck", ""))
     for cell in sorted(cells, key=lambda cell: cell["cpuUs"] or float("inf")):
         note = "closes" if cell["reconnects"] > cell["requests"] // 2 else ""
-        print("  %-15s %9s %8s %8s %9s %9s %9s %7d %6d  %s" % (
-            cell["server"], Number(cell["cpuUs"]), Number(cell["floor"], 2), Number(cell["ours"], 2),
-            Number(cell["perSec"], 0), Number(cell["p50Ms"], 2), Number(cell["p99Ms"], 2), cell["errors"],
-            cell["stuck"], note))
+        print("  %-15s %9s %9s %8s %8s %9s %9s %9s %7d %6d  %s" % (
+            cell["server"], Number(cell["cpuUs"]), Number(cell["kernel"] and cell["kernel"] * 100, 0),
+            Number(cell["floor"], 2), Number(cell["ours"], 2), Number(cell["perSec"], 0), Number(cell["p50Ms"], 2),
+            Number(cell["p99Ms"], 2), cell["errors"], cell["stuck"], note))
     for name, why in missing.items():
         print("  %-15s %s" % (name, why))
     sys.stdout.flush()
@@ -257,7 +314,9 @@ def Versions(runtime, peers):
             if package == "utemplate":
                 found[package] = UTEMPLATE.split("==")[1]
                 continue
-            known = next(iter(importlib.metadata.distributions(name=package, **({"path": path} if path else {}))), None)
+            alone = [str(VENV / PEERS[name].alone)] if PEERS[name].alone else []
+            where = {"path": alone or path} if path else {}
+            known = next(iter(importlib.metadata.distributions(name=package, **where)), None)
             found[package] = known.version if known else "?"
     return found
 
@@ -268,13 +327,25 @@ def Machine():
             "system": "%s %s" % (platform.system(), ".".join(platform.release().split(".")[:2]))}
 
 
-def Save(bench, options, took):
+def FreePath(folder, name):
+    """NAME.json, or NAME-2.json and so on where there is one."""
+    number = 1
+    while True:
+        path = folder / ("%s%s.json" % (name, "-%d" % number if number > 1 else ""))
+        if not path.exists():
+            return path
+        number += 1
+
+
+def Save(bench, options, began):
     date = datetime.date.today().isoformat()
     options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / ("%s-%s.json" % (date, bench.runtime))
+    path = FreePath(options.results, "%s-%s" % (date, bench.runtime))
     figures = {
-        "date": date, "runtime": bench.runtime, "version": RuntimeVersion(bench.runtime, options),
-        "machine": Machine(), "versions": Versions(bench.runtime, options.peers), "tookSec": round(took),
+        "date": date, "began": began.isoformat(" ", "seconds"), "runtime": bench.runtime,
+        "version": RuntimeVersion(bench.runtime, options), "machine": Machine(),
+        "versions": Versions(bench.runtime, options.peers),
+        "tookSec": round((datetime.datetime.now() - began).total_seconds()),
         "options": {"seconds": options.seconds, "rounds": options.rounds, "connections": options.connections},
         "missing": bench.missing,
     }
@@ -309,14 +380,14 @@ def Options(arguments):
     parser.add_argument("--works", type=Names(WORKS), default=list(WORKS))
     parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=None)
     parser.add_argument("--seconds", type=float, help="of each measurement")
-    parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 3 elsewhere")
+    parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 2 elsewhere")
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--python", help="instead of .venv-bench's")
-    parser.add_argument("--micropython", help="instead of .venv-bench's")
+    parser.add_argument("--python", type=os.path.abspath, help="instead of .venv-bench's")
+    parser.add_argument("--micropython", type=os.path.abspath, help="instead of .venv-bench's")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args(arguments)
     options.seconds = options.seconds or (0.3 if options.full else 0.2)
-    options.rounds = options.rounds or (5 if options.full else 3)
+    options.rounds = options.rounds or (7 if options.full else 3)
     options.connections = options.connections or ([1, 32, 200] if options.full else [32])
     return options
 
@@ -326,8 +397,7 @@ def Main(arguments=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # by way of `finally`: the servers are stopped
     if not options.python and any(PEERS[name].packages for name in options.peers):
         MakeVenv()
-    beside = VENV / "bin" / "python"
-    options.python = options.python or (str(beside) if beside.exists() else sys.executable)
+    options.python = options.python or FindPython()
     for runtime in options.runtime:
         if runtime == "micropython":
             options.micropython = options.micropython or FindMicroPython()
@@ -336,7 +406,7 @@ def Main(arguments=None):
             MakeFolder(pathlib.Path(folder))
             bench = Bench(runtime, options, folder)
             bench.Run()
-        Save(bench, options, (datetime.datetime.now() - begin).total_seconds())
+        Save(bench, options, begin)
 
 
 if __name__ == "__main__":

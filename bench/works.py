@@ -1,4 +1,4 @@
-"""What is asked of every server, and what it must answer."""
+"""The requests for every server, and the expected responses."""
 import dataclasses
 import os
 import pathlib
@@ -25,7 +25,7 @@ def _Request(method, path, fields="", content=b""):
 
 
 def Content(size):
-    """The bytes of a file, or of a message, of this size: a piece that is missing or doubled is noticed."""
+    """The content of a file or message of this size. A missing or repeated piece is noticed."""
     lines = b"".join(b"%07d\n" % at for at in range(0, size, 8))
     return lines[:size]
 
@@ -35,9 +35,9 @@ class Work:
     name: str
     title: str
     request: bytes
-    answers: tuple          # one of them must come
+    answers: tuple          # one of these responses is expected
     mode: str = "keep"      # of client.c
-    squash: bool = False    # white space may differ
+    squash: bool = False    # ignore differences in white space
 
     @property
     def isWebSocket(self):
@@ -71,7 +71,7 @@ WORKS = {work.name: work for work in (
 
 
 def Tags(text, args=""):
-    """The seed's page in the language of Jinja2, which for this page is that of utemplate."""
+    """The seed's page in the language of Jinja2, which for this page is the same as utemplate's."""
     opened = []
     parts = text.replace(FUNCTION, "    \n").split("{{ ")
     for n, part in enumerate(parts[1:], 1):
@@ -89,7 +89,7 @@ def Tags(text, args=""):
 
 
 def _Lines(text):
-    """The seed's page in the language of Bottle's templates: a statement is a line of its own."""
+    """The seed's page in the language of Bottle's templates: each statement is on a separate line."""
     lines = []
     for line in text.replace(FUNCTION, "    \n").splitlines():
         tag = line.strip()
@@ -100,7 +100,7 @@ def _Lines(text):
 
 
 def MakeFolder(folder):
-    """What the servers serve, below folder: www with static, and the page in each language below templates."""
+    """Make the folder to serve: www with static files, and templates with the page in each language."""
     pages = {"www/template.pyhtml": SEED_PAGE, "templates/seed.html": Tags(SEED_PAGE),
              "templates/seed.tpl": Tags(SEED_PAGE, "{% args _testFunction %}"),
              "templates/seed.bottle": _Lines(SEED_PAGE)}
@@ -109,5 +109,5 @@ def MakeFolder(folder):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        # Whoever compiles templates again when they change may not trust the clock's last second.
+        # Servers that recompile changed templates can't rely on a time within the current second.
         os.utime(path, (1_700_000_000, 1_700_000_000))

@@ -1,4 +1,5 @@
-# The server as a folder of rooms: a board that compiles from source takes it as a package named microWebSrv.
+# The server as a package of small files: a board that compiles from source installs this folder under the name
+# microWebSrv.
 from .exchange import HttpClient, HttpResponse  # noqa: F401
 from .server import MicroWebSrv, __getattr__  # noqa: F401
 from .text import __version__  # noqa: F401

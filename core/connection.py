@@ -1,6 +1,7 @@
-# THE state of one HTTP/1.1 connection (RFC 9112): bytes in, calls of handlers, bytes out. All that changes it is here.
-# It reads one request at a time, and the next one when the answer is queued: answers leave in order, and a client that
-# pipelines waits in its own socket. It knows no socket and no clock but server.now, and of the link only its methods.
+# THE state of one HTTP/1.1 connection (RFC 9112): bytes in, calls of handlers, bytes out. Only this file changes it. A
+# connection reads one request at a time, and the next one when the response is queued. So responses leave in order, and
+# pipelined requests wait in the socket. No socket is used here; the clock is server.now, and a link is used only
+# through its methods.
 
 from .messages import Head, HttpError
 from .readers import CheckAllowed, ContentReader, ParseHead
@@ -12,46 +13,47 @@ WANT_NOTHING = const(0)
 WANT_BYTES = const(1)
 WANT_TURN = const(4)
 
-# What a connection waits for, in the order in which it happens:
-_HEAD = const(0)            # the head of a request: idle, as long as no byte of it has come
-_CONTENT = const(1)         # the content of a request whose handler waits for it; without a response it is dropped
-_ANSWER = const(2)          # the handler's answer; an async handler may still be sent content
-_LINGER = const(3)          # the client's end, behind the last answer: what comes is dropped
-_CLOSED = const(4)          # nothing; or the link has another endpoint
+# The states of a connection, in the order in which they occur:
+_HEAD = const(0)            # waits for a request head; idle until its first byte
+_CONTENT = const(1)         # reads content for a handler that waits for all of it; without a response it is dropped
+_ANSWER = const(2)          # the handler runs or its response is being sent; an async handler may still read content
+_LINGER = const(3)          # the last response is sent; input is dropped until the client closes
+_CLOSED = const(4)          # closed, or the link has another endpoint
 
-_SHARE = const(8)           # requests, or pieces of an answer, until others have their turn
-_MEMO_MAX = const(1024)     # bytes of a head that is remembered
+_SHARE = const(8)           # requests, or pieces of a response, before other connections get their turn
+_MEMO_MAX = const(1024)     # bytes of the longest head that is kept in the memo
 _LINGER_SEC = const(2)
-_JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
+_JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined, because each send is expensive
 
 
-_PAST = Head()          # of a connection that has answered: a first head has a deadline of its own
+_PAST = Head()          # head of a connection between two requests; before the first one, head is None
 
 
 class Connection:
     """The HTTP endpoint of a link."""
 
-    # On the class until they change: a connection that has said nothing holds next to nothing.
+    # Class attributes until they change: a new connection takes almost no heap.
     state = _HEAD
     keepAlive = True
-    data = b""              # bytes that were not read
-    searched = 0            # so many of them hold no end of a head
+    data = b""              # received bytes that were not consumed
+    searched = 0            # this many bytes at the start of data hold no end of a head
     head = reader = client = response = source = None
-    wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
-    isEnded = False         # the client has closed its half
-    sent = None             # what is to be done when the client has the last answer, or has gone
+    wake = None             # called when an async handler may continue: new content, a drained link, a lost client
+    credit = 0              # content bytes that have not extended the deadline yet; in _LINGER: when to stop
+    isEnded = False         # the client closed its sending side
+    sent = None             # callback for when the client has the last response, or has left
 
     def __init__(self, server, link):
         self.server = server
         self.link = link
         self.deadline = server.now + server.HeadTimeoutSec
 
-    # -- what the link calls -----------------------------------------------------
+    # -- called by the link -------------------------------------------------------
 
     def OnReceived(self, data):
-        """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+        """Process received bytes, or the stored ones if data is empty. An HttpError is answered here, and nowhere
+        else."""
+        if self.state >= _LINGER:               # input after the last response is dropped for a limited time
             self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
@@ -64,11 +66,11 @@ class Connection:
                 if self.reader:
                     if not self._ReadContent():
                         return
-                    if self.reader:             # what is left is half a line of it
+                    if self.reader:             # an incomplete line is left
                         break
-                elif self.state != _HEAD:       # the next request waits for the answer, and a stream for its turn
+                elif self.state != _HEAD:       # the response is not queued yet, or its source waits for its turn
                     return link.want == WANT_TURN or link.Want(WANT_NOTHING)
-                elif link.out:                  # and for the client to take it
+                elif link.out:                  # the response is not sent yet
                     return
                 elif not share:
                     return link.Want(WANT_TURN)
@@ -81,7 +83,7 @@ class Connection:
             self._Refuse(error)
 
     def OnDrained(self):
-        """What was queued has left, or this connection's turn has come again."""
+        """The send queue is empty, or it is this connection's turn."""
         if self.wake:
             self.wake()
         if self.source is not None:
@@ -93,10 +95,10 @@ class Connection:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
             self.OnReceived(b"")
 
-    Resume = OnDrained      # a source that had nothing has something again
+    Resume = OnDrained      # called by a source that returned None and has data again
 
     def OnEnd(self):
-        """The client closed its half. True: it still waits for an answer."""
+        """The client closed its sending side. True: it still waits for a response."""
         self.isEnded = True
         waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
         if waits:
@@ -106,15 +108,15 @@ class Connection:
 
     def OnLost(self):
         self.state = _CLOSED
-        self.client = self.response = None      # nobody gets what is still written
-        self.server.Call(self._DropSource)      # it may be this source that has found out
+        self.client = self.response = None      # further writes are refused
+        self.server.Call(self._DropSource)      # a source that is running now raises on close()
         if self.wake:
             self.wake()
         if self.sent:
             self.server.Call(self.sent)
 
     def OnExpired(self):
-        """The deadline has passed: whose fault it is depends on what we waited for."""
+        """The deadline has passed. An unfinished request gets 408, an idle connection is closed."""
         if self.response or self.state == _HEAD and self.data:
             self._Refuse(HttpError(408, "the request took too long"))
         else:
@@ -123,16 +125,16 @@ class Connection:
     def OnStop(self):
         self.keepAlive = False
         if self.state == _HEAD and not self.data:
-            if not BOARD and self.server.StopIdleSec:       # its next answer is the last one, and says so
+            if not BOARD and self.server.StopIdleSec:       # the next response says Connection: close
                 self.deadline = min(self.deadline, self.server.now + self.server.StopIdleSec)
             else:
                 self.link.Close()
-        elif hasattr(self.source, "Start"):     # it waits for something that may never come
+        elif hasattr(self.source, "Start"):     # an endless source may never send another piece
             self.End(self.response)
 
     def IsIdle(self):
-        """May it make room? Between two requests and behind the last; and who takes more than a second for a head, or
-        is behind with content for a quarter of BodyTimeoutSec."""
+        """True if this connection may be closed to make room: between two requests, after the last response, with a
+        head that takes more than a second, or with content late by a quarter of BodyTimeoutSec."""
         state = self.state
         server = self.server
         if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
@@ -143,10 +145,10 @@ class Connection:
     # -- bytes to calls -----------------------------------------------------------
 
     def _ReadHead(self):
-        """False: there is no whole head."""
+        """False if there is no complete head yet."""
         data = self.data
         server = self.server
-        if data[0] == 13:                       # section 2.2: empty lines before it
+        if data[0] == 13:                       # section 2.2: skip empty lines before the request line
             data = self._SkipLines(data)
         end = data.find(b"\r\n\r\n", self.searched)
         if end < 0:
@@ -156,12 +158,12 @@ class Connection:
         memo = server.heads
         head = memo.get(raw)
         if head is None:
-            if end > server.MaxRequestLineLen:          # the same verdict as if it had come in parts
+            if end > server.MaxRequestLineLen:          # the same errors as for a head that came in parts
                 self._CheckPart(raw, server)
             head = ParseHead(raw, server.MaxRequestLineLen)
-            if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
+            if server.AllowedHosts is not None:     # checked before all else; a head in the memo has passed
                 CheckAllowed(head.authority, server.AllowedHosts)
-            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
+            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # an Upgrade head has a unique key
                 if len(memo) >= server.memoLen:
                     memo.clear()
                 memo[raw] = head
@@ -189,8 +191,9 @@ class Connection:
         return data
 
     def _CheckPart(self, data, server):
-        """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
-        size = len(data.rstrip(b"\r\n"))       # what may belong to the end of the line or of the head does not count
+        """Check an incomplete head: its length, and that no line ends with LF alone, since then the end would never
+        come."""
+        size = len(data.rstrip(b"\r\n"))       # trailing CR and LF may belong to the end of the head
         eol = data.find(b"\r\n")
         status = 0
         most = server.MaxRequestHeadLen
@@ -199,26 +202,26 @@ class Connection:
             most = server.MaxRequestLineLen
         elif size > most:
             status = 431
-        part = data[:most] if status else data  # what comes behind the limit counts no more
+        part = data[:most] if status else data  # bytes after the limit are not examined
         pairs = part.count(b"\r\n")
         if part.count(b"\n") != pairs or part.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
         if status:
             raise HttpError(status, "request line too long" if status == 414 else "request head too long")
         deadline = server.now + server.HeadTimeoutSec
-        # The first head has its deadline from the beginning of the connection; and empty lines buy no time.
+        # The first head's deadline runs from the start of the connection, and empty lines don't extend it.
         if not self.searched and self.head and (size or deadline < self.deadline):
             self.deadline = deadline
-        self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
+        self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of this head has been seen
 
     def _Prepare(self, head, server):
-        """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
-        of that has come."""
+        """Handle a request with hooks, an upgrade or content. A plain handler is called when all content has
+        arrived."""
         length = head.contentLength
         if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
-            self.credit = 0                     # bytes of it that have not bought a second yet
+            self.credit = 0                     # content bytes that have not extended the deadline yet
         if server.before and self._Ask(server.Hooks(server.before, head)):
             return
         if not self.reader:
@@ -227,7 +230,7 @@ class Connection:
                     return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
         if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
-            return self._Call(route, route.handler, args)       # none has a use for content
+            return self._Call(route, route.handler, args)       # without content, or the file handler, which reads none
         sink = self.client.sink
         if sink or not route.isAsync:
             if not sink and length and length > server.MaxRequestContentLen:
@@ -239,7 +242,7 @@ class Connection:
             self._Call(route, route.handler, args)
 
     def _Ask(self, hooks):
-        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        """True if a hook answered the request. A hook that needs the content returns a function for later."""
         client = self.client
         response = self.response
         self.state = _ANSWER
@@ -261,12 +264,12 @@ class Connection:
         raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
 
     def _ReadContent(self):
-        """False: the handler has not made room for more."""
+        """False if the buffer is full until the handler reads."""
         server = self.server
         client = self.client
         reader = self.reader
         piece, self.data = reader.Read(self.data)
-        # A sender of 1 KiB a second never meets the deadline, and a fast one saves no time up (Apache: mod_reqtimeout).
+        # 1 KiB extends the deadline by 1 s. The cap stops a fast sender from saving up time (Apache: mod_reqtimeout).
         self.credit += len(piece)
         if self.deadline is not None:
             self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
@@ -274,15 +277,15 @@ class Connection:
         isDone = reader.isDone
         if isDone:
             self.reader = self.deadline = None
-        if not client:                          # its answer is out
+        if not client:                          # the response was queued already
             if isDone:
                 self._Next()
             return True
         if client.sink:
-            piece = client.sink(piece)          # it may answer as well
+            piece = client.sink(piece)          # the sink may answer the request
         if not client.content:
             client.content = piece
-        else:                                   # in place: many small pieces must not cost their square
+        else:                                   # in place: copying for each small piece would take quadratic time
             if isinstance(client.content, bytes):
                 client.content = bytearray(client.content)
             client.content += piece
@@ -294,7 +297,7 @@ class Connection:
                 route, args = server.Find(self.head)
                 self._Call(route, route.handler, args)
         elif not isDone and size > server.BufferLen:
-            self.deadline = None                # now it is the handler that takes its time
+            self.deadline = None                # now the handler is the slow side
             self.link.Want(WANT_NOTHING)
         if self.wake:
             self.wake()
@@ -309,7 +312,7 @@ class Connection:
         if hooks and self._Ask(hooks):
             return
         try:
-            # Each handler gets arguments of its own: the head is shared.
+            # Each handler gets a copy of the arguments, because equal requests share the head.
             args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
@@ -326,8 +329,8 @@ class Connection:
     # -- calls to bytes -----------------------------------------------------------
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
-        """Queue an answer; lines: bytes of field lines. A source is an iterator of pieces, pulled as the client drains;
-        length: of what it brings, if that is known. False: nobody gets it."""
+        """Queue a response. lines: bytes of field lines. source: an iterator of pieces, pulled as the client drains;
+        length: its total, None if unknown. False: it can't be sent any more."""
         if response is not self.response:
             _Close(source)
             return False
@@ -335,8 +338,8 @@ class Connection:
         head = self.head
         if source is None:
             length = len(body)
-        # An idle connection may not hold the last slot; unread content that is long is not worth the reading; and for
-        # HTTP/1.0 the end of what has no length is that of the connection (RFC 9112 section 6.3, step 8).
+        # Close when an idle connection would take the last slot, when much content is unread, or for an HTTP/1.0
+        # response of unknown length, which ends with the connection (RFC 9112 section 6.3, step 8).
         if len(server.links) >= server.MaxConnections or not server.isStarted or length is None and not head.minor \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
             self.keepAlive = False
@@ -357,7 +360,7 @@ class Connection:
             source, body = None, b""
         if source is None:
             response.code = code
-            self.link.Send(prefix + end + body)     # in one send: a second one waits for the client to confirm it
+            self.link.Send(prefix + end + body)     # one send: Nagle delays a second one until the client's ACK
             self._Complete()
         else:
             if hasattr(source, "Start"):
@@ -367,8 +370,8 @@ class Connection:
         return True
 
     def _Pull(self, response=None, code=0, head=b""):
-        """Take and send what the source has, until the client is behind or others have their turn. The head leaves with
-        the first piece: until then 500 is possible."""
+        """Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
+        piece, so a source that fails before can be answered with 500."""
         link = self.link
         source = self.source
         share = _SHARE
@@ -395,8 +398,8 @@ class Connection:
             self.Failed(response or self.response, error)
 
     def _Take(self, source, head):
-        """-> (the next bytes as they are sent, is it the end?); None: nothing until Resume(); b"": nothing yet."""
-        isFile = hasattr(source, "head")        # head and piece share its buffer, and no copy is made of both
+        """-> (next bytes for the link, isLast). None instead of bytes: wait for Resume(); b"": none yet, ask again."""
+        isFile = hasattr(source, "head")        # a file puts the head into its buffer, which saves a copy of both
         if isFile and head:
             source.head = head
             head = b""
@@ -422,19 +425,19 @@ class Connection:
         return head + data or (None if piece is None else b""), isLast
 
     def Push(self, response, data):
-        """A piece of an answer whose end is not known: it blocks until the client has drained what waits. False: the
-        client has gone, or is too slow."""
+        """Send a piece of a response of unknown length. Blocks until the send queue has room. False: the client left or
+        is too slow."""
         if response is not self.response:
             return False
         link = self.link
-        # First of all room: a program that gets a MemoryError may push the same piece again.
+        # First make room: a program that gets a MemoryError here may push the same piece again.
         response.patienceMs = link.Settle(self.server.MaxSendQueueLen, response.patienceMs)
         if data:
             link.Send(Chunk(data) if self.isChunked else data)
         return not link.isDead
 
     def End(self, response):
-        """The last piece was pushed."""
+        """End a response that was sent with Push."""
         if response is self.response:
             self._DropSource()
             if self.isChunked:
@@ -442,7 +445,7 @@ class Connection:
             self._Complete()
 
     def Finish(self, response, result=None):
-        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        """The handler returned `result`. Send a response that was held back; without any response send 204."""
         if result is not None and self.server.Returned:
             self.server.Returned(response, result)
         if response is not self.response:
@@ -457,16 +460,17 @@ class Connection:
             self.End(response)
 
     def Failed(self, response, error):
-        """The handler's exception, sys.exit() among them: 500 without internals, or a cut where the head has left."""
+        """The handler raised an exception (SystemExit too): answer 500 without details, or abort if the head is
+        sent."""
         if isinstance(error, KeyboardInterrupt):
             raise error
         server = self.server
         isCurrent = response is self.response
         try:
             if isinstance(error, HttpError) and isCurrent and response.code is None:
-                self._DropSource()              # of a stream whose first piece has raised it
+                self._DropSource()              # the first piece of a stream raised it
                 return self._Refuse(error)
-            if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
+            if isCurrent or not isinstance(error, OSError):     # OSError of a past response: the client left
                 head = response.client.head
                 server.Log("%s %s" % (head.method, head.target), error)
             if not isCurrent:
@@ -475,21 +479,21 @@ class Connection:
             response.fields = []
             rule = "%s: %s" % (type(error).__name__, error) if server.Debug else ""
             self._Refuse(HttpError(500, rule))
-        except Exception as failure:            # no memory even for that
+        except Exception as failure:            # not even memory for the 500
             self.link.Abort()
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer the message that broke a rule, then close; or 500."""
+        """Answer a request that violates a rule, or with 500; then close if the next request can't be found."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args
         if status == 413:
             self.server.Log("413: %s" % rule)
         response = self.response
-        if status == 413 or status != 500 and (self.reader or not response):   # what follows may be no request
+        if status == 413 or status != 500 and (self.reader or not response):   # the following bytes may be no request
             self.keepAlive = False
-        if response:                            # with what hooks have put into it
+        if response:                            # keep the headers that hooks have set
             response.code = response.held = None
             response.fields = response.fields or []
         else:
@@ -502,22 +506,22 @@ class Connection:
         response.WriteError(status, None, rule)
 
     def _Complete(self):
-        """The answer is queued whole."""
+        """The whole response is queued."""
         server = self.server
         if server.AccessCallback:
             server.Call(server.AccessCallback, self.client, self.response.code)
         self.client = self.response = None
-        self.head = _PAST                       # an idle connection keeps no bytes
+        self.head = _PAST                       # so that an idle connection keeps no request alive
         if self.wake:
-            self.wake()                         # a handler that still waits for content gets an OSError
+            self.wake()                         # a handler that waits for content gets an OSError
         if self.keepAlive:
             if not self.reader:
                 return self._Next()
-            self.state = _CONTENT               # the rest of it is read and dropped
+            self.state = _CONTENT               # read and drop the rest of the content
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
         elif self.reader or self.data or self.sent:
-            # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
+            # To close with unread bytes would send a reset, which can destroy the response (RFC 9112 section 9.6).
             self._Linger()
         else:
             self.state = _CLOSED
@@ -526,30 +530,30 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        self.credit = self.server.now + (_LINGER_SEC if self.sent else self.server.BodyTimeoutSec)  # then at most
+        self.credit = self.server.now + (_LINGER_SEC if self.sent else self.server.BodyTimeoutSec)  # the latest end
         self.OnReceived(b"")
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):
-        """callback() when the client has the answer and has closed the connection, or has gone."""
+        """callback() when the client has the response and has closed the connection, or when it has left."""
         self.sent = callback
         self.keepAlive = False
         if self.link.isDead:
             self.server.Call(callback)
-        elif not self.client and self.state < _ANSWER:      # the answer is out
+        elif not self.client and self.state < _ANSWER:      # the response was sent already
             self._Linger()
 
     def Serves(self, client):
-        """Does the client still wait for the answer? One that has closed its half does not."""
+        """True if the client still waits for the response; False after it has closed its sending side."""
         link = self.link
-        if link.endpoint is not self:           # a WebSocket: it reads by itself
+        if link.endpoint is not self:           # a WebSocket reads by itself
             return not link.isDead
         if client is self.client and not self.reader and len(self.data) < self.server.MaxRequestHeadLen:
             link.Look()
         return client is self.client and not self.isEnded
 
     def _Next(self):
-        """The next request may be read."""
+        """Prepare for the next request."""
         self.state = _HEAD
         self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
         if self.data:
@@ -562,7 +566,7 @@ class Connection:
             _Close(source)
 
     def Upgrade(self, response, head, endpoint):
-        """Send a complete 101 response; from here on the link is the endpoint's."""
+        """Send a complete 101 response and hand the link over to `endpoint`."""
         response.code = 101
         self.response = None
         self.state = _CLOSED

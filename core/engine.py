@@ -1,5 +1,5 @@
-# The poll loop of one server, with one clock for all deadlines: Start and Stop, new connections, and others' calls.
-# Everything that touches a socket or the state of a connection runs on its thread.
+# The poll loop of one server and its clock: Start and Stop, new connections, calls from other threads. All sockets and
+# connections are used on the thread of this loop only.
 
 import gc
 import sys
@@ -17,13 +17,13 @@ try:
     _Ident = _thread.get_ident
 except ImportError:
     _thread = None
-    _Ident = int                            # 0: the only thread
+    _Ident = int                            # without threads every id is 0
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 class _NoLock:
-    """Where there are no threads there is nothing to lock."""
+    """The lock of a runtime without threads."""
 
     def __enter__(self, *args):
         pass
@@ -46,28 +46,28 @@ def _PrintError(text, error=None):
             import traceback
             traceback.print_exception(type(error), error, error.__traceback__)
     except Exception:
-        pass                                # no memory, no console
+        pass                                # no memory or no console
 
 
-_CROWD = const(16)              # clients that are let in before others have their turn
+_CROWD = const(16)              # clients that are accepted before connections get their turn
 _INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
 class Engine:
-    """What runs a server; its settings and tables are those of MicroWebSrv."""
+    """Runs a server. MicroWebSrv adds the settings and tables."""
 
-    UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
-    Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
+    UseAsyncio = False                          # Start() runs an asyncio loop; set when an async handler is added
+    Loop = Adopt = None                         # set by microWebAsync: serve in asyncio; join the running loop
     NewLock = staticmethod(NewLock)
-    NewLink = Link                              # of microWebTls: what an accepted socket becomes
+    NewLink = Link                              # set by microWebTls: makes the link of an accepted socket
     Listen = staticmethod(Listen)
-    now = 0                                     # seconds of the clock
-    _server = None                              # a listening socket that a program has made by itself
+    now = 0                                     # seconds
+    _server = None                              # a listening socket that the program made itself
 
     def __init__(self):
         self.links = {}
         self._calls = []
-        self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
+        self._isBusy = self.isStarted = False   # a run has not ended; it accepts clients
         self._ident = self._listener = self._fullSince = None
         if not BOARD:
             self._wake = None
@@ -80,20 +80,19 @@ class Engine:
     # -- Start and Stop ----------------------------------------------------------------
 
     def Start(self, threaded=True, stackSize=8192):
-        """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
+        """Serve in a new thread, or in this one until Stop(). OSError if the port can't be bound."""
         while not self.Open():
             if self.isStarted:
                 return
             if self._IsOurs():                  # this handler has to return before the old run can end
-                self.StartThread(self._serverProcess, (), stackSize)
-                return
+                return self.StartThread(self._serverProcess, (), stackSize)
             time.sleep(0.01)
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
             try:
                 self.Run()
-            except KeyboardInterrupt:           # Ctrl-C has ended it
+            except KeyboardInterrupt:           # Ctrl-C ended it
                 pass
         elif not BOARD and not self._remains:
             self._remains = True
@@ -104,11 +103,11 @@ class Engine:
                 atexit.register(self._Remain)
 
     def _Remain(self):
-        """The program is at its end and the server goes on, until one Ctrl-C."""
+        """The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM."""
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
-                self.Log("the program has died of an error, and its server goes on")
-            while self._isBusy:                 # a lock would not let a KeyboardInterrupt through
+                self.Log("the program ended with an error; its server keeps running")
+            while self._isBusy:                 # polling, because a KeyboardInterrupt does not interrupt a lock
                 time.sleep(0.1)
         except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
@@ -117,7 +116,8 @@ class Engine:
         _running = set()
 
         def _WatchTerm(self):
-            """A program that has no handler of SIGTERM gets one: its servers stop as Stop() does, then it ends."""
+            """If the program has no SIGTERM handler, set one that stops all servers as Stop() does and ends the
+            program."""
             import signal
             import threading
             self._running.add(self)
@@ -127,11 +127,11 @@ class Engine:
 
         def _OnTerm(self, number, frame):
             import signal
-            signal.signal(number, signal.SIG_DFL)       # a second one kills
+            signal.signal(number, signal.SIG_DFL)       # a second signal kills
             isOurs = False
-            for server in list(self._running):          # as Stop() does, whose lock this thread may hold
+            for server in list(self._running):          # not Stop(): this thread may hold its lock
                 server.isStarted = False
-                if server._ident == 0:                  # between Open and Run: now nobody will run it
+                if server._ident == 0:                  # between Open and Run: Run will never be called
                     server.Enter()
                     server.Leave()
                 elif server._wake:
@@ -141,8 +141,8 @@ class Engine:
                 raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):
-        """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
-        self.AddDecorated()                     # since the server was made
+        """True: the server listens, and the caller has to run it. False: it runs already, or has not ended yet."""
+        self.AddDecorated()                     # routes that were decorated after __init__
         with self._lock:
             if self._isBusy:
                 return False
@@ -150,7 +150,7 @@ class Engine:
         try:
             size = min(self.BufferLen, max(2048, gc.mem_free() // 16)) if MICROPYTHON else self.BufferLen
             self.buffer = memoryview(bytearray(size))
-            self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
+            self.inbox = self.buffer[:_INBOX_MAX]       # received data is kept, so it is read in smaller pieces
             self._listener = self._server
             if self._server:
                 self._server = None
@@ -163,7 +163,7 @@ class Engine:
             if not BOARD:
                 self._wake = Wake()
             self.Use(NewPoll())
-            self._ident = 0                     # its thread has still to begin, but calls can wait for it
+            self._ident = 0                     # no thread yet, but calls can already be queued
         except BaseException:
             self.isStarted = self._isBusy = False
             raise
@@ -171,23 +171,23 @@ class Engine:
             self._WatchTerm()
         if self.Banner:
             self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
+            root = getattr(self.source, "root", "/flash/www")       # what nobody has asked for may be missing
             if BOARD:
                 gc.collect()
             _PrintError("port %d, with %s%s%s" % (
                 self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "" if root == "/flash/www" or self.Stat("/") else "; there is no folder " + root,
                 "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
-        """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
+        """From any thread or a handler: accept no more clients; requests in progress get StopGraceSec to finish."""
         with self._lock:
             if not self._isBusy:
                 return
             self.isStarted = False
         if not BOARD:
-            wake = self._wake                   # the run may end meanwhile
+            wake = self._wake                   # Leave may set it to None meanwhile
             if wake:
                 wake.Set()
         while self._isBusy and not self.isStarted and not self._IsOurs():
@@ -199,15 +199,15 @@ class Engine:
     _started = property(IsStarted)
 
     def GetPort(self):
-        """The TCP port; 0 if a free one is to be chosen by Start."""
+        """The TCP port; 0 until Start has chosen a free one."""
         return self.port
 
     def _IsOurs(self):
-        """Is this thread one that the server waits for when it stops?"""
+        """True on the engine's thread and on threads that the end of the run waits for."""
         return self.IsOnEngine() or _Ident() in self._threads
 
     def Use(self, poll):
-        """All sockets wait in this poll object from now on."""
+        """From now on all sockets are registered with this poll object."""
         self.poll = poll
         if self._listener and not self._isFull:
             poll.register(self._listener, POLL_IN)
@@ -218,7 +218,7 @@ class Engine:
                 poll.register(link.sock, link.watched)
 
     def Run(self):
-        """Serves in this thread until the end: the poll loop, or asyncio from the moment on that something needs it."""
+        """Serve in this thread until the end, with the poll loop; with asyncio as soon as UseAsyncio is set."""
         self.Enter()
         links = self.links
         try:
@@ -252,8 +252,7 @@ class Engine:
         self._ident = _Ident()
 
     def Turn(self):
-        """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
-        next one has to come; 0: the server has ended."""
+        """Run the queued calls and the clock. -> milliseconds until the next Turn is due; 0: the server has ended."""
         if self._calls:
             self.Call(self._RunCalls)
         wait = 1000 - Elapsed(self._clock)
@@ -262,11 +261,11 @@ class Engine:
             wait = 1000
             self.Call(self.Tick)
         if BOARD and _thread:
-            wait = min(wait, 20)                # nothing else tells of other threads' calls
+            wait = min(wait, 20)                # no other wake-up exists for calls from threads
         return wait if self.isStarted or self._Farewell() else 0
 
     def OnEvent(self, key, event):
-        """Something is ready: for the loops of others."""
+        """A socket is ready. Called by other loops than Run."""
         link = self.links.get(key)
         try:
             if link:
@@ -277,30 +276,30 @@ class Engine:
             self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
-        """A call of the loop has failed."""
+        """An event or a call raised `error`."""
         if isinstance(error, KeyboardInterrupt):
             raise error
-        if not link or not isinstance(error, OSError):      # else a client that has gone
+        if not link or not isinstance(error, OSError):      # OSError of a link: the client left
             self.Log("a connection failed" if link else "a call on the engine", error)
         if link:
             self.Call(link.Abort)
 
     def _Farewell(self):
-        """The server stops. False: all is over."""
+        """A step of stopping. False: all is closed, or the grace time is over."""
         if self._until is None:
             try:
                 self._CloseListener()
                 for link in list(self.links.values()):
                     self.Call(link.endpoint.OnStop)
                 self._until = self.now + self.StopGraceSec
-            except MemoryError as error:        # again, in a moment: perhaps there is some then
+            except MemoryError as error:        # the next Turn tries again
                 self.Log("a call on the engine", error)
                 return True
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
-        """Nothing of the run is left behind it."""
-        if not self.IsOnEngine():               # it has ended in the loop of another server
+        """Close all connections and release all of this run."""
+        if not self.IsOnEngine():               # it already ended in the loop of another server
             return
         try:
             self._CloseListener()
@@ -310,9 +309,9 @@ class Engine:
                 except BaseException as error:
                     self._Broke(None, error)
             with self._lock:
-                self._ident = None              # from here on nobody calls
+                self._ident = None              # CallSoon refuses from here on
             self._RunCalls()
-        finally:                                # whatever came between
+        finally:                                # after any exception, too
             self._ident = None
             if not BOARD and self._wake:
                 self.poll.unregister(self._wake.sock)
@@ -321,7 +320,7 @@ class Engine:
             if not MICROPYTHON:
                 self.poll.close()
                 self._running.discard(self)
-            self.isStarted = self._isBusy = False       # in this order: another Start may come in between
+            self.isStarted = self._isBusy = False       # in this order, for a concurrent Start
 
     def _CloseListener(self):
         listener = self._listener
@@ -332,20 +331,20 @@ class Engine:
             listener.close()
 
     def Call(self, func, *args):
-        """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
+        """func(*args). Logs any exception, SystemExit too; only KeyboardInterrupt passes."""
         try:
             return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
     def Tick(self):
-        """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
+        """Once a second: advance the clock, renew the Date, check all deadlines."""
         self.now = now = self.now + 1
         self.prefixes.clear()
         if self._listener or not self.isStarted:
             self._Listens(True)
         else:
-            self._Relisten()                    # the last try has failed
+            self._Relisten()                    # the last attempt to listen failed
         for link in list(self.links.values()):
             deadline = link.deadline
             if deadline is not None:
@@ -358,16 +357,16 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
-    # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
+    # -- for programs of the older server, which run _serverProcess in their own thread --------------------------------
 
     def _serverProcess(self):
-        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
+        with self._lock:                        # nobody may wait for this thread, since it waits for the end
             self._threads.discard(_Ident())
         self.Start(False)
 
     @property
     def _srvAddr(self):
-        """What bind() takes: (IP address, port), packed on the unix port of MicroPython."""
+        """The argument of bind(): (IP address, port), packed on the unix port of MicroPython."""
         return Address(self.bindIP, self.port)[-1]
 
     @staticmethod
@@ -381,21 +380,21 @@ class Engine:
     # -- connections --------------------------------------------------------------------
 
     def _Listens(self, wants):
-        """Take new clients, or let them wait in the backlog."""
+        """Accept new clients, or let them wait in the backlog."""
         if wants == self._isFull and self._listener:
             if wants:
                 self.poll.register(self._listener, POLL_IN)
             else:
                 self.poll.unregister(self._listener)
-            self._isFull = not wants            # only now: it may have found no memory
+            self._isFull = not wants            # only now: register() may raise MemoryError
 
-    # As all that runs before the bytes of an event are made, _OnOther has a small frame (transport): it has no try.
+    # Runs before an event's bytes are allocated, so it needs a small frame (see transport): no try here.
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called. True: perhaps there is one more.
-        _NotAccepted gets what accept() raises."""
+        """Accept a client, or clear the wake-up of another thread. True: there may be another client. The caller passes
+        exceptions of accept() to _NotAccepted."""
         if self._listener and key == Key(self._listener):
             if len(self.links) >= self.MaxConnections and self._IsFull():
-                return self._Listens(False)     # until a link has gone
+                return self._Listens(False)     # until a link is closed
             sock, address = self._listener.accept()
             self._failures = 0
             self.Admit(sock, address, self.NewLink)
@@ -404,12 +403,12 @@ class Engine:
             self._wake.Clear()
 
     def _IsFull(self):
-        """Does a newcomer have to wait? Not if a place can be made, and not for long: then it is told."""
+        """True if a new client has to wait in the backlog. False: there is room, or it waited too long and gets 503."""
         if not self.Evict():
             if self._fullSince is None:
                 self._fullSince = self.now
             if self.now - self._fullSince < self.HeadTimeoutSec:
-                # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                # A link with a deadline will end. Streams and WebSockets have none, and waiting for them is pointless.
                 for link in self.links.values():
                     if link.deadline is not None or isinstance(link.endpoint, Connection) \
                             and link.endpoint.deadline is not None:
@@ -417,7 +416,7 @@ class Engine:
 
     def _NotAccepted(self, error):
         code = getattr(error, "errno", 0)
-        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
+        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has left
             return
         if not isinstance(error, (OSError, MemoryError)):
             return self._Broke(None, error)
@@ -425,16 +424,16 @@ class Engine:
         if self._failures == 1:
             self.Log("accept", error)
         try:
-            self.Evict()                        # too many open files: fewer connections
-            if self._failures > 5:              # the network has gone and the listener with it
+            self.Evict()                        # for too many open files
+            if self._failures > 5:              # the network interface and its listener are gone
                 self._Relisten()
             elif self._failures > 1:
-                self._Listens(False)            # until the next second
+                self._Listens(False)            # until the next tick
         except (OSError, MemoryError):          # the next failure tries again
             pass
 
     def Admit(self, sock, address, newLink):
-        """A client that was accepted gets a link and a connection, or 503."""
+        """Give an accepted client a link and a connection, or send 503."""
         try:
             sock.setblocking(False)
             if BOARD or not INHERITS:
@@ -450,10 +449,10 @@ class Engine:
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+            if MICROPYTHON or not isinstance(error, OSError):       # OSError: the client left
                 self.Log("accept", error)
             return sock.close()
-        self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
+        self.OnEvent(Key(sock), POLL_IN)        # most clients send the request right after connecting
         try:
             link.Watch()
         except (OSError, MemoryError) as error:
@@ -466,11 +465,11 @@ class Engine:
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
-            pass                                # the clock tries again
+            pass                                # Tick tries again
 
     def Evict(self):
-        """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
-        quarter of SendTimeoutSec."""
+        """Abort the connection that has been idle longest, or one whose client has read nothing for a quarter of
+        SendTimeoutSec. False: there is none."""
         oldest = earliest = None
         for link in self.links.values():
             if link.out:
@@ -479,7 +478,7 @@ class Engine:
             else:
                 deadline = link.endpoint.deadline
                 isIdle = link.endpoint.IsIdle()
-            if isIdle and (oldest is None or deadline < earliest):
+            if isIdle and (not oldest or deadline < earliest):
                 oldest = link
                 earliest = deadline
         if oldest:
@@ -492,10 +491,10 @@ class Engine:
         self._fullSince = None
         self._Listens(True)
 
-    # -- what rooms and optional files ask of it --------------------------------------------
+    # -- for rooms and optional files ---------------------------------------------------------
 
     def Log(self, text, error=None):
-        """ErrorCallback, else stderr."""
+        """Call ErrorCallback; without one, prints to stderr."""
         try:
             (self.ErrorCallback or _PrintError)(text, error)
         except BaseException as failure:
@@ -507,7 +506,7 @@ class Engine:
         return self._ident == _Ident()
 
     def CallSoon(self, func, *args):
-        """Thread-safe: func(*args) on the engine; False if it does not run any more."""
+        """Thread-safe: run func(*args) on the engine. False if the engine has ended."""
         with self._lock:
             if self._ident is None:
                 return False
@@ -517,7 +516,7 @@ class Engine:
         return True
 
     def Pending(self):
-        """How many calls wait."""
+        """The number of queued calls."""
         return len(self._calls)
 
     def _RunCalls(self):
@@ -526,10 +525,10 @@ class Engine:
                 func, args = self._calls[0]
             self.Call(func, *args)
             with self._lock:
-                self._calls.pop(0)              # only now: who looks from another thread sees what has not been done
+                self._calls.pop(0)              # after the call, so that Pending() counts it until it is done
 
     def StartThread(self, func, args, stackSize):
-        """False where no thread can be started."""
+        """Run func(*args) in a new thread. False if none can be started."""
         if not _thread:
             return False
         try:
@@ -539,7 +538,8 @@ class Engine:
                 _thread.start_new_thread(self._InThread, (func, args))
             else:
                 import threading
-                threading.Thread(target=self._InThread, args=(func, args), daemon=True).start()   # _Remain waits
+                # A daemon: _Remain waits for the server instead.
+                threading.Thread(target=self._InThread, args=(func, args), daemon=True).start()
         except (OSError, RuntimeError, MemoryError) as error:
             self.Log("no thread could be started", error)
             return False

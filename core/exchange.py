@@ -1,5 +1,5 @@
-# What a handler sees: HttpClient is the request, HttpResponse its answer. Both send and read through the connection
-# only.
+# The objects that a handler gets: HttpClient is the request, HttpResponse the response. Both send and read only through
+# the connection.
 
 import json
 
@@ -9,7 +9,7 @@ from .text import BOARD, MICROPYTHON, HTMLEscape, PercentDecode, Utf8, const
 from .writers import (
     MARKS, UNRESERVED, Attachment, Bytes, CheckText, Encode, FieldLines, HeadStart, Pairs, PercentEncode)
 
-_COLONS_MAX = const(5000)       # of JSON
+_COLONS_MAX = const(5000)       # in a JSON text
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -19,10 +19,11 @@ _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD 
 class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
-    content = b""           # what has come of it and was not read
-    hooks = ()              # called once more when it has come
-    Form = dict             # of the fields of a query and of a form
-    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
+    content = b""           # content that arrived and was not read yet
+    hooks = ()              # functions that hooks returned; called when all content is there
+    Form = dict             # class of the dict for query and form fields
+    # set by a hook: sink(piece) -> the part of piece to keep in memory; the handler then waits for all content
+    sink = None
 
     def __init__(self, connection):
         self.connection = connection
@@ -45,34 +46,35 @@ class HttpClient:
         return self.head.method
 
     def GetRequestTotalPath(self):
-        """Path and query string as they came."""
+        """The path and the query string as the client sent them."""
         head = self.head
         return head.rawPath + "?" + head.query if head.query else head.rawPath
 
     def GetRequestPath(self):
-        """The path, percent-decoded, slashes merged."""
+        """The path, percent-decoded, with repeated slashes merged."""
         return self.head.path
 
     def GetRequestQueryString(self):
         return self.head.query
 
     def GetRequestQueryParams(self):
-        """A dict; of a repeated name the last value counts."""
+        """A dict; the last value of a repeated name counts."""
         return ParseForm(self.head.query.encode(), "", self.Form)
 
     def GetRequestHeaders(self):
-        """A dict-like of this request's own: names in lower case, looked up in any case."""
+        """A new dict-like object: names in lower case, looked up in any case."""
         return Fields(self.head.fields)
 
     def GetRequestContentType(self):
         return self.head.fields.get("content-type")
 
     def GetRequestContentLength(self):
-        """In bytes; 0 without content, and for chunked content that has not arrived yet."""
+        """In bytes; 0 without content, or while chunked content has not arrived yet."""
         return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
 
     def GetCookies(self):
-        """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
+        """A dict of names and values. The first value of a repeated name counts: its path is the longest (RFC 6265
+        section 5.4)."""
         cookies = {}
         for pair in self.head.fields.get("cookie", "").split(";", 100)[:100]:
             name, equals, value = pair.strip().partition("=")
@@ -81,11 +83,11 @@ class HttpClient:
         return cookies
 
     def IsConnected(self):
-        """False when the client has gone, or has closed its half: nobody waits for the answer."""
+        """False if the client has left or has closed its sending side; then the response is useless."""
         return self.connection.Serves(self)
 
     def __getattr__(self, name):
-        """What programs for the older server read: `_queryString` is GetRequestQueryString()."""
+        """Attributes that programs for the older server read: `_queryString` is GetRequestQueryString()."""
         if name[:1] != "_" or name[:2] == "__":
             raise AttributeError(name)
         name = {"_microWebSrv": "GetServer", "_addr": "GetAddr", "_path": "GetRequestTotalPath",
@@ -93,19 +95,21 @@ class HttpClient:
         return getattr(self, name)()
 
     def ReadRequestContent(self, size=None):
-        """Up to size bytes of the content (all that is left if None); b'' at its end."""
+        """Up to size bytes of the content (None: all that is left); b'' at the end."""
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        """The text fields of a form, urlencoded or multipart/form-data (without files), as a dict. HttpError 400 for
+        more than 1000 fields."""
         return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or "", self.Form))
 
     def ReadRequestContentAsJSON(self):
-        """The content as JSON, None where it is none."""
+        """The content parsed as JSON; None if it is not valid JSON."""
         return self.Read(None, FromJSON)
 
     def Read(self, size, convert):
-        """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
+        """convert(up to size bytes of the content, None: all). microWebAsync replaces this method for async
+        handlers."""
         content = self.content
         if size is None or size >= len(content):
             self.content = b""
@@ -116,15 +120,15 @@ class HttpClient:
 
 
 def FromJSON(content):
-    if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
+    if content[:3] == b"\xef\xbb\xbf":          # byte order mark
         content = content[3:]
-    # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
+    # MicroPython's dict hashes to 16 bits only: many chosen keys would take seconds.
     if MICROPYTHON and content.count(b":") > _COLONS_MAX:
         raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
     start = quotes = 0
     try:
-        # The time for an integer grows with the square of its length: of 1,023 digits, or some above 512. Within a text
-        # they are none.
+        # The time to parse an integer grows with the square of its length, so integers of 1,023 digits (some of 512 and
+        # more) are refused. Digits within a string are allowed.
         for at in range(0, len(content) - 511, 512):
             if content[at:at + 512].isdigit():
                 quotes += content[start:at].replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
@@ -132,13 +136,14 @@ def FromJSON(content):
                 if not quotes & 1:
                     return None
         return json.loads(Utf8(content))
-    except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
+    except (ValueError, RuntimeError, MemoryError):     # RuntimeError: nested too deep for the stack
         return None
 
 
 if not MICROPYTHON:
     def _EncodeRaw(text, charset):
-        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        """In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has
+        counted."""
         try:
             return text.encode(charset)
         except (UnicodeError, LookupError):
@@ -151,7 +156,7 @@ def ToJSON(obj):
     try:
         if not MICROPYTHON:
             return _Dumps(obj)
-        # What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it.
+        # MicroPython writes nan, inf and <function> without an error; loads() refuses them.
         text = json.dumps(obj)
         if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
             json.loads(text)
@@ -161,25 +166,25 @@ def ToJSON(obj):
 
 
 class HttpResponse:
-    """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
+    """The response. Write… returns True if it is queued, False if there is one already or the client has left."""
 
-    code = None             # of the answer that was accepted
-    held = None             # its head and no content: raw _write may still follow it
-    fields = []             # of SetHeader, never changed in place; None: the head has left
-    vars = None             # variables for the templates that this response renders
-    flash = None            # of FlashMessage: the style, a line end, the text
-    status = None           # an error handler writes the answer of this error
-    patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
+    code = None             # status of the accepted response
+    held = None             # its head, sent late because a raw _write may follow
+    fields = []             # set by SetHeader; never changed in place; None: the head is sent
+    vars = None             # extra variables for templates
+    flash = None            # set by FlashMessage: style, line feed, text
+    status = None           # status of the error whose handler writes this response
+    patienceMs = 2000       # milliseconds for which raw writes may block the engine for a slow client
 
     def __init__(self, client):
         self.client = client
         self.connection = client.connection
 
     def __next__(self):
-        """A raw answer is its own source, and the program pushes the pieces: there is never one to pull."""
+        """Raw writes push their pieces, so there is never one to pull."""
 
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
-        """The way of every answer. lines: bytes of field lines that stand before those of headers."""
+        """For all responses. lines: bytes of field lines before those of headers."""
         connection = self.connection
         server = connection.server
         kept = self.fields
@@ -189,24 +194,24 @@ class HttpResponse:
                 return False
             code = code == 200 and self.status or code
             if server.after:
-                self.code = code                # what a hook writes now is no answer
+                self.code = code                # makes Write… return False inside the hooks
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
             fields = self.fields
-            for pair in server.defaults:        # a file has lines of its own
+            for pair in server.defaults:        # field lines of a file override the defaults
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
             if headers or fields:
                 more, names = FieldLines(headers, fields)
-                if "cache-control" in names:    # instead of the first of a file's own lines
+                if "cache-control" in names:    # it replaces the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
                 contentType = None if "content-type" in names else contentType
                 connection.keepAlive = connection.keepAlive and names.get("connection", "").lower() != "close"
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
-                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError if these are invalid
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 accepted = connection.response is self
@@ -214,17 +219,17 @@ class HttpResponse:
                 accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
             return accepted
         finally:
-            if accepted is None:                # a ValueError, or there was an answer
+            if accepted is None:                # an exception, or there already was a response
                 self.fields = kept
-                if hasattr(source, "close"):    # a file must not stay open
+                if hasattr(source, "close"):    # close an open file
                     source.close()
 
     def _write(self, data, strEncoding=None):
-        """Raw content behind a head that was written without content; it is framed as it comes."""
+        """Write raw content after a head that was written without content. OSError if the client has left."""
         connection = self.connection
-        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+        if isinstance(data, str):               # MicroPython's encode() gives UTF-8, and programs count with it
             data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
-        if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
+        if self.code is None:                   # no head either: the program itself writes HTTP, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
         elif self.held:
@@ -232,12 +237,12 @@ class HttpResponse:
             self.held = None
             connection.Answer(self, *held, self)
         if not connection.Push(self, bytes(data)):
-            raise OSError(104, "nobody takes it")       # programs that write for ever end by this
+            raise OSError(104, "the client left")       # ends programs that write in an endless loop
         return True
 
     def SetHeader(self, name, value):
-        """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for a control character."""
+        """Set a header of the response. headers of Write… override it; None removes it. False: the head is sent
+        already. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -245,8 +250,8 @@ class HttpResponse:
         return True
 
     def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
-        """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
-        ValueError for what a cookie can't hold."""
+        """Set a cookie (RFC 6265 section 4.1). maxAge: seconds; None: until the browser ends; 0: delete. ValueError for
+        an invalid name, value or path."""
         cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
         if CheckText("name", name, NOT_TOKEN) and cookie.count(";") != 2:
             raise ValueError("a cookie must have no semicolon: %r" % cookie)
@@ -259,11 +264,11 @@ class HttpResponse:
         return self.SetHeader("Set-Cookie", cookie)
 
     def OnSent(self, callback):
-        """callback() on the engine when the client has the answer, or has gone; then the connection is closed."""
+        """callback() on the engine when the client has the response or has left; then the connection closes."""
         self.connection.OnSent(callback)
 
     def WriteSwitchProto(self, upgrade, headers=None):
-        """101; what the connection speaks from then on is the program's business, by _write."""
+        """Send 101. After it the program speaks the new protocol itself, with _write."""
         lines = FieldLines(headers, [("Upgrade", CheckText("upgrade", upgrade))])[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
@@ -291,18 +296,18 @@ class HttpResponse:
         try:
             pieces = (asyncSource or iter)(pieces)
         except TypeError:
-            raise ValueError("pieces must be iterable, and microWebAsync.py there for async ones: %r" % (pieces,))
+            raise ValueError("pieces must be iterable; async ones need microWebAsync.py: %r" % (pieces,))
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
-        """The rendered template; 501 without microWebTemplate.py, 404 without the file."""
+        """Render the template; 501 without microWebTemplate.py, 404 without the file."""
         server = self.connection.server
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
         flash = self.client.GetCookies().get("flash", "")
-        if flash:                               # of the answer that has sent the client here
+        if flash:                               # the message of an earlier response, usually a redirect
             self.SetCookie("flash", "", 0)
         style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
         values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
@@ -312,16 +317,16 @@ class HttpResponse:
             pieces = render(server, filepath, values)
         except OSError:
             return self.WriteResponseNotFound()
-        if isinstance(pieces, tuple):           # the whole page, in one piece
+        if isinstance(pieces, tuple):           # the whole page in one piece
             return self.WriteResponse(200, headers, "text/html", "UTF-8", pieces[0])
         return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
-        """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
+        """Set MESSAGE_TEXT and MESSAGE_STYLE for the next template that this client gets, also after a redirect."""
         self.flash = "%s\n%s" % (messageStyle, messageText)
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; False and a 404 where there is none."""
+        """Send the file; if there is none, send 404 and return False."""
         server = self.connection.server
         filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
@@ -338,15 +343,16 @@ class HttpResponse:
         return self.WriteResponse(code, None, "application/json", "UTF-8", ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
-        """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        # CR and LF stay, to be refused.
+        """Send 302 to a URL or a path. Non-ASCII characters are percent-encoded."""
+        # CR, LF and NUL are kept here, so that the header check refuses them.
         location = PercentEncode(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")
         if self.flash:
             self.SetCookie("flash", PercentEncode(self.flash, UNRESERVED + "/"), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
-        """The program's page for this error, or a small HTML page with the status and the rule that was broken."""
+        """Call the error handler of the program, or send a small HTML page with the status and `rule`, the broken
+        rule."""
         server = self.connection.server
         handler = server.errorHandlers.get(code) or server.errorHandlers.get(None)
         if handler and self.code is None and not self.status:
@@ -363,7 +369,7 @@ class HttpResponse:
                                   _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
 
     def WriteResponseError(self, code):
-        """A small HTML page that names the status and nothing else."""
+        """Call the error handler of the program, or send a small HTML page with the status."""
         return self.WriteError(code)
 
     def WriteResponseBadRequest(self):
@@ -373,14 +379,14 @@ class HttpResponse:
         return self.WriteError(403)
 
     def WriteResponseNotFound(self):
-        """404, or 302 to the URL of SetNotFoundPageUrl."""
+        """Send 404, or 302 if SetNotFoundPageUrl has set a URL."""
         url = self.connection.server.notFoundUrl
         if url and url != self.client.head.path:
             return self.WriteResponseRedirect(url)
         return self.WriteError(404)
 
     def WriteResponseMethodNotAllowed(self, allow=()):
-        """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
+        """Send 405 with Allow (RFC 9110 section 15.5.6). allow: methods; default: those of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
         try:
             return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})

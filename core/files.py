@@ -1,5 +1,5 @@
-# A path of a request to a file below webPath, or to nothing; the file itself, or 304. webPath may be any object with
-# Stat(path) -> (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
+# Find the file below webPath for a request path, and send it or 304. webPath may be any object with Stat(path) ->
+# (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
 
 import os
 import re
@@ -9,38 +9,38 @@ from .text import BOARD, MICROPYTHON, HttpDate, const
 from .writers import UNRESERVED, PercentEncode
 
 _INDEX_PAGES = "index.pyhtml index.html index.htm "
-_FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
+_FOLDER_KIND = const(0x4000)        # file types in st_mode, the same in POSIX and MicroPython
 _FILE_KIND = const(0x8000)
 _LINK_KIND = const(0xA000)
 _ENOENT = const(2)
 _ENFILE = const(23)
 _EMFILE = const(24)
 
-# Bounds of what is remembered where there are links: entries, and characters of a path
+# Limits of the memory of checked paths: entries, and characters of a path.
 _KNOWN_MAX = const(64)
 _KEY_MAX = const(256)
 
-# Security: controls, backslashes and drives; hidden names, '..' among them; dots and spaces at the end of a name, which
-# FAT and Windows drop; the short names of FAT and Windows, which reach hidden files.
-# (MicroPython's re can't have NUL, an encoded slash here, in a pattern.)
+# Security: refused are control characters, backslashes and drives; hidden names, '..' among them; dots and spaces at
+# the end of a name, which FAT and Windows drop; and short names of FAT and Windows, which reach hidden files.
+# (MicroPython's re can't have NUL in a pattern. NUL stands for an encoded slash.)
 _UNSAFE = re.compile("[\x01-\x1f\\\\:]|/\\.|[. ](/|$)|~[0-9]")
 
 
 class Folder:
-    """A folder of the file system. "/" is all of it, and takes what a program calls a file: relative paths, too."""
+    """A folder of the file system. Folder("/") is the whole file system and accepts relative paths, too."""
 
     def __init__(self, root):
-        if root[:1] != "/":                 # a relative path is looked up slowly, and another one after a chdir()
+        if root[:1] != "/":                 # relative paths are slow, and wrong after a chdir()
             root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
         self.root = root = root.rstrip("/")
         if not BOARD:
-            # path -> (second, os.stat, what Stat says, whole path, may Open trust it?); folder -> [ctime, its links]
+            # path -> (second, os.stat, Stat's result, whole path, may Open trust it?); folder -> [ctime, its links]
             self._known = self._links = {}
-        if not MICROPYTHON:                 # bytes: in a C locale Python has no others than ASCII names
+        if not MICROPYTHON:                 # bytes: in a C locale Python can't encode non-ASCII names
             self._root = os.fsencode(root)
 
     def Stat(self, path):
-        """None for what is neither file nor folder (a pipe would block us), and for what links lead to outside."""
+        """None if path is neither file nor folder (a pipe would block), or if a link leads outside."""
         found = None
         try:
             if not BOARD:
@@ -50,7 +50,7 @@ class Folder:
             if "\x00" in path:
                 return None
             isFolder = path.endswith("/")
-            whole = path.rstrip("/")        # FAT refuses a slash at the end
+            whole = path.rstrip("/")        # FAT refuses a trailing slash
             whole = self.root + whole if MICROPYTHON else self._root + whole.encode("utf-8", "surrogateescape")
             stat = os.stat(whole or "/")
             kind = stat[0] & 0xF000
@@ -62,13 +62,14 @@ class Folder:
                     return None
                 self._known = _With(self._known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
         except OSError as error:
-            if BOARD or error.errno not in (_ENFILE, _EMFILE):  # of those Open will tell
+            if BOARD or error.errno not in (_ENFILE, _EMFILE):  # Open raises these again
                 return None
         return found
 
     def Open(self, path):
-        """OSError: there is none. Security: a link may have taken the place of the file since somebody looked."""
-        if BOARD:                           # the file systems of boards have no links
+        """OSError if there is no such file. Security: check again, since a link may have replaced the file after
+        Stat."""
+        if BOARD:                           # file systems of boards have no links
             return open(self.root + path, "rb")
         known = self._known.get(path)
         if not MICROPYTHON:
@@ -85,8 +86,8 @@ class Folder:
         return file
 
     def _Inside(self, whole):
-        """Does it stay below the root, whatever its links say? -> root and rest when they are followed, or None.
-        MicroPython can't resolve a link, but it sees one, and follows none."""
+        """Check that the path stays below the root. -> (root, rest) with all links followed, or None. MicroPython
+        can't resolve links, so there any link gives None."""
         if not MICROPYTHON:
             sep = os.sep.encode()
             root = os.path.realpath(self._root).rstrip(sep)
@@ -97,9 +98,9 @@ class Folder:
             if name:
                 changed = os.stat(folder)[9]
                 links = self._links.get(folder)
-                if not links or links[0] != changed:    # a list of ten thousand names takes 11 ms
+                if not links or links[0] != changed:    # listing ten thousand names takes 11 ms
                     links = [changed] + [entry[0] for entry in os.ilistdir(folder) if entry[1] == _LINK_KIND]
-                    # What changes in the second of the last change would not be seen.
+                    # Not within the second of the last change: ctime would not show another change.
                     if changed < int(time.time()) - 1 and len(links) < _KNOWN_MAX:
                         self._links = _With(self._links, folder, links)
                 if name in links:
@@ -108,7 +109,7 @@ class Folder:
         return folder
 
     def _OpenInside(self, path, known, whole):
-        """-> a file descriptor, or the path where the system can't walk."""
+        """-> a file descriptor, or the path on Windows."""
         if os.open not in os.supports_dir_fd:   # Windows
             if not self._Inside(whole):
                 raise OSError(_ENOENT)
@@ -124,14 +125,14 @@ class Folder:
             inside = error.errno not in (_ENFILE, _EMFILE) and self._Inside(whole)
             if not inside:
                 raise
-            found = _Walk(*inside)              # links that stay below the root
+            found = _Walk(*inside)              # the path has links that stay below the root
         stat = os.fstat(found)
         self._known = _With(self._known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
         return found
 
 
 def _With(table, key, value):
-    """A copy with one more, bounded: other threads read the old one."""
+    """A bounded copy of table with one more entry; other threads may read the old one."""
     if len(key) >= _KEY_MAX:
         return table
     table = dict(table) if len(table) < _KNOWN_MAX else {}
@@ -140,13 +141,13 @@ def _With(table, key, value):
 
 
 def _IsSame(known, stat):
-    """Were its links looked at in this second, and is it still that file? A link that has taken its place is not."""
+    """True if the links were checked in this second and the file is the same. A link in its place has another stat."""
     return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
 def _Walk(root, path):
-    """-> the descriptor of a regular file. Each name is opened in the folder before it, and none may be a link."""
-    through = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY       # O_PATH: a folder need not be readable
+    """-> descriptor of a regular file. Each name is opened relative to the folder before it; links are refused."""
+    through = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY       # O_PATH needs no read permission on folders
     names = [name for name in path.split(b"/") if name]
     found = os.open(root, through)
     try:
@@ -167,10 +168,10 @@ Disk = Folder("/")
 
 
 def ServeFile(client, response):
-    """The handler of every path that has no route: a file, an index page, or the status that says why not."""
+    """The handler of all paths without a route: sends a file, an index page, or an error status."""
     server = client.connection.server
     head = client.head
-    if not BOARD:                           # a board hardly ever gets the same head twice in a second
+    if not BOARD:                           # only here: a board rarely gets the same head twice in a second
         known = head.file
         if known[0] == server.now:
             stat = server.Stat(known[1])
@@ -179,7 +180,7 @@ def ServeFile(client, response):
     method = head.method
     path, stat = _Locate(server, head.key)
     isPage = path[-7:].lower() == ".pyhtml"
-    if isPage and "/_" in path:             # a part of other pages
+    if isPage and "/_" in path:             # a part of other templates
         stat = None
     isFile = stat and not stat[0]
     if method in ("GET", "HEAD") and stat:
@@ -187,7 +188,7 @@ def ServeFile(client, response):
             return response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + path)
         if isFile:
             contentType = server.GetMimeTypeFromFilename(path)
-            if not contentType:             # that keeps the programs of a board private
+            if not contentType:             # unknown types are refused, so .py files stay private
                 return response.WriteResponseForbidden()
             if not BOARD:
                 head.file = server.now, path, contentType
@@ -196,7 +197,7 @@ def ServeFile(client, response):
             path = PercentEncode(path, "/" + UNRESERVED) + "/"
             return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
                                           None, None, None)
-    # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
+    # Nothing to send: OPTIONS, 501, 405 with the allowed methods, or 404.
     allow = server.Allowed(head, isFile or head.target == "*")
     if method == "OPTIONS" and allow:
         return response.WriteResponse(204, {"Allow": ", ".join(allow)}, None, None, None)
@@ -208,7 +209,7 @@ def ServeFile(client, response):
 
 
 def _Locate(server, path):
-    """-> the path and its stat, None where nothing is served; the index page in the place of a folder that has one."""
+    """-> (path, its stat, or None if nothing may be served). For a folder with an index page it is the page's path."""
     start = 12 if server.ServeWellKnown and path.startswith("/.well-known/") else 0
     if path[:1] != "/" or "\x00" in path or _UNSAFE.search(path[start:]):
         return path, None
@@ -217,7 +218,7 @@ def _Locate(server, path):
     stat = server.Stat(path)
     if stat and stat[0] and path[-1] == "/":
         pages = _INDEX_PAGES + _INDEX_PAGES.replace("index", "default")
-        for name in (pages + pages.upper()).split():        # FAT
+        for name in (pages + pages.upper()).split():        # FAT names may be upper case
             index = server.Stat(path + name)
             if index and not index[0]:
                 return path + name, index
@@ -225,7 +226,8 @@ def _Locate(server, path):
 
 
 def SendFile(response, source, path, contentType, headers, stat=None):
-    """200, 304 or 404 for a file (RFC 9110). microWebFiles.py puts ETags, conditions, ranges and .gz in its place."""
+    """Send a file: 200, 304 or 404 (RFC 9110). microWebFiles.py replaces this with ETags, conditions, ranges and
+    .gz."""
     head = response.client.head
     server = response.connection.server
     stat = stat or source.Stat(path)
@@ -234,8 +236,9 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     level = server.LetCacheStaticContentLevel
     lines = "Cache-Control: %s\r\n" % ("no-store", "max-age=3600", "no-cache")[level]
     code = 200
-    # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
-    # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
+    # Last-Modified is left out for a file changed less than 2 s ago (the resolution of FAT), because another change
+    # could have the same time; for times before 1970, on which gmtime of MicroPython fails; and for times in the
+    # future, unless the clock is not set.
     now = time.time()
     if level and stat[2] > 0 and (
             now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
@@ -249,22 +252,22 @@ def SendFile(response, source, path, contentType, headers, stat=None):
 
 
 def WriteFile(response, code, headers, contentType, source, path, start, length, lines):
-    """length bytes of the file from start, or of 304 and 412 the head alone; lines: bytes of field lines."""
+    """Send `length` bytes of the file from `start`; for 304 and 412 only the head. lines: bytes of field lines."""
     if code > 299:
         return response.Answer(code, headers, None, None, b"", None, None, lines)
     try:
         body = FileBody(source.Open(path), start, length, response.connection.server.buffer)
     except OSError as error:
-        isFull = error.errno in (_ENFILE, _EMFILE)      # not a 404, which a cache would keep
+        isFull = error.errno in (_ENFILE, _EMFILE)      # too many open files: 503, because a cache may store a 404
         return (response.WriteError(503) if isFull else response.WriteResponseNotFound()) and False
-    # HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule.
+    # HTML, CSS, JavaScript and XML declare their charset themselves, and a header would override that.
     charset = "UTF-8" if contentType in "text/plain text/csv text/markdown" else None
     return response.Answer(code, headers, contentType, charset, b"", body, length, lines)
 
 
 class FileBody:
-    """Pieces of an open file through the server's one buffer; the next piece overwrites the last. `head` leaves with
-    the first of them, and without a copy of both: a board has no room for that in one piece."""
+    """Iterates over pieces of an open file in the server's one buffer; each piece overwrites the last. The first piece
+    is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a board has."""
 
     head = b""
 

@@ -1,5 +1,5 @@
-# What the head of a request is (RFC 9112 section 3), and the one error: who breaks a rule of HTTP raises HttpError
-# where the rule stands, and the connection alone turns it into an answer.
+# The head of a request (RFC 9112 section 3) and the one exception: code that finds a violation of HTTP raises
+# HttpError, and only the connection turns an HttpError into a response.
 
 from .text import BOARD
 
@@ -10,7 +10,7 @@ _REASONS = (
     "\n408 Request Timeout\n409 Conflict\n412 Precondition Failed\n413 Content Too Large\n414 URI Too Long"
     "\n416 Range Not Satisfiable\n429 Too Many Requests\n431 Request Header Fields Too Large"
     "\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable\n")
-if not BOARD:                   # the rest of them: a board says `Status`
+if not BOARD:                   # a board sends `Status` for these codes
     _REASONS += (
         "100 Continue\n101 Switching Protocols\n202 Accepted\n203 Non-Authoritative Information\n205 Reset Content"
         "\n300 Multiple Choices\n308 Permanent Redirect\n402 Payment Required\n406 Not Acceptable\n410 Gone"
@@ -29,31 +29,32 @@ def Reason(code):
 
 
 class HttpError(Exception):
-    """HttpError(status, rule): the client's message breaks the rule; answer with `status`, then close."""
+    """HttpError(status, rule): the client's message violates this rule. The server answers with `status`, then
+    closes."""
 
 
 class Head:
-    """One request head. Equal requests share it, so nobody changes it; `found` alone is the router's to fill.
+    """The head of a request. Equal requests share it, so it must not be changed; only the router fills `found`.
 
-    path: percent-decoded, slashes merged. key: the same with NUL in the place of an encoded slash, which separates
-    nothing (RFC 3986 section 2.2): the one form that routes, hooks and files compare."""
+    path: percent-decoded, slashes merged. key: the same with NUL for an encoded slash, which separates no segments (RFC
+    3986 section 2.2). Routes, hooks and files compare `key`."""
 
     method = "GET"
     target = path = key = rawPath = query = ""
-    minor = 1                   # of HTTP/1.x
-    authority = ""              # of an absolute-form target, else the Host
+    minor = 1                   # minor version of HTTP/1.x
+    authority = ""              # of an absolute-form target, else the Host field
     contentLength = None
     isChunked = expect = False
-    keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
-    upgrade = ()                # protocols, in lower case
-    found = None                # (route, args) until a route is added
+    keepAlive = False           # the client may send another request (RFC 9112 section 9.3)
+    upgrade = ()                # protocol names, in lower case
+    found = None                # (route, args); reset when a route is added
     if not BOARD:
-        file = (None,)          # of a path without one: (second, path, media type) of what was found (files)
-    fields = {}                 # lower-case names
+        file = (None,)          # (second, path, media type) of the file that was found last for this path
+    fields = {}                 # keys: field names in lower case
 
 
 class Fields(dict):
-    """A copy of the field section for a program: lower-case names, looked up in any case."""
+    """A copy of the header fields for a program: names in lower case, looked up in any case."""
 
     def get(self, name, default=None):
         return super().get(name.lower(), default)

@@ -1,5 +1,5 @@
-# The optional files, in the order in which they are looked for. Their names, behind microWeb, are what
-# the core knows. One text: a tuple of them would take three times the memory of a board.
+# The optional files, in the order in which the core looks for them: names without the prefix microWeb.
+# One string, because a tuple would take three times as much memory on a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 from .text import MICROPYTHON

@@ -1,24 +1,25 @@
-# Bytes to a Head or to content, or an HttpError; no connection is known here. Every rule of RFC 9112 about a malformed
-# or ambiguous message answers 400: one request must never be read as two.
+# Parse bytes into a Head or into content, or raise HttpError; no connection is known here. Every malformed or ambiguous
+# message (RFC 9112) is answered with 400, so that two servers can't disagree about where a request ends.
 
 import re
 
 from .messages import Head, HttpError
 from .text import BOARD, NOT_HEX, PercentDecode, Utf8, const
 
-# Searches for the first forbidden byte: C speed, no recursion, no allocation.
+# These search for the first forbidden byte: at C speed, without recursion and without allocation.
 _NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
 NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
 NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
 _NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%\\-]")
 
 _FIELDS_MAX = const(100)          # Apache: LimitRequestFields 100
-_LINE_MAX = const(4096)           # of a chunk's size and extensions, or of all trailers; Apache: 8190
-_PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
+_LINE_MAX = const(4096)           # bytes of a chunk size with its extensions, or of all trailers; Apache: 8190
+_PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict hashes to 16 bits only
 
 
 def Options(text):
-    """'Close, TE' -> ['close', 'te'], a hundred at most. Beyond ASCII is no option: lower() would make one of it."""
+    """'Close, TE' -> ['close', 'te'], at most 101 items. Non-ASCII text gives ['?']: lower() could make ASCII letters
+    of it."""
     if len(text.encode()) != len(text):
         return ["?"]
     options = []
@@ -28,7 +29,7 @@ def Options(text):
 
 
 def ParseHead(raw, lineMax=8192):
-    """The bytes of a head without its last two CRLFs -> Head (RFC 9112 sections 2 to 6)."""
+    """Bytes of a head, without the final CRLF CRLF -> Head (RFC 9112 sections 2 to 6)."""
     lines = raw.split(b"\r\n")
     if len(lines[0]) > lineMax:
         raise HttpError(414, "request line too long")
@@ -43,7 +44,7 @@ def ParseHead(raw, lineMax=8192):
     fields = head.fields = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
-        # A line break that is not CRLF, obs-fold and a space before the colon end here (sections 2.2, 5.1 and 5.2).
+        # This rejects a bare CR or LF, obs-fold, and a space before the colon (sections 2.2, 5.1 and 5.2).
         if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
@@ -57,8 +58,8 @@ def ParseHead(raw, lineMax=8192):
 
 if not BOARD:
     def MakeHead(method, target, pairs, version=b"HTTP/1.1"):
-        """The same of a request that a server in front has read: the target as bytes, and the fields' pairs of bytes,
-        whose names are in lower case."""
+        """ParseHead for a request that a front server has already parsed. target: bytes; pairs: (name, value) as bytes,
+        with names in lower case."""
         head = Head()
         head.method = method
         _ReadTarget(head, target, version)
@@ -82,19 +83,19 @@ def _ReadTarget(head, target, version):
                 or not (version[5:6] + version[7:]).isdigit():
             raise HttpError(400, "malformed HTTP version")
         if version[5] != 49:
-            raise HttpError(505, "only HTTP/1.x is spoken here")
-        head.minor = int(version[7:] > b"0")    # a higher one is spoken to as 1.1 (RFC 9110 section 2.5)
+            raise HttpError(505, "only HTTP/1.x is supported")
+        head.minor = int(version[7:] > b"0")    # a higher minor version is treated as 1.1 (RFC 9110 section 2.5)
     head.target = Utf8(target)
     if target[:1] != b"/":
         target = _ReadForm(head, target)
     path, _, query = target.partition(b"?")
     head.rawPath = Utf8(path)
     head.query = Utf8(query)
-    # The one normal form of a path: decoded, an encoded slash kept apart, slashes merged.
+    # Normalise the path: percent-decoded, slashes merged, encoded slashes kept apart as NUL.
     try:
         while b"//" in path:
             path = path.replace(b"//", b"/")
-        if b"%00" in path:                      # it would end a file name; nginx: 400
+        if b"%00" in path:                      # NUL would end a file name; nginx: 400
             raise ValueError
         path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
         head.key = PercentDecode(path, True)
@@ -104,7 +105,7 @@ def _ReadTarget(head, target, version):
 
 
 def _ReadForm(head, target):
-    """The other forms of a target than a path (RFC 9112 section 3.2) -> its path and query."""
+    """A target in another form than origin-form (RFC 9112 section 3.2) -> its path and query."""
     if target == b"*":
         if head.method != "OPTIONS":
             raise HttpError(400, "only OPTIONS may ask for *")
@@ -128,8 +129,8 @@ def _ReadForm(head, target):
 
 
 def CheckAllowed(authority, hosts):
-    """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
-    whose name leads to us, by DNS rebinding, has another name."""
+    """Raise HttpError 421 unless the requested host is an IP address or one of `hosts` (RFC 9110 section 7.4). This
+    stops DNS rebinding: a foreign page sends its own host name."""
     name = authority and CheckHost(authority)
     if isinstance(hosts, str):
         hosts = (hosts,)
@@ -139,13 +140,13 @@ def CheckAllowed(authority, hosts):
 
 
 def CheckHost(host):
-    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port.
-    -> the host without its port."""
+    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2). HttpError 400 for what is a
+    security risk: a user, a path, more than one port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
         port = ""
-    if name[:1] == "[" and ":" in name and name[-1] == "]":     # an IPv6 address
+    if name[:1] == "[" and ":" in name and name[-1] == "]":     # IPv6 address
         bad = NOT_HEX.search(name[1:-1].replace(":", "").replace(".", "").encode())
     else:
         bad = _NOT_HOST.search(name)
@@ -155,30 +156,30 @@ def CheckHost(host):
 
 
 def _ReadFraming(head):
-    """What the fields say about the message itself (RFC 9112 sections 3.2, 6 and 9)."""
+    """Set framing and connection options from the fields (RFC 9112 sections 3.2, 6 and 9)."""
     fields = head.fields
     host = fields.get("host")
     if host:
-        CheckHost(host)                         # a repeated Host was joined with ", ": no host has a space
+        CheckHost(host)                         # refuses repeated Host fields too: they were joined with ", "
     elif host is None and head.minor:
         raise HttpError(400, "missing Host")
-    if not head.authority:                      # section 3.2.2: the target's authority is the one that counts
+    if not head.authority:                      # section 3.2.2: the target's authority overrides Host
         head.authority = host or ""
     length = fields.get("content-length")
     if length is not None:
         if not length.encode().isdigit():
             raise HttpError(400, "malformed or repeated Content-Length")
         if len(length) > 18:
-            raise HttpError(413, "Content-Length beyond all bounds")
+            raise HttpError(413, "Content-Length too large")
         head.contentLength = int(length)
     codings = fields.get("transfer-encoding")
     if codings is not None:
-        # Sections 6.1 and 6.3: chunked, last, once, and never beside a Content-Length or in HTTP/1.0.
+        # Sections 6.1 and 6.3: "chunked" must be the only coding, without Content-Length, and not in HTTP/1.0.
         names = Options(codings)
         if names != ["chunked"] or length is not None or not head.minor:
             isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
                 and set(names).difference(("", "chunked"))
-            raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
+            raise HttpError(501 if isUnknown else 400, "bad Transfer-Encoding")
         head.isChunked = True
     options = Options(fields.get("connection", ""))
     head.keepAlive = "close" not in options and (head.minor > 0 or "keep-alive" in options)
@@ -198,30 +199,30 @@ _TRAILER = const(3)
 
 
 class ContentReader:
-    """The content of a request: of a known length (RFC 9112 section 6.2), or chunked if that is None (section 7.1).
+    """The content of a request: `length` bytes (RFC 9112 section 6.2), or chunked for None (section 7.1).
 
-    Extensions and trailers are checked for their bytes and dropped."""
+    Chunk extensions and trailers are checked for invalid bytes and dropped."""
 
     isDone = False
 
     def __init__(self, length):
-        self.left = length or 0                 # bytes to come: of the content, or of the chunk
+        self.left = length or 0                 # bytes still to come: of the content, or of the current chunk
         self._isChunked = length is None
         self._phase = _SIZE if length is None else _DATA
         self._trailerLen = 0
 
     def IsShort(self, most):
-        """What is to come is known, and not much."""
+        """True if at most `most` bytes remain, and that is known."""
         return not self._isChunked and self.left <= most
 
     def Read(self, data):
-        """Bytes that arrived -> (content, bytes that were not read)."""
+        """Received bytes -> (content, bytes not consumed)."""
         if not self._isChunked:
             piece = data[:min(self.left, len(data))]
             self.left -= len(piece)
             self.isDone = not self.left
             return piece, data[len(piece):]
-        content = bytearray()                   # of many small chunks: kept apart each would cost 64 bytes of heap
+        content = bytearray()                   # a list of many small chunks would take 64 bytes of heap for each
         pos = 0
         while not self.isDone:
             if self._phase == _DATA:
@@ -237,7 +238,7 @@ class ContentReader:
                 if len(data) - pos > _LINE_MAX:
                     raise HttpError(400, "chunk or trailer line too long")
                 if self._phase == _CHUNK_END and len(data) - pos > 1:
-                    raise HttpError(400, "a chunk does not end where it said")
+                    raise HttpError(400, "chunk longer than its size")
                 break
             self._Line(data[pos:end])
             pos = end + 2
@@ -249,14 +250,14 @@ class ContentReader:
         if self._phase == _SIZE:
             size, semicolon, _ = line.partition(b";")
             if semicolon:
-                size = size.rstrip(b" \t")      # section 7.1.1: BWS before an extension
+                size = size.rstrip(b" \t")      # section 7.1.1: whitespace (BWS) before an extension
             if not size or len(size.lstrip(b"0")) > 15 or NOT_HEX.search(size):
                 raise HttpError(400, "malformed chunk size")
             self.left = int(size, 16)
             self._phase = _DATA if self.left else _TRAILER
         elif self._phase == _CHUNK_END:
             if line:
-                raise HttpError(400, "a chunk does not end where it said")
+                raise HttpError(400, "chunk longer than its size")
             self._phase = _SIZE
         elif line:
             name, colon, _ = line.partition(b":")
@@ -268,8 +269,8 @@ class ContentReader:
 
 
 def ParseForm(data, contentType="", form=dict):
-    """The content of a form -> form(), a dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or
-    multipart/form-data (RFC 7578): its text fields, files left out."""
+    """Content of a form -> form(), a dict-like; the last value of a name counts. Urlencoded (b'a=1&b=x+y') or
+    multipart/form-data (RFC 7578), of which only text fields are read."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
@@ -283,7 +284,7 @@ def ParseForm(data, contentType="", form=dict):
         data = data.replace(b"+", b" ")
     if data.count(mark) >= _PAIRS_MAX:
         raise HttpError(400, "a form with more than 1000 fields")
-    fields = form()                             # bytes: MicroPython compares each new str with all names it knows
+    fields = form()                             # parts stay bytes: MicroPython looks short str up in its name table
     for part in data.split(mark):
         if not boundary:
             name, _, value = part.partition(b"=")

@@ -1,6 +1,5 @@
-# Path and method to handler and arguments. The first route that was registered and matches wins. Pure: no file, no
-# time.
-# Paths are in the normal form of Head.key, where NUL stands for an encoded slash.
+# Map method and path to a handler and its arguments. The first registered route that matches wins. No I/O and no clock.
+# Paths have the form of Head.key, where NUL stands for an encoded slash.
 
 import re
 
@@ -14,7 +13,8 @@ _REGEX_CHARS = re.compile("[\\^$*+?|(){}\\[\\]\\\\]")
 
 
 def IsAsync(handler):
-    """True for async def. MicroPython shows it in the type, for bound methods and closures in their words only."""
+    """True for an async def. MicroPython shows this in the type, and for bound methods and closures only in
+    str(handler)."""
     if MICROPYTHON:
         return "<generator>" in str(handler)[-60:] or str(handler).startswith("<closure <generator>")
     for function in (getattr(handler, "__func__", handler), getattr(type(handler), "__call__", None)):  # noqa: B004
@@ -25,8 +25,8 @@ def IsAsync(handler):
 
 
 class Route:
-    """One registered handler. A path is cut at the literals between the <arguments>; what has the characters of a
-    regular expression outside of them is one."""
+    """One registered handler. The path is split at its <arguments> into literals. With regular expression characters in
+    the literals, the path is a regular expression."""
 
     def __init__(self, url, method, handler, threaded=False):
         isGood = CheckText("url", url)[:1] == "/"
@@ -49,22 +49,23 @@ class Route:
             names.append(name)
             literals.append(literal)
         if not isGood:
-            raise ValueError("a route must begin with a slash, and each <argument> have a name of its own: %r" % url)
+            raise ValueError("a route must begin with / and have a different name for each <argument>: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
-            # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
+            # MicroPython's re recurses for each character that .* matches. At the end it can be left out together with
+            # "$".
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
             self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
-        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
-        taken where it first fits: what a later one needs is never taken before it."""
+        """The arguments as a dict, NO_ARGS if the route has none, None if the path does not match. Each argument ends
+        at the first place where the next literal fits."""
         literals = self._literals
         found = self.regex
         if found:
             try:
                 found = found.match(path) or found.match(path + "/")
-            except RuntimeError:                # MicroPython's re recurses: the path is too long for the stack
+            except RuntimeError:                # the path is too long: MicroPython's re recursed too deeply
                 return None
         elif len(literals) == 1:
             return NO_ARGS if path == literals[0] else None
@@ -84,14 +85,14 @@ class Route:
                 if end <= start or "/" in value or path[end:end + len(literal)] != literal:
                     return None
                 start = end + len(literal)
-            # Digits arrive as int if nothing is lost by it: '007' stays text.
+            # Digits are converted to int if no character is lost: '007' stays text.
             isInt = value.encode().isdigit() and (value[0] != "0" or value == "0") and len(value) < 1000
             args[name] = int(value) if isInt else value.replace("\x00", "/")
         return args or NO_ARGS
 
 
 def Find(routes, method, path):
-    """(route, args) of the first route that matches, or None. A slash at the end of the path is ignored."""
+    """(route, args) of the first route that matches, or None. A trailing slash of the path is ignored."""
     if len(path) > 1 and path[-1] == "/":
         path = path[:-1]
     for route in routes:

@@ -1,5 +1,5 @@
-# What a program holds: settings, routes, optional files. Limits are attributes, each with a value for a board and one
-# for CPython; set them before Start, on the class or on one server.
+# The server class: settings, routes, hooks, optional files. Each limit is an attribute with one value for boards and
+# one for CPython. Set them before Start, on the class or on one server.
 
 import gc
 import sys
@@ -18,7 +18,7 @@ if not BOARD:
     from .readers import CheckAllowed, MakeHead
 
 
-# Where the optional files are: beside this one, or beside the folder of rooms.
+# The package prefix of the optional files: they are beside this file, or beside the folder core.
 _HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
 _HOME = _HOME and _HOME + "."
 
@@ -29,7 +29,7 @@ def _Import(name):
 
 
 def __getattr__(name):
-    """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
+    """`from microWebSrv import MicroWebSocket`, as in programs of the older server: the name from its optional file."""
     if name[:8] == "MicroWeb" and name[8:] in OPTIONAL.split():
         return getattr(_Import("m" + name[1:]), name)
     raise AttributeError(name)
@@ -42,36 +42,37 @@ class MicroWebSrv(Engine):
     MaxWebSocketRecvLen = 1024 if BOARD else 65536
     WebSocketThreaded = True
     WebSocketStackSize = 4096
-    LetCacheStaticContentLevel = 2              # of files: 0 never, 1 for an hour, 2 with revalidation
+    LetCacheStaticContentLevel = 2              # for files: 0 no-store, 1 for an hour, 2 with revalidation
 
     MaxRequestLineLen = 1024 if BOARD else 8192             # bytes, else 414
     MaxRequestHeadLen = 4096 if BOARD else 32768            # bytes, else 431
     MaxRequestContentLen = 16384 if BOARD else 1 << 20      # bytes for a plain handler, else 413
     MaxConnections = 4 if sys.platform in ("rp2", "esp8266") else 8 if BOARD else 1000
-    MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20      # bytes a raw _write may leave waiting
+    # bytes that a raw _write may leave in the queue
+    MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20
     HeadTimeoutSec = 10
-    BodyTimeoutSec = 20                                     # and a second for each KiB that came
+    BodyTimeoutSec = 20                                     # plus a second for each KiB that arrived
     KeepAliveTimeoutSec = 5 if BOARD else 75
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
-    BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
-    AllowedHosts = None                                     # names that this server has; else 421
-    ServeWellKnown = False                                  # files below /.well-known/
-    Debug = False                                           # the 500 of a failed handler says what has failed
-    ErrorCallback = None                                    # (text, exception or None)
-    AccessCallback = None                                   # (httpClient, code)
-    Banner = True                                           # Start() says where it listens, and with which files
+    BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file that are read at a time
+    AllowedHosts = None                                     # host names of this server; other hosts get 421
+    ServeWellKnown = False                                  # serve files below /.well-known/
+    Debug = False                                           # a 500 shows the exception
+    ErrorCallback = None                                    # function(text, exception or None)
+    AccessCallback = None                                   # function(httpClient, code)
+    Banner = True                                           # Start() prints the port and the optional files
 
     isBoard = BOARD
-    memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
+    memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # number of request heads that are kept in the memo
     Client = HttpClient
     Response = HttpResponse
-    if not MICROPYTHON:                         # annotations of older programs
+    if not MICROPYTHON:                         # names in annotations of older programs
         _client = HttpClient
         _response = HttpResponse
     if not BOARD:
-        StopIdleSec = 0                         # when it stops: time for a request on an idle connection
-        MakeHead = staticmethod(MakeHead)       # of microWebAsgi, both
+        StopIdleSec = 0                         # time for one more request on an idle connection after Stop()
+        MakeHead = staticmethod(MakeHead)       # this and the next for microWebAsgi
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
     Utf8 = staticmethod(Utf8)
@@ -83,26 +84,26 @@ class MicroWebSrv(Engine):
     ToJSON = staticmethod(ToJSON)
     Reason = staticmethod(Reason)
     HttpError = HttpError
-    Offload = None                              # of microWebThreads
-    Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
-    Returned = None                             # of microWebJson
+    Offload = None                              # set by microWebThreads
+    Spawn = SpawnCallback = AsyncSource = None  # set by microWebAsync
+    Returned = None                             # set by microWebJson
     webSocketRoutes = []
-    pages = {}                                  # path -> precompiled page, which needs no file
+    pages = {}                                  # path -> precompiled page without a file
     notFoundUrl = None
     defaults = ()                               # (name, value)
     before = after = ()                         # (prefix, hook)
     errorHandlers = {}                          # code or None -> handler
-    isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
+    isPlain = True                              # no defaults, After hooks or error handlers are set
 
-    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")     # another one that no route has: 501
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")     # known methods; others get 501
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
-    files = Route("/", "GET", ServeFile)        # of every path that has no route: it has no use for content
+    files = Route("/", "GET", ServeFile)        # the route of all paths without one
 
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
-            raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
+            raise ValueError("port must be an int from 0 to 65535, not %r" % (port,))
         super().__init__()
         self.port = port
         self.bindIP = CheckText("bindIP", bindIP or "")
@@ -113,7 +114,8 @@ class MicroWebSrv(Engine):
         self.Renderers = {}
         self.heads = {}
         self.found = []                         # optional files
-        # The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces.
+        # A missing file is skipped; a file that fails to import raises. They are imported now, because after the first
+        # request the heap is fragmented.
         for name in OPTIONAL.split():
             name = "microWeb" + name
             if BOARD:
@@ -148,7 +150,7 @@ class MicroWebSrv(Engine):
         return MicroWebSrv.route(url, "GET", False, MicroWebSrv.webSocketRoutes)
 
     def AddRoute(self, url, method, handler, threaded=False):
-        """Registers one more route; ValueError or TypeError says what is wrong with it."""
+        """Register a route on this server. ValueError or TypeError for an invalid argument."""
         self._Add(Route(url, method, handler, threaded))
 
     def _Add(self, route):
@@ -158,39 +160,38 @@ class MicroWebSrv(Engine):
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
             self.UseAsyncio = True
         self.routes.append(route)
-        self.methods += (route.method,)
-        self.heads = {}                         # what its heads have found may be another one now
+        if route.method not in self.methods:
+            self.methods += (route.method,)
+        self.heads = {}                         # remembered heads may now have another route
 
     def Typed(self, route):
-        """microWebRoutes puts its own in this place."""
+        """Check the types of the route's arguments. microWebRoutes replaces this."""
         if ":" in "".join(route.names):
             raise ValueError("%s needs microWebRoutes.py" % route.url)
 
     def AddDecorated(self):
         for route in self.webSocketRoutes:
             self.Typed(route)
-        routes = MicroWebSrv._docoratedRouteHandlers
-        while self.decorated < len(routes):
+        for route in MicroWebSrv._docoratedRouteHandlers[self.decorated:]:
             self.decorated += 1
-            self._Add(routes[self.decorated - 1])
+            self._Add(route)
 
     def GetRouteHandler(self, resUrl, method):
-        """-> (handler, routeArgs or None), or (None, None)."""
+        """-> (handler, routeArgs or None), or (None, None) if no route matches."""
         self.AddDecorated()
         found = Find(self.routes, method.upper(), resUrl)
         return (found[0].handler, found[1] or None) if found else (None, None)
 
     def Find(self, head):
-        """Always a route and its arguments: the path's, or the one that serves files."""
+        """-> (route, args) for the path, or the route that serves files."""
         found = head.found
         if found is None:
-            found = Find(self.routes, head.method, head.key) \
+            found = head.found = Find(self.routes, head.method, head.key) \
                 or head.method == "HEAD" and Find(self.routes, "GET", head.key) or (self.files, NO_ARGS)
-            head.found = found
         return found
 
     def Allowed(self, head, isFile=False):
-        """The methods that a path answers, sorted; [] if there are none."""
+        """The methods that the path supports, sorted; [] if there are none."""
         methods = {"GET"} if isFile else set()
         for route in self.routes:
             if Find((route,), route.method, head.key):
@@ -204,36 +205,37 @@ class MicroWebSrv(Engine):
     # -- configuration ---------------------------------------------------------------
 
     def SetNotFoundPageUrl(self, url=None):
-        """Every path that is not found answers 302 to this URL; None: 404."""
+        """Answer each path that is not found with 302 to this URL; None: with 404."""
         self.notFoundUrl = url
 
     def SetDefaultHeaders(self, headers=None):
-        """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
+        """Headers for each response that has none of that name: a dict or a list of pairs; None: none. ValueError for
+        Content-Type and fields of the framing."""
         self.defaults = Pairs(headers)
         for pair in self.defaults:
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
+                raise ValueError("a default must not be a per-response header: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
 
     def Before(self, hook, prefix="/"):
-        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If it
-        answers, nothing else is called; if it returns a function, that is called once more before the handler."""
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. A response of
+        the hook ends the request; a function that it returns is called when the content is there."""
         self.before += (_Hook(hook, prefix),)
         return hook
 
     def After(self, hook, prefix="/"):
-        """hook(httpClient, httpResponse) for each answer at or below prefix, of errors too: it may set headers."""
+        """hook(httpClient, httpResponse) for each response at or below prefix, errors too. It may set headers."""
         self.after += (_Hook(hook, prefix),)
         self.isPlain = False
         return hook
 
     def Hooks(self, hooks, head):
-        """Those for this path. Security: without case, as FAT finds files; and an encoded slash counts as one here, for
-        the handler of an argument gets a slash."""
+        """The hooks for this path. Security: case is ignored, as on FAT; an encoded slash counts, because handlers get
+        it as a slash."""
         path = head.path.lower() + "/"
         while "//" in path:
             path = path.replace("//", "/")
@@ -244,8 +246,9 @@ class MicroWebSrv(Engine):
         return found
 
     def SetErrorHandler(self, code, handler):
-        """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
-        that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
+        """handler(httpClient, httpResponse, code) writes the page for an error; code None: for all codes without a
+        handler. Its 200 is sent as `code`. handler None: use the built-in page. ValueError for a code outside 400 to
+        599."""
         if code not in range(400, 600) and code is not None or handler and not callable(handler):
             raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
         self.errorHandlers = dict(self.errorHandlers)
@@ -253,7 +256,7 @@ class MicroWebSrv(Engine):
         self.isPlain = False
 
     def SetSmall(self):
-        """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
+        """Set all limits for a heap of 50 to 100 KB. Call it before Start; each limit can be changed afterwards."""
         self.MaxRequestLineLen = 512
         self.MaxRequestHeadLen = self.MaxSendQueueLen = self.MaxWebSocketSendQueueLen = 2048
         self.MaxRequestContentLen = 4096
@@ -275,7 +278,7 @@ class MicroWebSrv(Engine):
     # -- what rooms and optional files ask of it --------------------------------------------
 
     def Prefix(self, code, contentType, contentCharset):
-        """The first lines of a response head: kept until the next second, when the Date changes."""
+        """The first lines of a response head; cached until the Date changes, in the next second."""
         if len(self.prefixes) > 16:
             self.prefixes.clear()
         prefix = HeadStart(code, contentType, contentCharset, time.gmtime())

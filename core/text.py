@@ -1,5 +1,5 @@
-# Text to text, bytes to text. Nothing here knows what a request is.
-# Broken input is an error (strict), or it is kept as it came: nothing is lost silently.
+# Converts text and bytes to text, without knowledge of requests. Invalid input raises an error (strict) or is kept;
+# none is dropped silently.
 
 import re
 import sys
@@ -18,8 +18,9 @@ else:
 _DAYS = const("MonTueWedThuFriSatSun")
 _MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
-# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `image/ jpg=jpeg png`
-# are image/jpeg and image/png. What another extension begins with stands before that.
+# One string takes a third of the memory of a dict on a board. MicroWebSrv._mimeTypes holds the types that a program
+# adds. `image/ jpg=jpeg png` means image/jpeg and image/png. If an extension is a prefix of another one, the shorter
+# one comes first.
 _MIME_TYPES = (
     " text/ htm=html html css csv txt=plain log=plain md=markdown image/ jpg=jpeg jpeg png gif svg=svg+xml webp"
     " ico=x-icon font/ woff woff2 ttf otf audio/ mp3=mpeg wav video/ mp4 ts=mp2t application/ js=javascript json xml"
@@ -31,7 +32,7 @@ if not BOARD:
 
 
 def MimeType(filename):
-    """The media type that an extension stands for, in any case; None for one that is unknown."""
+    """The media type for the extension of filename, in any case; None for an unknown extension."""
     _, dot, ext = filename.lower().rpartition(".")
     start = _MIME_TYPES.find(" " + ext)
     end = start + 1 + len(ext)
@@ -44,20 +45,21 @@ def MimeType(filename):
 
 
 def HTMLEscape(s):
-    """& " ' > < as entities."""
+    """Replace & " ' > < by entities."""
     for char, entity in (("&", "&amp;"), ('"', "&quot;"), ("'", "&apos;"), (">", "&gt;"), ("<", "&lt;")):
         s = s.replace(char, entity)
     return s
 
 
-# MicroPython's decoder knows the shape of a character, but lets these pass: overlong, a surrogate, above U+10FFFF.
-# (Not raw strings: MicroPython's re knows no \x escape.)
+# MicroPython's decoder checks the structure of a character, but accepts overlong forms, surrogates and code points
+# above U+10FFFF. (These are not raw strings: MicroPython's re has no \x escape.)
 _NOT_UTF8 = re.compile(b"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]")
 NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
 def Utf8(data, strict=False):
-    """bytes -> str (RFC 3629); an invalid byte becomes U+FFFD, or is a ValueError if strict; None: it is Latin-1."""
+    """bytes -> str (RFC 3629). An invalid byte becomes U+FFFD; strict=True: ValueError; strict=None: data is read as
+    Latin-1."""
     try:
         text = data.decode()
         if not MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
@@ -70,9 +72,9 @@ def Utf8(data, strict=False):
 
 
 def PercentDecode(data, strict=False):
-    """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
+    """bytes -> str, %XX decoded (RFC 3986 section 2.1). A malformed %XX is kept; with strict it raises ValueError."""
     if b"%" in data:
-        decoded = bytearray()                   # no list of parts: they would take 32 times the memory of the text
+        decoded = bytearray()                   # a list of parts would take 32 times the memory of the text
         start = 0
         at = data.find(b"%")
         while at >= 0:
@@ -91,7 +93,7 @@ def PercentDecode(data, strict=False):
 
 
 def HttpDate(when):
-    """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
+    """gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]
     month = 3 * when[1]
     return "%s, %02d %s %04d %02d:%02d:%02d GMT" % (

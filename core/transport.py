@@ -1,4 +1,4 @@
-# One socket as bytes: readable, writable. All of it runs on the thread of the poll loop.
+# One socket: reading and writing bytes. All code here runs on the thread of the poll loop.
 
 import os
 import select
@@ -9,46 +9,46 @@ import time
 from .connection import WANT_BYTES, WANT_TURN
 from .text import BOARD, MICROPYTHON, const
 
-POLL_IN = const(1)              # of poll and epoll, on every system
+POLL_IN = const(1)              # same value for poll and epoll on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
 _UNSENT_MAX = const(131072)
 
 
 if not BOARD:
-    INHERITS = sys.platform == "linux"          # connections have the options of their listener
+    INHERITS = sys.platform == "linux"          # accepted sockets inherit the listener's options
 
     def Prepare(listener):
-        """What its connections inherit. No small answer waits for another one to arrive. And Linux would say that there
-        is room again when a third of a buffer of megabytes has left: a minute, for a slow reader. With
-        TCP_NOTSENT_LOWAT we hear of each piece that it takes."""
+        """Set the options that connections inherit. TCP_NODELAY: small responses are sent at once. TCP_NOTSENT_LOWAT:
+        without it Linux reports room only when a third of the send buffer (megabytes) is free, which takes a slow
+        reader a minute; with it every read of the client is noticed."""
         try:
             listener.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
             listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
-        except OSError:                         # it is not Linux
+        except OSError:                         # not Linux
             pass
 
 
 if not MICROPYTHON:
     class _Listener(socket.socket):
-        """accept() asks for these two each time, and the properties of Python's sockets are slow."""
+        """accept() reads these two attributes each time, and the properties of socket.socket are slow."""
 
         family = socket.AF_INET
         type = socket.SOCK_STREAM
 
 
 def RandomPort():
-    """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
+    """A port that may be free. MicroPython has no getsockname() to find out which port the system chose for 0."""
     return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
 
 
 def Address(bindIP, port):
-    """-> (family, …, what bind() takes)."""
+    """-> (family, …, argument of bind())."""
     return socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
 
 
 def Listen(port, bindIP):
-    """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
+    """-> (listening socket, port); port 0: a free one. OSError if the address can't be bound."""
     listener = None
     for _ in range(1 if port else 20):
         number = port or RandomPort()
@@ -72,28 +72,29 @@ def Listen(port, bindIP):
 
 
 if MICROPYTHON:
-    NewPoll = getattr(select, "poll", None)     # an object with register, modify, unregister and ipoll(ms)
+    NewPoll = getattr(select, "poll", None)     # has register, modify, unregister and ipoll(ms)
 
-    # What runs before the bytes of an event are made has frames of eleven words at most. MicroPython makes a larger one
-    # on the heap, and once it is free again looks for memory from there, past all that was allocated since.
+    # Functions that run before an event's bytes are allocated must have frames of at most eleven words. MicroPython
+    # allocates larger frames on the heap, and once they are freed it searches for memory from there, past everything
+    # allocated since.
     def _Receive(sock, buffer):
-        """Bytes; 0 at their end, None if there are none now."""
+        """Received bytes; 0 at the end of the stream, None if there are none now."""
         size = sock.readinto(buffer)
         return bytes(buffer[:size]) if size else size
 
     def Elapsed(start=0):
-        """Milliseconds since an earlier value of it."""
+        """Milliseconds since `start`, an earlier value of Elapsed()."""
         return time.ticks_diff(time.ticks_ms(), start) if start else time.ticks_ms()
 else:
     def _Receive(sock, buffer):
-        """Bytes; b'' at their end, None if there are none now."""
+        """Received bytes; b'' at the end of the stream, None if there are none now."""
         try:
             return sock.recv(len(buffer))
         except BlockingIOError:
             return None
 
     class _Selector:
-        """What epoll is on Linux, where there is none: kqueue, poll or select."""
+        """The interface of epoll over kqueue, poll or select."""
 
         def __init__(self):
             from selectors import DefaultSelector
@@ -102,7 +103,7 @@ else:
             self.fileno = getattr(self._selector, "fileno", None)
 
         def register(self, number, mask):
-            # A selector knows no empty mask: what waits for nothing is not in it.
+            # Selectors refuse an empty mask, so such sockets are not registered.
             if mask:
                 self._selector.register(number, mask & POLL_IN | (mask & POLL_OUT) >> 1)
 
@@ -122,15 +123,15 @@ else:
     NewPoll = getattr(select, "epoll", _Selector)
 
     def Elapsed(start=0):
-        """Milliseconds since an earlier value of it."""
+        """Milliseconds since `start`, an earlier value of Elapsed()."""
         return int(time.monotonic() * 1000) - start
 
-# How a socket is called in the poll object and in the table of links.
+# The key of a socket in the poll object and in the table of links.
 Key = id if MICROPYTHON else lambda sock: sock.fileno()
 
 if not BOARD:
     class Wake:
-        """Wakes the poll loop from any thread: a datagram to itself."""
+        """Wakes the poll loop from any thread: a datagram to its own socket."""
 
         def __init__(self):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -148,7 +149,7 @@ if not BOARD:
         def Set(self):
             try:
                 self.sock.sendto(b"!", self._address)
-            except OSError:                     # its queue is full: the loop will wake
+            except OSError:                     # the queue is full, so the loop will wake anyway
                 pass
 
         def Clear(self):
@@ -159,7 +160,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows 1,024 sockets
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() is limited to 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)
@@ -169,33 +170,33 @@ def _IsWritable(sock, timeoutMs):
 class Link:
     """One connection, as its endpoint sees it."""
 
-    want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
-    out = None              # what the socket did not take yet: a bytearray
-    deadline = None         # for the next progress of it
-    paid = 0                # until when the bytes that it took have paid for its place: 64ths of a second
+    want = WANT_BYTES       # what the endpoint waits for when nothing is queued
+    out = None              # queued bytes, a bytearray
+    deadline = None         # for the next progress in sending
+    paid = 0                # time until which the accepted bytes allow the client to pause; in 1/64 s
     isClosing = False
-    isSecure = False        # True under TLS
-    watched = None          # what the poll loop looks for; None: it does not know this link
+    isSecure = False        # True with TLS
+    watched = None          # mask in the poll object; None: not registered
 
     def __init__(self, server, sock, address):
         self.server = server
         self.sock = sock
         self.address = address
         self.endpoint = None
-        self.isDead = False     # has its place from the beginning: at the end there may be no memory for one
+        self.isDead = False     # allocated now: at the end there may be no memory
 
     def GetAddr(self):
         address = self.address
         if BOARD or isinstance(address, tuple):
             return address[:2]
-        address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
+        address = socket.sockaddr(address)      # packed, on MicroPython's unix port
         return socket.inet_ntop(address[0], address[1]), address[2]
 
     def Backlog(self):
         return len(self.out) if self.out else 0
 
     def Send(self, data):
-        """Queue, and send what the socket takes now."""
+        """Send what the socket accepts now, queue the rest."""
         if self.isClosing or self.isDead:
             return
         if self.out:
@@ -205,19 +206,19 @@ class Link:
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
-            except MemoryError:                 # the rest is lost: nothing may follow it
+            except MemoryError:                 # the rest is lost, so nothing may follow
                 self.Abort()
                 raise
             self.deadline = self._Due()
             self.Watch()
 
     def _Due(self):
-        """When the next progress has to be seen. A client that takes megabytes at once and then nothing for a minute
-        (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
+        """The time by which the socket must accept more. A client may read megabytes at once and then nothing for a
+        minute (curl --limit-rate): each 64 KiB allow a second of pause, up to eight times SendTimeoutSec."""
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
     def Take(self, data):
-        """How many bytes the socket takes."""
+        """Send -> the number of bytes that the socket accepted."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
             if size > 1023:
@@ -227,13 +228,13 @@ class Link:
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):
                 self.Abort()
-        except MemoryError:                     # perhaps it has gone: it must not go twice
+        except MemoryError:                     # the bytes may have been sent, and must not be sent twice
             self.Abort()
             raise
         return 0
 
     def Watch(self):
-        """Tell the poll loop what to look for, if that has changed."""
+        """Update the mask in the poll object."""
         want = POLL_OUT if self.out else self.want
         watched = self.watched
         if want != watched and not self.isDead:
@@ -244,14 +245,14 @@ class Link:
             self.watched = want
 
     def Want(self, want):
-        """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
+        """Set what the endpoint waits for when nothing is queued: WANT_BYTES, WANT_TURN or WANT_NOTHING."""
         self.want = want
-        if not self.out:                        # a turn waits for room in the socket, as bytes do
+        if not self.out:                        # a turn comes when the socket is writable
             self.deadline = self._Due() if want == WANT_TURN else None
         self.Watch()
 
     def OnEvent(self, event):
-        """The socket is ready; an OSError is for the loop."""
+        """The socket is ready. The caller handles an OSError."""
         if event & POLL_IN:
             data = _Receive(self.sock, self.server.inbox)
             if data:
@@ -260,11 +261,11 @@ class Link:
                 self.Close()
         elif event & POLL_OUT:
             self.OnWritable()
-        else:                                   # the connection is gone
+        else:                                   # the connection is broken
             self.Abort()
 
     def Look(self):
-        """Read now what has come: a handler that works long asks for the client's end."""
+        """Read now what has arrived: a long-running handler asks whether the client has left."""
         self.server.OnEvent(Key(self.sock), POLL_IN)
 
     def OnWritable(self):
@@ -274,7 +275,7 @@ class Link:
             if not size:
                 return
             self.deadline = self._Due()
-            out[:size] = b""                    # in place: a copy may find no memory
+            out[:size] = b""                    # in place: there may be no memory for a copy
             if out:
                 return
             self.out = self.deadline = None
@@ -283,13 +284,14 @@ class Link:
         elif MICROPYTHON and self.want == WANT_BYTES | WANT_TURN:
             return self.Close()
         else:
-            self.want = WANT_BYTES              # the turn that was wanted is this one
+            self.want = WANT_BYTES              # this is the turn
             self.deadline = None
         self.endpoint.OnDrained()
         self.Watch()
 
     def Settle(self, most, patienceMs):
-        """Block until at most so many bytes wait -> the patience left; 0: the client has gone or is too slow."""
+        """Block until at most `most` bytes are queued -> milliseconds of patience left; 0: the client left or is too
+        slow."""
         start = Elapsed()
         while self.Backlog() > most and not self.isDead:
             left = patienceMs - Elapsed(start)
@@ -300,16 +302,16 @@ class Link:
         return 0 if self.isDead else max(1, patienceMs - Elapsed(start))
 
     def Close(self):
-        """When what waits has left."""
+        """Close when the queue is empty."""
         if self.out:
             self.isClosing = True
         else:
             self.Abort()
 
     def Finish(self, isWhole=False):
-        """The last answer was queued; when it has left the endpoint calls once more. What still comes is read until the
-        client closes. MicroPython can't tell the client that this is the end (no shutdown): after a whole request the
-        link closes as soon as there is nothing left to read."""
+        """Call after the last response, and again when it was sent: end the sending side and read until the client
+        closes. MicroPython has no shutdown() to tell the client of the end, so with isWhole (no content is unread) the
+        link closes as soon as nothing is left to read."""
         if not self.out:
             if not MICROPYTHON:
                 try:
@@ -319,7 +321,7 @@ class Link:
             self.Want(WANT_BYTES | WANT_TURN if MICROPYTHON and isWhole else WANT_BYTES)
 
     def Abort(self):
-        """Now."""
+        """Close now."""
         if not self.isDead:
             self.isDead = True
             if self.out:
@@ -328,6 +330,6 @@ class Link:
                 if self.watched is not None:
                     self.server.poll.unregister(self.sock)
                 self.server.Forget(self)
-            finally:                            # Forget lets the listener be watched again, which takes memory
+            finally:                            # Forget() may raise MemoryError
                 self.sock.close()
                 self.endpoint.OnLost()

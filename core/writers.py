@@ -1,17 +1,17 @@
-# Data to bytes: the mirror of the readers. What a program passes is checked here, so that no value can end a line and
-# begin another (response splitting): ValueError.
+# Turn data into bytes: the counterpart of the readers. All values from a program are checked here (ValueError), so that
+# no value can end a line and start another one (response splitting).
 
 from .messages import Reason
 from .readers import NOT_TOKEN, NOT_VALUE
 from .text import BOARD, MICROPYTHON, HttpDate, const
 
-UNRESERVED = const("-._~")         # beside letters and digits (RFC 3986 section 2.3)
+UNRESERVED = const("-._~")         # besides letters and digits (RFC 3986 section 2.3)
 MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """An argument of this name that has to be a str or a path object, without what `bad` finds: NOT_VALUE, what would
-    end a line; NOT_TOKEN, which also refuses ''. ValueError."""
+    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches: NOT_VALUE control
+    characters; NOT_TOKEN whatever no token has, '' included."""
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
@@ -22,7 +22,7 @@ def CheckText(name, value, bad=None):
 
 
 def Pairs(headers, name="headers"):
-    """A dict, a list of pairs or None -> a list of pairs of its own; ValueError for anything else."""
+    """A dict, a list of pairs or None -> a new list of pairs. ValueError for anything else."""
     pairs = []
     try:
         for key, value in headers.items() if hasattr(headers, "items") else headers or ():
@@ -33,9 +33,10 @@ def Pairs(headers, name="headers"):
 
 
 def FieldLines(headers, more=()):
-    """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
-    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value. more: pairs for names
-    that headers has not. Of one name the last counts, unless they add up, and None is none."""
+    """Headers (a dict or list of pairs) -> (bytes of the field lines, {lower-case name: value}). Content-Length,
+    Transfer-Encoding and Date are left out, since only the server sets them; Connection is only in the names. more:
+    pairs for names that headers lacks; None as a value drops the name. The last pair of a name wins, but Set-Cookie and
+    Vary add up."""
     lines = ""
     names = {}
     pairs = list(more) + Pairs(headers)
@@ -55,9 +56,9 @@ def FieldLines(headers, more=()):
 
 
 def HeadStart(code, contentType, contentCharset, when):
-    """The first lines of a response head; when: gmtime now."""
+    """The first lines of a response head. when: the current time as a gmtime tuple."""
     head = "HTTP/1.1 %d %s\r\n" % (code, Reason(code))
-    if when[0] > 2023:                          # a board without a clock says nothing (RFC 9110 section 6.6.1)
+    if when[0] > 2023:                          # a device without a clock sends no Date (RFC 9110 section 6.6.1)
         head += "Date: %s\r\n" % HttpDate(when)
     if contentType:
         if contentCharset:
@@ -67,7 +68,7 @@ def HeadStart(code, contentType, contentCharset, when):
 
 
 def Encode(text, charset):
-    """Text -> (bytes, the charset that they are in). MicroPython has UTF-8 and, here, Latin-1."""
+    """str -> (bytes, charset that was used). MicroPython supports UTF-8, and Latin-1 by the code below."""
     if charset and charset != "UTF-8":
         CheckText("contentCharset", charset)
         if not MICROPYTHON:
@@ -86,7 +87,7 @@ def Encode(text, charset):
 
 
 def Bytes(piece):
-    """A piece of content as bytes."""
+    """A piece of content -> bytes."""
     if isinstance(piece, str):
         return piece.encode()
     if not isinstance(piece, (bytes, bytearray, memoryview)):
@@ -95,8 +96,8 @@ def Bytes(piece):
 
 
 def PercentEncode(text, keep, instead=None):
-    """Each character that is no letter, digit or one of keep is percent-encoded as UTF-8 (RFC 3986 section 2.1), or
-    becomes `instead`."""
+    """Percent-encode as UTF-8 (RFC 3986 section 2.1) all characters but letters, digits and those in keep; or replace
+    them by `instead`."""
     parts = []
     for char in text:
         if char < "\x80" and (char.isalpha() or char.isdigit() or char in keep):
@@ -110,12 +111,12 @@ def PercentEncode(text, keep, instead=None):
 
 
 def Attachment(name):
-    """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    """Content-Disposition: a quoted ASCII name and, where it differs, the exact one (RFC 6266, RFC 8187)."""
     plain = PercentEncode(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PercentEncode(name, UNRESERVED)
 
 
 def Chunk(data):
-    """RFC 9112 section 7.1."""
+    """Frames data as one chunk (RFC 9112 section 7.1)."""
     return b"%x\r\n" % len(data) + data + b"\r\n"

@@ -1,14 +1,14 @@
-"""The server beside a program's own tasks, in one asyncio loop: nothing blocks, nothing needs a thread or a lock.
+"""The server and the program's own tasks share one asyncio loop, so no threads and no locks are needed.
 It needs microWebAsync.py.
 
-    /         what the sampling task has measured
-    /next     waits for the next sample, while everybody else is served
-    /stop     ends the server, and with it the program
+    /         the samples of the sampling task
+    /next     waits for the next sample; other requests are answered meanwhile
+    /stop     stops the server, so the program ends
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # the modules' folder in a clone
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ import time
 from microWebSrv import MicroWebSrv
 
 samples = []
-sampled = None              # an Event: set at each new sample, then a new one takes its place
+sampled = None              # an Event: set at each new sample, then replaced by a new one
 
 
 async def Sample():
-    """Stands for a sensor: the milliseconds of the clock."""
+    """The milliseconds of the clock, instead of a real sensor."""
     global sampled
     while True:
         samples.append(int(time.time() * 1000) % 1000)

@@ -1,10 +1,10 @@
-"""A captive portal: a phone that joins the Wi-Fi of the board is shown its page, whatever address it asks for.
+"""A captive portal: a phone that joins the board's Wi-Fi shows the board's page, whatever address it requests.
 
-Two things make one. Each name must lead to us: that is the DNS server of microWebPortal, which this program needs. And
-each path must lead to the page: SetNotFoundPageUrl answers 302 to it. The phone asks its own test page when it joins,
-gets the redirect instead of what it expects, and opens our page.
+It has two parts. The DNS server of microWebPortal answers each name with the board's address. SetNotFoundPageUrl
+redirects each path to the page with a 302. When the phone joins, it requests a test page of its maker, gets the
+redirect instead, and opens the board's page.
 
-To bring a board into the Wi-Fi of a home there is a call that does all of it: wifi_settings.py.
+To set up the Wi-Fi of a board from a phone, one call is enough: see wifi_settings.py.
 
     microwebsrv examples/captive_portal.py     or, on a board, as main.py
 """
@@ -17,7 +17,7 @@ PAGE = "<!DOCTYPE html><title>Welcome</title><h1>Welcome</h1><p>You are connecte
 
 
 def OpenWiFi():
-    """An open access point; -> our address in it."""
+    """Opens an access point without a password; returns our address in it."""
     accessPoint = network.WLAN(network.AP_IF)
     accessPoint.config(essid="My device", security=0)
     accessPoint.active(True)
@@ -25,12 +25,12 @@ def OpenWiFi():
 
 
 def OpenNames():
-    """Once a second, on the server's thread: the DNS server is there as long as the server runs."""
+    """Called once a second on the server's thread: starts the DNS server again after a restart of the server."""
     global names
     if not names or names.isDead:
         try:
             names = microWebPortal.Names(mws, address)
-        except OSError as error:        # a desk, where port 53 is not for everybody
+        except OSError as error:        # on a PC, port 53 needs special rights
             mws.Ticks.remove(OpenNames)
             print("No DNS server:", error)
 

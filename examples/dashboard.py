@@ -1,4 +1,4 @@
-"""A dashboard behind a log-in: live values, a chart and two switches, in every browser at once. It needs microWebLogin,
+"""A dashboard behind a log-in: live values, a chart and two switches, the same in all browsers. It needs microWebLogin,
 microWebAuth, microWebSession, microWebSecurity and microWebEvents.
 
     microwebsrv examples/dashboard.py      or, on a board, as main.py         Log in as ada, engine.
@@ -7,7 +7,7 @@ microWebAuth, microWebSession, microWebSecurity and microWebEvents.
 import time
 
 from machine import ADC, Pin
-import microWebLogin            # noqa: F401  Protect knows "form" by it
+import microWebLogin            # noqa: F401  adds the scheme "form" to Protect
 from microWebAuth import HashPassword, Protect
 from microWebEvents import MicroWebEvents
 from microWebSecurity import SecurityHeaders
@@ -84,7 +84,7 @@ UseSessions(mws, store=MemoryStore())
 SecurityHeaders(mws)
 Protect(mws, "/", users, "form")
 try:
-    mws.Start()                                 # in a thread: this one measures
+    mws.Start()                                 # in a thread of its own; this thread measures
     while mws.IsStarted():
         Tell()
         time.sleep(1)

@@ -1,5 +1,5 @@
-"""A door that opens for who knows the code. The log-in is a session: the browser has a signed cookie, the board has the
-rest. No other site can press the button (CSRF). It needs microWebSession.py.
+"""A door that opens with a code. The log-in is a session: the browser has a signed cookie, the board stores the
+values. Pages of other sites can't press the button (CSRF). It needs microWebSession.py.
 
     microwebsrv examples/door.py      or, on a board, as main.py          The code is 2580.
 """
@@ -27,7 +27,7 @@ ASK = '<label>Code <input name="code" type="password" inputmode="numeric" autofo
 OPEN = '<button formaction="/open">Open</button> <button formaction="/leave">Leave</button>'
 
 pin = Pin(2, Pin.OUT, value=0)
-wrong = [0, 0]              # wrong codes in a row, and until when nobody may try
+wrong = [0, 0]              # number of wrong codes in a row, and the time until which no code is accepted
 
 
 def Show(httpResponse, text, fields):
@@ -38,9 +38,9 @@ def Show(httpResponse, text, fields):
 @MicroWebSrv.route("/")
 def Home(httpClient, httpResponse):
     if httpClient.GetSession().get("isIn"):
-        Show(httpResponse, "You are in.", OPEN)
+        Show(httpResponse, "You are logged in.", OPEN)
     else:
-        Show(httpResponse, "Who is there?", ASK)
+        Show(httpResponse, "Enter the code.", ASK)
 
 
 @MicroWebSrv.route("/", "POST")
@@ -50,11 +50,11 @@ def Enter(httpClient, httpResponse):
     if httpClient.ReadRequestPostedFormData().get("code") != CODE:
         wrong[0] += 1
         if wrong[0] % 5 == 0:
-            wrong[1] = time.time() + 60         # 7,200 codes a day, instead of all of them in a minute
-        return Show(httpResponse, "That is not the code.", ASK)
+            wrong[1] = time.time() + 60         # so an attacker can try only 7,200 codes a day
+        return Show(httpResponse, "This code is wrong.", ASK)
     wrong[0] = 0
     session = httpClient.GetSession()
-    session.Renew()                             # whoever knew this session before, knows it no more
+    session.Renew()                             # a session that somebody else knows becomes invalid
     session["isIn"] = True
     httpResponse.WriteResponseRedirect("/")
 

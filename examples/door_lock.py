@@ -1,21 +1,21 @@
-"""A door lock on the network: people log in to its page with a name and a password, and programs open it with a token.
+"""A door lock on the network: people log in with a name and a password, and programs open the door with a token.
 It needs microWebSrv.py and microWebAuth.py.
 
     curl -u anna:secret http://127.0.0.1:8080/door/
     curl -u anna:secret -d "" http://127.0.0.1:8080/door/open
     curl -H "Authorization: Bearer 7fgf-2k0x-9qqw" -d "" http://127.0.0.1:8080/api/open
-    curl -u anna:guess http://127.0.0.1:8080/door/          a few times: then this address has to wait
+    curl -u anna:guess http://127.0.0.1:8080/door/          repeat it a few times: then this address has to wait
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # the modules' folder in a clone
 
 import microWebAuth
 from microWebSrv import MicroWebSrv
 
-# In a program of yours stand the hashes, and nobody learns a password from them: print(HashPassword("secret")), once,
-# on the device. A token of random letters can't be guessed: one iteration is enough for it, and it costs no time.
+# Your own program should contain only the hashes: call print(HashPassword("secret")) once, on the device. A token of
+# random letters can't be guessed, so one iteration is enough for its hash, and checking it takes almost no time.
 people = {"anna": microWebAuth.HashPassword("secret"), "ben": microWebAuth.HashPassword("hidden")}
 programs = {"doorbell": microWebAuth.HashPassword("7fgf-2k0x-9qqw", 1)}
 
@@ -32,7 +32,8 @@ def Page(httpClient, httpResponse):
 
 @MicroWebSrv.route("/door/open", "POST")
 def OpenByHand(httpClient, httpResponse):
-    # A browser sends the password with a form of any site: only one of ours counts. (Other clients send no Origin.)
+    # A browser also sends the password with forms of other sites, so accept only our own form. Other clients send no
+    # Origin.
     headers = httpClient.GetRequestHeaders()
     ours = "http://" + headers.get("host", "")
     if headers.get("origin", ours) != ours:

@@ -1,18 +1,19 @@
 """A file manager: drop files on its page or send them with curl, list, download and delete them. It needs
-microWebUpload.py, and microWebFiles.py so that a broken download can go on.
+microWebUpload.py, and microWebFiles.py so that a broken download can continue.
 
     curl -F file=@photo.jpg http://127.0.0.1:8080/files
     curl -T photo.jpg http://127.0.0.1:8080/files/photo.jpg
     curl -O http://127.0.0.1:8080/files/photo.jpg
     curl -X DELETE http://127.0.0.1:8080/files/photo.jpg
 
-The files are kept in the folder `files`. 100 MB need no more memory than 10 KB. It has 33 lines beside its page.
+The files are stored in the folder `files`. A file of 100 MB needs no more memory than one of 10 KB. Without its HTML
+page, the program has 33 lines.
 """
 
 import os
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # the modules' folder in a clone
 
 from microWebSrv import MicroWebSrv
 from microWebUpload import AcceptUploads, SafeName
@@ -27,7 +28,7 @@ def Home(httpClient, httpResponse):
 
 @MicroWebSrv.route("/files")
 def List(httpClient, httpResponse):
-    names = [name for name in os.listdir(FOLDER) if name[0] != "."]     # else a file that still comes
+    names = [name for name in os.listdir(FOLDER) if name[0] != "."]     # a dot marks an incomplete upload
     httpResponse.WriteResponseJSONOk({name: os.stat(FOLDER + "/" + name)[6] for name in names})
 
 

@@ -5,7 +5,7 @@
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # the modules' folder in a clone
 
 from microWebSrv import MicroWebSrv
 

@@ -1,4 +1,4 @@
-"""A live chart: the server measures and tells, the browser listens and draws. It needs microWebEvents.py.
+"""A live chart: the server sends readings as events, and the browser draws them. It needs microWebEvents.py.
 
     microwebsrv examples/live_chart.py      or, on a board, as main.py
 """
@@ -48,9 +48,9 @@ def Readings(httpClient, httpResponse):
 
 mws = MicroWebSrv()
 try:
-    mws.Start()                                 # in a thread: this one measures
+    mws.Start()                                 # in a thread of its own; this thread measures
     while mws.IsStarted():
-        events.Send(round(sensor.read_u16() / 655.35, 1), event="reading")      # to all browsers that listen
+        events.Send(round(sensor.read_u16() / 655.35, 1), event="reading")      # to all browsers
         time.sleep(0.5)
 except KeyboardInterrupt:
     mws.Stop()

@@ -1,4 +1,4 @@
-"""A remote control: buttons that switch pins, over a WebSocket. All browsers show the same, at once. It needs
+"""A remote control: buttons that switch pins, over a WebSocket. All browsers show the same state. It needs
 microWebSocket.py and microWebSocketPlus.py.
 
     microwebsrv examples/remote_control.py      or, on a board, as main.py
@@ -55,7 +55,7 @@ def Accept(webSocket, httpClient):
 
 
 def Switch(webSocket, msg):
-    """{"lamp": 1} from one browser; the new state of everything to all of them."""
+    """Gets {"lamp": 1} from one browser; sends the new state to all browsers."""
     try:
         wanted = json.loads(msg)
         for name in wanted:
@@ -66,5 +66,5 @@ def Switch(webSocket, msg):
 
 
 mws = MicroWebSrv()
-mws.WebSocketThreaded = False       # nothing here waits, and pins need no lock
+mws.WebSocketThreaded = False       # the callbacks return at once, so no threads are needed
 mws.Start(threaded=False)

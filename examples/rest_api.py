@@ -3,19 +3,19 @@ microWebRoutes.py, microWebJson.py and microWebCors.py beside microWebSrv.py.
 
     curl -H "Content-Type: application/json" -d '{"title": "water the plants"}' http://127.0.0.1:8080/tasks
     curl -X DELETE http://127.0.0.1:8080/tasks/1
-    pytest -c /dev/null examples/rest_api.py        in a clone, whose own settings of pytest want more packages
+    pytest -c /dev/null examples/rest_api.py        (-c /dev/null: without the clone's pytest settings)
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../src")      # the modules' folder in a clone
 
 import microWebCors
 import microWebJson
 import microWebRoutes
 from microWebSrv import MicroWebSrv
 
-# Handlers run one after the other on the server's engine: what only they touch needs no lock.
+# Handlers run one after the other on the server's thread, so data that only they use needs no lock.
 tasks = {}
 api = microWebRoutes.Group("/tasks")
 

@@ -34,7 +34,7 @@ started = time.time()
 
 
 def Measure():
-    """0 to 100, the mean of eight readings: one alone jumps."""
+    """Returns 0 to 100, the mean of eight readings, because single readings vary."""
     total = 0
     for _ in range(8):
         total += sensor.read_u16()

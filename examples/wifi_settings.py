@@ -1,11 +1,11 @@
-"""A new board comes into the Wi-Fi with a phone. The first program on a board: it needs no password written into it.
+"""Sets up the Wi-Fi of a new board from a phone. It is a good first program: it contains no password.
 
-On a board this file is main.py. While it knows no network, or can't join the one it knows, it opens one of its own,
-"My device": join it with a phone, and the page with the networks opens by itself. It needs microWebPortal.
+On a board this file is main.py. If the board knows no network, or can't join it, it opens its own network, "My device".
+Join that network with a phone, and a page with the networks nearby opens by itself. It needs microWebPortal.
 
     microwebsrv examples/wifi_settings.py      or, on a board, as main.py
 
-On a desk the Wi-Fi is a stand-in, whose networks take any password but "wrong password".
+On a PC the Wi-Fi is simulated; its networks accept any password but "wrong password".
 """
 
 import microWebPortal
@@ -14,7 +14,7 @@ from microWebSrv import MicroWebSrv
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>My device</title></head>
-<body><h1>My device</h1><p>I am %s.</p>
+<body><h1>My device</h1><p>My address is %s.</p>
 <form method="post" action="/forget"><button>Forget this network</button></form></body>
 </html>"""
 
@@ -26,8 +26,8 @@ def Show(httpClient, httpResponse):
 
 @MicroWebSrv.route("/forget", "POST")
 def Forget(httpClient, httpResponse):
-    httpResponse.OnSent(portal.Forget)          # the answer leaves first
-    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "I open my own network again.")
+    httpResponse.OnSent(portal.Forget)          # after the answer was sent
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "The device opens its own network again.")
 
 
 mws = MicroWebSrv()

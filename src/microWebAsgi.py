@@ -1,14 +1,14 @@
-# ASGI for MicroWebSrv, on CPython: `app = mws.Asgi()` runs the program under uvicorn, granian or hypercorn. Copy it
-# beside microWebSrv.py; microWebAsgiSocket.py brings the WebSockets.
+# ASGI for MicroWebSrv, on CPython: `app = mws.Asgi()` runs the program under uvicorn, granian or hypercorn. Copy this
+# file beside microWebSrv.py; microWebAsgiSocket.py adds WebSockets.
 # MIT license, see LICENSE.
 #
-#    1  THREADS      a bounded pool, for handlers that may block
-#    2  EXCHANGE     one request and its answer: it stands where the core has a connection and its link
-#    3  APPLICATION  the scopes of ASGI 3; the server's clock, and calls of other threads
+#    1  THREADS      a bounded pool for handlers that may block
+#    2  EXCHANGE     one request and its response, in place of the core's connection and link
+#    3  APPLICATION  the scopes of ASGI 3, the server's clock, and calls from other threads
 #
-# The server in front has read the request, so no byte of it is read again: the head is made of what the scope says, by
-# the rules of the core. Handlers get the core's own classes. All but what a program calls in a thread runs on the loop.
-# What has no underscore is for microWebAsgiSocket.py too.
+# The ASGI server has parsed the request, so no bytes are parsed again: the head is made from the scope, with the checks
+# of the core. Handlers get the core's own classes. Everything runs on the loop, except handlers in threads. Names
+# without an underscore are also for microWebAsgiSocket.py.
 
 import asyncio
 import collections
@@ -18,20 +18,20 @@ import time
 import types
 from urllib.parse import quote
 
-_SHARE = 8                      # pieces of an answer until others have their turn
+_SHARE = 8                      # pieces of a response before other requests get their turn
 _JOIN = 1024                    # bytes; smaller pieces are sent together
-_MEMO_MAX = 2048                # bytes of a head that is remembered
-_RAW_MAX = 1 << 24              # bytes of a raw answer that wait while its handler holds the loop
+_MEMO_MAX = 2048                # bytes of the longest head that is kept in the memo
+_RAW_MAX = 1 << 24              # bytes of a raw response that may wait while its handler blocks the loop
 
-# How a handler runs:
-_HERE = 0                       # on the loop, and it has not waited for anything
-_AWAITED = 1                    # it is a coroutine that has
+# Where a handler runs:
+_HERE = 0                       # on the loop, and it has not awaited anything
+_AWAITED = 1                    # a coroutine that has awaited
 _THREADED = 2                   # in a thread of the pool
 
 
 @types.coroutine
 def Steps(coroutine, onWait):
-    """Awaits a coroutine. onWait() is called each time before it waits for something: most never do."""
+    """Await a coroutine. onWait() is called each time before it really waits; most coroutines never do."""
     step = coroutine.send
     value = None
     while True:
@@ -58,7 +58,7 @@ def _Close(source):
 # ==============================================================================
 
 class Pool:
-    """Threads that come with the work: most() at once."""
+    """Threads that are started when needed, at most most() of them."""
 
     def __init__(self, server, most):
         self._server = server
@@ -68,7 +68,7 @@ class Pool:
         self._count = self._idle = 0
 
     def Run(self, func, *args):
-        """func(*args) in a thread, now or when one is free. What it raises is logged. True: it has to wait."""
+        """Run func(*args) in a thread, as soon as one is free. Exceptions are logged. True: all threads are busy."""
         self._jobs.put((func, args))
         with self._lock:
             isIdle = self._idle > 0
@@ -86,12 +86,12 @@ class Pool:
             if job is None:
                 return
             self._server.Call(job[0], *job[1])
-            job = None                          # an idle thread keeps no request
+            job = None                          # so that an idle thread keeps no request alive
             with self._lock:
                 self._idle += 1
 
     def Close(self):
-        """The threads end when their work is done."""
+        """End the threads when all jobs are done."""
         with self._lock:
             count = self._count
             self._count = self._idle = 0
@@ -104,7 +104,7 @@ class Pool:
 # ==============================================================================
 
 class _AsyncPieces:
-    """server.AsyncSource: an async iterable as the content of an answer. The task that sends iterates."""
+    """server.AsyncSource: an async iterable as content. The sending task iterates over it."""
 
     def __init__(self, iterable):
         self.iterable = iterable
@@ -114,33 +114,33 @@ class _AsyncPieces:
 
 
 class Exchange:
-    """One request of HTTP and its answer."""
+    """One HTTP request and its response. It replaces the core's connection and link."""
 
-    # On the class until they change.
+    # Class attributes until they change.
     keepAlive = isChunked = True
-    isDead = False              # the client has gone, or the answer was cut
-    isWhole = False             # all of the content has come
+    isDead = False              # the client left, or the response was aborted
+    isWhole = False             # all content has arrived
     reader = deadline = wake = source = out = sent = client = response = webSocket = None
     want = 1
     kind = "http.response"
     _how = _HERE
-    _start = None               # the first message of an answer
+    _start = None               # the first message of the response
     _body = b""
-    _length = None              # of what a source brings
-    _isSent = False             # that message has left
-    _isOut = False              # somebody sends
-    _isReturned = False         # the handler
-    _isOver = False             # all was sent, or nothing more is
+    _length = None              # number of bytes that a source gives, None if unknown
+    _isSent = False             # the first message was sent
+    _isOut = False              # a task sends the response
+    _isReturned = False         # the handler has returned
+    _isOver = False             # all is sent, or no more will be
     _isStopped = False          # the server stops
-    _isEnded = False            # the program has pushed the last piece of a raw answer
-    _sender = None              # the task that sends, if it is not that of the request
-    _ready = None               # a handler in a thread: what the task of the request waits for
-    _news = None                # what a stream waits for: an Event
-    _watcher = None             # the task that waits for the client's end
-    _waiting = None             # the task that waits for a piece of an async iterable
-    _sending = None             # the task that waits for the client to take a piece
-    _pieces = None              # of a raw answer
-    _size = 0                   # of them, in bytes
+    _isEnded = False            # the last piece of a raw response was pushed
+    _sender = None              # the sending task, if it is not the request's task
+    _ready = None               # future for which the request's task waits while the handler runs in a thread
+    _news = None                # Event for which a stream waits
+    _watcher = None             # task that waits for the disconnect of the client
+    _waiting = None             # task that waits for a piece of an async iterable
+    _sending = None             # task that waits until the client takes a piece
+    _pieces = None              # queued pieces of a raw response
+    _size = 0                   # bytes in _pieces
     _room = None
 
     def __init__(self, app, scope, receive, send):
@@ -153,7 +153,7 @@ class Exchange:
     # -- the request --------------------------------------------------------------
 
     async def Serve(self, head):
-        """The way of a request: hooks, its content, the handler, the answer."""
+        """Handle the request: hooks, content, handler, response."""
         self.head = head
         server = self.server
         self.client = client = server.Client(self)
@@ -165,7 +165,7 @@ class Exchange:
                 if not self.isWhole and route is not server.files and (client.sink or not route.isAsync):
                     await self._ReadWhole()
                 if response is self.response and not (client.hooks and self.Ask(client.hooks)):
-                    # Each handler gets arguments of its own: the head is shared.
+                    # Each handler gets a copy of the arguments, because equal requests share the head.
                     args = (client, response, args.copy()) if args else (client, response)
                     if route.isAsync or route.threaded or server.AsgiThreaded:
                         await self._CallElsewhere(route, args)
@@ -189,7 +189,7 @@ class Exchange:
             await self._sender
 
     def Ask(self, hooks):
-        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        """True if a hook answered the request. A hook that needs the content returns a function for later."""
         client, response = self.client, self.response
         for hook in hooks:
             later = hook(client, response)
@@ -208,17 +208,17 @@ class Exchange:
         self._how = _THREADED
         self._ready = asyncio.get_running_loop().create_future()
         if self.app.workers.Run(self._Work, route.handler, args):
-            self._Watch()                       # a client that goes before its turn needs no worker
+            self._Watch()                       # to notice a client that leaves before its turn
         await self._ready
 
     def _OnWait(self):
-        """An async handler waits for something: what it has answered leaves now."""
+        """An async handler waits for something: send its response now."""
         self._how = _AWAITED
         if self._start:
             self._Begin()
 
     def _Work(self, handler, args):
-        """In a thread."""
+        """Body of a job in a thread."""
         if self.isDead:
             return
         try:
@@ -230,11 +230,11 @@ class Exchange:
         self._Soon(self._Begin)
 
     async def _ReadWhole(self):
-        """The content for a plain handler."""
+        """Read all content, for a plain handler."""
         most = self.server.MaxRequestContentLen
         client = self.client
         if not client.sink and (self.head.contentLength or 0) > most:
-            self.TooLarge()                     # before a byte of it is asked for
+            self.TooLarge()                     # before any of it is requested
         while not self.isWhole and self.client:
             await self._ReadMore()
             if len(client.content) > most:
@@ -247,7 +247,7 @@ class Exchange:
             return self._Gone()
         piece = message.get("body", b"")
         if piece and client.sink:
-            piece = client.sink(piece)          # of microWebUpload; it may answer as well
+            piece = client.sink(piece)          # set by microWebUpload; it may answer the request
         if piece and not client.content:
             client.content = piece
         elif piece:
@@ -259,7 +259,7 @@ class Exchange:
             self.wake()
 
     async def _Read(self, client, size, convert):
-        """What an async handler reads: all of the content, or with a size some of it. OSError: no more can come."""
+        """For async handlers: all content, or with a size some of it. OSError if no more can arrive."""
         server = self.server
         while True:
             if size is None and len(client.content) > server.MaxRequestContentLen:
@@ -267,14 +267,14 @@ class Exchange:
             if self.isWhole or size is not None and client.content:
                 return server.Client.Read(client, size, convert)
             if self.client is not client:
-                raise OSError(104)              # it has gone, or has its answer
+                raise OSError(104)              # the client left, or the response was sent
             await self._ReadMore()
 
     def TooLarge(self):
         server = self.server
         raise server.HttpError(413, "content above MaxRequestContentLen, %d bytes" % server.MaxRequestContentLen)
 
-    # -- the client: what a link says of it -----------------------------------------
+    # -- the link ------------------------------------------------------------------
 
     @property
     def link(self):
@@ -291,9 +291,9 @@ class Exchange:
         return self.scope.get("root_path", "").rstrip("/")
 
     def GetAddr(self):
-        """(IP address, port); ("", 0) if the server in front does not know it."""
+        """(IP address, port); ("", 0) if the ASGI server does not know them."""
         host, port = self.scope.get("client") or ("", 0)
-        return host, int(port)                  # granian has it as text
+        return host, int(port)                  # text in granian
 
     def Backlog(self):
         return self._size
@@ -302,34 +302,34 @@ class Exchange:
         pass
 
     def Abort(self):
-        """Nothing is sent any more."""
+        """Send no more."""
         self._Gone()
 
     Close = Abort
 
     def Serves(self, client):
-        """Does the client still wait for the answer? Its end is heard of while somebody awaits something."""
+        """True if the client still waits for the response. A disconnect is noticed only while a task awaits."""
         if self.webSocket:
             return not self.webSocket.isDead
         if client is self.client and self.isWhole:
             self._Soon(self._Watch)
             if self._how == _THREADED and not self.server.IsOnEngine():
-                time.sleep(0.001)               # the loop may hear of it now
+                time.sleep(0.001)               # time for the loop to notice a disconnect
         return client is self.client and not self.isDead
 
     def _Watch(self):
-        """Not while a handler may still read content: both would get pieces of it."""
+        """Wait for the disconnect. Not while a handler may read content, because both would receive messages."""
         if not self._watcher and not self.isDead and (self.isWhole or self._isReturned) \
                 and (self.client or self.source is not None):
             self._watcher = asyncio.ensure_future(self._WaitForEnd())
 
     async def _WaitForEnd(self):
         while (await self.receive())["type"] != "http.disconnect":
-            pass                                # content that nobody reads
+            pass                                # unread content
         self._Gone()
 
     def _Gone(self):
-        """The client has gone: nobody gets what is still written."""
+        """The client left: refuse further writes and wake all waiting tasks."""
         self.isDead = True
         self.client = self.response = None
         if self.wake:
@@ -342,17 +342,18 @@ class Exchange:
             self._waiting.cancel()
         self.Resume()
 
-    # -- the answer ------------------------------------------------------------------
+    # -- the response ----------------------------------------------------------------
 
     def _Soon(self, func):
-        """On the loop, when what runs there now waits for something."""
+        """Call func on the loop, after the code that runs there now."""
         try:
             (self.app.loop.call_soon if self._how != _THREADED else self.app.loop.call_soon_threadsafe)(func)
         except RuntimeError:                    # the loop has ended
             self.isDead = True
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
-        """An answer, as the core's connection gets it. False: nobody gets it."""
+        """Queue a response, with the arguments of the core's Connection.Answer. False: this response can't be sent any
+        more."""
         if response is not self.response or self._start:
             _Close(source)
             return False
@@ -367,7 +368,7 @@ class Exchange:
         hasContent = code > 199 and code not in (204, 304)
         if hasContent and length is not None:
             headers.append((b"content-length", b"%d" % length))
-        # Who waits for 100 may send the content or not: a next request could not be told from it.
+        # With unread content after "Expect: 100-continue", the next request could not be found: the client may omit it.
         if (not self.keepAlive or self.head.expect and not self.isWhole) and self.scope["http_version"] < "2":
             headers.append((b"connection", b"close"))
         if code == 301 and self.root and self.head.found and self.head.found[0] is self.server.files:
@@ -388,7 +389,7 @@ class Exchange:
         return True
 
     def _Complete(self):
-        """The answer is known whole, or has been sent whole."""
+        """The whole response is known, or was sent."""
         server = self.server
         if server.AccessCallback and self.client:
             server.Call(server.AccessCallback, self.client, self.response.code)
@@ -397,7 +398,7 @@ class Exchange:
             self.wake()
 
     def Finish(self, response, result=None):
-        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        """The handler returned `result`. Send a response that was held back; without any response send 204."""
         if result is not None and self.server.Returned:
             self.server.Returned(response, result)
         if response is not self.response:
@@ -412,21 +413,21 @@ class Exchange:
             self.End(response)
 
     def Failed(self, response, error):
-        """The handler's exception: 500 without internals, or a cut where the head has left."""
+        """The handler raised an exception: answer 500 without details, or abort if the head is sent."""
         if isinstance(error, KeyboardInterrupt):
             raise error
         server = self.server
         isCurrent = response is self.response
         if isCurrent and isinstance(error, server.HttpError) and response.code is None:
             return self.Refuse(error)
-        if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
+        if isCurrent or not isinstance(error, OSError):     # OSError of a past response: the client left
             server.Log("%s %s" % (self.head.method, self.head.target), error)
         if isCurrent:
             response.fields = []
             self.Refuse(server.HttpError(500, "%s: %s" % (type(error).__name__, error) if server.Debug else ""))
 
     def Refuse(self, error):
-        """An error page in the place of what was answered; or a cut, if that has left."""
+        """Send an error page instead of the response; abort if its head is sent."""
         status, rule = error.args
         if status == 413:
             self.server.Log("413: %s" % rule)
@@ -444,32 +445,32 @@ class Exchange:
         response.WriteError(status, None, rule)
 
     def RefuseHead(self, error):
-        """A head that breaks a rule: the error page."""
+        """Send the error page for an invalid head."""
         server = self.server
         self.head = server.MakeHead(self.scope.get("method", "GET"), b"/", ((b"host", b""),))
         self.client = server.Client(self)
         self.response = server.Response(self.client)
-        self.keepAlive = False                  # the server in front may have misread where the next one begins
+        self.keepAlive = False                  # it is uncertain where the next request begins
         self.Refuse(error)
 
     def OnSent(self, callback):
-        """callback() when the client has the answer, or has gone; then the connection is closed."""
+        """callback() when the client has the response or has left. The connection closes after this response."""
         self.sent = callback
         self.keepAlive = False
         if self._isOver:
             self._Over()
 
-    # -- a raw answer --------------------------------------------------------------------
+    # -- raw responses ---------------------------------------------------------------------
 
     def Push(self, response, data):
-        """A piece of an answer whose end is not known. A thread waits here until the client has taken what waits; on
-        the loop nobody can. False: the client has gone."""
+        """Send a piece of a response of unknown length. A thread blocks here while too many bytes are queued; on the
+        loop the bytes are only queued. False: the client left."""
         if response is not self.response or self.isDead:
             return False
         if self._pieces is None:
             self._pieces = collections.deque()
             self._room = threading.Event()
-        if self._start is None:                 # the program speaks HTTP itself
+        if self._start is None:                 # the program itself writes HTTP
             self._body += data
             if b"\r\n\r\n" not in self._body:
                 return True
@@ -484,12 +485,12 @@ class Exchange:
                 self._room.wait(1)
                 self._room.clear()
         elif self._size > _RAW_MAX:
-            self.server.Log("a raw answer above %d bytes needs threaded=True" % _RAW_MAX)
+            self.server.Log("a raw response above %d bytes needs threaded=True" % _RAW_MAX)
             self._Gone()
         return not self.isDead
 
     def _ReadRaw(self, response):
-        """A whole response as bytes: its head becomes the first message. -> what stands behind it"""
+        """Turn the head of a raw response into the first message. -> the bytes behind the head"""
         head, _, rest = self._body.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         headers = []
@@ -499,7 +500,7 @@ class Exchange:
         status = lines[0].split(b" ")[1]
         names = [name for name, _ in headers]
         if not status.isdigit() or status == b"101" or b"transfer-encoding" in names:
-            raise OSError(95, "ASGI has no way for it: %r" % lines[0])
+            raise OSError(95, "not possible with ASGI: %r" % lines[0])
         self._body = b""
         self._start = {"type": self.kind + ".start", "status": int(status), "headers": headers}
         self.source = response
@@ -508,10 +509,10 @@ class Exchange:
         return rest
 
     def End(self, response):
-        """The last piece was pushed."""
+        """End a response that was sent with Push."""
         if response is self.response:
             if self._start is None:
-                raise ValueError("an answer without a head")
+                raise ValueError("a response without a head")
             self._isEnded = True
             if self._how:
                 self._Soon(self.Resume)
@@ -519,7 +520,7 @@ class Exchange:
     # -- sending ------------------------------------------------------------------------------
 
     def _Begin(self):
-        """An answer is there and its handler goes on: a task sends it. Or the task of the request."""
+        """A response exists and its handler still runs: start a sending task, or wake the request's task."""
         if self._ready:
             if not self._ready.done():
                 self._ready.set_result(None)
@@ -528,7 +529,7 @@ class Exchange:
             self._sender = asyncio.ensure_future(self.SendAll())
 
     async def SendAll(self):
-        """What was answered. Each server in front has its own error for a client that has gone."""
+        """Send the response. Each ASGI server has its own exception for a lost client."""
         if self.source is not None:
             await self._Stream(self.source)
         if self.source is None and self._start and not self._isSent and not self.isDead:
@@ -550,7 +551,7 @@ class Exchange:
             self.server.CallSoon(callback)
 
     async def _Stream(self, source):
-        """The pieces of a source, as the client takes them."""
+        """Send the pieces of a source as the client takes them."""
         response = self.response
         self._news = asyncio.Event()
         self.app.streams.add(self)
@@ -582,7 +583,7 @@ class Exchange:
         count = 0
         while not self.isDead:
             piece, isLast = (b"", True) if self._isStopped else await pull(source)
-            if piece is None:                   # nothing until Resume()
+            if piece is None:                   # wait for Resume()
                 if not self._isSent:
                     await self._Put(b"", False)
                 self._Watch()
@@ -619,19 +620,19 @@ class Exchange:
         except OSError:
             self._Gone()
         except asyncio.CancelledError:
-            if not self.isDead:                 # else OnTick
+            if not self.isDead:                 # otherwise cancelled by OnTick
                 raise
             _Uncancel()
         self._sending = None
 
     def OnTick(self):
-        """Once a second: a client that takes nothing for SendTimeoutSec is left."""
+        """Once a second: give up a client that has taken nothing for SendTimeoutSec."""
         if self._sending and self.deadline < self.server.now:
             self._Gone()
             self._sending.cancel()
 
     async def _Pull(self, source):
-        """-> the next bytes, is it the end?"""
+        """-> (next bytes, isLast). None instead of bytes: wait for Resume()."""
         if hasattr(source, "head"):             # a file
             piece = next(source, None)
             return (b"", True) if piece is None else (bytes(piece), False)
@@ -662,7 +663,7 @@ class Exchange:
     async def _PullAsync(self, iterator):
         self._Watch()
         if not self._isSent:
-            await asyncio.sleep(0)              # the watcher begins
+            await asyncio.sleep(0)              # lets the watcher start
         self._waiting = asyncio.current_task()
         try:
             return _Bytes(await iterator.__anext__()), False
@@ -677,12 +678,12 @@ class Exchange:
             self._waiting = None
 
     def Resume(self):
-        """A source that had nothing has something again."""
+        """A source that returned None has data again."""
         if self._news:
             self._news.set()
 
     def OnStop(self):
-        """The server stops: what waits for something that may never come is ended."""
+        """The server stops: end streams that may never end by themselves."""
         if hasattr(self.source, "Start") or isinstance(self.source, _AsyncPieces):
             self._isStopped = True
             if self._waiting:
@@ -690,7 +691,7 @@ class Exchange:
             self.Resume()
 
     def _Lose(self):
-        """Nothing is sent any more."""
+        """Release the source and the tasks; no more is sent."""
         source = self.source
         self.source = None
         if source is not None and source is not self.response and not hasattr(source, "held"):
@@ -716,7 +717,7 @@ def _Uncancel():
 
 
 def IsCancelled():
-    """Was this very task cancelled? Else a handler has waited for one that was."""
+    """True if this task itself was cancelled; False if the handler awaited a cancelled one."""
     cancelling = getattr(asyncio.current_task(), "cancelling", None)
     return not cancelling or bool(cancelling())
 
@@ -726,7 +727,7 @@ def IsCancelled():
 # ==============================================================================
 
 class Application:
-    """What mws.Asgi() returns: an ASGI 3 application."""
+    """The ASGI 3 application that mws.Asgi() returns."""
 
     loop = None
     _timer = None
@@ -735,17 +736,17 @@ class Application:
         self.server = server
         self._onStart = onStart
         self._onStop = onStop
-        self.known = {}                         # (code, contentType, contentCharset) -> the first headers
-        self.streams = set()                    # exchanges whose answer is a stream
+        self.known = {}                         # (code, contentType, contentCharset) -> headers
+        self.streams = set()                    # exchanges with a stream as response
         self.workers = Pool(server, lambda: getattr(server, "MaxWorkers", 32))
-        self.sockets = Pool(server, lambda: server.MaxConnections)      # of callbacks of WebSockets
-        self._tasks = set()                     # asyncio alone would let them be collected
+        self.sockets = Pool(server, lambda: server.MaxConnections)      # for WebSocket callbacks
+        self._tasks = set()                     # asyncio holds only weak references to tasks
         self._lock = threading.Lock()
         self._pending = 0
 
     async def __call__(self, scope, receive, send):
         kind = scope["type"]
-        if asyncio.get_running_loop() is not self.loop:
+        if asyncio.get_running_loop() is not self.loop or kind == "lifespan" and not self._timer:
             self._Enter()
         if kind == "http":
             exchange = Exchange(self, scope, receive, send)
@@ -760,18 +761,18 @@ class Application:
         elif kind == "lifespan":
             await self._Live(receive, send)
         else:
-            raise ValueError("no scope of ASGI 3: %r" % kind)
+            raise ValueError("not an ASGI 3 scope: %r" % kind)
 
     @staticmethod
     async def OpenSocket(app, scope, receive, send):
-        """Without microWebAsgiSocket.py: a server in front says 403."""
+        """Used without microWebAsgiSocket.py: the ASGI server answers 403."""
         await receive()
         await send({"type": "websocket.close"})
 
     # -- heads ---------------------------------------------------------------------
 
     def _Head(self, scope):
-        """The head of a request, or HttpError. Equal ones are made once."""
+        """The head of a request, or HttpError. Equal requests share one head."""
         heads = self.server.heads
         try:
             key = (scope["method"], scope["raw_path"], scope["query_string"], scope["http_version"],
@@ -779,11 +780,11 @@ class Application:
             head = heads.get(key)
             if head is not None:
                 return head
-        except (TypeError, KeyError):           # pairs that are lists; no raw_path
+        except (TypeError, KeyError):           # the pairs are lists, or there is no raw_path
             key = None
         head, size = self.MakeHead(scope, scope["method"], scope["headers"])
         if scope["http_version"] >= "2" and head.contentLength is None and head.method not in ("GET", "HEAD"):
-            head.isChunked = True               # its end comes with a frame
+            head.isChunked = True               # the content ends with a frame
         if key and size <= _MEMO_MAX and self.server.memoLen:
             if len(heads) >= self.server.memoLen:
                 heads.clear()
@@ -791,7 +792,7 @@ class Application:
         return head
 
     def MakeHead(self, scope, method, pairs):
-        """-> a head by the rules of the core, and its size in bytes; HttpError"""
+        """-> (head, size in bytes), with the checks of the core: HttpError."""
         server = self.server
         path = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~%").encode()
         root = scope.get("root_path", "").rstrip("/").encode()
@@ -810,11 +811,11 @@ class Application:
         if server.AllowedHosts is not None:
             server.CheckAllowed(head.authority, server.AllowedHosts)
         if root:
-            head.target = root.decode() + head.target       # as the client has said it
+            head.target = root.decode() + head.target       # as the client sent it
         return head, size
 
     def Known(self, code, contentType, contentCharset):
-        """The first headers of an answer, with the core's checks: ValueError."""
+        """The first headers of a response, with the checks of the core: ValueError."""
         headers = []
         for line in self.server.Prefix(code, contentType, contentCharset).split(b"\r\n"):
             if line.startswith(b"Content-Type: "):
@@ -824,15 +825,15 @@ class Application:
         self.known[code, contentType, contentCharset] = headers
         return headers
 
-    # -- what the engine does at home -------------------------------------------------
+    # -- what the core's engine does ----------------------------------------------------
 
     def _Enter(self):
-        """This loop is the server's from now on."""
+        """The server uses this loop from now on."""
         server = self.server
         self.loop = asyncio.get_running_loop()
         server.AddDecorated()
         server.isStarted = True
-        server.buffer = bytes(server.BufferLen)     # a file is read in pieces of its length
+        server.buffer = bytes(server.BufferLen)     # only its length is used, for pieces of files
         server.CallSoon = self.CallSoon
         server.Pending = self.Pending
         server.SpawnCallback = self.SpawnCallback
@@ -842,7 +843,7 @@ class Application:
         self._OnTick()
 
     def _OnTick(self):
-        """Once a second."""
+        """Once a second: advance the clock."""
         server = self.server
         server.now += 1
         for func in server.Ticks:
@@ -852,7 +853,7 @@ class Application:
         self._timer = self.loop.call_later(1, self._OnTick)
 
     def CallSoon(self, func, *args):
-        """Thread-safe: func(*args) on the loop; False if it has ended."""
+        """Thread-safe: run func(*args) on the loop. False if the loop has ended."""
         with self._lock:
             self._pending += 1
         try:
@@ -878,7 +879,7 @@ class Application:
         task.add_done_callback(self._tasks.discard)
 
     def SpawnCallback(self, coroutine, done):
-        """Any coroutine; done(error or None) is called at its end."""
+        """Run any coroutine; done(error or None) is called at its end."""
         self.Keep(asyncio.ensure_future(self._Follow(coroutine, done), loop=self.loop))
 
     async def _Follow(self, coroutine, done):
@@ -892,7 +893,7 @@ class Application:
         self.server.Call(done, error)
 
     def Stop(self):
-        """Streams that may never end are ended, and WebSockets closed. Requests go on: the server in front decides."""
+        """End all streams and close all WebSockets. Other requests continue: the ASGI server decides when to end."""
         if self.server.isStarted:
             self.server.isStarted = False
             self.CallSoon(self._Stop)
@@ -912,7 +913,7 @@ class Application:
                 await mount.IsReady()
             await self._Tell(self._onStart)
         except Exception as error:
-            server.Log("the start of the program", error)
+            server.Log("ASGI startup", error)
             return await send({"type": "lifespan.startup.failed", "message": str(error)})
         await send({"type": "lifespan.startup.complete"})
         await receive()                         # lifespan.shutdown
@@ -923,13 +924,13 @@ class Application:
             for mount in mounts:
                 await mount.Stop()
         except Exception as error:
-            server.Log("the end of the program", error)
+            server.Log("ASGI shutdown", error)
         self._timer.cancel()
         self.workers.Close()
         self.sockets.Close()
-        if hasattr(server, "broker"):           # of microWebBroker
+        if hasattr(server, "broker"):           # set by microWebBroker
             server.broker.Stop()
-        self.loop = None
+        self._timer = None                      # requests and WebSockets may still come (granian), and keep the loop
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _Tell(self, callback):
@@ -939,12 +940,12 @@ class Application:
 
 
 def _Asgi(server, onStart=None, onStop=None):
-    """The program as an ASGI 3 application. onStart(), onStop(): called when the server in front starts and stops."""
+    """The program as an ASGI 3 application. onStart(), onStop(): called at startup and shutdown of the ASGI server."""
     return Application(server, onStart, onStop)
 
 
 def Attach(server):
-    """Called by a server when it is made."""
+    """Called by each new server."""
     if not hasattr(server, "AsgiThreaded"):
-        type(server).AsgiThreaded = False       # True: plain handlers run in threads, as those with threaded=True
+        type(server).AsgiThreaded = False       # True: plain handlers run in threads, like those with threaded=True
     type(server).Asgi = _Asgi

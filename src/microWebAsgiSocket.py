@@ -1,8 +1,8 @@
-# WebSockets for microWebAsgi.py, on CPython: copy this file beside it.
+# WebSockets for microWebAsgi.py, on CPython. Copy this file beside it.
 # MIT license, see LICENSE.
 #
-# The server in front reads and writes the frames. The class inherits from that of microWebSocket.py, so programs and
-# other files hold what they know, and its messages are those of ASGI.
+# The ASGI server reads and writes the frames. The class inherits from the one in microWebSocket.py, so it has the same
+# interface for programs and other files, but sends and receives ASGI messages.
 
 import asyncio
 import collections
@@ -19,12 +19,12 @@ def _Load(name):
 _asgi = _Load("Asgi")
 _sockets = _Load("Socket")
 
-_CLOSE_SEC = 5                  # for the answer to our Close frame
-_LONG_SEC = 0.1                 # of a callback, until messages are read ahead of it
-_QUEUE_MAX = 4                  # messages that are
-_SHARE = 16                     # messages until others have their turn
-_PATIENCE_MS = 2000             # of a thread that sends to a slow client
-_CALL_SIZE = 512                # an empty message on its way from another thread counts for so much
+_CLOSE_SEC = 5                  # for the reply to our Close frame
+_LONG_SEC = 0.1                 # duration of a callback after which messages are read ahead
+_QUEUE_MAX = 4                  # messages that are read ahead
+_SHARE = 16                     # messages before other connections get their turn
+_PATIENCE_MS = 2000             # for which a thread waits for a slow client
+_CALL_SIZE = 512                # bytes that each message counts in addition while it waits for the engine
 
 
 def _IsAsync(callback):
@@ -33,7 +33,7 @@ def _IsAsync(callback):
 
 
 class _Frames:
-    """The last whole frame as a message: of Broadcast, for each WebSocket the same."""
+    """Converts a frame to a message and keeps the last one: Broadcast passes the same frame for each WebSocket."""
 
     frame = message = None
 
@@ -52,12 +52,13 @@ _frames = _Frames()
 
 
 class _Opening(_asgi.Exchange):
-    """The request for a WebSocket: an answer to it refuses."""
+    """The opening handshake. A response to it refuses the WebSocket."""
 
     kind = "websocket.http.response"
 
     def Head(self):
-        """HttpError. What the server in front has checked may be missing (HTTP/2); extensions are its own business."""
+        """The request head, or HttpError. Fields that the ASGI server has checked may be missing (HTTP/2) and are
+        filled in; extensions are left to that server."""
         pairs = [pair for pair in self.scope["headers"] if pair[0] != b"sec-websocket-extensions"]
         head = self.app.MakeHead(self.scope, "GET", pairs)[0]
         head.upgrade = ("websocket",)
@@ -67,7 +68,7 @@ class _Opening(_asgi.Exchange):
         return head
 
     async def Open(self, head):
-        """Hooks, then what microWebSocket looks at, then the messages."""
+        """Run the hooks and the checks of microWebSocket, then serve the messages."""
         self.head = head
         self.isWhole = True
         server = self.server
@@ -95,10 +96,10 @@ class _Opening(_asgi.Exchange):
         if "websocket.http.response" in (self.scope.get("extensions") or ()):
             await self.SendAll()
         else:
-            await self.send({"type": "websocket.close"})        # the server in front says 403
+            await self.send({"type": "websocket.close"})        # the ASGI server answers 403
 
     def _Find(self, server, head):
-        """-> (accept callback, what it gets), the status that refuses, and the application that has it"""
+        """-> ((accept callback, its arguments), status of the refusal or 0, mounted application or None)"""
         refusal = _sockets.Refusal(self.client, server)
         for route in server.webSocketRoutes:
             found = route.Match(head.key.rstrip("/") or "/")
@@ -113,7 +114,7 @@ class _Opening(_asgi.Exchange):
 
 
 class _WebSocket(_sockets.MicroWebSocket):
-    """A WebSocket whose frames are read and written by the server in front."""
+    """A WebSocket whose frames are handled by the ASGI server."""
 
     def __init__(self, exchange):
         self.Server = exchange.server
@@ -121,25 +122,25 @@ class _WebSocket(_sockets.MicroWebSocket):
         self.CloseReason = ""
         self.Path = exchange.head.path
         self.isDead = False
-        self.endpoint = self                    # of the table of links
+        self.endpoint = self                    # so that it can stand in the table of links
         self.deadline = None
         self.app = exchange.app
         self.send = exchange.send
         self._receive = exchange.receive
-        self._waiting = collections.deque()     # (message, size) that was not sent
+        self._waiting = collections.deque()     # (message, size), not sent yet
         self._size = 0
-        self._isHeld = False                    # a callback runs on the loop, and behind it is sent
+        self._isHeld = False                    # a callback runs on the loop; messages are sent after it
         self._isSending = self._isEnding = False
 
     # -- what a program calls -----------------------------------------------------
 
     def SendFrame(self, first, data, patience=None):
-        """A message; first: as in RFC 6455, 0 for a whole frame. False: the client does not get it."""
+        """Send a message; first: as in RFC 6455, 0 for a whole frame. False: it will not be sent."""
         if self.CloseCode is not None:
             return False
         if not first:
             message = _frames.Read(data)
-        elif first & 8:                         # the server in front has pings of its own
+        elif first & 8:                         # the ASGI server sends its own pings
             return True
         elif first & 15 == 1:
             message = {"type": "websocket.send", "text": data if isinstance(data, str) else bytes(data).decode()}
@@ -160,9 +161,10 @@ class _WebSocket(_sockets.MicroWebSocket):
         return server.CallSoon(self._Put, message, size)
 
     def Close(self, code=1000, reason=""):
-        """Begin to close, with a code of section 7.4 and up to 123 bytes of reason; ClosedCallback comes at the end."""
+        """Begin to close. code: one of section 7.4; reason: up to 123 bytes. ClosedCallback is called at the end.
+        ValueError for an invalid code or reason."""
         if not (2999 < code < 5000 or 1006 < code < 1015 or 999 < code < 1004) or len(reason.encode()) > 123:
-            raise ValueError("code or reason")
+            raise ValueError("code or reason must be valid")
         if self.CloseCode is None:
             self.CloseCode = code
             self.CloseReason = reason
@@ -210,7 +212,7 @@ class _WebSocket(_sockets.MicroWebSocket):
                 message, size = waiting.popleft()
                 await self.send(message)
                 self._size -= size
-        except Exception:                       # each server has an error of its own for a client that has gone
+        except Exception:                       # each ASGI server has its own exception for a lost client
             self.isDead = True
             waiting.clear()
         finally:
@@ -218,12 +220,12 @@ class _WebSocket(_sockets.MicroWebSocket):
 
     # -- messages to callbacks, one after another -----------------------------------------
 
-    _reading = None             # the task of the request
-    _queue = _reader = None     # what was read ahead, and the task that reads
-    _timer = None               # until it begins
+    _reading = None             # the request's task
+    _queue = _reader = None     # messages read ahead, and the task that reads them
+    _timer = None               # starts reading ahead
 
     async def Serve(self, exchange, event):
-        """Accepts, then the messages until the end."""
+        """Accept the WebSocket, then handle messages until the end."""
         server = self.Server
         self._reading = asyncio.current_task()
         head = exchange.head
@@ -237,7 +239,7 @@ class _WebSocket(_sockets.MicroWebSocket):
             await self._Call(event[0], *event[1:], isAccept=True)
             await self._Read()
         except asyncio.CancelledError:
-            if not self._isEnding:              # else the client does not answer our Close frame
+            if not self._isEnding:              # cancelled because the client does not reply to the Close frame
                 raise
         finally:
             self._reading = None
@@ -257,10 +259,10 @@ class _WebSocket(_sockets.MicroWebSocket):
             if message["type"] == "websocket.disconnect":
                 return self._OnEnd(message)
             share -= 1
-            if not share:                       # a server in front may have a thousand messages at hand
+            if not share:                       # an ASGI server may have a thousand messages at hand
                 share = _SHARE
                 await asyncio.sleep(0)
-            if self.CloseCode is not None:      # the program has closed: no message is delivered any more
+            if self.CloseCode is not None:      # the program has closed: deliver no more messages
                 continue
             data = message.get("text")
             callback = self.RecvTextCallback
@@ -281,7 +283,7 @@ class _WebSocket(_sockets.MicroWebSocket):
             self.CloseReason = message.get("reason") or ""
 
     def _ReadAhead(self):
-        """A callback takes its time: from now on a task reads, so that the client's end is known at once."""
+        """A callback takes long: a task reads now, so that a disconnect is noticed at once."""
         if not self._queue:
             self._queue = asyncio.Queue(_QUEUE_MAX)
             self._reader = asyncio.ensure_future(self._Fill())
@@ -294,7 +296,8 @@ class _WebSocket(_sockets.MicroWebSocket):
             await self._queue.put(message)
 
     async def _Call(self, callback, *args, isAccept=False):
-        """Until it has returned. An accept callback that awaits may go on for ever: its first step sets the others."""
+        """Run a callback to its end. An async accept callback may run for ever, so only its first step, which sets the
+        callbacks, is awaited."""
         try:
             if callback is None:
                 return
@@ -323,7 +326,7 @@ class _WebSocket(_sockets.MicroWebSocket):
             await self.SendAll()
 
     def _OnWait(self):
-        """The callback goes on in a thread, or waits for something: what it has sent leaves."""
+        """The callback continues in a thread, or waits: send its messages now."""
         self._isHeld = False
         if self._waiting:
             self._Kick()
@@ -331,7 +334,7 @@ class _WebSocket(_sockets.MicroWebSocket):
             self._timer = self.app.loop.call_later(_LONG_SEC, self._ReadAhead)
 
     async def _InThread(self, callback, args):
-        """-> what it returns, which may be a coroutine"""
+        """-> the result of the callback, which may be a coroutine"""
         loop = self.app.loop
         future = loop.create_future()
 
@@ -366,5 +369,5 @@ async def _Open(app, scope, receive, send):
 
 
 def Attach(server):
-    """Called by a server when it is made: its application has WebSockets."""
+    """Called by each new server: its ASGI application accepts WebSockets."""
     _asgi.Application.OpenSocket = staticmethod(_Open)

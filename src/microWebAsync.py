@@ -1,9 +1,9 @@
-# asyncio for MicroWebSrv: async handlers, `await mws.Serve()`, async iterables as content. Copy it beside
+# asyncio for MicroWebSrv: async handlers, `await mws.Serve()`, async iterables as content. Copy this file beside
 # microWebSrv.py. MIT license, see LICENSE.
 #
-# The server keeps its own way to wait, a poll object, and asyncio waits for that: on CPython the poll object is one
-# file more of any loop, on MicroPython both wait in the same one. So no socket has a task, and a server without async
-# handlers never meets asyncio. All but Attach() and the beginning of Loop() runs on the thread of the loop.
+# The server still waits with its own poll object, and asyncio waits for this object: on CPython the loop watches it
+# like a file, on MicroPython both share one poll object. So sockets need no tasks, and a server without async handlers
+# does not use asyncio. Everything except Attach() and the start of Loop() runs on the loop's thread.
 
 import sys
 
@@ -19,17 +19,17 @@ if _MICROPYTHON:
     try:
         from _thread import get_ident as _Ident
     except ImportError:
-        _Ident = int                        # 0: the only thread
+        _Ident = int                        # without threads every id is 0
 else:
     import signal
     try:
-        import uvloop as _uvloop            # here: when its thread starts, the program may have reached its last line
+        import uvloop as _uvloop            # not later: the program may end before the server's thread starts
     except ImportError:
         _uvloop = None
 
 
 class _Exchange:
-    """A request whose handler is a coroutine. What it reads is awaited."""
+    """A request with an async handler. Reads of its content are awaited."""
 
     def __init__(self, engine, connection, coroutine):
         self._engine = engine
@@ -50,7 +50,7 @@ class _Exchange:
             self._news.set()
 
     async def _Read(self, size, convert):
-        """Waits for all of the content, or with a size for some of it; OSError when no more of it can come."""
+        """Wait for all content, or with a size for some of it. OSError if no more can arrive."""
         client, connection = self._client, self._connection
         server = connection.server
         while True:
@@ -59,7 +59,7 @@ class _Exchange:
             if self._isWhole or size is not None and client.content:
                 return server.Client.Read(client, size, convert)
             if connection.client is not client:
-                raise OSError(104)          # it has gone, or has its answer
+                raise OSError(104)          # the client left, or the response was sent
             if connection.deadline is None:
                 connection.deadline = server.now + server.BodyTimeoutSec
             connection.link.Want(1)
@@ -81,7 +81,7 @@ class _Exchange:
 
 
 class _Source:
-    """server.AsyncSource: an async iterable as a source, one piece ahead of the client."""
+    """server.AsyncSource: an async iterable as the source of a response, one piece ahead of the client."""
 
     _connection = _piece = _end = _task = _taken = None
     _isClosed = False
@@ -127,7 +127,7 @@ class _Source:
 
     def _Tell(self):
         task = self._task
-        self._task = None                   # who is at work can't be cancelled
+        self._task = None                   # a running task can't be cancelled
         if self._connection.source is self:
             self._connection.Resume()
         self._task = task
@@ -141,28 +141,28 @@ class _Source:
 
 
 class _Engine:
-    """What asyncio does for one server."""
+    """The asyncio part of one server."""
 
-    _done = None                            # while a loop serves: an Event, set at the end
+    _done = None                            # an Event while a loop serves, set at the end
     _isAway = False                         # MicroPython: the thread of another server serves
-    exchanges = 0                           # that have not ended
+    exchanges = 0                           # async handlers that have not ended
 
     def __init__(self, server):
         self._server = server
-        self._waiting = []                  # what came before there was a loop
+        self._waiting = []                  # coroutines that were spawned before the loop started
         if not _MICROPYTHON:
-            self._tasks = set()             # asyncio alone would let them be collected
+            self._tasks = set()             # asyncio holds only weak references to tasks
         server.Spawn = self.Spawn
         server.AsyncSource = _Source
         server.SpawnCallback = self.SpawnCallback
         server.Loop = self.Loop
         server.Adopt = self.Adopt
 
-    # -- what the core and other files ask for
+    # -- for the core and other files
 
     def Spawn(self, connection, coroutine):
-        """The coroutine of a handler answers. Those of clients that have gone go on until the program's code returns:
-        beyond MaxConnections it is 503."""
+        """Run the coroutine of a handler. Handlers of lost clients run until the program's code returns; beyond
+        MaxConnections the answer is 503."""
         if self.exchanges < self._server.MaxConnections:
             self.exchanges += 1
             _Exchange(self, connection, coroutine)
@@ -171,7 +171,7 @@ class _Engine:
             connection.response.WriteError(503, {"Retry-After": "1"})
 
     def SpawnCallback(self, coroutine, done):
-        """Any coroutine; done(error or None) is called at its end."""
+        """Run any coroutine; done(error or None) is called at its end."""
         server = self._server
         if self._done:
             task = asyncio.create_task(self._Follow(coroutine, done))
@@ -179,29 +179,29 @@ class _Engine:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         elif not server.IsStarted():
-            coroutine.close()               # too late: it ends
+            coroutine.close()               # the server has stopped
         else:
             if _MICROPYTHON and _shared._IsForeign():
                 raise RuntimeError(_FOREIGN)
             self._waiting.append((coroutine, done))
-            server.UseAsyncio = True        # its own poll loop ends behind this event, and Loop() goes on
+            server.UseAsyncio = True        # the poll loop ends after this event, and Loop() takes over
 
     async def _Follow(self, coroutine, done):
         error = result = None
         try:
             result = await coroutine
-        except BaseException as failure:    # sys.exit(), or the cancelled task that it waited for
+        except BaseException as failure:    # SystemExit, or CancelledError of an awaited task
             error = failure
         server = self._server
         if not _MICROPYTHON and not self._done and isinstance(error, asyncio.CancelledError):
-            return                          # it is the loop that ends
-        self.result = result                # for done() alone
+            return                          # the loop itself ends
+        self.result = result                # for done() only
         try:
             done(error)
         except Exception as failure:
             server.Log("asyncio", failure)
         if not _MICROPYTHON and self._done and not server.IsStarted():
-            self._Turn()                    # perhaps it was the last that the server waited for
+            self._Turn()                    # the server may have waited for this one only
 
     # -- in the loop
 
@@ -222,7 +222,7 @@ class _Engine:
                 self._loop.add_reader(number, self._OnReady)
                 self._number = number
             except (TypeError, NotImplementedError):
-                pass                        # Windows: there _OnClock looks at the sockets, a hundred times a second
+                pass                        # Windows: _OnClock polls the sockets a hundred times a second
             self._OnClock()
         for coroutine, done in self._waiting:
             self.SpawnCallback(coroutine, done)
@@ -248,7 +248,7 @@ class _Engine:
         if _MICROPYTHON:
             self._isAway = False
             self._clock.cancel()
-            engines = ()                    # never changed in place: other threads look at it
+            engines = ()                    # a new tuple: other threads may read the old one
             for engine in _shared._engines:
                 if engine is not self:
                     engines += (engine,)
@@ -257,7 +257,7 @@ class _Engine:
             self._timer.cancel()
             if self._number is not None:
                 self._loop.remove_reader(self._number)
-        self._server.Leave()                # from here on it may start anew, in another thread
+        self._server.Leave()                # from here on it may be started again, in another thread
         if _MICROPYTHON and not _shared._engines and not _shared._isOurs:
             _shared._Unhook()
 
@@ -274,16 +274,18 @@ class _Engine:
             return True
 
         def Adopt(self, threaded):
-            """Start() in a running loop, where it needs that loop or may not have a thread. False: not here."""
+            """Start() in a running loop, if the server needs that loop or can't have a thread. False: use another
+            way."""
             needsIt = self._server.UseAsyncio
             if needsIt:
-                _shared._Claim(self)        # now: the program's next line may be asyncio.run()
+                _shared._Claim(self)        # at once: the program's next line may be asyncio.run()
             if threaded and not needsIt or _shared._thread != _Ident() and not _shared._IsForeign():
                 return False
             return self._Move()
 
         def Loop(self):
-            """Serves in this thread; there is one loop, and if another server runs it, it serves in that."""
+            """Serve in this thread. There is only one loop; if another server runs it, that loop serves this one
+            too."""
             server = self._server
             while not _shared._Claim(self):
                 if _shared._IsForeign():
@@ -306,15 +308,15 @@ class _Engine:
                 self._Enter()
                 asyncio.run(self._Join())
             finally:
-                asyncio.core.cur_task = None            # Ctrl-C leaves it, and so does every end before 1.23
-                for engine in _shared._engines:         # Ctrl-C left the loop as it stood
+                asyncio.core.cur_task = None            # Ctrl-C leaves it set, and before 1.23 each end does
+                for engine in _shared._engines:         # after Ctrl-C the loop was not cleaned up
                     engine._Exit()
                 asyncio.new_event_loop()
                 _shared._Unhook()
 
     else:
         def _OnReady(self):
-            """What the poll object has -> milliseconds until the next look."""
+            """Handle what the poll object reports -> milliseconds until the next call."""
             server = self._server
             events = server.poll.poll(0)
             for key, event in events:
@@ -326,7 +328,7 @@ class _Engine:
             self._timer = self._loop.call_later(self._OnReady() / 1000, self._OnClock)
 
         def Adopt(self, threaded):
-            """Start(threaded=False) in a running loop. False: there is none."""
+            """Start(threaded=False) in a running loop. False: no loop runs."""
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
@@ -336,7 +338,7 @@ class _Engine:
             self._Enter()
             task = loop.create_task(self._done.wait())
             self._tasks.add(task)
-            task.add_done_callback(self._Exit)          # cancelled before its first step, a task has no `finally`
+            task.add_done_callback(self._Exit)          # cancelled before its first step, a task runs no `finally`
             task.add_done_callback(self._tasks.discard)
             return True
 
@@ -345,13 +347,13 @@ class _Engine:
             await self._Join()
 
         def Loop(self):
-            """Serves in a loop of its own: asyncio.run() with the faster loop, on Python 3.9 too."""
+            """Serve in a new loop, as asyncio.run() does, but with uvloop and on Python 3.9 too."""
             loop = _uvloop.new_event_loop() if _uvloop else asyncio.new_event_loop()
             interrupts = []
             old = None
 
             def OnCtrlC(number, frame):
-                # uvloop swallows a KeyboardInterrupt that comes in a callback. The second one: a handler may block.
+                # uvloop swallows a KeyboardInterrupt in a callback. A second Ctrl-C interrupts a handler that blocks.
                 if interrupts:
                     raise KeyboardInterrupt
                 interrupts.append(number)
@@ -364,7 +366,7 @@ class _Engine:
                     try:
                         old = signal.signal(signal.SIGINT, OnCtrlC)
                     except ValueError:
-                        pass                            # not the main thread: Ctrl-C is somebody else's
+                        pass                            # not the main thread, so Ctrl-C is handled elsewhere
                 loop.run_until_complete(main)
             except asyncio.CancelledError:
                 if not interrupts:
@@ -386,20 +388,20 @@ if _MICROPYTHON:
     _FOREIGN = "another thread runs MicroPython's loop: use `await mws.Serve()`"
 
     class _Shared:
-        """MicroPython's one loop: in the place of the poll object of asyncio's queue stands this one, which is that of
-        our servers as well. What belongs to their sockets never comes to asyncio."""
+        """MicroPython's only loop. This object replaces asyncio's poll object, and it is the poll object of our
+        servers. Events of the servers' sockets are not passed on to asyncio."""
 
         _queue = _lock = None
-        _thread = None                      # that runs the loop, if a server is in it; the engine that is about to
+        _thread = None                      # the thread that runs the loop with a server in it; or the engine that will
         _isOurs = False                     # Loop() runs it, not the program
         _engines = ()
 
         def _IsForeign(self):
-            """The program runs the loop, in a thread that we don't know."""
+            """True if the program runs the loop, in an unknown thread."""
             return self._thread is None and bool(getattr(asyncio.core, "cur_task", None))
 
         def _Claim(self, engine):
-            """True: this engine is the one that has to run the loop."""
+            """True if this engine has to run the loop."""
             with self._lock:
                 if self._thread is None and not self._IsForeign():
                     self._Hook()
@@ -409,7 +411,7 @@ if _MICROPYTHON:
         def _Hook(self):
             queue = asyncio.core._io_queue
             if queue is not self._queue:
-                for engine in self._engines:            # new_event_loop() has taken their loop away
+                for engine in self._engines:            # new_event_loop() replaced their loop
                     engine._Exit()
                 self._queue = queue
                 self._poll = poll = queue.poller
@@ -426,11 +428,11 @@ if _MICROPYTHON:
             self._thread = None
 
         def ipoll(self, timeoutMs):
-            """Of asyncio: waits, and returns what belongs to its own sockets."""
+            """Called by asyncio: wait, and return the events of asyncio's own sockets."""
             if self._thread != _Ident():
                 raise RuntimeError(_FOREIGN)
             waiting = self._queue.map
-            asyncio.core.cur_task = None                # no task is at work, and any may be cancelled
+            asyncio.core.cur_task = None                # no task runs now, so any may be cancelled
             others = ()
             for sock, event in self._poll.ipoll(timeoutMs):
                 if id(sock) in waiting:
@@ -442,7 +444,7 @@ if _MICROPYTHON:
                 engine._Turn()
             still = ()
             for pair in others:
-                if id(pair[0]) in waiting:              # no task of ours has been told to leave it
+                if id(pair[0]) in waiting:              # the task may have unregistered meanwhile
                     still += (pair,)
             return still
 
@@ -450,20 +452,20 @@ if _MICROPYTHON:
 
 
 async def _Serve(server):
-    """Serves in the caller's loop until Stop()."""
+    """Serve in the caller's loop until Stop()."""
     engine = server.asyncEngine
     while not server.Open():
         if server.IsStarted():
             if engine._done and server.IsOnEngine():
                 await engine._done.wait()
             return
-        await asyncio.sleep(0.02)           # until it has stopped
+        await asyncio.sleep(0.02)           # until the old run has ended
     engine._Enter()
     await engine._Join()
 
 
 def Attach(server):
-    """Async handlers are on."""
+    """Called by each new server: enables async handlers."""
     if _MICROPYTHON:
         _shared._lock = _shared._lock or server.NewLock()
     server.asyncEngine = _Engine(server)

@@ -1,10 +1,10 @@
-# Log-in for MicroWebSrv: copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all at and below
-# a path, files and WebSockets too. Basic and Bearer are here; microWebDigest.py and microWebLogin.py bring Digest and
-# a form. MIT license, see LICENSE.
+# Authentication for MicroWebSrv. Copy this file beside microWebSrv.py. Protect(mws, "/admin", users) protects all paths
+# at and below /admin, with files and WebSockets. Basic and Bearer are here; microWebDigest.py adds Digest and
+# microWebLogin.py a form. MIT license, see LICENSE.
 #
 #    1  PASSWORDS   salted, and slow to guess
-#    2  TRIES       which addresses have to wait
-#    3  SCHEMES     who sends this request?
+#    2  TRIES       addresses that sent wrong passwords have to wait
+#    3  SCHEMES     the user of a request
 
 import hashlib
 import os
@@ -20,14 +20,14 @@ else:
     def const(value):
         return value
 
-_HASH_MS = const(250)           # that a hash takes where it was made
-_BOARD_MAX = const(50000)       # iterations: some seconds of a board
-_KNOWN_MAX = const(8)           # passwords that were right, and need no hash for a time
+_HASH_MS = const(250)           # duration of a hash on the machine that makes it
+_BOARD_MAX = const(50000)       # iterations; they take a board some seconds
+_KNOWN_MAX = const(8)           # correct passwords that are not hashed again for a while
 _KNOWN_SEC = const(300)
-_FREE = const(5)                # wrong passwords of an address that cost no wait
-_LONGEST = const(8)             # then it waits 1, 2, 4, … 2 ** 8 seconds
-_FORGET_SEC = const(1800)       # after the wait; then all is forgotten
-_TRIES_MAX = const(32)          # addresses; the one with the oldest wrong password goes
+_FREE = const(5)                # wrong passwords of an address without a wait
+_LONGEST = const(8)             # after these the waits are 1, 2, 4, … 2 ** 8 seconds
+_FORGET_SEC = const(1800)       # after the wait the address is forgotten
+_TRIES_MAX = const(32)          # addresses; the one with the oldest wrong password is removed
 
 
 # ==============================================================================
@@ -35,10 +35,10 @@ _TRIES_MAX = const(32)          # addresses; the one with the oldest wrong passw
 # ==============================================================================
 
 def _Pbkdf2(password, salt, count):
-    """PBKDF2-HMAC-SHA-256 of 32 bytes (RFC 8018 section 5.2). With a count of 1 it is an HMAC."""
+    """PBKDF2-HMAC-SHA-256 -> 32 bytes (RFC 8018 section 5.2). With count=1 it is an HMAC over salt and block number."""
     if not _MICROPYTHON:
         return hashlib.pbkdf2_hmac("sha256", password, salt, count)
-    sha256 = hashlib.sha256             # it has no copy(): each hash begins with the key again
+    sha256 = hashlib.sha256             # MicroPython's has no copy(), so each hash processes the key again
     if len(password) > 64:
         password = sha256(password).digest()
     password += bytes(64 - len(password))
@@ -59,7 +59,7 @@ _known = ()                     # (HMAC of hash and password, second); replaced 
 
 
 def Hmac(data):
-    """32 bytes, under a key of this run. What is compared by it tells nothing by the time that it takes."""
+    """32 bytes, with a key of this run. Comparing such values reveals nothing by its duration."""
     return _Pbkdf2(_key, data, 1)
 
 
@@ -68,7 +68,8 @@ def _Text(data):
 
 
 def HashPassword(password, iterations=None):
-    """-> 'pbkdf2$iterations$salt$hash'. iterations: None for as many as take 250 ms here; 1 for a random token."""
+    """-> 'pbkdf2$iterations$salt$hash'. iterations: None for as many as take 250 ms on this machine; 1 for a random
+    token. ValueError for an invalid argument."""
     if not isinstance(password, str) or min(password.encode() or b"\0") < 32:
         raise ValueError("password must be a text without controls")
     if iterations is None:
@@ -87,7 +88,7 @@ def HashPassword(password, iterations=None):
 
 
 def CheckPassword(password, hash):
-    """Is it the password of this hash? Takes the time of its iterations, unless it was right a short while ago."""
+    """True if password matches this hash. Takes the time of its iterations, except shortly after a success."""
     global _known
     _, count, salt, digest = hash.split("$")
     key = Hmac((hash + password).encode())
@@ -107,17 +108,17 @@ def CheckPassword(password, hash):
 # ==============================================================================
 
 class Tries:
-    """The addresses of wrong passwords, the latest last: (network, how many, the second at which it may try again)."""
+    """Addresses with wrong passwords, the latest last: (network, number, second from which it may try again)."""
 
     def __init__(self, server):
         self._server = server
-        self._tries = ()                # replaced as a whole: a worker may do it
+        self._tries = ()                # replaced as a whole, since a worker may do it
 
     def Ask(self, client, who, *args):
         """-> (who(*args), 0): a name, None for a wrong password, "" for neither. (None, seconds): the address has to
-        wait, and nobody was asked."""
+        wait; `who` was not called."""
         network = client.GetIPAddr()
-        if ":" in network and "." not in network:       # one client has all of an IPv6 /64
+        if ":" in network and "." not in network:       # one client owns a whole IPv6 /64
             groups, _, rest = network.partition("::")
             groups = groups.split(":")
             rest = rest.split(":")
@@ -126,11 +127,11 @@ class Tries:
         wait = before[2] - self._server.now
         if wait > 0:
             return None, wait
-        failed = before[1] and self._Fail(network)      # now: guesses that come at the same time have to find it
+        failed = before[1] and self._Fail(network)      # counted before the check, so that parallel guesses see it
         name = who(*args)
         if name is None:
             failed or self._Fail(network)
-        elif failed and self._Find(network) is failed:  # a right one takes back its own, not the guesses of others
+        elif failed and self._Find(network) is failed:  # success removes only its own entry, not parallel failures
             self._Put(before)
         return name, 0
 
@@ -156,7 +157,7 @@ class Tries:
 # ==============================================================================
 
 class Basic:
-    """RFC 7617, and what the schemes have in common."""
+    """RFC 7617, and the base class of all schemes."""
 
     challenge = 'Basic realm="%s", charset="UTF-8"'
 
@@ -174,12 +175,12 @@ class Basic:
                     raise ValueError("users must have hashes of this scheme, made here, not that of %r" % name)
 
     def IsHash(self, hash):
-        """A board would take minutes for the iterations of a desk."""
+        """True for a valid hash. On a board too many iterations are refused: they would take minutes."""
         parts = hash.split("$")
         return len(parts) == 4 and parts[1].isdigit() and not (self.server.isBoard and int(parts[1]) > _BOARD_MAX)
 
     def Hook(self, client, response):
-        """The Before hook: nobody gets 401, and who has to wait 429."""
+        """The Before hook: sets the user, or answers 401, or 429 for an address that has to wait."""
         scheme, _, text = client.head.fields.get("authorization", "").partition(" ")
         name = None
         wait = 0
@@ -211,9 +212,9 @@ class Basic:
         return self.Verify(name, password)
 
     def Verify(self, name, password):
-        """-> name or None. An unknown user takes the time of a wrong password."""
+        """-> name or None. An unknown name takes as long as a wrong password."""
         users = self.users
-        if min((name + password).encode() or b"\0") < 32:      # a name must not begin a line of a log
+        if min((name + password).encode() or b"\0") < 32:      # control characters could forge a line of a log
             return None
         if callable(users):
             found = users(name, password)
@@ -241,23 +242,23 @@ Schemes = {"basic": Basic, "bearer": _Bearer}       # microWebDigest and microWe
 
 
 def Protect(server, prefix, users, scheme="basic", realm="Restricted", **options):
-    """Only users see what is at and below prefix: a dict of names and hashes, or check(name, password), which returns
-    True or the name. options: those of the scheme."""
+    """Only users may request paths at and below prefix. users: a dict of names and hashes, or check(name, password),
+    which returns True or the name. options: arguments of the scheme. ValueError for an invalid argument."""
     if scheme not in Schemes:
         raise ValueError("scheme must be one of %s, not %r" % (", ".join(Schemes), scheme))
     if not isinstance(prefix, str) or prefix[:1] != "/" or len(prefix.encode()) != len(prefix):
-        raise ValueError("prefix must be a path of ASCII, not %r" % (prefix,))      # FAT knows the case of the others
+        raise ValueError("prefix must be a path of ASCII, not %r" % (prefix,))   # FAT ignores the case of other letters
     if not isinstance(realm, str) or '"' in realm or "\\" in realm or min(realm.encode() or b"\0") < 32:
         raise ValueError("realm must be a text without quotes, not %r" % (realm,))
     server.Before(Schemes[scheme](server, users, realm, **options).Hook, prefix)
 
 
 def _GetUser(client):
-    """Who has logged in, where Protect protects; else None."""
+    """The name of the authenticated user on a protected path; else None."""
     return getattr(client, "user", None)
 
 
 def Attach(server):
-    """httpClient.GetUser() is there."""
+    """Called by each new server: adds httpClient.GetUser()."""
     server.tries = Tries(server)
     server.Client.GetUser = _GetUser

@@ -1,12 +1,12 @@
-# One server of many, on CPython only: what it sends by Broadcast and by hubs of events reaches the clients of all
-# processes and machines, over Redis, NATS or a broker of the program. And sessions in Redis. MIT license, see LICENSE.
+# Connects many servers, on CPython only: messages of Broadcast and of event hubs reach the clients of all processes and
+# machines, over Redis, NATS or the program's own broker. Also keeps sessions in Redis. MIT license, see LICENSE.
 #
-#    1  MESSAGES   what goes over the broker
+#    1  MESSAGES   the format of a message
 #    ---------- sans-I/O line
-#    2  NODE       one server: it publishes, and gives its clients what the others have published
+#    2  NODE       one server: publishes its messages, delivers those of the others
 #    3  BROKERS    Publish, Subscribe, Close: in memory, Redis, NATS
 #    4  SESSIONS   a store for microWebSession
-#    5  SERVER     plugging in
+#    5  SERVER     UseBroker, Attach
 
 import json
 import os
@@ -16,7 +16,7 @@ import re
 # ==============================================================================
 # 1  MESSAGES
 # ==============================================================================
-# One line of JSON that says who has sent what, then the content as it is: {"from": …, "n": …, "kind": …, "path": …}
+# A message is one line of JSON, {"from": …, "n": …, "kind": …, "path": …}, followed by the content.
 
 _KINDS = ("text", "binary", "event")
 _MAX_HEAD = 65536           # bytes of the first line
@@ -24,34 +24,34 @@ _MAX_NUMBER = 1 << 62
 
 
 def _Pack(sender, number, kind, path, content):
-    """sender: text; number: 1, 2, … of this sender; path: of the WebSockets, None for all; content: bytes."""
+    """sender: str; number: 1, 2, … for each sender; path: of the WebSockets, None for all; content: bytes."""
     head = {"from": sender, "n": number, "kind": kind, "path": path}
     return json.dumps(head).encode() + b"\n" + content
 
 
 def _Unpack(data):
-    """-> (sender, number, kind, path, content); ValueError for what is not ours."""
+    """-> (sender, number, kind, path, content). ValueError for an invalid message."""
     head, line, content = data.partition(b"\n")
     if not line or len(head) > _MAX_HEAD:
-        raise ValueError("it has no head")
+        raise ValueError("no first line")
     try:
         head = json.loads(head)
         sender, number, kind, path = [head[name] for name in ("from", "n", "kind", "path")]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("its head is not ours")
+        raise ValueError("invalid first line") from None
     if not isinstance(sender, str) or not 0 < len(sender) <= 64 or type(number) is not int \
             or not 0 < number < _MAX_NUMBER or kind not in _KINDS or not (path is None or isinstance(path, str)):
-        raise ValueError("its head is not ours")
+        raise ValueError("invalid first line")
     return sender, number, kind, path, content
 
 
 def _UnpackEvent(content):
-    """-> what MicroWebEvents.Send takes: (data, event, id, retry)"""
+    """-> (data, event, id, retry), the arguments of MicroWebEvents.Send. ValueError for an invalid event."""
     try:
         event = json.loads(content)
         return event["data"], event["event"], event["id"], event["retry"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("it is no event")
+        raise ValueError("not an event") from None
 
 
 def _Text(value):
@@ -70,26 +70,27 @@ from collections import deque
 # ==============================================================================
 # 2  NODE
 # ==============================================================================
-# Publishing puts a message into the broker's queue and returns. What comes from the broker waits in a bounded list, and
-# one call on the engine at a time takes from it: no thread of a broker ever waits for the engine, nor the other way.
+# Publish puts a message into the broker's queue and returns. Messages from the broker are put into a bounded list,
+# which is processed by one call on the engine at a time. So no broker thread waits for the engine, and the engine does
+# not wait for a broker.
 
-_SHARE = 32                 # messages until others have their turn
-_SENDERS_MAX = 4096         # whose last number is known
-_NAME = re.compile("[A-Za-z0-9_-]+(?:[.][A-Za-z0-9_-]+)*")      # what is a part of a channel for Redis and NATS
+_SHARE = 32                 # messages before connections get their turn
+_SENDERS_MAX = 4096         # senders whose last number is remembered
+_NAME = re.compile("[A-Za-z0-9_-]+(?:[.][A-Za-z0-9_-]+)*")      # valid in a channel name of Redis and NATS
 
 
-_QUIET_SEC = 60             # between two lines about what is dropped
+_QUIET_SEC = 60             # between two log lines about dropped messages
 
 
 class _Losses:
-    """Counts what is dropped. One line tells of the first at once, then there is at most one a minute."""
+    """Counts dropped messages. The first one is logged at once, then there is at most one line a minute."""
 
     def __init__(self):
         self._count = 0
         self._until = 0
 
     def Add(self, count=1):
-        """-> how many to tell of now, or 0"""
+        """-> number of drops to log now, or 0"""
         self._count += count
         now = time.monotonic()
         if not count or now < self._until:
@@ -98,14 +99,14 @@ class _Losses:
         return self.Rest()
 
     def Rest(self):
-        """-> how many nobody has told of"""
+        """-> number of drops that were not logged yet"""
         count = self._count
         self._count = 0
         return count
 
 
 class Node:
-    """What UseBroker returns: the place of this server among the others."""
+    """One server among the others. UseBroker returns it."""
 
     def __init__(self, server, broker, prefix, maxMessageLen, maxQueueLen):
         self._server = server
@@ -117,33 +118,33 @@ class Node:
         self._isRunning = False
         self._process = self._sender = None
         self._number = 0
-        self._isRefused = False                 # the broker has not taken the last one
-        self._sending = threading.RLock()       # numbers go to the broker in their order; a log may send, too
-        self._coming = threading.Lock()         # of all below
-        self._seen = {}                         # (channel, sender) -> its last number; the oldest first
+        self._isRefused = False                 # the broker refused the last message
+        self._sending = threading.RLock()       # keeps the numbers in order; re-entrant, because ErrorCallback may send
+        self._coming = threading.Lock()         # guards the attributes below
+        self._seen = {}                         # (channel, sender) -> last number; oldest sender first
         self._inbox = deque()
         self._inboxLen = 0
-        self._isCalled = False                  # a call on the engine is on its way
+        self._isCalled = False                  # a call to the engine is queued
         self._late = _Losses()
         self._bad = _Losses()
 
     def IsConnected(self):
-        """Do messages come and go now? None: the broker does not say."""
+        """True if messages are exchanged now; None if the broker does not tell."""
         return getattr(self._broker, "isConnected", None)
 
     # -- the life of the server
 
     def Start(self):
-        """On the engine, when a run begins; the server calls it."""
+        """Called on the engine when a run begins."""
         with self._sending:
-            if self._process != os.getpid():    # a copy of a process is another sender
+            if self._process != os.getpid():    # a forked process is another sender
                 self._process = os.getpid()
                 self._sender = os.urandom(8).hex()
             self._isRunning = True
         self._broker.Subscribe(list(self._targets), self._OnMessage)
 
     def Stop(self):
-        """At its end: what was published leaves, as far as that is possible in a second."""
+        """Called when the run ends. Queued messages get about a second to be sent."""
         with self._sending:
             self._isRunning = False
         self._broker.Close()
@@ -153,7 +154,8 @@ class Node:
             self._isCalled = False
 
     def _Add(self, name, target):
-        """-> the name of one more channel. target(kind, path, content) on the engine; ValueError: a bad message"""
+        """Add a channel -> its name. target(kind, path, content) is called on the engine; it raises ValueError for an
+        invalid message."""
         channel = self._prefix + "." + name
         self._targets[channel] = target
         if self._isRunning:
@@ -163,7 +165,8 @@ class Node:
     # -- sending
 
     def Share(self, name, hub):
-        """From now on hub.Send reaches the clients of every server that shares a hub of this name."""
+        """From now on hub.Send reaches the clients of all servers that share a hub under this name. ValueError for a
+        bad name or a shared hub."""
         _CheckName("name", name)
         if "Send" in vars(hub):
             raise ValueError("this hub is shared already")
@@ -171,7 +174,7 @@ class Node:
 
         def Target(kind, path, content):
             if kind != "event":
-                raise ValueError("it is no event")
+                raise ValueError("not an event")
             local(*_UnpackEvent(content))
 
         def Send(data, event=None, id=None, retry=None):
@@ -185,32 +188,32 @@ class Node:
         hub.Send = Send
 
     def _Check(self, content):
-        """ValueError for what is too large."""
+        """ValueError if content is too large."""
         if len(content) > self._maxMessageLen:
             raise ValueError("a message must have at most %d bytes (maxMessageLen), not %d" % (
                 self._maxMessageLen, len(content)))
 
     def _Publish(self, channel, kind, path, content):
-        """To the other servers; from any thread, waiting for nobody. Nothing, while the server does not run."""
+        """Send to the other servers; thread-safe and non-blocking. Does nothing while the server does not run."""
         try:
             with self._sending:
                 if self._isRunning:
                     self._number += 1
                     self._broker.Publish(channel, _Pack(self._sender, self._number, kind, path, content))
                     self._isRefused = False
-        except Exception as error:              # of a program's own broker: who sends can't help it
+        except Exception as error:              # raised by the program's own broker; the sender can't handle it
             isFirst = not self._isRefused
             self._isRefused = True
             if isFirst:
-                self._server.Log("the broker does not take messages", error)
+                self._server.Log("the broker refuses messages", error)
 
     # -- receiving
 
     def _OnMessage(self, channel, data):
-        """From the broker, on any thread; one at a time for each channel."""
+        """Called by the broker on any thread, one at a time for each channel."""
         try:
             if len(data) > self._maxMessageLen + _MAX_HEAD:
-                raise ValueError("it has %d bytes" % len(data))
+                raise ValueError("%d bytes are too many" % len(data))
             sender, number, kind, path, content = _Unpack(data)
         except ValueError as error:
             return self._Drop(channel, error)
@@ -218,7 +221,7 @@ class Node:
         with self._coming:
             key = channel, sender
             if sender == self._sender or number <= self._seen.get(key, 0) or not self._isRunning:
-                return                          # our own, or one that was sent again after a lost connection
+                return                          # our own message, or one repeated after a lost connection
             self._seen.pop(key, None)
             if len(self._seen) >= _SENDERS_MAX:
                 del self._seen[next(iter(self._seen))]
@@ -232,10 +235,10 @@ class Node:
                 self._isCalled = self._server.CallSoon(self._Deliver)
             late = self._late.Add(late)
         if late:
-            self._server.Log("%d of the others' messages dropped, the oldest: the server is behind" % late)
+            self._server.Log("the server is too slow: the %d oldest messages of other servers were dropped" % late)
 
     def _Deliver(self):
-        """On the engine: some of what waits."""
+        """On the engine: handle some of the queued messages."""
         for _ in range(_SHARE):
             with self._coming:
                 if not self._inbox:
@@ -260,16 +263,16 @@ class Node:
 # ==============================================================================
 # 3  BROKERS
 # ==============================================================================
-# A broker has three methods, called from any thread, and none of them waits for the network:
+# A broker has three methods. They are called from any thread and must not wait for the network:
 #
-#    Publish(channel, data)          text, bytes
-#    Subscribe(channels, callback)   from now on callback(channel, data) for these; a second call replaces the first
-#    Close()                         no more; Subscribe begins anew. It may wait a second or two
+#    Publish(channel, data)          channel: str, data: bytes
+#    Subscribe(channels, callback)   call callback(channel, data) for these channels; replaces an earlier subscription
+#    Close()                         end; may take a second or two. Subscribe starts again
 #
-# One that has an attribute Log gets the log of the server there.
+# If it has an attribute Log, that is set to the log of the server.
 
 class MemoryBroker:
-    """For the servers of one process, in tests above all: those of one name are together."""
+    """Connects the servers of one process that use the same name; for tests."""
 
     _members = []
 
@@ -294,30 +297,37 @@ class MemoryBroker:
             self._members.remove(self)
 
 
-_BATCH_MAX = 100            # messages at once
-_BATCH_LEN = 1 << 20        # bytes of them
+_BATCH_MAX = 100            # messages sent together
+_BATCH_LEN = 1 << 20        # bytes sent together
 _CONNECT_SEC = 5
-_ANSWER_SEC = 10            # without any answer the broker is lost
-_CLOSE_SEC = 1              # for what is still to be sent
-_AGAIN_SEC = 2              # what was sent so shortly before the loss is sent again: nobody may have got it
+_ANSWER_SEC = 10            # without a reply in this time the broker counts as lost
+_CLOSE_SEC = 1              # for the rest of the queue
+_AGAIN_SEC = 2              # messages sent so shortly before a loss are sent again, since they may be lost
 _BACKOFF_SEC = 0.1          # doubled with each failure
 _BACKOFF_MAX_SEC = 10
 
 
+def _Task(coroutine):
+    """A task. If it fails while the one that waits for it is cancelled, asyncio does not log the exception."""
+    task = asyncio.ensure_future(coroutine)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return task
+
+
 class _Remote:
-    """A broker on the network: a thread with an asyncio loop, which connects again and again, and a bounded queue."""
+    """A broker on the network. A thread with an asyncio loop keeps reconnecting; messages wait in a bounded queue."""
 
     Log = None
     isConnected = False
-    isForgetful = False     # the broker keeps nothing for who is away: the others have to be back before we send
-    names = ""              # of the package, for pip
+    isForgetful = False     # the broker stores no messages, so wait until the others are back before sending
+    names = ""              # of the package for pip
 
     def __init__(self, url, maxQueueLen=4 << 20):
         try:
             self.Import()
         except ImportError as error:
             raise ImportError("a broker with %s: needs a package: pip install %s (%s)" % (
-                url.partition(":")[0], self.names, error))
+                url.partition(":")[0], self.names, error)) from None
         self.url = url
         self.channels = ()
         self.callback = None
@@ -326,34 +336,34 @@ class _Remote:
         self._queue = deque()
         self._queueLen = self._recentLen = 0
         self._losses = _Losses()
-        self._flying = ()                       # [(channel, data), …], whose answer has not come
-        self._recent = deque()                  # (when its answer has come, channel, data)
+        self._flying = ()                       # [(channel, data), …] sent, but not confirmed
+        self._recent = deque()                  # (time of the confirmation, channel, data)
         self._loop = self._news = self._closing = self._thread = self._session = None
         self._isWoken = False
-        self._pause = 0                         # seconds between the last two tries, at most
-        self._isUp = None                       # what the log says; None: nothing yet
+        self._pause = 0                         # the longest pause in seconds before the last attempt
+        self._isUp = None                       # state that was logged; None: none yet
 
-    # -- what a kind of broker has to have; all but Import in the loop
+    # -- overridden for each kind of broker; all but Import run in the loop
 
     def Import(self):
-        """ImportError, if there is no such package."""
+        """ImportError if the package is missing."""
 
     async def Connect(self):
         """Connect, and subscribe to self.channels."""
 
     async def Receive(self):
-        """Calls self.callback; raises when the connection is lost."""
+        """Call self.callback for each message. Raises when the connection is lost."""
 
     async def SendBatch(self, batch):
-        """[(channel, data), …]: returns when the broker has them."""
+        """Send [(channel, data), …]; return when the broker has confirmed them."""
 
     async def Disconnect(self):
-        """Whatever state it is in."""
+        """Close, in any state."""
 
     # -- from any thread
 
     def Publish(self, channel, data):
-        """The oldest message gives way where the queue is full."""
+        """Queue a message. If the queue is full, the oldest one is dropped."""
         with self._lock:
             self._queue.append((channel, data))
             self._queueLen += len(data)
@@ -366,13 +376,13 @@ class _Remote:
                 self._isWoken = True
                 self._loop.call_soon_threadsafe(self._news.set)
         if dropped:
-            self._Say("%d messages to the broker dropped, the oldest: the queue is full" % dropped)
+            self._Say("the queue to the broker is full: the %d oldest messages were dropped" % dropped)
 
     def Subscribe(self, channels, callback):
         with self._lock:
             self.channels = channels
             self.callback = callback
-            if self._loop:                      # it runs: another connection, for other channels
+            if self._loop:                      # already running: reconnect for the new channels
                 if self._session:
                     self._loop.call_soon_threadsafe(self._session.cancel)
                 return
@@ -381,7 +391,7 @@ class _Remote:
             ready = threading.Event()
             self._thread = threading.Thread(target=self._Work, args=(ready,), name="microWebBroker", daemon=True)
             self._thread.start()
-            ready.wait()                        # for its events, not for the network
+            ready.wait()                        # until the Event objects exist
 
     def Close(self):
         with self._lock:
@@ -398,14 +408,14 @@ class _Remote:
             self._queueLen = self._recentLen = 0
             self._isUp = None
 
-    # -- its thread
+    # -- in the thread
 
     def _Say(self, text):
         if self.Log:
             self.Log(text)
 
     def _Where(self):
-        """The address, without a password."""
+        """The URL without user, password and query."""
         scheme, _, rest = self.url.partition("?")[0].partition("://")
         return scheme + "://" + rest.rpartition("@")[2]
 
@@ -416,7 +426,7 @@ class _Remote:
         finally:
             with self._lock:
                 self._loop = None
-            for task in asyncio.all_tasks(loop):            # of the package
+            for task in asyncio.all_tasks(loop):            # tasks of the package
                 task.cancel()
                 loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
             loop.close()
@@ -428,29 +438,29 @@ class _Remote:
         closing = asyncio.ensure_future(self._closing.wait())
         failures = 0
         while not closing.done():
-            self._session = session = asyncio.ensure_future(self._Session())
+            self._session = session = _Task(self._Session())
             await asyncio.wait((session, closing), return_when=asyncio.FIRST_COMPLETED)
-            if self._isUp:                      # it may send the rest
+            if self._isUp:                      # it may still be sending
                 await asyncio.wait((session,), timeout=_CLOSE_SEC if closing.done() else None)
             wasUp = self._isUp
             session.cancel()
-            await asyncio.wait((session,), timeout=_CLOSE_SEC)
+            await asyncio.wait([session], timeout=_CLOSE_SEC)
             error = None if session.cancelled() or not session.done() else session.exception()
-            if closing.done() or error is None:             # None: other channels
+            if closing.done() or error is None:             # None: reconnect for other channels
                 continue
             if self._isUp is not False:
                 self._isUp = False
-                self._Say("the broker %s is lost; clients of this server go on: %s" % (
+                self._Say("the broker %s is lost; this server continues without it: %s" % (
                     self._Where(), error or type(error).__name__))
             failures = 0 if wasUp else failures + 1
             self._pause = min(_BACKOFF_MAX_SEC, _BACKOFF_SEC * 2 ** min(failures, 16))
-            await asyncio.wait((closing,), timeout=self._pause * random.uniform(0.5, 1))
+            await asyncio.wait([closing], timeout=self._pause * random.uniform(0.5, 1))
 
     async def _Session(self):
-        """One connection, to its end."""
+        """One connection, from start to end."""
         tasks = ()
         try:
-            await asyncio.wait_for(self.Connect(), _CONNECT_SEC)
+            await asyncio.wait_for(_Task(self.Connect()), _CONNECT_SEC)
             tasks = asyncio.ensure_future(self.Receive()), asyncio.ensure_future(self._SendAll())
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -462,15 +472,15 @@ class _Remote:
                 task.cancel()
             try:
                 await asyncio.gather(*tasks, return_exceptions=True)
-            finally:                            # also if this session is cancelled meanwhile
+            finally:                            # even if this task is cancelled meanwhile
                 try:
-                    await asyncio.wait_for(self.Disconnect(), _CLOSE_SEC)
+                    await asyncio.wait_for(_Task(self.Disconnect()), _CLOSE_SEC)
                 except Exception:
-                    pass                        # it is lost anyway
+                    pass                        # the connection is lost anyway
 
     async def _SendAll(self):
-        """What waits, then what comes; returns when the broker is to be closed."""
-        if self.isForgetful:                    # they have tried as often as we, or once more
+        """Send the queued messages, then new ones. Returns when the broker is being closed."""
+        if self.isForgetful:                    # the others reconnect within this time
             await asyncio.sleep(2 * self._pause)
         self._pause = 0
         self._Again()
@@ -490,7 +500,7 @@ class _Remote:
             await self._news.wait()
 
     def _Again(self):
-        """After a loss: what the broker may have lost with it goes once more. Who has it knows it by its number."""
+        """After a loss: send messages again that the broker may have lost. Receivers drop duplicates by number."""
         with self._lock:
             again = [(channel, data) for _, channel, data in self._recent] + list(self._flying)
             self._recent.clear()
@@ -522,9 +532,11 @@ class _Remote:
 
 
 class RedisBroker(_Remote):
-    """Redis 5 or newer, by streams: who was away for a moment reads on where he was. url: redis://, rediss://, unix://
+    """Redis 5 or newer, with streams: a server that was disconnected for a moment continues where it stopped. url:
+    redis://, rediss://, unix://
 
-    keep: messages that a channel has at least, for those who come back; keepSec: and how long, behind the last one."""
+    keep: minimum number of messages that a channel keeps for reconnecting servers; keepSec: for how long after the last
+    one."""
 
     names = "redis"
 
@@ -532,7 +544,7 @@ class RedisBroker(_Remote):
         super().__init__(url, maxQueueLen)
         self._keep = keep
         self._keepSec = keepSec
-        self._places = {}                       # channel -> the identity of the last message
+        self._places = {}                       # channel -> id of the last message read
         self._reader = self._writer = None
 
     def Import(self):
@@ -557,7 +569,7 @@ class RedisBroker(_Remote):
             newest = await self._reader.xrevrange(channel, count=1)
             newest = newest[0][0] if newest else b"0-0"
             place = self._places.get(channel, newest)
-            # A Redis that has forgotten all begins anew, and so do we.
+            # if Redis was emptied, start at the beginning
             self._places[channel] = b"0-0" if _Order(newest) < _Order(place) else place
 
     async def Receive(self):
@@ -593,13 +605,13 @@ def _Order(place):
 
 
 def _NoRetry(retry):
-    """retry: the module of that name. Who connects again, and when, is decided here."""
+    """retry: the module redis.asyncio.retry or redis.retry. _Remote decides when to reconnect."""
     from redis.backoff import NoBackoff
     return retry.Retry(NoBackoff(), 0)
 
 
 class NatsBroker(_Remote):
-    """NATS. It keeps nothing: who is away misses what is said meanwhile. url: nats://, tls://"""
+    """NATS stores no messages: a server that is disconnected misses them. url: nats://, tls://"""
 
     names = "nats-py"
     isForgetful = True
@@ -627,7 +639,7 @@ class NatsBroker(_Remote):
 
     async def _OnError(self, error):
         self._reason = error
-        if not self._isOpen:                    # else connect() would try again and again by itself
+        if not self._isOpen:                    # otherwise connect() would keep retrying by itself
             raise error
 
     async def _OnLost(self):
@@ -638,7 +650,7 @@ class NatsBroker(_Remote):
         tasks.append(asyncio.ensure_future(self._lost.wait()))
         try:
             done = ()
-            while not done and not self._client.is_closed:      # its end may come without a call of closed_cb
+            while not done and not self._client.is_closed:      # closed_cb is not always called
                 done, _ = await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
@@ -674,25 +686,24 @@ _SCHEMES = {"redis": RedisBroker, "rediss": RedisBroker, "unix": RedisBroker, "n
 # ==============================================================================
 
 class RedisStore:
-    """Sessions of UseSessions(mws, key, store=RedisStore(mws, url)), which all servers with this key share.
+    """Sessions in Redis, shared by all servers with the same key: UseSessions(mws, key, store=RedisStore(mws, url)).
 
-    timeoutSec: for a connection and for each answer; the engine waits for it. While Redis is down, who has a session
-    gets a 503, and no new one is saved."""
+    timeoutSec: for connecting and for each reply; the engine waits for these. While Redis is down, requests with a
+    session get 503 and new sessions are not saved."""
 
-    # Set does not raise: it is called in a hook of the answer, whose errors can't change that answer any more.
+    # Set raises nothing: it is called in an After hook, whose exceptions can't change the response any more.
 
     def __init__(self, mws, url, prefix="microwebsrv.session.", timeoutSec=0.25):
         try:
-            import redis
             import redis.retry
         except ImportError as error:
-            raise ImportError("RedisStore needs a package: pip install redis (%s)" % error)
+            raise ImportError("RedisStore needs a package: pip install redis (%s)" % error) from None
         self._server = mws
         self._prefix = prefix
         self._failure = redis.RedisError, OSError
         self._client = redis.Redis.from_url(
             url, protocol=2, socket_timeout=timeoutSec, socket_connect_timeout=timeoutSec, retry=_NoRetry(redis.retry))
-        self._until = self._failures = 0        # no try before that time
+        self._until = self._failures = 0        # no attempt before _until
 
     def Get(self, id):
         """The text of a session; None if there is none."""
@@ -708,14 +719,14 @@ class RedisStore:
         return self._prefix + id.hex()
 
     def _Sure(self, command, id):
-        """The answer, or a 503."""
+        """The reply of Redis. HttpError 503 if there is none."""
         isKnown, answer = self._Ask(command, self._Key(id))
         if not isKnown:
-            raise self._server.HttpError(503, "the store of the sessions is down")
+            raise self._server.HttpError(503, "the session store is down")
         return answer
 
     def _Ask(self, *command):
-        """-> (True, the answer), or (False, None) while Redis is down."""
+        """-> (True, reply), or (False, None) while Redis is down."""
         now = time.monotonic()
         if now < self._until:
             return False, None
@@ -725,11 +736,11 @@ class RedisStore:
             self._failures += 1
             self._until = time.monotonic() + min(10, 2 ** min(self._failures - 1, 4))
             if self._failures == 1:
-                self._server.Log("the Redis of the sessions is lost: %s" % (error or type(error).__name__))
+                self._server.Log("the session store (Redis) is lost: %s" % (error or type(error).__name__))
             return False, None
         if self._failures:
             self._failures = 0
-            self._server.Log("the Redis of the sessions is back")
+            self._server.Log("the session store (Redis) is back")
         return True, answer
 
 
@@ -743,8 +754,9 @@ def _CheckName(what, name):
 
 
 def _UseBroker(server, broker, prefix="microwebsrv", hubs=None, maxMessageLen=1000000, maxQueueLen=4 << 20):
-    """broker: the URL of a Redis or NATS, or an object with Publish, Subscribe and Close. hubs: name -> MicroWebEvents.
-    maxMessageLen: bytes of one message; maxQueueLen: bytes that wait in each direction."""
+    """Connect this server with others. broker: the URL of Redis or NATS, or an object with Publish, Subscribe and
+    Close. hubs: name -> MicroWebEvents. maxMessageLen: bytes of one message; maxQueueLen: bytes queued in each
+    direction. ValueError for an invalid argument. -> Node"""
     if hasattr(server, "broker"):
         raise ValueError("this server has a broker already")
     _CheckName("prefix", prefix)
@@ -759,7 +771,7 @@ def _UseBroker(server, broker, prefix="microwebsrv", hubs=None, maxMessageLen=10
     if hasattr(broker, "Log"):
         broker.Log = server.Log
     server.broker = node = Node(server, broker, prefix, maxMessageLen, maxQueueLen)
-    if hasattr(server, "Broadcast"):            # microWebSocketPlus is there
+    if hasattr(server, "Broadcast"):            # set by microWebSocketPlus
         _ShareBroadcast(server, node)
     for name in hubs or ():
         node.Share(name, hubs[name])
@@ -772,7 +784,7 @@ def _ShareBroadcast(server, node):
 
     def Target(kind, path, content):
         if kind == "event":
-            raise ValueError("it is an event")
+            raise ValueError("an event on the channel of Broadcast")
         local(content.decode() if kind == "text" else content, path)
 
     def Broadcast(data, path=None):
@@ -787,7 +799,7 @@ def _ShareBroadcast(server, node):
 
 
 def _Follow(server, node):
-    """The node runs while the server runs."""
+    """Start and stop the node together with the server."""
     enter = server.Enter
     leave = server.Leave
 
@@ -796,7 +808,7 @@ def _Follow(server, node):
         node.Start()
 
     def Leave():
-        if server.IsOnEngine():                 # else its run has ended already
+        if server.IsOnEngine():                 # otherwise the run has already ended
             node.Stop()
         leave()
 
@@ -807,5 +819,5 @@ def _Follow(server, node):
 
 
 def Attach(server):
-    """Called by a server when it is made; nothing is on until the program calls UseBroker."""
+    """Called by each new server. A program connects it with UseBroker."""
     type(server).UseBroker = _UseBroker

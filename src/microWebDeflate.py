@@ -1,11 +1,11 @@
-# Compressed WebSocket messages for MicroWebSrv (permessage-deflate, RFC 7692): copy this file beside microWebSocket.py
-# and clients that offer it get it. CPython compresses with zlib; MicroPython with its deflate module, which expands
-# always and compresses where the firmware was built with that.
+# Compressed WebSocket messages for MicroWebSrv (permessage-deflate, RFC 7692). Copy this file beside microWebSocket.py:
+# clients that offer the extension get it. CPython uses zlib. MicroPython uses its deflate module, which always
+# decompresses, and compresses only if the firmware was built with that.
 # MIT license, see LICENSE.
 #
 #    1  NEGOTIATION  the parameters of the opening handshake (section 7.1)
 #    2  CODECS       one message in, one message out (section 7.2)
-#    3  SERVER       plugging in
+#    3  SERVER       negotiation with a client; Attach
 
 import io
 import sys
@@ -24,28 +24,28 @@ try:
     else:
         import zlib
 except ImportError:
-    deflate = zlib = None           # firmware before 1.21: nothing is compressed
+    deflate = zlib = None           # firmware before 1.21: no compression
 
 
 # ==============================================================================
 # 1  NEGOTIATION
 # ==============================================================================
-# Text to text. Of the client's offers, in its order, the first one that can be kept is taken.
+# Text to text. The first acceptable offer of the client is taken.
 
 _NAME = "permessage-deflate"
 _WINDOWS = "8 9 10 11 12 13 14 15"
 
 
 def _Answer(text, most, least, keepsContext):
-    """One offer -> (answer, bits to expand, bits to compress, keep the client's context?, ours?), or None."""
-    offer = {}                                          # a parameter: its value, or 0
+    """One offer -> (answer, bits to decompress, bits to compress, keep the client's context?, keep ours?), or None."""
+    offer = {}                                          # parameter: value, 0 if it has none
     for part in text.split(";"):
         name, hasValue, value = part.partition("=")
         name = name.strip()
         value = value.strip()
         if value[:1] == value[-1:] == '"':
             value = value[1:-1]
-        # Sections 7.1.1 and 7.1.2: only the bits have a value, and nothing is said twice.
+        # Sections 7.1.1 and 7.1.2: only max_window_bits have a value, and no parameter is repeated.
         if name in offer or hasValue and (name[6:] != "_max_window_bits" or value not in _WINDOWS.split()):
             return None
         offer[name] = int(value or 0)
@@ -63,7 +63,7 @@ def _Answer(text, most, least, keepsContext):
     inBits = 15 if inBits is None else min(inBits or 15, most)
     if inBits < 15:
         answer += "; client_max_window_bits=%d" % inBits
-    # What is left is the name of the extension, which is said first.
+    # The only item left must be the name of the extension, at the beginning.
     if list(offer) != [_NAME] or not text.strip().startswith(_NAME) or outBits < least:
         return None
     return answer, inBits, outBits, contexts[0], contexts[1]
@@ -72,33 +72,33 @@ def _Answer(text, most, least, keepsContext):
 # ==============================================================================
 # 2  CODECS
 # ==============================================================================
-# Inflate -> bytes, more than maxLen where the message is too big (never much more); ValueError where it is broken.
-# Pack(first byte of a frame, payload) -> both, changed where the frame is a message that is worth it.
+# Inflate -> bytes; slightly more than maxLen if the message is too big; ValueError for invalid data.
+# Pack(first byte of a frame, payload) -> the same or, for a message worth compressing, the compressed pair.
 
-# Section 7.2.1: every message ends with 00 00 FF FF, and that is not sent.
+# Section 7.2.1: the last bytes 00 00 FF FF of a compressed message are not sent.
 
-_BLOCKS_MAX = const(32)                # that say they are the last, in one message: each costs a new decompressor
-_MEM_LEVEL = const(5)           # of zlib: 32 KB a connection instead of 256, and hardly longer messages
-_WORTHWHILE = const(32)                # bytes of a message that is compressed; a shorter one hardly shrinks
+_BLOCKS_MAX = const(32)                # blocks marked as last in one message: each needs a new decompressor
+_MEM_LEVEL = const(5)           # of zlib: 32 KB a connection instead of 256, and messages only slightly longer
+_WORTHWHILE = const(32)                # bytes; shorter messages hardly shrink
 _PACKED = const(0x40)                  # RSV1 of a frame (section 6)
 
 
 if _MICROPYTHON:
     class _Codec:
-        """MicroPython. Each message stands alone: between two of them the connection keeps nothing."""
+        """MicroPython: each message is compressed alone, so the connection keeps no state between messages."""
 
         def __init__(self, inBits, outBits, keepsIn, keepsOut):
             self._outBits = outBits
 
         def Inflate(self, data, maxLen):
             bits = 8
-            while bits < 15 and 1 << bits < maxLen:     # without an older message nothing points further back
+            while bits < 15 and 1 << bits < maxLen:     # without older messages no reference goes further back
                 bits += 1
             data += b"\x00\x00\xff\xff\x01\x00\x00\xff\xff"
             done = b""
             try:
-                # A block may say that it is the last (section 7.2.3.4). What follows it may point back across it: so
-                # what was expanded stands before that, as a block that is not compressed (RFC 1951 section 3.2.4).
+                # A block may be marked as the last (section 7.2.3.4), but later blocks may refer to its data. So the
+                # data so far is put before them as an uncompressed block (RFC 1951 section 3.2.4).
                 for _ in range(_BLOCKS_MAX):
                     window = done[-1 << bits:]
                     size = len(window)
@@ -123,11 +123,11 @@ if _MICROPYTHON:
             stream = io.BytesIO()
             with deflate.DeflateIO(stream, deflate.RAW, self._outBits) as packer:
                 packer.write(data)
-            packed = stream.getvalue() + b"\x00"        # section 7.2.3.4: behind a last block
+            packed = stream.getvalue() + b"\x00"        # section 7.2.3.4: an empty byte after the last block
             return (first | _PACKED, packed) if len(packed) < len(data) else (first, data)
 else:
     class _Codec:
-        """CPython. What a connection needs is made with its first message that needs it."""
+        """CPython. Compressor and decompressor are made when the first message needs them."""
 
         def __init__(self, inBits, outBits, keepsIn, keepsOut):
             self._inBits = inBits
@@ -135,7 +135,7 @@ else:
             self._keepsIn = keepsIn
             self._keepsOut = keepsOut
             self._inflater = None
-            self._window = b""          # what was expanded last: zlib does not give its own away
+            self._window = b""          # the last decompressed bytes; zlib gives no access to its window
             self._deflater = None
 
         def Inflate(self, data, maxLen):
@@ -145,7 +145,7 @@ else:
             size = 0
             data += b"\x00\x00\xff\xff"
             try:
-                # Section 7.2.3.4: a block may say that it is the last. What follows it may point back across it.
+                # Section 7.2.3.4: a block may be marked as the last, but later blocks may refer to its data.
                 for _ in range(_BLOCKS_MAX):
                     part = inflater.decompress(data, maxLen + 1 - size)
                     parts.append(part)
@@ -154,7 +154,7 @@ else:
                     if not inflater.eof or size > maxLen:
                         break
                     data = inflater.unused_data
-                    if not data:                            # behind the last block comes an empty one, always
+                    if not data:                            # an empty block must follow the last one
                         raise ValueError("no empty block")
                     inflater = zlib.decompressobj(-self._inBits, zdict=window)
                 else:
@@ -182,7 +182,7 @@ else:
 # 3  SERVER
 # ==============================================================================
 def _Negotiate(webSocket, head):
-    """What microWebSocket asks about a client -> a line of the 101, or none; the WebSocket has a codec then."""
+    """Called by microWebSocket at the handshake -> header line of the 101, or b"". Sets the codec of the WebSocket."""
     server = webSocket.Server
     for text in head.fields.get("sec-websocket-extensions", "").split(","):
         if _MICROPYTHON:
@@ -196,7 +196,7 @@ def _Negotiate(webSocket, head):
 
 
 def Attach(server):
-    """Called by a server when it is made, after microWebSocket."""
+    """Called by each new server, after microWebSocket."""
     if not (deflate if _MICROPYTHON else zlib) or not hasattr(server, "Offers"):
         return
     kind = type(server)

@@ -1,5 +1,5 @@
-# Log-in by Digest for MicroWebSrv (RFC 7616): copy this file beside microWebAuth.py, and Protect knows
-# scheme="digest". The password does not travel, but its hash is quick to guess. MIT license, see LICENSE.
+# Digest authentication for MicroWebSrv (RFC 7616). Copy this file beside microWebAuth.py to use scheme="digest" in
+# Protect. The password is not sent, but its hash is fast to guess. MIT license, see LICENSE.
 
 import sys
 from binascii import hexlify
@@ -18,8 +18,8 @@ else:
         return value
 
 _NONCE_SEC = const(300)
-_NONCES_MAX = const(16)         # that are in use
-_WINDOW = const(24)             # requests of one nonce that may overtake one another
+_NONCES_MAX = const(16)         # used nonces that are kept
+_WINDOW = const(24)             # requests of one nonce that may arrive out of order
 
 
 def _Sha(text):
@@ -27,12 +27,13 @@ def _Sha(text):
 
 
 def DigestHash(name, realm, password):
-    """The hash of a user, for this realm. Whoever has it needs no password."""
+    """The hash of a user for this realm. Security: it is as good as the password."""
     return _Sha("%s:%s:%s" % (name, realm, password))
 
 
 def _Params(text):
-    """'a=b, c="d\\"e"' -> {'a': 'b', 'c': 'd"e'} (RFC 9110 section 11.2), else ValueError or IndexError."""
+    """'a=b, c="d\\"e"' -> {'a': 'b', 'c': 'd"e'} (RFC 9110 section 11.2). ValueError or IndexError for anything
+    else."""
     data = text.encode() + b","
     params = {}
     pos = 0
@@ -65,11 +66,11 @@ def _Params(text):
 
 
 class _Nonces:
-    """A nonce needs no table until a client has used it: then each of its requests counts once (section 5.4)."""
+    """An unused nonce needs no memory. For a used one each request count is accepted once (section 5.4)."""
 
     def __init__(self):
         self._last = self._floor = 0
-        self._used = []                 # [serial, highest count, bits: which of those below it have come]
+        self._used = []                 # [serial, highest count, bit mask of the counts seen below it]
 
     def New(self, now):
         self._last = max(self._last + 1, now << 8)
@@ -79,7 +80,7 @@ class _Nonces:
         return "%x-%s" % (serial, hexlify(auth.Hmac(b"%x" % serial)[:12]).decode())
 
     def Take(self, nonce, count, now):
-        """Is this the first request with nonce and count? A nonce that was forgotten is as one that has expired."""
+        """True if nonce and count are used for the first time. A nonce that was dropped counts as expired."""
         serial = int(nonce.partition("-")[0], 16)
         if nonce != self._Sign(serial) or now - (serial >> 8) > _NONCE_SEC:
             return False
@@ -108,7 +109,7 @@ class _Nonces:
 
 
 class _Digest(auth.Basic):
-    """Section 3; SHA-256 and qop=auth only."""
+    """RFC 7616 section 3, with SHA-256 and qop=auth only."""
 
     challenge = 'Digest realm="%s", qop="auth", algorithm=SHA-256, charset=UTF-8, nonce="%s"%s'
 
@@ -127,7 +128,7 @@ class _Digest(auth.Basic):
         return self.challenge % (self.realm, nonce, ", stale=true" if name == "" else "")
 
     def Who(self, client, text):
-        """Section 3.4; "" for what would be right with a fresh nonce."""
+        """Section 3.4. -> name; None if the proof is wrong; "" if only the nonce has expired."""
         try:
             got = _Params(text)
             name = got["username"]
@@ -147,4 +148,4 @@ auth.Schemes["digest"] = _Digest
 
 
 def Attach(server):
-    """Nothing more is to be done."""
+    """Called by each new server. The scheme was registered at import."""

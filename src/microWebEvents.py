@@ -1,10 +1,10 @@
-# Server-sent events for MicroWebSrv: copy this file beside microWebSrv.py and WriteResponseEventStream is on.
+# Server-sent events for MicroWebSrv. Copy this file beside microWebSrv.py to get WriteResponseEventStream.
 # MIT license, see LICENSE.
 #
 #    1  ENCODING     an event as the bytes of text/event-stream (HTML standard, section 9.2)
 #    ---------- sans-I/O line
-#    2  HUB          MicroWebEvents: what any thread has to tell, and a bounded queue for each client
-#    3  SERVER       plugging in: HttpResponse.WriteResponseEventStream
+#    2  HUB          MicroWebEvents: events from any thread, and a bounded queue for each client
+#    3  SERVER       HttpResponse.WriteResponseEventStream; Attach
 
 import json
 import sys
@@ -15,13 +15,13 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 # ==============================================================================
 # 1  ENCODING
 # ==============================================================================
-# Plain values -> bytes. A value that would end its line and begin another is refused: ValueError.
+# Values -> bytes. ValueError for a value that would start a new line.
 
-_PING = b":\n\n"            # a comment: browsers drop it, proxies see traffic, and the network tells who has gone
+_PING = b":\n\n"            # a comment: browsers ignore it, it keeps proxies open and finds lost clients
 
 
 def _EventBytes(data, event=None, id=None, retry=None):
-    """data: str, or what JSON can say, None for no data; -> one event (HTML standard, section 9.2.5)."""
+    """data: a str, or a value for JSON; None: no data. -> bytes of one event (HTML standard, section 9.2.5)."""
     lines = []
     for name, value in (("id", id), ("event", event), ("retry", retry)):
         if value is not None:
@@ -34,7 +34,7 @@ def _EventBytes(data, event=None, id=None, retry=None):
             if _MICROPYTHON:
                 data = json.dumps(data)
                 if "nan" in data or "inf" in data:
-                    json.loads(data)        # NaN is no JSON: ValueError
+                    json.loads(data)        # NaN is not JSON: ValueError
             else:
                 data = json.dumps(data, allow_nan=False)
         for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
@@ -43,7 +43,7 @@ def _EventBytes(data, event=None, id=None, retry=None):
 
 
 def _ItemBytes(item):
-    """A dict is dict(data=, event=, id=, retry=), anything else is data."""
+    """item: a dict with data, event, id, retry, or anything else as the data."""
     if isinstance(item, dict):
         return _EventBytes(item.get("data"), item.get("event"), item.get("id"), item.get("retry"))
     return _EventBytes(item)
@@ -58,7 +58,7 @@ def _Encoded(events):
 
 
 class _EncodedAsync:
-    """An async iterator of events as one of bytes."""
+    """An async iterator of events as an async iterator of bytes."""
 
     def __init__(self, events):
         self._events = events.__aiter__()
@@ -88,7 +88,7 @@ try:
     from _thread import allocate_lock as _NewLock
 except ImportError:
     class _NewLock:
-        """Where there are no threads there is nothing to lock."""
+        """The lock of a runtime without threads."""
 
         def __enter__(self):
             pass
@@ -100,12 +100,12 @@ except ImportError:
 # ==============================================================================
 # 2  HUB
 # ==============================================================================
-# Send may be called from any thread, and where there is no GIL the queues are only touched with the lock held. A full
-# queue loses its oldest event: a client that is slow costs itself something, and nobody else.
+# Send may be called from any thread; without a GIL the queues need the lock. A full queue drops its oldest event, so a
+# slow client harms only itself.
 
 class MicroWebEvents:
-    """Events for every client that subscribed. maxQueueLen: how many may wait for a slow client; pingSec: seconds of
-    silence after which a comment is sent, so that a client that has gone is found out."""
+    """Sends events to all subscribed clients. maxQueueLen: events that may wait for a slow client. pingSec: seconds of
+    silence before a comment is sent, which finds clients that have left. ValueError if one of them is not positive."""
 
     def __init__(self, maxQueueLen=16, pingSec=15):
         if maxQueueLen < 1 or pingSec <= 0:
@@ -116,7 +116,8 @@ class MicroWebEvents:
         self._lock = _NewLock()
 
     def Send(self, data, event=None, id=None, retry=None):
-        """From any thread, to every client: data is a str or becomes JSON; retry in ms. -> the number of clients."""
+        """Send an event to every client, from any thread. data: a str, or a value for JSON; retry: milliseconds. -> the
+        number of clients."""
         piece = _EventBytes(data, event, id, retry)
         with self._lock:
             queues = self._queues
@@ -126,11 +127,11 @@ class MicroWebEvents:
         return len(queues)
 
     def Count(self):
-        """How many clients are subscribed."""
+        """The number of subscribed clients."""
         return len(self._queues)
 
     def Close(self):
-        """Ends every stream, after what is still queued. Who subscribes afterwards is served again."""
+        """End every stream after its queued events. Later subscribers are served again."""
         with self._lock:
             queues = self._queues
             self._queues = []
@@ -140,7 +141,7 @@ class MicroWebEvents:
 
 
 def _Call(queues):
-    """One call to each engine that serves them."""
+    """One call to each engine whose streams are among the queues."""
     called = None
     for queue in queues:
         if queue._streams is not called:
@@ -149,7 +150,7 @@ def _Call(queues):
 
 
 class _Queue:
-    """One client: the events that it has not been sent yet. A source of its connection."""
+    """The unsent events of one client, and the source of its response."""
 
     isEndless = True
 
@@ -157,20 +158,20 @@ class _Queue:
         self._hub = hub
         self._streams = streams
         self._pieces = []
-        self._isEnded = self._isDue = False     # the end; a ping
-        self._since = 0                         # of the silence
+        self._isEnded = self._isDue = False     # end after the queued events; a ping is due
+        self._since = 0                         # when the silence began
         self._connection = None
         with hub._lock:
-            hub._queues = hub._queues + [self]  # never changed in place: Send walks over it
+            hub._queues = hub._queues + [self]  # a new list, because Send iterates over the old one
 
     def _Push(self, piece, most):
-        """With the lock held."""
+        """Add an event. The lock is held."""
         pieces = self._pieces
         if len(pieces) >= most:
             pieces.pop(0)
         try:
             pieces.append(piece)
-        except MemoryError:             # it can't grow: the oldest event goes, as if it were full
+        except MemoryError:             # the list can't grow: drop the oldest event, as if it were full
             pieces.pop(0)
             pieces.append(piece)
 
@@ -193,7 +194,7 @@ class _Queue:
         return piece
 
     def close(self):
-        """The client has gone, or the server stops; or nobody has accepted it."""
+        """The client left, the server stops, or the response was refused."""
         hub = self._hub
         with hub._lock:
             hub._queues = [queue for queue in hub._queues if queue is not self]
@@ -203,12 +204,12 @@ class _Queue:
 
 
 class _Streams:
-    """The queues of one server; the list belongs to its engine."""
+    """The queues of one server, used on its engine only."""
 
     def __init__(self, server):
         self._server = server
         self._queues = []
-        self._isCalled = False          # and the call has not come yet
+        self._isCalled = False          # a call is on its way to the engine
         self._lock = _NewLock()
 
     def _Call(self):
@@ -224,10 +225,10 @@ class _Streams:
                 queue._connection.Resume()
 
     def _Tick(self):
-        """Once a second."""
+        """Once a second: find the queues that need a ping."""
         for queue in self._queues:
             queue._isDue = self._server.now - queue._since >= queue._hub._pingSec
-        self._Wake()                    # whom a call has missed, for want of memory
+        self._Wake()                    # also queues whose call failed for lack of memory
 
 
 # ==============================================================================
@@ -235,7 +236,8 @@ class _Streams:
 # ==============================================================================
 
 def _WriteResponseEventStream(response, events, headers=None):
-    """events: a MicroWebEvents, or an iterable of events; async ones need microWebAsync.py."""
+    """WriteResponseEventStream: events is a MicroWebEvents or an iterable of events. An async iterable needs
+    microWebAsync.py."""
     server = response.connection.server
     if isinstance(events, MicroWebEvents):
         source = _Queue(events, server.eventStreams)
@@ -247,11 +249,13 @@ def _WriteResponseEventStream(response, events, headers=None):
             source = _Encoded(iter(events))
         except TypeError:
             raise ValueError("events must be iterable, not %r" % (events,))
-    return response.Answer(200, headers, "text/event-stream", None, b"", source, None, b"Cache-Control: no-store\r\n")
+    # nginx would keep the head back until the first event: the second line tells it not to.
+    return response.Answer(200, headers, "text/event-stream", None, b"", source, None,
+                           b"Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n")
 
 
 def Attach(server):
-    """Called by a server when it is made: event streams are on."""
+    """Called by each new server: enables event streams."""
     server.eventStreams = _Streams(server)
     server.Ticks.append(server.eventStreams._Tick)
     server.Response.WriteResponseEventStream = _WriteResponseEventStream

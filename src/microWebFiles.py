@@ -1,9 +1,9 @@
-# Files for MicroWebSrv as RFC 9110 has them: copy this file beside microWebSrv.py, and what webPath has and what
-# WriteResponseFile sends has ETags, all conditions, ranges, and the .gz beside a file for whoever accepts it.
+# Files for MicroWebSrv (RFC 9110): ETags, conditions, ranges, and .gz files for clients that accept gzip, for webPath
+# and WriteResponseFile. Copy this file beside microWebSrv.py.
 # MIT license, see LICENSE.
 #
-#    1  TEXT      dates, conditions, ranges and codings: text to decisions; nothing here knows a server
-#    2  SERVER    plugging in: SendFile, and Stat, which finds what is there as .gz only
+#    1  TEXT      dates, conditions, ranges and codings, without the server
+#    2  SERVER    SendFile; and Stat, which also finds files that exist only as .gz
 
 import os
 import sys
@@ -22,11 +22,11 @@ else:
 # 1  TEXT
 # ==============================================================================
 
-_ITEMS_MAX = const(100)             # of Accept-Encoding; what is behind them costs no time
-_DIGITS_MAX = const(18)             # of a number in Range
+_ITEMS_MAX = const(100)             # items of Accept-Encoding; the rest is ignored
+_DIGITS_MAX = const(18)             # digits of a number in Range
 
 _DAYS = " Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
-# RFC 9110 section 5.6.7: the format of today, that of RFC 850, and that of asctime
+# RFC 9110 section 5.6.7: IMF-fixdate, RFC 850 and asctime format
 _FORMATS = ("{0}, {2:02d} {3} {4:04d} {5} GMT", "{1}, {2:02d}-{3}-{6:02d} {5} GMT", "{0} {3} {2:2d} {5} {4:04d}")
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _MONTH_DAYS = b"\x1f\x1d\x1f\x1e\x1f\x1e\x1f\x1f\x1e\x1f\x1e\x1f"
@@ -40,8 +40,8 @@ def _Date(form, day, when):
 
 
 def _ParseDate(text):
-    """-> (year, month, day, hour, minute, second), or None for what is no date. It is one if it is the same when it is
-    written anew: that leaves no second way to write a number, and nothing before or behind it."""
+    """-> (year, month, day, hour, minute, second), or None for an invalid date. The text must be equal to the formatted
+    result, so no other spelling is accepted."""
     words = text[:40].replace("-", " ").replace(":", " ").split()
     try:
         if len(words) == 7:                     # asctime
@@ -50,7 +50,7 @@ def _ParseDate(text):
         month = _MONTHS.index(words[2]) // 3
     except (ValueError, IndexError):
         return None
-    if year < 100:                              # section 5.6.7: not more than 50 years ahead
+    if year < 100:                              # section 5.6.7: at most 50 years in the future
         now = time.gmtime()[0]
         year += now - now % 100
         if year > now + 50:
@@ -65,8 +65,8 @@ def _ParseDate(text):
 
 
 def _Condition(fields, etag, when, date):
-    """200, 304 or 412 (RFC 9110 section 13.2.2). when: of the last change, None if that is not known; date: the same as
-    text, None if it is no validator."""
+    """-> 200, 304 or 412 (RFC 9110 section 13.2.2). when: last change, None if unknown; date: the same as text, None if
+    it may not be used as a validator."""
     tag = etag[2:] if etag[0] == "W" else etag
     tags = fields.get("if-match")
     if tags is not None:                        # 13.1.1: strong comparison
@@ -89,7 +89,7 @@ def _Condition(fields, etag, when, date):
 
 
 def _Range(text, size):
-    """-> (200, 206 or 416, start, length): one range of bytes; several, or a broken one, mean all (section 14.2)."""
+    """-> (200, 206 or 416, start, length) for one byte range; 200 for several or an invalid one (section 14.2)."""
     unit, _, text = text.partition("=")
     first, dash, last = text.strip().partition("-")
     digits = first + last
@@ -107,7 +107,7 @@ def _Range(text, size):
 
 
 def _Accepts(text):
-    """Accept-Encoding -> (is gzip acceptable?, is the file as it is?): RFC 9110 section 12.5.3."""
+    """Accept-Encoding -> (gzip is acceptable, identity is acceptable): RFC 9110 section 12.5.3."""
     found = {}
     for item in text.lower().split(",", _ITEMS_MAX)[:_ITEMS_MAX]:
         coding, _, weight = item.partition(";")
@@ -120,7 +120,7 @@ def _Accepts(text):
 # 2  SERVER
 # ==============================================================================
 
-_PATH_MAX = const(128)              # of those of which something is remembered
+_PATH_MAX = const(128)              # characters of a path whose result is cached
 _VARY = "Vary: Accept-Encoding\r\n"
 _GZIP = "Vary: Accept-Encoding\r\nContent-Encoding: gzip\r\n"
 
@@ -129,10 +129,10 @@ class _Files:
 
     def __init__(self, server):
         self._server = server
-        self._known = {}                        # path -> what _Answer says, of this second
+        self._known = {}                        # path -> result of _Answer in this second
 
     def Stat(self, path):
-        """What webPath has: a file, too, that is there as .gz only. That one has a fourth item."""
+        """Stat of webPath. For a file that exists only as .gz the result has a fourth item."""
         source = self._server.source
         stat = source.Stat(path)
         if stat or path[-1] == "/" or path[-7:].lower() == ".pyhtml":
@@ -141,14 +141,14 @@ class _Files:
         return tuple(stat) + (True,) if stat and not stat[0] else None
 
     def SendFile(self, response, source, path, contentType, headers, stat=None):
-        """200, 206, 304, 404, 406, 412, 416 or 503 for a file, as its validators and the request say (RFC 9110)."""
+        """Send 200, 206, 304, 404, 406, 412, 416 or 503 for a file, depending on validators and request (RFC 9110)."""
         server = self._server
         head = response.client.head
         fields = head.fields
         accept = fields.get("accept-encoding", "")
         stat = stat or source.Stat(path)
         known = source is server.source and self._known.get(path)
-        # Else in this second a .gz was looked for, and there was none.
+        # Otherwise it is known for this second that there is no .gz.
         if not known or known[0] != self._Mark() or known[1] != stat or known[2] or "=" in accept:
             chosen = self._Choose(source, path, stat, accept)
             if not chosen:
@@ -160,7 +160,7 @@ class _Files:
         if etag and head.method in ("GET", "HEAD"):
             code = _Condition(fields, etag, when, date)
         if code == 200 and "range" in fields and head.method == "GET":
-            condition = fields.get("if-range")  # with a strong validator only (13.1.5)
+            condition = fields.get("if-range")  # valid only with a strong validator (13.1.5)
             if condition is None or etag and etag[0] != "W" and condition in (etag, date):
                 code, start, length = _Range(fields["range"], length)
             if code == 416:
@@ -170,15 +170,15 @@ class _Files:
         return server.WriteFile(response, code, headers, contentType, source, path, start, length, lines)
 
     def _Mark(self):
-        """Until when what is remembered counts: the end of the second, or another level."""
+        """The cache is valid while this value is the same: it changes each second and with the level."""
         return self._server.now << 2 | self._server.LetCacheStaticContentLevel
 
     def _Choose(self, source, path, stat, accept):
-        """-> (path, stat, field lines) of the file or its .gz; None: neither is there; False: not acceptable."""
+        """-> (path, stat, field lines) of the file or its .gz; None: neither exists; False: not acceptable."""
         stat = stat if stat and len(stat) < 4 else None
         zipped = None if stat and stat[0] else source.Stat(path + ".gz")
         if zipped and (zipped[0] or stat and zipped[2] < stat[2]):
-            zipped = None                       # it is that of an earlier version
+            zipped = None                       # older than the file
         gzip, identity = _Accepts(accept)
         if zipped and gzip:
             return path + ".gz", zipped, _GZIP
@@ -187,10 +187,10 @@ class _Files:
         return (path, stat, _VARY if zipped else "") if identity else False
 
     def _Answer(self, source, path, stat, lines):
-        """-> (second, stat, lines, path, bytes of all its lines, ETag, (year, …, second), Last-Modified), None for what
-        it has not."""
+        """-> (mark, stat, lines, path, all field lines as bytes, ETag, (year, …, second), Last-Modified); None for a
+        missing one."""
         server = self._server
-        isOurs = source is server.source        # of those alone: no thread but the engine's asks for them
+        isOurs = source is server.source        # cached for webPath only, which is used on the engine's thread alone
         known = isOurs and self._known.get(path)
         if known and known[:3] == (self._Mark(), stat, lines):
             return known
@@ -223,7 +223,7 @@ class _Files:
 
 
 def Attach(server):
-    """Takes the place of the core's SendFile. FilesVersion: the mark of files that have no time."""
+    """Replace SendFile of the core. FilesVersion: part of the ETag of files without a valid time."""
     if not hasattr(server, "FilesVersion"):
         server.FilesVersion = "%x" % int.from_bytes(os.urandom(4), "little")
     files = _Files(server)

@@ -1,5 +1,5 @@
-# APIs that speak JSON: a handler returns its answer, ReadJSON says what is wrong with the content, long lists are
-# streamed, and errors are JSON below a prefix. Copy this file beside microWebSrv.py. MIT license, see LICENSE.
+# JSON APIs: a handler returns its response, ReadJSON checks the content, long lists are streamed, and errors below a
+# prefix are JSON. Copy this file beside microWebSrv.py. MIT license, see LICENSE.
 
 import json
 import re
@@ -10,14 +10,14 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 if _MICROPYTHON:
     import io
 
-_DIGITS = 512           # the core refuses such a run of them: the time for a number grows with the square
-_odd = re.compile(b"[0-9][eE]|NaN|Infinity")        # what may be no finite number
+_DIGITS = 512           # the core refuses so many digits: the parsing time grows with the square
+_odd = re.compile(b"[0-9][eE]|NaN|Infinity")        # may be a number that is not finite
 
 
 # -- answers -----------------------------------------------------------------------
 
 class _List:
-    """A JSON array as the source of an answer: an item at a time."""
+    """A JSON array as the source of a response, one item at a time."""
 
     def __init__(self, items, toJSON):
         self._given = items
@@ -43,7 +43,7 @@ class _List:
 
 
 class _File:
-    """An open file as the source of an answer."""
+    """An open file as the source of a response."""
 
     def __init__(self, file, size):
         self._file = file
@@ -60,19 +60,20 @@ class _File:
 
 
 def _WriteJSON(response, code, obj, headers=None):
-    """WriteResponseJSON: ValueError for what is no JSON, NaN too."""
+    """WriteResponseJSON. ValueError if obj can't be JSON; NaN can't."""
     return response.WriteResponse(code, headers, "application/json", "UTF-8", response.connection.server.ToJSON(obj))
 
 
 def _WriteStream(response, items, headers=None, code=200):
-    """WriteResponseJSONStream: a JSON array of what an iterable gives, never all of it in memory. An exception in it
-    cuts the connection: nobody may take a part for the whole."""
+    """WriteResponseJSONStream: a JSON array of the items of an iterable, one at a time. An exception in it aborts the
+    connection, so that the client sees that the array is incomplete."""
     source = _List(items, response.connection.server.ToJSON)
     return response.Answer(code, headers, "application/json", "UTF-8", b"", source)
 
 
 def _Returned(response, value):
-    """server.Returned: what a handler has returned is its answer, if it wrote none. A bool is what Write… gave."""
+    """server.Returned: send the value that a handler returned, if it wrote no response. A bool is the result of Write…
+    and is ignored."""
     if not response or response.code is not None or isinstance(value, bool):
         return
     code = 200
@@ -98,7 +99,7 @@ def _Returned(response, value):
 
 
 def _Spawner(spawn):
-    """-> server.Spawn that knows a generator from a coroutine."""
+    """-> server.Spawn, which distinguishes generators from coroutines."""
     def Spawn(connection, result):
         if _MICROPYTHON:
             result = _Probe(result)
@@ -110,7 +111,7 @@ def _Spawner(spawn):
 
 if _MICROPYTHON:
     def _Probe(result):
-        """Here both are the same, but a coroutine yields None and a generator its first piece."""
+        """MicroPython has one type for both, but a coroutine yields None, and a generator its first piece."""
         try:
             piece = next(result)
         except StopIteration as end:
@@ -132,8 +133,8 @@ def _Refuse(client, code, rule):
 
 
 def _ReadJSON(client, shape=None):
-    """ReadJSON: the content, or the answer 415 or 400, as JSON. shape: the type that it must have, dict or list; or a
-    dict of the names that it must have and their types: {"title": str, "size": float}."""
+    """ReadJSON: the content parsed as JSON. HttpError 415 or 400 if that fails. shape: the required type, dict or list;
+    or a dict of the required names and their types: {"title": str, "size": float}."""
     client.problem = {}
     kind = (client.GetRequestContentType() or "").partition(";")[0].strip().lower()
     if kind != "application/json" and kind[-5:] != "+json":
@@ -151,7 +152,7 @@ def _Check(client, content, shape):
             server.ToJSON(value)
     except ValueError:
         rule = "the content must be UTF-8, and its numbers finite"
-    except (RuntimeError, MemoryError):         # MicroPython reads what is deeper than it can write
+    except (RuntimeError, MemoryError):         # MicroPython can read deeper nesting than it can write
         rule = "the content is too deep"
     if value is None and content.strip() != b"null":
         rule = rule or "the content is no JSON" + _Place(client.problem, content)
@@ -180,8 +181,9 @@ def _IsA(value, kinds):
 
 
 def _Place(problem, content):
-    """Why is it no JSON? -> ' at line 2, column 7', which problem gets too: both from 1, a column in characters. On
-    MicroPython it may be the character before."""
+    """Why content is not JSON -> ' at line 2, column 7', also stored in problem. Both count from 1, columns in
+    characters. On MicroPython it may be the character before."""
+    content = content.lstrip(b"\xef\xbb\xbf")          # a byte order mark; anywhere else it is not UTF-8
     for at in range(0, len(content) - _DIGITS + 1, _DIGITS):
         if content[at:at + _DIGITS].isdigit():
             return ": a number is too long"
@@ -210,7 +212,7 @@ def _Place(problem, content):
 # -- errors ------------------------------------------------------------------------
 
 def ProblemErrors(mws, prefix="/"):
-    """Errors of paths at and below the prefix are JSON: application/problem+json (RFC 9457)."""
+    """Errors of paths at and below prefix are sent as application/problem+json (RFC 9457)."""
     mws.Before(_Mark, prefix)
 
 
@@ -233,12 +235,12 @@ def _ErrorWriter(base):
 
 
 def Attach(server):
-    """Called by a server when it is made: what handlers return counts."""
+    """Called by each new server: handlers may return their response."""
     server.Returned = _Returned
     if server.Spawn:
         server.Spawn = _Spawner(server.Spawn)
     kind = server.Response
-    if not hasattr(kind, "WriteResponseJSON"):          # the class belongs to all servers
+    if not hasattr(kind, "WriteResponseJSON"):          # the class is shared by all servers
         kind.WriteError = _ErrorWriter(kind.WriteError)
         kind.WriteResponseJSON = _WriteJSON
         kind.WriteResponseJSONStream = _WriteStream

@@ -1,5 +1,5 @@
-# A log-in form for MicroWebSrv: copy this file beside microWebAuth.py and microWebSession.py, and Protect knows
-# scheme="form". MIT license, see LICENSE.
+# A login form for MicroWebSrv. Copy this file beside microWebAuth.py and microWebSession.py to use scheme="form" in
+# Protect. MIT license, see LICENSE.
 
 import sys
 
@@ -9,7 +9,8 @@ auth = sys.modules[_NAME]
 
 
 def LoginPage(httpClient, httpResponse, code, text):
-    """Writes the form, which posts name and password to its own address. code: 200, 401 or 429; text: what is wrong."""
+    """Write the form, which posts name and password to its own address. code: 200, 401 or 429; text: the error
+    message."""
     token = (httpResponse.vars or {}).get("CSRF", "")
     httpResponse.WriteResponse(code, None, "text/html", "UTF-8", (
         '<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><title>Log in</title>'
@@ -20,14 +21,14 @@ def LoginPage(httpClient, httpResponse, code, text):
 
 
 class _Form(auth.Basic):
-    """Who has logged in by the form is in the session. Realms with the same loginPath share it."""
+    """Keeps the logged-in user in the session. Realms with the same loginPath share the login."""
 
-    challenge = 'Cookie realm="%s"'         # it has no name of its own, and 401 must have one (RFC 9110 section 15.5.2)
+    challenge = 'Cookie realm="%s"'         # no registered name; 401 needs a challenge (RFC 9110 section 15.5.2)
 
     def __init__(self, server, users, realm, loginPath="/login", logoutPath="/logout", page=LoginPage):
         super().__init__(server, users, realm)
         if not hasattr(server, "sessions"):
-            raise ValueError("scheme must not be form before UseSessions(mws)")
+            raise ValueError("scheme must not be form before UseSessions(mws) was called")
         self._loginPath = loginPath
         self._page = page
         logins = server.logins = getattr(server, "logins", {})
@@ -37,10 +38,10 @@ class _Form(auth.Basic):
             server.AddRoute(loginPath, "POST", self.LogIn, True)
             server.AddRoute(logoutPath, "POST", self.LogOut)
         elif logins[loginPath] is not users:
-            raise ValueError("loginPath must be another one for other users")
+            raise ValueError("loginPath must differ for other users")
 
     def Hook(self, client, response):
-        """The Before hook: a page that is opened leads to the form, anything else gets 401."""
+        """The Before hook: navigation is redirected to the form, other requests get 401."""
         head = client.head
         if head.key == self._loginPath and not head.upgrade:
             return
@@ -56,13 +57,13 @@ class _Form(auth.Basic):
             self.Refuse(response, 0, None)
 
     def _Mark(self, name):
-        """The salt of the user's hash: a new password ends the sessions of the old one."""
+        """The salt of the user's hash: a new password ends the sessions made with the old one."""
         if callable(self.users):
             return ""
         return name in self.users and self.users[name].split("$")[2]
 
     def LogIn(self, client, response):
-        """GET and POST of the form. In a worker, where there are some: the hash takes its time."""
+        """GET and POST of the form. POST runs in a worker if there are any, because hashing is slow."""
         code = 200
         text = ""
         if client.head.method == "POST":
@@ -77,11 +78,11 @@ class _Form(auth.Basic):
                 code = 429
                 text = "Too many tries. Wait for %d seconds." % wait
                 response.SetHeader("Retry-After", wait)
-        response.status = code              # of a page that is written as a 200
+        response.status = code              # for a page that is written as a 200
         self._page(client, response, code, text)
 
     def _Welcome(self, client, response, name):
-        client.user = name                  # After hooks ask GetUser
+        client.user = name                  # for After hooks that call GetUser
         session = client.GetSession()
         session.Renew()
         session[self._loginPath] = [name, self._Mark(name)]
@@ -93,7 +94,7 @@ class _Form(auth.Basic):
     def LogOut(self, client, response):
         session = client.GetSession()
         session.pop(self._loginPath, None)
-        session.Renew()                     # the rest of it stays
+        session.Renew()                     # the other values of the session stay
         response.WriteResponseRedirect(self._loginPath)
 
 
@@ -101,4 +102,4 @@ auth.Schemes["form"] = _Form
 
 
 def Attach(server):
-    """Nothing more is to be done."""
+    """Called by each new server. The scheme was registered at import."""

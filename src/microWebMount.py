@@ -1,12 +1,12 @@
-# An ASGI application beside our routes, on CPython: `mws.Mount("/api", app)` serves Starlette, FastAPI and their like,
-# on our own server and under microWebAsgi. Copy it beside microWebSrv.py.
+# ASGI applications in a server, on CPython: `mws.Mount("/api", app)` serves Starlette, FastAPI and others, on our
+# server and under microWebAsgi. Copy this file beside microWebSrv.py.
 # MIT license, see LICENSE.
 #
-#    1  HTTP         what an application receives and sends, by our request and answer
-#    2  WEBSOCKET    the same by our WebSocket
-#    3  MOUNT        the place below a prefix; the lifespan
+#    1  HTTP         the messages of an application, over our request and response
+#    2  WEBSOCKET    the messages of an application, over our WebSocket
+#    3  MOUNT        an application below a prefix; its lifespan
 #
-# An application is a handler of ours: hooks come before it, and its answer has the headers of After.
+# An application is called like a handler: Before hooks run first, and After hooks can add headers to its response.
 
 import asyncio
 import sys
@@ -26,7 +26,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 # ==============================================================================
 
 class _Piped:
-    """What an application sends, as the source of an answer: one piece, until the client has taken it."""
+    """The content that an application sends, as the source of a response: one piece until the client has taken it."""
 
     _connection = _piece = None
     _isLast = _isClosed = False
@@ -47,7 +47,7 @@ class _Piped:
         return piece
 
     async def Put(self, piece, isLast):
-        """OSError: the client has gone."""
+        """Pass on a piece. OSError if the client has left."""
         if not self._isClosed:
             self._isLast = isLast
             if piece:
@@ -58,7 +58,7 @@ class _Piped:
             if piece:
                 await self._taken.wait()
         if self._isClosed and not self._isLast:
-            raise OSError(104, "the client has gone")
+            raise OSError(104, "the client left")
 
     def close(self):
         self._isClosed = True
@@ -66,7 +66,7 @@ class _Piped:
 
 
 class _Bridge:
-    """One request that an application answers: its receive() and send()."""
+    """receive() and send() of an application for one request."""
 
     def __init__(self, client, response):
         self._client = client
@@ -74,7 +74,7 @@ class _Bridge:
         self._connection = connection = client.connection
         self._left = None if client.head.isChunked else client.head.contentLength or 0
         self._isWhole = self._left == 0
-        self._isEmpty = self._isWhole           # and the application has not been told yet
+        self._isEmpty = self._isWhole           # the empty http.request was not delivered yet
         self._start = self._source = None
         self.isAnswered = False
         self._news = asyncio.Event()
@@ -107,7 +107,7 @@ class _Bridge:
         while client.IsConnected():
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), 1)    # a client that closes its half wakes nobody
+                await asyncio.wait_for(self._news.wait(), 1)    # a client that closes its sending side calls no wake
             except asyncio.TimeoutError:
                 pass
         return {"type": "http.disconnect"}
@@ -127,7 +127,7 @@ class _Bridge:
                     await self._source.Put(body, isLast)
 
     def _Answer(self, body, isLast):
-        """The head, and the content if it is there whole."""
+        """Send the head; with the content if that is complete."""
         start = self._start
         headers = []
         length = None
@@ -151,14 +151,14 @@ class _Bridge:
 # ==============================================================================
 
 class _Talk:
-    """One WebSocket of an application, on our own server."""
+    """One WebSocket of an application, on our server."""
 
     _webSocket = None
 
     def __init__(self, client, response):
         self._client = client
         self._response = response
-        self._queue = asyncio.Queue(8)          # behind that nothing is read
+        self._queue = asyncio.Queue(8)          # no frames are read while it is full
         self._queue.put_nowait({"type": "websocket.connect"})
         self._isOver = False
         self.Receive = self._queue.get
@@ -177,7 +177,7 @@ class _Talk:
                 await asyncio.sleep(0.005)
                 isSent = not webSocket.IsClosed()
             if not isSent:
-                raise OSError(104, "the client has gone")
+                raise OSError(104, "the client left")
         elif kind == "websocket.close":
             if webSocket:
                 webSocket.Close(message.get("code") or 1000, message.get("reason") or "")
@@ -190,11 +190,11 @@ class _Talk:
             self._response.Answer(self._start["status"], headers, None, None, message.get("body", b""))
 
     def _Accept(self, message):
-        """RFC 6455 section 4.2.2."""
+        """Send the 101 (RFC 6455 section 4.2.2)."""
         client = self._client
         server = client.GetServer()
         isThreaded = server.WebSocketThreaded
-        server.WebSocketThreaded = False        # its callbacks are ours, and wait for nobody
+        server.WebSocketThreaded = False        # its callbacks are async and need no thread
         try:
             webSocket = _sockets.MicroWebSocket(server, client.connection.link, (self._OnAccept, client))
         finally:
@@ -232,7 +232,7 @@ class _Talk:
             await self._queue.put(message)
 
     def Leave(self, code=1000):
-        """The application has returned: what still comes is for nobody."""
+        """The application has returned: drop further messages and close."""
         self._isOver = True
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -259,7 +259,7 @@ class _Mount:
         return (head.key + "/").startswith(self._prefix + "/")
 
     async def _Answer(self, client, response):
-        """The handler of every path below the prefix."""
+        """The handler of all paths below the prefix."""
         await self.IsReady()
         call = _Bridge(client, response)
         try:
@@ -272,7 +272,7 @@ class _Mount:
     def _Scope(self, client, kind):
         head = client.head
         connection = client.connection
-        root = getattr(connection, "root", "")          # of microWebAsgi
+        root = getattr(connection, "root", "")          # set by microWebAsgi
         isSecure = client.IsSecure() if hasattr(client, "IsSecure") else connection.link.isSecure
         scheme = ("ws", "wss") if kind == "websocket" else ("http", "https")
         scope = {
@@ -291,7 +291,7 @@ class _Mount:
         return scope
 
     async def Talk(self, client, response):
-        """A WebSocket on our own server."""
+        """A WebSocket on our server."""
         await self.IsReady()
         talk = _Talk(client, response)
         code = 1011
@@ -302,7 +302,7 @@ class _Mount:
             talk.Leave(code)
 
     async def Pass(self, scope, receive, send):
-        """A WebSocket of the server in front, of which we have read the first message."""
+        """A WebSocket under microWebAsgi. websocket.connect was read already."""
         await self.IsReady()
         first = [{"type": "websocket.connect"}]
 
@@ -316,22 +316,22 @@ class _Mount:
     # -- lifespan ----------------------------------------------------------------------
 
     def Begin(self):
-        """The server serves; its loop may begin later."""
+        """The server has started; the loop may start later."""
         if not self._life or self._life.isOver:
             self._life = life = _Life(self._server, self._prefix, self._app)
             self._server.SpawnCallback(life.Run(), life.OnEnd)
 
     async def IsReady(self):
-        """Waits until the application has started; RuntimeError, if it does not."""
+        """Wait until the application has started. RuntimeError if its startup fails."""
         life = self._life
-        while life.isUp is None:                # its task has not begun
+        while life.isUp is None:                # its task has not started
             await asyncio.sleep(0)
         await life.isUp.wait()
         if life.error:
             raise RuntimeError("the application does not start: %s" % life.error)
 
     async def Stop(self):
-        """Until the application has ended."""
+        """Wait until the application has ended."""
         life = self._life
         life.OnStop()
         while not life.isOver:
@@ -339,8 +339,8 @@ class _Mount:
 
 
 class _Life:
-    """The lifespan of an application, from the start of our server to its end. The server waits for the end of its
-    links: so this is one of them, and its endpoint."""
+    """The lifespan of an application, from start to stop of the server. It is one of the server's links, because the
+    server waits for their end."""
 
     isUp = error = deadline = out = watched = None
 
@@ -362,7 +362,7 @@ class _Life:
         except Exception:
             if self.isUp.is_set():
                 raise
-            # ASGI: it does not know this scope. A start that fails is said by a message.
+            # ASGI: the application does not support lifespan. A failed startup is reported by a message.
         finally:
             self.Abort()
             self.isUp.set()
@@ -376,7 +376,7 @@ class _Life:
             self._news.clear()
             try:
                 await self._news.wait()
-            except asyncio.CancelledError:      # the loop ends: the application has time for its own end
+            except asyncio.CancelledError:      # the loop ends: let the application shut down
                 self._messages.append("lifespan.shutdown")
         return {"type": self._messages.pop(0)}
 
@@ -386,7 +386,7 @@ class _Life:
             self._server.Log("%s does not start: %s" % (self._name, self.error))
         self.isUp.set()
 
-    # -- a link and its endpoint, as the server sees them
+    # -- the methods of a link and its endpoint
 
     def IsIdle(self):
         return False
@@ -402,7 +402,8 @@ class _Life:
 
 
 def _MountOn(server, prefix, app):
-    """Serves an ASGI application at and below a path, where no route of ours is. Its lifespan is that of the server."""
+    """Serve an ASGI application at and below prefix, except where a route exists. Its lifespan is that of the server.
+    ValueError without microWebAsync.py, TypeError if app can't be called."""
     if not server.Spawn:
         raise ValueError("Mount needs microWebAsync.py")
     if not callable(app):
@@ -412,12 +413,12 @@ def _MountOn(server, prefix, app):
         server.mounts = []
         _Connect(server)
     server.mounts.append(mount)
-    server.heads = {}                           # what its heads have found may be another one now
+    server.heads = {}                           # remembered heads may now have another route
     server.UseAsyncio = True
 
 
 def _Connect(server):
-    """The places of the server where mounts come in."""
+    """Replace the methods of the server that have to know the mounts."""
     find, enter, upgrade = server.Find, server.Enter, server.Upgraders["websocket"]
 
     def Mounted(head):
@@ -459,5 +460,5 @@ def _Connect(server):
 
 
 def Attach(server):
-    """Called by a server when it is made."""
+    """Called by each new server."""
     type(server).Mount = _MountOn

@@ -1,11 +1,11 @@
-# More for .pyhtml pages: copy this file beside microWebTemplate.py. MIT license, see LICENSE.
+# More for .pyhtml pages. Copy this file beside microWebTemplate.py. MIT license, see LICENSE.
 #
 #    1  COMPILER     {{ extends }}, {{ block }}, {{ verbatim }} and {{ include expression }}
-#    2  PAGE         pages that were compiled before, by tools/compile_templates.py; Markup; errors that show the line
-#    3  CACHE        the page that was not asked for the longest goes first; plugging in
+#    2  PAGE         pages precompiled by tools/compile_templates.py; Markup; errors that show the line
+#    3  CACHE        removes the least recently used page; Attach
 #
-# It puts its classes in the place of those of microWebTemplate.py, whose names without an underscore are all that it
-# uses. A board whose pages are all precompiled needs no section 1; tools/compile_templates.py --runtime leaves it out.
+# Replaces classes of microWebTemplate.py and uses only its names without an underscore. A board whose pages are all
+# precompiled does not need section 1: tools/compile_templates.py --runtime leaves it out.
 
 import sys
 
@@ -17,21 +17,21 @@ template = sys.modules[_NAME]
 # ==============================================================================
 # 1  COMPILER
 # ==============================================================================
-# A block is `if 1:`, for which nothing is executed, so its lines can be moved to any level.
+# A block is compiled to `if 1:`, which costs nothing at run time and lets its lines be moved to any level.
 
 class Compiler(template.Compiler):
-    base = None                                 # what this page extends, and where: then only its blocks are shown
-    isFirst = True                              # nothing but comments so far: {{ extends }} may come
-    isDynamic = False                           # there is an {{ include expression }}
+    base = None                                 # (page that this page extends, place); then only its blocks are shown
+    isFirst = True                              # only comments so far, so {{ extends }} is allowed
+    isDynamic = False                           # the page has an {{ include expression }}
 
     def __init__(self, page):
         super().__init__(page)
         self.above = []                         # the pages that extend this one
-        self.within = []                        # the open blocks of such pages
-        self.blocks = {}                        # name: lines and level, of pages that extend
+        self.within = []                        # the open blocks in these pages
+        self.blocks = {}                        # block name: (lines, level), from extending pages
 
     def Compile(self, name):
-        """A page that is included by an expression sees the variables as they are then: r__ reads them."""
+        """A page that is included by an expression gets the current variables: r__ reads them."""
         code = super().Compile(name)
         if self.isDynamic:
             page = self.page
@@ -44,7 +44,7 @@ class Compiler(template.Compiler):
         self.Put("yield from i__(%r, %s, r__, c__)" % (origin, self.Scan(body)))
 
     def Insert(self, name):
-        """A base is compiled behind the page that extends it."""
+        """Compile a file, then the page that it extends."""
         isPage = not self.chain
         if isPage:
             self.start = len(self.code)
@@ -59,7 +59,7 @@ class Compiler(template.Compiler):
             self.Insert(name)
 
     def Tag(self, word, body, tag, text, i):
-        if tag == "verbatim" and "end verbatim" in text[i:]:            # else it is a variable
+        if tag == "verbatim" and "end verbatim" in text[i:]:            # otherwise it is a variable
             literal, i = template.Until("end verbatim", text, i)
             self.Literal(literal)
         elif tag[:1] != "#":
@@ -111,16 +111,16 @@ class Compiler(template.Compiler):
 # ==============================================================================
 # 2  PAGE
 # ==============================================================================
-# The module www_pyhtml.sub__page of the page /sub/page.pyhtml below www has all that compiling gives, in one tuple
-# `page__`: function, names, places, files, texts. It may be frozen. The package knows which pages there are,
-# {path: page}, so they need no file.
+# The module www_pyhtml.sub__page holds the compiled page /sub/page.pyhtml below www in one tuple `page__`: function,
+# names, places, files, texts. It may be frozen. The package has a dict of its pages, {path: page}, so they need no
+# file.
 
 def _Import(name):
-    """The module, or None if it is not there; one that is broken is loud."""
+    """The module, or None if it does not exist. An ImportError inside it is raised."""
     try:
         __import__(name)
     except ImportError as error:
-        missing = (str(error) + "''").split("'")[1]         # some boards have no text: then it is not there
+        missing = (str(error) + "''").split("'")[1]        # some boards give no text; then the module counts as missing
         if missing and not (name + ".").startswith(missing + "."):
             raise
         return None
@@ -133,7 +133,7 @@ def _Package(source, prefix="/"):
 
 
 class Markup(str):
-    """Text that is HTML already; an expression writes it as it is."""
+    """Text that is already HTML and is written without escaping."""
 
     def __html__(self):
         return str(self)
@@ -141,22 +141,22 @@ class Markup(str):
 
 class Page(template.Page):
     def Failure(self, error, args, compiler=None):
-        """The error shows the line of the template, too."""
+        """As in the base class; the error also shows the line of the template."""
         failure = super().Failure(error, args, compiler)
         if failure is error:
             return error
         name, line = self.failed
         try:
             return template.TemplateError("%s\n    %s" % (failure, self.Read(name).split("\n")[line - 1].strip()[:160]))
-        except Exception:                       # the file has gone, or was another one
+        except Exception:                       # the file is missing or was changed
             return failure
 
     def Include(self, origin, name, readers, context):
-        """Of an {{ include expression }}: the page of that name, running."""
+        """For {{ include expression }}: run the page of that name."""
         values, stream = context
         values = dict(values)
         values["depth__"] = depth = values.get("depth__", 0) + 1
-        if depth > 8:                                   # each of them takes C stack on MicroPython
+        if depth > 8:                                   # each level takes C stack on MicroPython
             raise ValueError("a cycle, or too deep")
         for key, read in zip(self.names, readers):
             try:
@@ -166,7 +166,8 @@ class Page(template.Page):
         return self.owner.Get(self.source, self.prefix, self.Resolve(name, origin)).Run(values, stream)
 
     def Compile(self):
-        """The module, if it is there and not older than its sources; OSError if there is neither."""
+        """Use the precompiled module if there is one and it is not older than its sources. OSError if there is neither
+        module nor file."""
         if self.text is None and not self.generator:
             name = _Package(self.source, self.prefix) + "." + self.name.rpartition(".")[0].replace("/", "__")
             module = _Import(name)
@@ -176,7 +177,7 @@ class Page(template.Page):
                 self.file = name.replace(".", "/") + ".py"
                 self.Set(generator)
                 stat = template.Stat(getattr(module, "__file__", ""))
-                if self.files[0] == self.name and not (stat and 0 < stat[2] < self.newest):     # in a ROM it is 0
+                if self.files[0] == self.name and not (stat and 0 < stat[2] < self.newest):     # mtime is 0 in a ROM
                     return
                 self.generator = None
                 self.file = "{{"

@@ -1,8 +1,9 @@
-# A new board comes into the Wi-Fi with a phone: copy this file beside microWebSrv.py, and call Provision.
+# Connects a new board to a Wi-Fi network with the help of a phone. Copy this file beside microWebSrv.py, and call
+# Provision.
 # MIT license, see LICENSE.
 #
-# While the portal is open the board has a network of its own, answers each name with its address, and leads each
-# request to one page. All of it runs on the poll loop of the server: a socket of the DNS server, a hook, and the clock.
+# While the portal is open, the board has its own network, resolves every name to its own address, and redirects each
+# request to one page. All of this runs on the server's poll loop: a DNS socket, a hook and a tick.
 
 import json
 import os
@@ -11,31 +12,31 @@ import sys
 
 _MICROPYTHON = sys.implementation.name == "micropython"
 
-_TRY_SEC = 20               # until a network is given up
-_AGAIN_SEC = 15             # until it is asked once more: a Pico W does not do that by itself
-_RETRY_SEC = 60             # until the saved network is tried again, while nobody looks at the page
-_LOOK_SEC = 600             # for which looking at the page can put that off
-_LINGER_SEC = 60            # for which the portal stays when the board has joined
-_QUIET_SEC = 45             # of them: phones are told that all is well, and close the page
+_TRY_SEC = 20               # before an attempt to join is given up
+_AGAIN_SEC = 15             # before connect() is called again: a Pico W does not retry by itself
+_RETRY_SEC = 60             # before the saved network is tried again, if nobody looks at the page
+_LOOK_SEC = 600             # for which looking at the page can delay that
+_LINGER_SEC = 60            # for which the portal stays open after joining
+_QUIET_SEC = 45             # the last of these: phones are told that they are online, and close the page
 _MOST_NETWORKS = 16
 
-# What systems ask to find out whether they are online, and what they then expect: "|path answer|". NetworkManager reads
-# a header.
+# Requests that systems send to test whether they are online, and the expected responses: "|path response|".
+# NetworkManager reads a header.
 _PROBES = (
     "|/generate_204 |/gen_204 |/hotspot-detect.html "
     "<HTML><HEAD><TITLE>Success</TITLE></HEAD><BODY>Success</BODY></HTML>"
     "|/connecttest.txt Microsoft Connect Test|/ncsi.txt Microsoft NCSI|/success.txt success\n"
     '|/canonical.html <meta http-equiv="refresh" content="0;url=https://support.mozilla.org/kb/captive-portal"/>|')
 
-# The policy of a site, for all its answers, would forbid the page its style; and who may read the answers of the site
-# (microWebCors) may not read the token.
+# The site's CSP would forbid the style of this page; and origins that may read the site (microWebCors) must not read
+# the token.
 _HEADERS = {"Cache-Control": "no-store", "Connection": "close", "Content-Security-Policy": "frame-ancestors 'none'",
             "Access-Control-Allow-Origin": ""}
 
 _TOKEN = "<form method=post><input type=hidden name=t value=%s>"
 _NETWORK = '<label><input type=radio name=n value="%s"%s><bdi>%s</bdi>%d %% %s</label>'
 
-# The page, which a program may replace. What it puts for %s is HTML.
+# The page; a program may replace it. The values for %s are HTML.
 Page = (
     '<!DOCTYPE html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><link rel=icon '
     "href=data:,><title>%s</title><style>:root{color-scheme:light dark}body{max-width:26em;margin:auto;padding:1em;"
@@ -48,7 +49,7 @@ Fields = (
     "<label>Password<input name=p type=password maxlength=63></label><button>Connect</button>")
 Forget = "<button name=f>Forget %s</button>"
 Texts = (
-    "Choose the Wi-Fi that it shall join.",
+    "Choose the Wi-Fi to join.",
     "Connecting to <bdi>%s</bdi>…",
     "It has joined <bdi>%s</bdi>. Let your phone join that too, and open <a href=%s>%s</a>",
     "No connection to <bdi>%s</bdi>: the password is wrong.",
@@ -57,16 +58,16 @@ Texts = (
     "This page was old. Please try again.")
 
 
-# -- the DNS server: without a socket, and with one ----------------------------------------------------
+# -- the DNS server: messages, then the socket ----------------------------------------------------
 
 def _Parse(query):
-    """-> (the end of the question or 12, its type, four bytes of EDNS or None); IndexError for what is malformed."""
+    """-> (end of the question or 12, its type, four bytes of EDNS or None). IndexError for a malformed query."""
     end = at = 12
     asked = opt = None
     for index in range(query[10] * 256 + query[11] + 1):
         start = at
         while query[at]:
-            if query[at] > 63:              # a pointer: nothing stands before the question that it could mean
+            if query[at] > 63:              # a pointer: invalid here, no name comes before the question
                 raise IndexError
             at += query[at] + 1
         at += 5
@@ -78,7 +79,7 @@ def _Parse(query):
             asked = kind
             continue
         if kind == 41:
-            if opt or at - start > 5:       # a second one, or one with a name
+            if opt or at - start > 5:       # a second OPT record, or one with a name
                 raise IndexError
             opt = query[at:at + 4]
         at += 6 + query[at + 4] * 256 + query[at + 5]
@@ -88,13 +89,13 @@ def _Parse(query):
 
 
 def Answer(query, address):
-    """A DNS query -> the reply, of 512 bytes at most; None for what deserves none. Each name has this IPv4 address, for
-    no time at all, and nothing else: NODATA with an SOA (RFC 2308 section 3). EDNS as in RFC 6891."""
+    """DNS query -> reply, at most 512 bytes; None if it gets none. Every name has this IPv4 address with TTL 0, and no
+    other record: NODATA with an SOA (RFC 2308 section 3). EDNS: RFC 6891."""
     if len(query) < 12 or query[2] > 127:
-        return None                         # no whole head, or a reply
+        return None                         # incomplete head, or a reply
     end = 12
     opt = None
-    code = 1                                # FORMERR; also for another number of questions (RFC 9619)
+    code = 1                                # FORMERR; also unless there is one question (RFC 9619)
     try:
         if query[4:10] == b"\0\1\0\0\0\0":
             end, asked, opt = _Parse(query)
@@ -103,12 +104,12 @@ def Answer(query, address):
         pass
     record = more = b""
     if opt and opt[1]:
-        code = 16                           # BADVERS: of an EDNS to come
+        code = 16                           # BADVERS: a newer EDNS version
     elif query[2] & 0x78:
-        code = 4                            # NOTIMP: not a query
+        code = 4                            # NOTIMP: not a standard query
     elif not code:
         if query[end - 2:end] != b"\0\1":
-            code = 5                        # REFUSED: not of the class IN
+            code = 5                        # REFUSED: not class IN
         elif asked in (1, 255):
             record = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + bytes(map(int, address.split(".")))
         else:
@@ -121,8 +122,8 @@ def Answer(query, address):
 
 
 class Names:
-    """The DNS server of one IPv4 address: among the links of the web server, and its own endpoint. To be made on the
-    thread of the server. OSError where it can't have the port."""
+    """The DNS server for one IPv4 address. It stands among the links of the web server, with itself as the endpoint.
+    Create it on the server's thread. OSError if the port can't be bound."""
 
     out = deadline = None
     isDead = False
@@ -150,7 +151,7 @@ class Names:
             reply = Answer(query, self._address)
             if reply:
                 self.sock.sendto(reply, client)
-        except OSError:                     # there is none, or who has asked has gone
+        except OSError:                     # no datagram, or the client left
             pass
 
     def Abort(self):
@@ -171,7 +172,7 @@ class Names:
 # -- the portal ----------------------------------------------------------------------------------------
 
 def _Bytes(name):
-    """A name -> the SSID, which is any 32 bytes: "hex:c3" is one that is no text."""
+    """A name -> SSID, which is any 32 bytes. "hex:c3" stands for an SSID that is not UTF-8."""
     try:
         if name[:4] == "hex:":
             return int("1" + name[4:], 16).to_bytes(len(name) // 2 - 1, "big")[1:]
@@ -185,23 +186,24 @@ def _Fits(name, password):
 
 
 class Provision:
-    """Brings the board into a Wi-Fi, and opens the portal while it is in none. To be called before Start.
+    """Joins a Wi-Fi network, and opens the portal while there is no connection. Call it before Start.
 
-    name, password: of its own network, without a password an open one; file: for the settings; path: of the page;
-    lostSec: how long a network may be away; network: what has the WLAN of MicroPython's module of that name."""
+    name, password: of the board's own network, open without a password; file: for the settings; path: of the page;
+    lostSec: seconds that the network may be away; network: a module with the WLAN of MicroPython. ValueError for an
+    invalid name or password."""
 
-    address = None          # in the network that the board has joined
-    isOpen = False          # the portal
+    address = None          # in the joined network
+    isOpen = False          # the portal is open
     OnJoined = None         # callable(address): the board has joined
-    _settings = None        # that are saved: {"name": …, "password": …}
-    _tried = None           # that are tried now
-    _until = 0              # when this ends, in seconds of server.now
+    _settings = None        # saved: {"name": …, "password": …}
+    _tried = None           # settings that are tried now
+    _until = 0              # end of the current state, in seconds of server.now
     _names = None
-    _found = ()             # networks: (name, percent, has it a password?)
-    _kept = ()              # the hooks of the program, while the portal answers all
+    _found = ()             # networks: (name, percent, has a password)
+    _kept = ()              # the program's hooks, while the portal replaces them
     _scanned = -9
-    _again = 0              # when the next try begins
-    _lately = ""            # the name that was tried
+    _again = 0              # when connect() is called next
+    _lately = ""            # the network that was tried last
     _text = Texts[0]
 
     def __init__(self, mws, name="MicroWebSrv", password="", file=".wifi.json", path="/wifi", lostSec=120, dnsPort=53,
@@ -216,16 +218,16 @@ class Provision:
         self._dnsPort = dnsPort
         self._title = mws.HTMLEscape(name)
         self._token = "%016x" % int.from_bytes(os.urandom(8), "big")
-        # The ESP32 and the ESP8266 know this constant; on the Pico W it has another value and no name.
+        # ESP32 and ESP8266 have this constant; the Pico W needs another value and has no name for it.
         security = getattr(network, "AUTH_WPA2_PSK", 0x400004) if password else 0
         self._own = {"essid": name, "password": password, "security": security}
-        self._wrong = (getattr(network, "STAT_WRONG_PASSWORD", -3), 15, 204)        # the ESP32 says these two as well
+        self._wrong = (getattr(network, "STAT_WRONG_PASSWORD", -3), 15, 204)        # the ESP32 also reports 15 and 204
         self._access = network.WLAN(network.AP_IF)
-        self._access.active(False)          # an ESP8266 has it from the beginning
+        self._access.active(False)          # an ESP8266 starts with it active
         self._station = station = network.WLAN(network.STA_IF)
         station.active(True)
         try:
-            station.config(reconnects=1)    # while an ESP32 goes on trying, it does not say what is wrong
+            station.config(reconnects=1)    # an ESP32 that keeps retrying does not report the reason
         except (ValueError, TypeError):
             pass
         for part in (file, file + ".new"):
@@ -235,12 +237,12 @@ class Provision:
                 if _Fits(settings["name"], settings["password"]):
                     self._settings = settings
                     break
-            except Exception:               # there is none, or it is not ours
+            except Exception:               # missing or invalid
                 pass
         mws.Ticks.append(self._OnTick)
 
     def Forget(self):
-        """Deletes the settings, and the portal opens. From any thread."""
+        """Delete the settings and open the portal. From any thread."""
         if not self._server.CallSoon(self._Forget):
             self._Forget()
 
@@ -254,14 +256,14 @@ class Provision:
                 pass
         self._station.disconnect()
 
-    # -- from one state to the next
+    # -- the state machine
 
     def _OnTick(self):
-        """Once a second."""
+        """Once a second: go to the next state."""
         now = self._server.now
         station = self._station
         tried = self._tried
-        if self._names and self._names.isDead:      # the server has stopped meanwhile
+        if self._names and self._names.isDead:      # the server was stopped meanwhile
             self._Listen()
         if station.isconnected() and (tried or self.address):
             if tried:
@@ -269,7 +271,7 @@ class Provision:
             elif self.isOpen and now >= self._until:
                 self._Close()
             return
-        if self.address:                    # it is lost
+        if self.address:                    # the connection is lost
             self.address = None
             self._Try(self._settings, self._lostSec)
         elif tried:
@@ -289,11 +291,11 @@ class Provision:
             try:
                 station.disconnect()
                 station.connect(_Bytes(tried["name"]), tried["password"] or None)
-            except OSError:                 # it is still at work with the last try
+            except OSError:                 # the last attempt is still running
                 pass
 
     def _Try(self, settings, seconds):
-        """The answer that says so has two seconds to leave: then the radio looks for the channel of the network."""
+        """Start to join. The response gets two seconds to leave, because then the radio changes the channel."""
         self._tried = settings
         self._lately = settings["name"]
         self._again = self._server.now + 2 * self.isOpen
@@ -337,14 +339,14 @@ class Provision:
         self.isOpen = True
         self._Listen()
         self._hosts = server.AllowedHosts
-        server.AllowedHosts = None          # a probe comes with the name of its own server
+        server.AllowedHosts = None          # probes name other hosts
         self._kept = server.before
         server.before = (("", self._Before),)
 
     def _Listen(self):
         try:
             self._names = Names(self._server, self._ip, self._dnsPort)
-        except OSError as error:            # on a desk it has no port 53, and nobody asks
+        except OSError as error:            # a desk does not allow port 53, and needs no DNS
             self._names = None
             if self._server.isBoard:
                 self._server.Log("DNS", error)
@@ -357,11 +359,11 @@ class Provision:
             self._names = None
         server.before = server.before[1:]
         server.AllowedHosts = self._hosts
-        server.heads = {}                   # what is remembered there was not compared with them
+        server.heads = {}                   # heads in the memo were not checked against AllowedHosts
         self._access.active(False)
 
     def _Scan(self):
-        """Takes two seconds or three. Strongest first, and each name once."""
+        """Search for networks, for two or three seconds. The strongest comes first, each name once."""
         server = self._server
         self._scanned = server.now
         rows = []
@@ -369,12 +371,12 @@ class Provision:
             for one in self._station.scan():
                 rows.append((-one[3], bytes(one[0]), one[4]))
         except OSError:
-            return                          # not now: those that were found before stay
+            return                          # the scan failed: keep the old result
         rows.sort()
         names = set()
         self._found = []
         for loss, ssid, security in rows:
-            if not ssid.strip(b"\0"):       # it hides its name
+            if not ssid.strip(b"\0"):       # hidden
                 continue
             try:
                 name = server.Utf8(ssid, True)
@@ -389,13 +391,13 @@ class Provision:
     # -- requests
 
     def _Before(self, client, response):
-        """The first hook, and the only one until the board has joined."""
+        """The only hook until the board has joined."""
         head = client.head
         address = self.address
         now = self._server.now
         isOurs = head.authority == self._host
         isPage = isOurs and head.key == self._path
-        # The site of the program, for its new network and for phones that are still in ours.
+        # Serve the program's site in the joined network, and to phones that are still in ours.
         if address and (isOurs and not isPage or client.GetIPAddr().rpartition(".")[0] != self._ip.rpartition(".")[0]):
             return None
         if isPage and head.query != "scan":
@@ -420,7 +422,7 @@ class Provision:
         response.WriteResponse(302, dict(_HEADERS, Location=self._url), None, None, None)
 
     def _OnForm(self, client, response):
-        """Security: the token is in the page, and no page of another origin can read that one."""
+        """Security: the token is in the page, which pages of other origins can't read."""
         form = client.ReadRequestPostedFormData()
         name = form.get("o", "").strip() or form.get("n", "")
         password = form.get("p", "")
@@ -453,4 +455,4 @@ class Provision:
 
 
 def Attach(server):
-    """Called by a server when it is made: there is nothing to do before Provision."""
+    """Called by each new server. A program enables the portal with Provision."""

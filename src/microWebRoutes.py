@@ -1,9 +1,9 @@
-# Routes with typed arguments, groups of routes, URLs of routes, all values of a repeated field, and pages for what is
-# not found: copy this file beside microWebSrv.py. MIT license, see LICENSE.
+# Typed route arguments, groups of routes, URLs of routes, all values of a repeated field, and pages for 404. Copy this
+# file beside microWebSrv.py. MIT license, see LICENSE.
 #
-#    1  CONVERTERS   the text of an argument and its value
+#    1  CONVERTERS   from the text of an argument to its value
 #    2  PATTERN      a path and its arguments
-#    3  SERVER       plugging in: typed routes, AddRoutes, GetUrl, GetList, NotFound
+#    3  SERVER       typed routes, AddRoutes, GetUrl, GetList, NotFound, Attach
 
 _UNRESERVED = "-._~"
 
@@ -13,19 +13,19 @@ _UNRESERVED = "-._~"
 # ==============================================================================
 
 def _Plain(text):
-    """<name>, as in routes without a type: digits are an int if nothing is lost by it."""
+    """<name>, as in untyped routes: digits are converted to int if no character is lost."""
     return int(text) if text.encode().isdigit() and (text[0] != "0" or text == "0") and len(text) < 1000 else text
 
 
 def _Int(text):
-    """<int:name>: ASCII digits, perhaps with a minus before them; '007' is 7."""
-    if not text[text[0] == "-":].encode().isdigit() or len(text) > 999:     # the time grows with the square
+    """<int:name>: ASCII digits, with or without a minus sign; '007' is 7."""
+    if not text[text[0] == "-":].encode().isdigit() or len(text) > 999:     # int() takes quadratic time
         raise ValueError
     return int(text)
 
 
 def _Float(text):
-    """<float:name>: a finite number, as '-1.5', '2' or '1e-7'."""
+    """<float:name>: a finite number, like '-1.5', '2' or '1e-7'."""
     if text.strip("+-.0123456789eE") or not text.lower().partition("e")[0].strip("-.") or text[0] == "+" \
             or len(text) > 999:
         raise ValueError
@@ -39,8 +39,8 @@ _converters = {None: (_Plain, str), "str": (str, str), "path": (str, str), "int"
 
 
 def AddConverter(name, fromText, toText=str):
-    """<name:argument> in the routes of all servers that are made after this. fromText(text) -> the value; ValueError:
-    the route does not match. toText(value) -> the text, for GetUrl."""
+    """Add the type <name:argument> for routes of servers that are made afterwards. fromText(text) -> value; ValueError:
+    the route does not match. toText(value) -> text, for GetUrl. ValueError for an invalid argument."""
     if not callable(fromText) or not callable(toText) or not isinstance(name, str) or name == "path":
         raise ValueError("a converter must be a name that is not 'path', and two functions: %r" % (name,))
     _converters[name] = fromText, toText
@@ -51,11 +51,11 @@ def AddConverter(name, fromText, toText=str):
 # ==============================================================================
 
 class _Pattern:
-    """The path of a route, segment by segment. Its time grows with the length of a path, and nothing is tried twice."""
+    """The path of a route, compared segment by segment in linear time: no segment is tried twice."""
 
     def __init__(self, route):
-        self._chunks = chunks = [(None, [])]        # (name of the path argument before it, segments)
-        self.names = {}                             # of arguments -> converters
+        self._chunks = chunks = [(None, [])]        # (name of the path argument before the segments, segments)
+        self.names = {}                             # argument -> converters
         self._start = route.url.partition("<")[0].rstrip("/")
         for text in (route.url.rstrip("/") or "/").split("/"):
             rest = text.split("<")
@@ -76,22 +76,22 @@ class _Pattern:
             if names and kind == "path":
                 chunks.append((name, []))
             else:
-                # 'a-b-7' as <name>-<int:id>: an argument with a type at the end is taken first.
+                # 'a-b-7' as <name>-<int:id>: the typed argument is taken from the end.
                 isBackward = len(names) > 1 and self.names[names[0]] is _converters[None] and kind is not None
                 chunks[-1][1].append((literals, names, isBackward))
 
     def Match(self, path):
-        """The arguments as a dict, or None. A path argument takes as few segments as it may."""
+        """The arguments as a dict, or None. A path argument takes as few segments as possible."""
         if not path.startswith(self._start):
             return None
         given = path.split("/")
         args = {}
-        end = 0                                     # of what has been matched, in segments
+        end = 0                                     # segments that are matched so far
         chunks = self._chunks
         for name, segments in chunks:
-            most = len(given) - len(segments)       # the last place where they fit
+            most = len(given) - len(segments)       # the last position where these segments fit
             start = end + 1 if name else 0
-            if segments is chunks[-1][1]:           # and the only one
+            if segments is chunks[-1][1]:           # the last segments have to fit at the end
                 if name and start < most:
                     start = most
                 if start != most:
@@ -104,7 +104,7 @@ class _Pattern:
                 return None
             if name:
                 text = "/".join(given[end:start]).replace("\x00", "/")
-                if "/../" in "/%s/" % text:         # security: programs make names of files of it
+                if "/../" in "/%s/" % text:         # security: programs use the text as a file name
                     return None
                 try:
                     args[name] = self.names[name][0](text)
@@ -114,13 +114,13 @@ class _Pattern:
         return args
 
     def Url(self, args):
-        """The percent-encoded path; ValueError if these arguments would not come back from it."""
+        """The percent-encoded path. ValueError if Match would not return these arguments."""
         texts = {}
         for name in self.names:
             try:
                 texts[name] = self.names[name][1](args[name])
             except (TypeError, ValueError):
-                texts[name] = ""                # matches nothing
+                texts[name] = ""                # matches no argument
         parts = []
         for path, segments in self._chunks:
             if path:
@@ -140,7 +140,7 @@ class _Pattern:
         return _Encoded(key, "/" + _UNRESERVED).replace("%00", "%2F")
 
     def _Fits(self, segments, given, at, args):
-        """Do these segments stand there? Their arguments are put into args."""
+        """True if these segments match at this position; puts their arguments into args."""
         for literals, names, isBackward in segments:
             if at >= len(given):
                 return False
@@ -182,22 +182,22 @@ class _Pattern:
 # ==============================================================================
 
 def _Typed(route):
-    """server.Typed: called with each route that is registered."""
+    """server.Typed: called for each route that is registered."""
     if ":" in "".join(route.names):
         route.Match = _Pattern(route).Match
 
 
 def _AddRoutes(self, prefix, table):
-    """Registers (url, method, handler, threaded, name) of a table or a Group, with the prefix before each url. threaded
-    and name may be left out."""
+    """Register the rows (url, method, handler, threaded, name) of a table or Group, with prefix before each url.
+    threaded and name are optional."""
     for row in table:
         self.AddRoute(prefix + row[0], *row[1:4])
         self.routes[-1].name = row[4] if len(row) > 4 else None
 
 
 class Group:
-    """A table of routes that decorators fill: @api.route("/users/<int:id>", "GET"). AddRoutes puts it into a server or
-    into another group."""
+    """A table of routes, filled by decorators: @api.route("/users/<int:id>", "GET"). AddRoutes adds it to a server or
+    to another group."""
 
     def __init__(self, prefix=""):
         self._prefix = prefix
@@ -213,13 +213,13 @@ class Group:
         return decorated
 
     def AddRoutes(self, prefix, table):
-        """The routes of another group or of a table, below this one."""
+        """Add the routes of a table or of another group, below this group's prefix."""
         for row in table:
             self._rows.append((self._prefix + prefix + row[0],) + tuple(row[1:]))
 
 
 def _Encoded(text, keep):
-    """Percent-encoding of UTF-8 (RFC 3986 section 2.1)."""
+    """Percent-encode as UTF-8 (RFC 3986 section 2.1), except letters, digits and keep."""
     parts = []
     for byte in text.encode():
         char = chr(byte)
@@ -228,9 +228,9 @@ def _Encoded(text, keep):
 
 
 def _GetUrl(self, handlerOrName, **args):
-    """The path of a handler's route, or of one with this name, which is its function's if it has no other. Of several
-    the one that takes most of args. What it does not take is the query: a list is a repeated name, None is left out.
-    ValueError: an argument is missing, or would arrive as something else."""
+    """The URL of a route, by its handler, its name or the name of its function. Of several routes the one with the most
+    arguments is used. args that are not in the path become the query: a list repeats the name, None is left out.
+    ValueError if an argument is missing or can't be written so that the route reads it back."""
     best = None
     most = -1
     missing = "there is no such route"
@@ -260,7 +260,7 @@ def _GetUrl(self, handlerOrName, **args):
 
 
 class _Form(dict):
-    """The fields of a query or of a form: a dict with the last value of each name, and the list of all of them."""
+    """The fields of a query or form: a dict with the last value of each name, and GetList for all."""
 
     def __init__(self):
         super().__init__()
@@ -271,7 +271,7 @@ class _Form(dict):
         self._pairs.append((name, value))
 
     def GetList(self, name):
-        """All values of this name, in their order; [] without any."""
+        """All values of this name in order; [] if there are none."""
         values = []
         for key, value in self._pairs:
             if key == name and name in self:
@@ -280,22 +280,22 @@ class _Form(dict):
 
 
 def KeepLists(mws):
-    """The dicts of queries and forms have GetList(name) from now on, for all servers of the program. It is no default:
-    MicroPython's dict(…) and update(…) refuse a class of dicts."""
+    """Add GetList(name) to the dicts of queries and forms, for all servers of the program. Not the default, because
+    MicroPython's dict(…) and update(…) refuse subclasses of dict."""
     mws.Client.Form = _Form
 
 
 def NotFound(mws, page="", fallback="", exclude=()):
-    """page: a file below webPath, "/404.html" or a .pyhtml, sent with the status 404 in the place of the built-in page.
-    fallback: a file that is sent with 200 to a browser that asks for a path without an extension that nothing has: for
-    programs in the browser that have paths of their own; exclude: prefixes where it is not."""
+    """page: a file below webPath, like "/404.html" or a .pyhtml, sent with status 404 instead of the built-in page.
+    fallback: a file sent with 200 for unknown paths without an extension, if a browser asks for HTML; for single-page
+    applications. exclude: prefixes without fallback."""
     serve = mws.files.handler
     prefixes = []
     for prefix in (exclude,) if isinstance(exclude, str) else exclude:
         prefixes.append((prefix.rstrip("/").lower() + "/", True))
 
     def Serve(client, response):
-        """The handler of every path that has no route: a 404 of it may be the fallback."""
+        """The handler of all paths without a route: its 404 may become the fallback."""
         client.isFile = True
         serve(client, response)
 
@@ -305,14 +305,14 @@ def NotFound(mws, page="", fallback="", exclude=()):
         if getattr(client, "isFile", False) and head.method in ("GET", "HEAD") \
                 and "." not in head.path.rpartition("/")[2] and "text/html" in head.fields.get("accept", "") \
                 and not server.Hooks(prefixes, head):
-            client.isFile = False               # if there is no such file this is called once more
-            response.status = None              # it is a 200
+            client.isFile = False               # a missing fallback calls this handler again
+            response.status = None              # the fallback is a 200
             server.SendFile(response, server.source, fallback, "text/html", {"Vary": "Accept"})
         elif page[-7:] == ".pyhtml":
             response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + server.pages.get(page, page))
         else:
             stat = server.Stat(page)
-            if stat and not stat[0]:            # no 304 and no 206 for what is not there
+            if stat and not stat[0]:            # not SendFile: an error page is never a 304 or 206
                 server.WriteFile(response, 200, None, "text/html", server.source, page, 0, stat[1], b"")
 
     if fallback:
@@ -321,7 +321,7 @@ def NotFound(mws, page="", fallback="", exclude=()):
 
 
 def Attach(server):
-    """Called by a server when it is made."""
+    """Called by each new server."""
     kind = type(server)
     server.Typed = _Typed
     kind.AddRoutes = _AddRoutes

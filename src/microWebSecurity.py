@@ -1,8 +1,8 @@
-# What a browser is told about the pages (Content-Security-Policy and its like), and who the client is behind a proxy:
-# copy this file beside microWebSrv.py, and call SecurityHeaders or TrustProxies.
+# Security headers (Content-Security-Policy and others), and the client's address behind a proxy. Copy this file beside
+# microWebSrv.py, and call SecurityHeaders or TrustProxies.
 # MIT license, see LICENSE.
 #
-#    1  HEADERS      SecurityHeaders, and the nonce of a page
+#    1  HEADERS      SecurityHeaders and {{ NONCE }}
 #    2  PROXIES      TrustProxies: X-Forwarded-… (or RFC 7239), from trusted addresses only
 
 import os
@@ -13,13 +13,13 @@ from binascii import b2a_base64
 # 1  HEADERS
 # ==============================================================================
 
-# 'nonce' is the place of the nonce, in the answers whose page has one.
+# 'nonce' is replaced if the page uses {{ NONCE }}, else removed.
 _CSP = ("default-src 'self'; script-src 'self' 'nonce'; style-src 'self' 'nonce'; img-src 'self' data:; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'")
 
 
 class _Nonce:
-    """{{ NONCE }} in a template: made when it is first used."""
+    """{{ NONCE }} in a template, made when it is first used."""
 
     value = ""
 
@@ -32,12 +32,12 @@ class _Nonce:
 
 
 def SecurityHeaders(mws, prefix="/", csp=None, headers=None):
-    """Headers of every answer at and below the prefix. csp: another Content-Security-Policy, where 'nonce' stands for
-    the nonce; headers: others, or other values; None switches one off, and "" the policy."""
+    """Set security headers in every response at and below prefix. csp: another Content-Security-Policy, in which
+    'nonce' stands for the nonce; "" for none. headers: more headers or other values; None removes one."""
     lines = {
         "X-Frame-Options": "SAMEORIGIN",
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",       # with no-referrer a form's Origin is null, and who checks it refuses
+        "Referrer-Policy": "same-origin",   # no-referrer would make the Origin of a form null, which CSRF checks refuse
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         "Cross-Origin-Opener-Policy": "same-origin",
     }
@@ -54,11 +54,11 @@ def SecurityHeaders(mws, prefix="/", csp=None, headers=None):
         response.SetHeader("Content-Security-Policy", policy.replace("'nonce'", nonce and "'nonce-%s'" % nonce) or None)
         isSecure = client.IsSecure()
         for name in lines:
-            if isSecure or name[:5] != "Cross":         # elsewhere browsers complain that they leave it out
+            if isSecure or name[:5] != "Cross":         # over plain HTTP browsers ignore it and warn
                 response.SetHeader(name, lines[name])
 
     def Render(server, path, values):
-        """The head of a page of several blocks leaves before the page is complete: it may still use the nonce."""
+        """The head leaves before a page of several blocks is complete, so its nonce is made now."""
         pieces = render(server, path, values)
         if not isinstance(pieces, tuple):
             str(values.get("NONCE"))
@@ -77,7 +77,7 @@ def SecurityHeaders(mws, prefix="/", csp=None, headers=None):
 # ==============================================================================
 
 def _Number(text):
-    """An IPv4 address as a number; None if it is none."""
+    """An IPv4 address as a number; None if text is not one."""
     parts = text.split(".")
     number = 0
     for part in parts:
@@ -88,32 +88,36 @@ def _Number(text):
 
 
 def _Address(text):
-    """The address of '192.0.2.1:80' or '"[2001:db8::1]:80"'; None if it is none, as `unknown`."""
+    """'192.0.2.1:80' or '"[2001:db8::1]:80"' -> the address; None for anything else, like `unknown`."""
     text = text.strip('" \t').lower()
     if text[:1] == "[":
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    if text[:7] == "::ffff:" and "." in text:           # IPv4 in IPv6
+    if text[:7] == "::ffff:" and "." in text:           # IPv4-mapped IPv6
         text = text[7:]
     return text if _Number(text) is not None or ":" in text and not text.strip("0123456789abcdef:.") else None
 
 
 def _ReadPlain(fields, name):
-    """What each hop says, the nearest one last: X-Forwarded-For, -Proto, -Host."""
+    """The values of X-Forwarded-For, -Proto or -Host, one for each hop; the nearest is last."""
     return fields.get("x-forwarded-" + name, "").split(",")
 
 
 def _ReadForwarded(fields, name):
-    """The same of RFC 7239 section 4."""
+    """The same for Forwarded (RFC 7239 section 4). A name that occurs twice in a hop is ignored. Quotes are counted
+    from the end: the client can leave one open, and chooses the text in the quotes of the host."""
+    parts = fields.get("forwarded", "").split('"')
+    for at in range(len(parts) - 2, -1, -2):
+        parts[at] = parts[at].replace(",", " ").replace(";", " ")
     values = []
-    for hop in fields.get("forwarded", "").split(","):
-        value = ""
+    for hop in '"'.join(parts).split(","):
+        found = []
         for pair in hop.split(";"):
             key, _, text = pair.partition("=")
             if key.strip().lower() == name:
-                value = text
-        values.append(value)
+                found.append(text)
+        values.append(found[0] if len(found) == 1 else "")
     return values
 
 
@@ -127,12 +131,12 @@ def _GetHost(client):
 
 
 def _IsSecure(client):
-    """Does the client speak TLS with us?"""
+    """True if the connection uses TLS."""
     return client.connection.link.isSecure
 
 
 class _Proxies:
-    """The proxies that are trusted, and the hook of a server."""
+    """The trusted proxies, and the Before hook."""
 
     def __init__(self, addresses, isForwarded, withHost):
         self._get = _ReadForwarded if isForwarded else _ReadPlain
@@ -161,7 +165,7 @@ class _Proxies:
         hops = self._get(fields, "for")
         while count < len(hops) and self._IsTrusted(address):
             hop = _Address(hops[-1 - count])
-            if not hop:                                 # `unknown`: the proxy that says so is all we know
+            if not hop:                                 # `unknown`: the address of this proxy is the best known
                 break
             address = hop
             count += 1
@@ -173,22 +177,22 @@ class _Proxies:
             client.host = self._Said(fields, "host", count)
 
     def _Said(self, fields, name, count):
-        """By the hop that has seen the client."""
+        """The value from the hop that saw the client."""
         values = self._get(fields, name)
         return values[-min(count or 1, len(values))].strip('" \t').lower()
 
 
 def TrustProxies(mws, addresses, forwarded=False, host=False):
-    """Of a proxy with one of these addresses or IPv4 networks ("10.0.0.0/8"): the client's address and scheme are what
-    X-Forwarded-For and -Proto say, or RFC 7239's `Forwarded`; with host the Host as well. A header that the proxy does
-    not write comes from anybody. ValueError: an address that is none."""
+    """Trust X-Forwarded-For and -Proto (forwarded: RFC 7239 `Forwarded` instead) from proxies at these addresses or
+    IPv4 networks ("10.0.0.0/8"), for the client's address and scheme; host: also for the host. Security: the
+    proxy must set these headers itself, because clients can send them too. ValueError for an invalid address."""
     mws.Before(_Proxies(addresses, forwarded, host).Before)
     mws.Client.GetAddr = _GetAddr
 
 
 def Attach(server):
-    """Called by a server when it is made: requests know what a trusted proxy has said of them."""
+    """Called by each new server: adds GetHost() and IsSecure() to requests."""
     kind = server.Client
     kind.GetHost = _GetHost
-    if not hasattr(kind, "IsSecure"):                   # microWebTls has one too
+    if not hasattr(kind, "IsSecure"):                   # microWebTls may have set it
         kind.IsSecure = _IsSecure

@@ -1,9 +1,10 @@
-# Sessions for MicroWebSrv: copy this file beside microWebSrv.py. httpClient.GetSession() is a dict for each browser, in
-# a signed cookie or in a store. What another site makes a browser send is refused (CSRF). MIT license, see LICENSE.
+# Sessions for MicroWebSrv. Copy this file beside microWebSrv.py. httpClient.GetSession() is a dict for each browser,
+# kept in a signed cookie or in a store. Requests that another site makes a browser send (CSRF) are refused. MIT
+# license, see LICENSE.
 #
 #    1  SIGNING   HMAC-SHA-256
-#    2  SESSIONS  a dict that is saved with the answer, and where it is kept
-#    3  SERVER    who may change something, and plugging in
+#    2  SESSIONS  the dict of a client, and the store in memory
+#    3  SERVER    cookies, the check against CSRF, Attach
 
 import json
 import os
@@ -20,7 +21,8 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 # ==============================================================================
 
 def _Mac(key, data):
-    """HMAC-SHA-256 (RFC 2104) -> 32 bytes. In integers: on a board a loop over the bytes takes longer than SHA-256."""
+    """HMAC-SHA-256 (RFC 2104) -> 32 bytes. Big integers, because a loop over the bytes takes longer than SHA-256 on a
+    board."""
     if len(key) > 64:
         key = sha256(key).digest()
     number = int.from_bytes(key + bytes(64 - len(key)), "big")
@@ -31,7 +33,7 @@ def _Mac(key, data):
 
 if _MICROPYTHON:
     def _IsEqual(a, b):
-        """In a time that does not depend on where they differ."""
+        """Compare in a time that does not depend on the position of a difference."""
         difference = len(a) ^ len(b)
         for x, y in zip(a, b):
             difference |= x ^ y
@@ -45,30 +47,31 @@ else:
 # ==============================================================================
 
 class Session(dict):
-    """The values of one client, of what JSON can hold. What was changed is saved with the answer."""
+    """The values of one client, of types that JSON supports. Changes are saved with the response."""
 
-    _id = _old = None                           # its identity, and the one under which it came
-    _end = _text = None                         # as it came: when it ends, its JSON
+    _id = _old = None                           # id, and the id under which it was loaded
+    _end = _text = None                         # as loaded: the second when it expires, and its JSON
 
     def Renew(self):
-        """A new identity with the same values, at log-in and log-out: nobody else knows it."""
+        """Give the session a new id, at login and logout, so that an id known to somebody else is useless."""
         self._id = os.urandom(16)
 
     def Clear(self):
-        """Forget all, at log-out."""
+        """Remove all values and change the id, for logout."""
         self.clear()
         self.Renew()
 
 
 class MemoryStore:
-    """At most maxSessions, then the one that ends first gives way. No two calls come at the same time."""
+    """Keeps up to maxSessions in memory; when it is full, the session that expires first is removed. Calls must not
+    overlap."""
 
     def __init__(self, maxSessions=100):
         self._maxSessions = maxSessions
-        self._sessions = {}                     # id: (when it ends, text)
+        self._sessions = {}                     # id: (second when it expires, text)
 
     def Get(self, id):
-        """The text of a session; None if there is none."""
+        """The text of a session, or None."""
         end, text = self._sessions.get(id, (0, None))
         return text if end > time.time() else None
 
@@ -88,7 +91,7 @@ class MemoryStore:
 # ==============================================================================
 
 class _Token:
-    """{{ CSRF }} of a template, made where a page has it. No two are equal: compression tells nothing (BREACH)."""
+    """{{ CSRF }} in a template, made when it is used. Each is different, so compression reveals nothing (BREACH)."""
 
     def __init__(self, client):
         self._client = client
@@ -101,15 +104,16 @@ class _Token:
 
 
 class UseSessions:
-    """GetSession() of every request of a server, and the check of what changes something at or below the path `csrf`.
+    """Enables GetSession() for all requests, and checks changing requests at or below the path `csrf`.
 
-    key: 16 bytes or more, or a list of keys, of which the first signs; None: another one at each start. store: None for
-    the cookie itself. csrf: None for no check. origins: sites that may send. isSecure: a proxy before us has TLS."""
+    key: at least 16 bytes, or a list of keys, of which the first one signs; None: a random key at each start. store:
+    None keeps the values in the cookie. csrf: None for no check. origins: other sites that may send. isSecure: a proxy
+    in front uses TLS."""
 
     def __init__(self, mws, key=None, maxAgeSec=28800, store=None, name="session", csrf="/", origins=(),
                  isSecure=False):
         keys = key if isinstance(key, (list, tuple)) else (os.urandom(32) if key is None else key,)
-        if min(map(len, keys)) < 16:            # of none at all it is a ValueError, too
+        if min(map(len, keys)) < 16:            # an empty list raises ValueError, too
             raise ValueError("key must have 16 bytes or more")
         self._keys = [key.encode() if isinstance(key, str) else key for key in keys]
         self._server = mws
@@ -127,14 +131,14 @@ class UseSessions:
         mws.After(self._Save)
 
     def _Bound(self, client, isToken=False):
-        """The name of the cookie, and what is signed with all data: the name, the identity that a token belongs to, and
-        without a clock this run of the board."""
+        """(cookie name, prefix of all signed data). The prefix holds the cookie name, for a token the session's id, and
+        on a board without a clock a number of this run."""
         bound = b"s"
         if isToken:
             session = client.GetSession()
             bound = b"t" + (session._id if session else bytes(16))
         name = self._name
-        if self._isSecure or getattr(client, "IsSecure", bool)():      # of microWebTls or microWebSecurity
+        if self._isSecure or getattr(client, "IsSecure", bool)():      # set by microWebTls or microWebSecurity
             name = "__Host-" + name
         return name, bound + name.encode() + (bytes(8) if time.gmtime()[0] > 2023 else self._boot)
 
@@ -143,7 +147,7 @@ class UseSessions:
         return b2a_base64(_Mac(self._keys[0], bound + data) + data)[:-1].decode()
 
     def _Verify(self, bound, text):
-        """What was signed, or a ValueError."""
+        """The data that was signed. ValueError if the signature is wrong."""
         signed = a2b_base64(text)
         for key in self._keys:
             if _IsEqual(_Mac(key, bound + signed[32:]), signed[:32]):
@@ -151,7 +155,7 @@ class UseSessions:
         raise ValueError
 
     def _Save(self, client, response):
-        """Before the head of an answer: what was changed, or has had half of its time."""
+        """The After hook: save a session that was changed, or is past half of its lifetime."""
         session = getattr(client, "session", None)
         if session is None:
             return
@@ -172,7 +176,7 @@ class UseSessions:
         if store:
             with self._lock:
                 if old:
-                    if store.Get(old) is None:  # it has ended meanwhile, by a log-out
+                    if store.Get(old) is None:  # a logout has ended it meanwhile
                         return
                     store.Delete(old)
                 if session:
@@ -182,8 +186,8 @@ class UseSessions:
             maxAgeSec = 0
         response.SetCookie(name, value, maxAgeSec, "/", True, name != self._name)
 
-    # In the order of OWASP's cheat sheet: what the browser says (Sec-Fetch-Site, to HTTPS and localhost only; else
-    # Origin). Where it says nothing, a token; and who brings no cookie was not sent by a browser of ours.
+    # The order of OWASP's cheat sheet: first Sec-Fetch-Site (sent to HTTPS and localhost only), then Origin, then a
+    # token. A request with neither cookie nor Origin does not come from a browser with a session.
 
     def _Check(self, client, response):
         response.vars = dict(response.vars or (), CSRF=_Token(client))
@@ -196,17 +200,20 @@ class UseSessions:
             return
         if not site and origin == "null":
             return self._CheckToken if "cookie" in fields or "origin" in fields else None
-        isSecure = self._Bound(client)[0] != self._name     # else a proxy may be before us
-        host = "://" + (getattr(client, "host", None) or head.authority)      # of a trusted proxy (microWebSecurity)
-        if site or origin != "https" + host and (isSecure or origin != "http" + host):
+        isSecure = self._Bound(client)[0] != self._name     # otherwise a proxy with TLS may be in front
+        host = "://" + (getattr(client, "host", None) or head.authority)      # from a trusted proxy (microWebSecurity)
+        # A browser leaves out the default port of the scheme. A proxy may have added it to the host.
+        pages = origin, origin + (":443" if origin[:6] == "https:" else ":80")
+        if site or "https" + host not in pages and (isSecure or "http" + host not in pages):
             self._Refuse(client, response, site or origin)
 
     def _CheckToken(self, client, response):
-        """When the content has come."""
+        """Called when the content is there."""
         try:
             token = client.head.fields.get("x-csrf-token") or (b"&" + client.content).partition(b"&csrf=")[2] \
                 .partition(b"&")[0].replace(b"%2B", b"+").replace(b"%2F", b"/")
-            # A stranger's token is good for all strangers, but not for a password that a browser sends by itself.
+            # Anyone without a session can get a token, so it does not protect a password that the browser sends by
+            # itself.
             if "authorization" in client.head.fields and not client.GetSession():
                 raise ValueError
             self._Verify(self._Bound(client, True)[1], token)
@@ -220,7 +227,7 @@ class UseSessions:
 
 
 def _GetSession(client):
-    """The session of this request; an empty one for a cookie that is not good."""
+    """The session of this request; empty if the cookie is missing, invalid or expired."""
     session = getattr(client, "session", None)
     if session is not None:
         return session
@@ -239,10 +246,10 @@ def _GetSession(client):
             session.update(json.loads(text))
             session._text = text
             session._id = session._old = data[4:20]
-    except ValueError:                          # that it is no JSON is one too
+    except ValueError:                          # invalid JSON raises it too
         pass
     return session
 
 
 def Attach(server):
-    """Called by a server when it is made; nothing is on until the program calls UseSessions."""
+    """Called by each new server. A program enables sessions with UseSessions."""

@@ -1,12 +1,12 @@
-# WebSockets for MicroWebSrv (RFC 6455): copy this file beside microWebSrv.py and they are on.
+# WebSockets for MicroWebSrv (RFC 6455). Copy this file beside microWebSrv.py to enable them.
 # MIT license, see LICENSE.
 #
 #    1  FRAMES       masks, heads, close codes: bytes and numbers, no state (sections 5 and 7.4)
-#    2  WEBSOCKET    the endpoint of a link and what a program holds: bytes in, callbacks; calls, bytes out
+#    2  WEBSOCKET    the endpoint of a link and the object of a program: bytes in, callbacks; calls, bytes out
 #    3  SERVER       the opening handshake (section 4.2), the routes
 #
-# Nothing here knows a socket: of the link, the connection and the server only what docs/design.md lists as seams. What
-# has no underscore is for other files: microWebSocketPlus.py adds to the class, microWebDeflate.py sets a codec.
+# No socket is used here; of the link, the connection and the server only the seams in docs/design.md. Names without an
+# underscore are for other files: microWebSocketPlus.py extends the class, microWebDeflate.py sets a codec.
 
 import sys
 import time
@@ -25,7 +25,7 @@ else:
 # ==============================================================================
 # 1  FRAMES
 # ==============================================================================
-# A frame from us is never masked, one to us always (section 5.1).
+# A server's frames are never masked, a client's always (section 5.1).
 
 _TEXT = const(1)
 _BINARY = const(2)
@@ -35,7 +35,7 @@ _PONG = const(10)
 
 _FIN = const(0x80)
 _PACKED = const(0x40)           # RSV1: the message is compressed (RFC 7692 section 6)
-_CONTROL = b"\x88\x89\x8a"      # the frames that there are, as they begin
+_CONTROL = b"\x88\x89\x8a"      # first bytes of the valid control frames
 _WHOLE = b"\x81\x82"
 _DATA = b"\x01\x02"
 _ALSO_PACKED = b"\x01\x02\x41\x42"
@@ -43,17 +43,17 @@ _ALSO_PACKED = b"\x01\x02\x41\x42"
 _GOING_AWAY = const(1001)       # section 7.4.1
 _PROTOCOL_ERROR = const(1002)
 _NO_CODE = const(1005)          # a Close frame without a code; never sent
-_LOST = const(1006)             # gone without a Close frame; never sent
+_LOST = const(1006)             # the connection ended without a Close frame; never sent
 _BAD_TEXT = const(1007)
 _TOO_SLOW = const(1008)
 _TOO_BIG = const(1009)
 
-# A large message is unmasked in blocks: a free place for an integer is looked for in the heap, and a small one is near.
+# Large messages are unmasked in blocks: MicroPython finds heap for a small integer faster than for a large one.
 _BLOCK = 128 if _MICROPYTHON else 65536
 
 
 def _Unmask(data, key):
-    """Section 5.3. A xor of long integers: the interpreter's loop over the bytes, not ours."""
+    """Section 5.3. The XOR of two long integers is faster than a loop over the bytes."""
     size = len(data)
     step = min(size | 3, _BLOCK - 1) + 1
     number = int.from_bytes(key * (step >> 2), "little")
@@ -73,7 +73,7 @@ if not _MICROPYTHON:
 
 
 def Frame(first, payload):
-    """first: FIN, RSV and opcode. The length in its shortest form (section 5.2)."""
+    """first: byte with FIN, RSV and opcode. The payload length gets its shortest form (section 5.2)."""
     size = len(payload)
     if size < 126:
         return bytes((first, size)) + payload
@@ -82,38 +82,38 @@ def Frame(first, payload):
 
 
 def _IsCloseCode(code):
-    """What a Close frame may carry: section 7.4, and the registry it founded."""
+    """True for the codes that a Close frame may carry (section 7.4 and its IANA registry)."""
     return 2999 < code < 5000 or 1006 < code < 1015 or 999 < code < 1004
 
 
 # ==============================================================================
 # 2  WEBSOCKET
 # ==============================================================================
-# Its callbacks run one after another: at once, on the socket's own thread, or (async def) as a task. While one goes
-# on, what comes waits in _queue, and behind _QUEUE_MAX events nothing is read.
+# Callbacks run one after another: at once, on the socket's own thread, or (async def) as a task. Meanwhile events wait
+# in _queue. With _QUEUE_MAX events waiting, no more bytes are read.
 
-_WANT_NOTHING = const(0)        # of a link
+_WANT_NOTHING = const(0)        # the values of link.want
 _WANT_BYTES = const(1)
 _WANT_TURN = const(4)
 
-_PINGED = const(1)              # the bits of _state: nothing was heard since our last ping
-_BEHIND = const(2)              # the client: threads that send wait for it. They can't ask the link
-_CLOSING = const(4)             # our Close frame is out; the client's Close frame is read for
-_ENDED = const(8)               # nothing is read any more
+_PINGED = const(1)              # bits of _state: nothing was received since the last ping
+_BEHIND = const(2)              # the client reads too slowly, so sending threads wait; they can't ask the link
+_CLOSING = const(4)             # the Close frame is sent; only the client's Close frame is still of use
+_ENDED = const(8)               # no more frames are read
 
 _QUEUE_MAX = const(4)
-_SHARE = const(16)              # frames until others have their turn
-_CLOSE_SEC = const(5)           # for the answer to our Close frame; websockets: 10
-_LINGER_SEC = const(2)          # for the end of a client that broke a rule
-_PATIENCE_MS = const(2000)      # of a thread that sends, when the engine or its client is behind
-_CALL_SIZE = const(512)         # an empty message on its way from another thread counts for so much
+_SHARE = const(16)              # frames before other connections get their turn
+_CLOSE_SEC = const(5)           # for the reply to our Close frame; websockets: 10
+_LINGER_SEC = const(2)          # for a client that broke a rule to close the connection
+_PATIENCE_MS = const(2000)      # for which a sending thread waits for the engine or the client
+_CALL_SIZE = const(512)         # bytes that each message counts in addition while it waits for the engine
 
-# One of these completes whatever can be completed.
+# Any valid beginning of a UTF-8 character is completed by one of these.
 _ENDINGS = (b"", b"\x80", b"\x80\x80", b"\xa0\x80", b"\x80\x80\x80", b"\x90\x80\x80")
 
 
-# A data message that is not complete is a list: its kind, its content, the beginning of a character at its end; and of
-# the frame that is being read: its FIN, its key, how much is still to come. A class would cost a board 200 bytes more.
+# An incomplete data message is a list: opcode, content, incomplete character at its end; and of the frame that is read
+# now: FIN, mask key, bytes to come. A class would take 200 bytes more on a board.
 _KIND = const(0)
 _CONTENT = const(1)
 _TAIL = const(2)
@@ -123,22 +123,22 @@ _LEFT = const(5)
 
 
 class MicroWebSocket:
-    """An open WebSocket: set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
+    """An open WebSocket. Set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
 
-    # Await: (callback, coroutine) on the engine -> True: Done comes at its end. Codec: of an extension. _worker: of a
-    # threaded one: [lock it sleeps on, event; None: it has ended].
+    # Await: (callback, coroutine) on the engine -> True if Done will be called at the end. Codec: of an extension.
+    # _worker: of a threaded WebSocket: [lock on which the thread sleeps, event; None: the thread ended].
     Await = Codec = _worker = None
 
     def __init__(self, server, link, event):
-        # All that changes is made here: an attribute that is added later moves the table that another thread may read.
+        # All attributes are set here: one that is added later would move the dict that another thread may be reading.
         self.Server = server
         self._link = link
         self.RecvTextCallback = self.RecvBinaryCallback = self.ClosedCallback = self._message = None
-        self.CloseCode = None                           # of the first Close frame, theirs or ours
+        self.CloseCode = None                           # of the first Close frame, sent or received
         self.CloseReason = ""
         self._state = 0
-        self._rest = b""                                # bytes that were not read
-        self._queue = (event,)                          # None: the next event's turn is now
+        self._rest = b""                                # received bytes that were not parsed
+        self._queue = (event,)                          # None: no callback runs, the next event starts at once
         self._Renew()
         if server.WebSocketThreaded:
             worker = [server.NewLock(), event]
@@ -148,19 +148,20 @@ class MicroWebSocket:
                 server.webSocketWorkers.append(worker)
 
     def SendText(self, msg):
-        """Send a text message. False: closed, or the client is too slow to get it."""
+        """Send a text message. False: closed, or the client is too slow."""
         return self.SendFrame(_FIN | _TEXT, msg)
 
     def SendBinary(self, data):
-        """Send a binary message. False: closed, or the client is too slow to get it."""
+        """Send a binary message. False: closed, or the client is too slow."""
         return self.SendFrame(_FIN | _BINARY, data)
 
     def IsClosed(self):
-        """True as soon as either side began to close."""
+        """True as soon as either side has begun to close."""
         return self.CloseCode is not None
 
     def Close(self, code=1000, reason=""):
-        """Begin to close, with a code of section 7.4 and up to 123 bytes of reason; ClosedCallback comes at the end."""
+        """Begin to close. code: one of section 7.4; reason: up to 123 bytes. ClosedCallback is called at the end.
+        ValueError for an invalid code or reason."""
         if not _IsCloseCode(code) or len(reason.encode()) > 123:
             raise ValueError("code or reason")
         if not self.CloseCode:
@@ -175,9 +176,10 @@ class MicroWebSocket:
     # -- sending ------------------------------------------------------------------
 
     def SendFrame(self, first, data, patience=None):
-        """A frame, whose first byte is this; 0: the data is a whole one. False: the client does not get it. A thread
-        hands it over, and waits while too much is on its way or its client is behind. That has an end: it may have
-        other clients, or a lock that the engine waits for. patience: what it has left, on the engine."""
+        """Send a frame with this first byte; first=0: data is a complete frame. False: it will not be sent. A thread
+        passes it to the engine, and first waits up to 2 s while too many bytes are queued or the client is slow. The
+        wait is limited, because the thread may hold a lock that the engine needs. patience: rest of that time, on the
+        engine."""
         server = self.Server
         if patience is None:
             if self.CloseCode:
@@ -200,7 +202,7 @@ class MicroWebSocket:
         link = self._link
         if self._state >= _CLOSING:
             return False
-        # What a thread has waited for is no sign of a slow client: more of it may come in one turn.
+        # A thread that waited is no sign of a slow client: several messages may arrive in one turn.
         if self._state & _BEHIND and not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
             if not self.Drops():
                 self._SendClose(_TOO_SLOW, "", link.Close)
@@ -215,14 +217,14 @@ class MicroWebSocket:
         return self._state < _CLOSING
 
     def _SendClose(self, code, reason, end=None):
-        """On the engine: a Close frame, if none is out. The first reason counts. end: of the link, if nothing is read
-        for any more. -> 0"""
+        """On the engine: send a Close frame if none was sent. The first reason counts. end: the link's method to call
+        if no more is read. -> 0"""
         state = self._state
         if state < _CLOSING:
             if not self.CloseCode:
                 self.CloseCode = code
                 self.CloseReason = reason
-            if not end and self._queue:                 # the program asked for it: no message is delivered any more
+            if not end and self._queue:                 # the program closed: deliver no more messages
                 self._queue = ()
             payload = b"" if code == _NO_CODE else code.to_bytes(2, "big") + reason.encode()
             self._link.Send(Frame(_FIN | _CLOSE, payload))
@@ -231,24 +233,24 @@ class MicroWebSocket:
             self._Renew()
             if end:
                 end()
-            self._Advance()                             # the answer has to be read
+            self._Advance()                             # to read the reply
         return 0
 
     def _Fail(self, code):
-        """The client broke a rule: the Close frame says so, and nothing counts that it sends (section 7.1.7). -> 0: no
-        more bytes are wanted."""
+        """The client broke a rule: send a Close frame and ignore what it sends (section 7.1.7). -> 0, no bytes are
+        needed."""
         reason = ""
         if code == _TOO_BIG:
             reason = "message above MaxWebSocketRecvLen: %d" % self.Server.MaxWebSocketRecvLen
             self.Server.Log(reason)
-        return self._SendClose(code, reason, self._link.Finish)     # Close() on unread bytes would reset the connection
+        return self._SendClose(code, reason, self._link.Finish)   # Close() with unread bytes would reset the connection
 
     # -- the calls of the link ----------------------------------------------------
 
     def OnDrained(self):
-        """What was queued has left, or our turn has come."""
+        """The send queue is empty, or it is this connection's turn."""
         state = self._state
-        if state >= _ENDED:                             # its last bytes were read
+        if state >= _ENDED:                             # nothing is left to read
             self._Renew()
             return self._link.Close() if _MICROPYTHON else self._link.Finish()
         self._state = state & ~_BEHIND
@@ -259,14 +261,14 @@ class MicroWebSocket:
     def IsIdle(self):
         return False
 
-    OnEnd = IsIdle                                      # a client that sends no more gets no more
-    Drops = IsIdle                                      # who is too slow loses no message: he is closed
+    OnEnd = IsIdle                                      # a client that has closed its sending side gets no more
+    Drops = IsIdle                                      # a slow client is closed, its messages are not dropped
 
     def OnStop(self):
         self.Close(_GOING_AWAY)
 
     def OnExpired(self):
-        """Not even a pong was heard for a whole interval: the client is dead. Or it does not close."""
+        """Nothing was received for a whole interval after a ping, or the client does not close: abort."""
         if self._state >= _CLOSING or self._state & _PINGED and self._link.want:
             return self._link.Abort()
         self.SendFrame(_FIN | _PING, b"")
@@ -274,7 +276,8 @@ class MicroWebSocket:
         self._Renew()
 
     def _Renew(self):
-        """Another deadline: for a sign of life, or for the end. While something waits to be sent, the link has one."""
+        """Set the next deadline, for a sign of life or for the close. While bytes are queued the link has the
+        deadline."""
         server = self.Server
         state = self._state
         seconds = server.WebSocketPingSec if state < _CLOSING else _CLOSE_SEC if state < _ENDED else _LINGER_SEC
@@ -285,7 +288,7 @@ class MicroWebSocket:
         if not self.CloseCode:
             self.CloseCode = _LOST
         if self._worker and self._queue is None and not self.Server.IsStarted():
-            # Stop() waits for no thread: what the program is told of the end, it is told now.
+            # Stop() does not wait for the thread, so ClosedCallback is called here.
             self.Done(None, "ClosedCallback", self._Call("ClosedCallback"))
             self.ClosedCallback = None
         self._Post("ClosedCallback")
@@ -293,9 +296,9 @@ class MicroWebSocket:
     # -- bytes to events ------------------------------------------------------------
 
     def OnReceived(self, data):
-        """Bytes that arrived, cut anywhere."""
-        # Nearly every read is one frame with one whole message. MicroPython has the many variables of _ReadFrame in the
-        # heap, and looks for room from there: without them a message takes a third of the time.
+        """Received bytes, split at any place."""
+        # Nearly every read is one frame with a whole message. MicroPython puts the many variables of _ReadFrame on the
+        # heap and then searches for memory from there; without that a message takes a third of the time.
         size = len(data)
         if size > 5 and data[0] in _WHOLE and self._queue is None and not (self._state or self._rest or self._message):
             if data[1] == size + 122 < 254:
@@ -305,7 +308,7 @@ class MicroWebSocket:
         self._Advance(data)
 
     def _Advance(self, data=b""):
-        """As far as the bytes go, until callbacks or the client are behind, or others have their turn."""
+        """Parse frames until a callback or the client is too slow, or other connections have their turn."""
         link = self._link
         self._state &= ~_PINGED
         message = self._message
@@ -313,7 +316,7 @@ class MicroWebSocket:
             if message:
                 message[_LEFT] -= len(data)
             if _MICROPYTHON and (not message or message[_LEFT] <= 0):
-                link.Want(_WANT_BYTES | _WANT_TURN)     # it has no shutdown: a turn, when nothing is left to be read
+                link.Want(_WANT_BYTES | _WANT_TURN)     # no shutdown there: a turn comes when nothing is left to read
             return
         data = self._rest + data
         self._rest = b""
@@ -341,7 +344,8 @@ class MicroWebSocket:
         link.Want(want)
 
     def _ReadFrame(self, data, pos):
-        """A frame's head (section 5.2) and what is there of its payload -> where to go on, 0: give me more."""
+        """Parse a frame head (section 5.2) and the payload received so far. -> position to continue at; 0: more bytes
+        are needed."""
         message = self._message
         if message and message[_LEFT]:
             return self._ReadPart(message, data, pos)
@@ -350,7 +354,8 @@ class MicroWebSocket:
         first = data[pos]
         size = data[pos + 1]
         kind = first & 0x7F
-        # Section 5.1: masked; 5.5: control frames are short and in one piece; 5.2 and 5.4: reserved bits, fragments.
+        # Section 5.1: masked. 5.5: control frames are short and not fragmented. 5.2 and 5.4: reserved bits,
+        # fragmentation.
         if size < 128 or not (first in _CONTROL and size < 254 if kind & 8 else not kind if message
                               else kind in (_ALSO_PACKED if self.Codec else _DATA)):
             return self._Fail(_PROTOCOL_ERROR)
@@ -371,7 +376,7 @@ class MicroWebSocket:
             return end
         message = self._message = (message or [kind, bytearray(), b""])[:_IS_LAST] + [first & _FIN, key, size]
         most = self.Server.MaxWebSocketRecvLen
-        # The limit counts before a byte is kept. What can't be compressed grows by some bytes.
+        # The limit is checked before bytes are stored. Deflate adds a few bytes to data that can't be compressed.
         if not self.CloseCode and (
                 size + len(message[_CONTENT]) > most + (message[_KIND] & _PACKED and 16 + (most >> 8))):
             message[_LEFT] = end - len(data)
@@ -379,8 +384,8 @@ class MicroWebSocket:
         return self._ReadPart(message, data, start)
 
     def _ReadPart(self, message, data, pos):
-        """What is there of a payload whose message is not complete."""
-        piece = data[pos:pos + min(message[_LEFT], len(data))]  # MicroPython has no slice up to 2 ** 63
+        """Process the received part of a payload of an incomplete message."""
+        piece = data[pos:pos + min(message[_LEFT], len(data))]  # MicroPython can't slice up to 2 ** 63
         size = len(piece)
         message[_LEFT] -= size
         isLast = message[_IS_LAST] and not message[_LEFT]
@@ -395,12 +400,12 @@ class MicroWebSocket:
                 self._OnData(message[_KIND], bytes(message[_CONTENT]))
             elif message[_KIND] == _TEXT:
                 piece = message[_TAIL] = self._Unfinished(message[_TAIL] + piece)
-                if piece is None:                       # section 8.1: at once, not at its end
+                if piece is None:                       # section 8.1: fail at once, not at the end
                     return self._Fail(_BAD_TEXT)
         return pos + size
 
     def _Unfinished(self, data):
-        """The bytes at the end of a text that goes on which are no whole character yet; None where a byte is wrong."""
+        """The incomplete character at the end of a partial text, as bytes; None if a byte is invalid."""
         start = len(data)
         for ending in _ENDINGS:
             try:
@@ -413,7 +418,7 @@ class MicroWebSocket:
         return None
 
     def _OnData(self, kind, payload):
-        """A whole message or control frame; kind: its opcode, with _PACKED where it is compressed."""
+        """A complete message or control frame. kind: its opcode, with _PACKED if it is compressed."""
         server = self.Server
         try:
             if kind & 15 < _CLOSE:
@@ -429,11 +434,11 @@ class MicroWebSocket:
                     self._Post("RecvBinaryCallback", payload)
             elif kind == _PING:
                 self.SendFrame(_FIN | _PONG, payload)
-            elif kind == _CLOSE:                        # section 5.5.1: nothing, or a code and a reason
+            elif kind == _CLOSE:                        # section 5.5.1: the payload is empty, or a code and a reason
                 code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
                 if payload and not _IsCloseCode(code):
                     return self._Fail(_PROTOCOL_ERROR)
-                # It is answered with the same, and the server closes first.
+                # Reply with the same code; the server closes the connection first.
                 self._SendClose(code, server.Utf8(payload[2:], True), self._link.Close)
         except ValueError:
             self._Fail(_BAD_TEXT)
@@ -441,9 +446,9 @@ class MicroWebSocket:
     # -- events to callbacks, one after another -------------------------------------
 
     def _Post(self, *event):
-        """An event: the name of its callback or the accept callback itself, and what it gets; without one, those that
-        wait. Called back until nothing waits or a callback goes on, on the socket's thread or as a task: at its end
-        comes Done."""
+        """Queue an event: (callback name or accept callback, arguments…), then run the queued events one after another.
+        Without an event, run the queued ones. If a callback continues in the socket's thread or as a task, Done is
+        called at its end."""
         queue = self._queue
         if event and queue is not None:
             self._queue = queue + (event,)
@@ -466,7 +471,7 @@ class MicroWebSocket:
         self._queue = None
 
     def _Call(self, callback, *args):
-        """-> the coroutine of an async callback, or None."""
+        """-> coroutine of an async callback, or None."""
         try:
             if isinstance(callback, str):
                 callback = getattr(self, callback)
@@ -475,27 +480,27 @@ class MicroWebSocket:
                 if self.Await:
                     return result
                 if not _MICROPYTHON:
-                    result.close()                      # else it warns that nobody awaited it
+                    result.close()                      # avoids the warning "never awaited"
                 raise TypeError("async needs microWebSocketPlus")
-        except BaseException as error:                  # sys.exit() too
+        except BaseException as error:                  # SystemExit too
             self.Crashed(error)
 
     def Done(self, error=None, callback=None, coroutine=None):
-        """A callback that went on has ended, or that of a thread has returned."""
+        """A callback has ended in a task or thread; or its thread hands over its coroutine."""
         self.Crashed(error)
         if not (coroutine and self.Await(callback, coroutine)):
             self._Post()
             self._Advance()
 
     def Crashed(self, error):
-        """What a callback raised, or None."""
+        """Log the exception of a callback. error: None if there was none."""
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
             self.Server.Log("WebSocket callback", error)
 
     def _Work(self, worker):
-        """The thread of one WebSocket."""
+        """Body of the WebSocket's thread."""
         callback = None
         while callback != "ClosedCallback":
             worker[0].acquire()
@@ -509,7 +514,7 @@ class MicroWebSocket:
                 except MemoryError:
                     time.sleep(0.001)
             if not isTold:
-                self._worker = None                     # the engine has gone: do the rest here
+                self._worker = None                     # the engine has ended: run the rest here
                 self._Post()
                 break
         worker[1] = None
@@ -518,30 +523,31 @@ class MicroWebSocket:
 # ==============================================================================
 # 3  SERVER
 # ==============================================================================
-# What a server gets from here: a row in Upgraders, and the settings that the original document did not have.
+# Registers the upgrader and the settings that the original server did not have.
 
 def Refusal(client, server):
-    """The status that refuses this opening handshake (sections 4.2.1 and 4.4), or 0."""
+    """-> the status that refuses this opening handshake (sections 4.2.1 and 4.4), or 0."""
     head = client.head
     get = head.fields.get
     key = get("sec-websocket-key", "")
     if get("sec-websocket-version") != "13":
         return 426
-    try:                                                # 16 bytes in base64: a letter that is none makes them fewer
+    try:                                      # 16 bytes in base64; an invalid letter is skipped, which makes them fewer
         if len(key) != 24 or len(a2b_base64(key)) != 16 or head.method != "GET":
             return 400
     except ValueError:
         return 400
-    # Section 10.2. Clients that are no browsers send no origin, or file:// and the like. A web site's page can't: its
-    # browser names its http(s) origin, or null for a frame that it put into a sandbox. And it leaves out the port that
-    # is the scheme's own; a proxy may have added that to the host. A hook may allow the page (microWebCors).
+    # Section 10.2. Clients other than browsers send no Origin, or one like file://. A browser sends the page's http(s)
+    # origin, or null for a sandboxed frame. It omits the default port of the scheme, but a proxy may have added it to
+    # Host. A hook may allow other pages (microWebCors).
     scheme, _, page = get("origin", "").lower().partition("://")
-    return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and head.authority.lower() not in (
+    host = (getattr(client, "host", None) or head.authority).lower()            # of a trusted proxy (microWebSecurity)
+    return 403 if scheme[:4] in ("null", "http") and not hasattr(client, "origins") and host not in (
         page, page + ":80", page + ":443") else 0
 
 
 def _Upgrade(client, response):
-    """The upgrader of the core: answer a request for a WebSocket."""
+    """The upgrader for "websocket": answer the opening handshake."""
     head = client.head
     fields = head.fields
     connection = client.connection
@@ -555,7 +561,7 @@ def _Upgrade(client, response):
                 event += found,
             break
     status = Refusal(client, server) if event[0] else 404 if server.webSocketRoutes else 501
-    # Each thread has a WebSocket, and those of clients that have gone go on until the program's code returns.
+    # Threads of closed WebSockets run until the program's callback returns, so they count too.
     workers = server.webSocketWorkers
     for worker in list(workers):
         if not worker[1]:
@@ -577,12 +583,12 @@ def _Upgrade(client, response):
 
 
 def Attach(server):
-    """Called by a server when it is made: WebSockets are on."""
+    """Called by each new server: enables WebSockets."""
     kind = type(server)
     if not hasattr(server, "WebSocketPingSec"):
         kind.WebSocketPingSec = 30
     if not hasattr(server, "MaxWebSocketSendQueueLen"):
         kind.MaxWebSocketSendQueueLen = 8192 if _MICROPYTHON else 1048576
     server.webSocketWorkers = []
-    server.Offers = []                  # (webSocket, head of the request) -> lines of the 101, as bytes
+    server.Offers = []                  # functions (webSocket, request head) -> header lines of the 101, as bytes
     server.Upgraders["websocket"] = _Upgrade

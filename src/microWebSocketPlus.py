@@ -1,11 +1,11 @@
 # More for WebSockets: copy this file beside microWebSocket.py. MIT license, see LICENSE.
 #
-#    Broadcast       one message to all, or to those of one path
-#    Ping            a ping with data
-#    Protocol        the subprotocol that was chosen of WebSocketProtocols
-#    async def       callbacks that await, with microWebAsync.py
+#    Broadcast       sends a message to all WebSockets, or to those of one path
+#    Ping            sends a ping with data
+#    Protocol        the subprotocol that was chosen from WebSocketProtocols
+#    async def       async callbacks; needs microWebAsync.py
 #
-# It adds to the class of microWebSocket.py, whose names without an underscore are all that it uses.
+# Extends the class of microWebSocket.py and uses only its names without an underscore.
 
 import sys
 import time
@@ -16,19 +16,19 @@ sockets = sys.modules[_NAME]
 
 
 def _SendToAll(server, path, frame):
-    for link in list(server.links.values()):            # a send can take its link out of them
+    for link in list(server.links.values()):            # a copy: a send can remove its link
         webSocket = link.endpoint
         if isinstance(webSocket, sockets.MicroWebSocket) and (path is None or webSocket.Path == path):
             webSocket.SendFrame(0, frame, 0)
 
 
 def _Broadcast(server, data, path=None):
-    """Text or binary to every open WebSocket, or to those of one path; from any thread."""
+    """Send text (str) or binary data to all open WebSockets, or to those of one path. From any thread."""
     isText = isinstance(data, str)
     frame = sockets.Frame(0x81 if isText else 0x82, data.encode() if isText else bytes(memoryview(data)))
     if server.IsOnEngine():
         return _SendToAll(server, path, frame)
-    patience = 2000                                     # of a thread, while too much is on its way
+    patience = 2000                              # milliseconds for which a thread waits while too many bytes are queued
     while patience and server.Pending() * (4 * len(frame) + 512) > server.MaxWebSocketSendQueueLen:
         time.sleep(0.001)
         patience -= 1
@@ -36,16 +36,16 @@ def _Broadcast(server, data, path=None):
 
 
 def _Ping(webSocket, data=b""):
-    """Send a ping; of data at most 125 bytes."""
+    """Send a ping. data: only the first 125 bytes are sent."""
     return webSocket.SendFrame(0x89, (data.encode() if isinstance(data, str) else data)[:125])
 
 
 async def _Behind():
-    """Tasks begin in their order: at the end of this one, the one before it has begun."""
+    """Do nothing. Tasks start in order, so when this one ends, the previous one has run its first step."""
 
 
 def _Await(webSocket, callback, coroutine):
-    """Runs an async callback as a task. True: Done is called at its end."""
+    """Run an async callback as a task. True: Done will be called at its end."""
     server = webSocket.Server
     spawn = server.SpawnCallback
     if not spawn:
@@ -53,14 +53,15 @@ def _Await(webSocket, callback, coroutine):
         server.Log("async WebSocket callbacks need microWebAsync.py")
     elif isinstance(callback, str):
         spawn(coroutine, webSocket.Done)
-    else:                                               # it may go on for ever; its first step sets the callbacks
+    else:                                      # the accept callback may run for ever; its first step sets the callbacks
         spawn(coroutine, webSocket.Crashed)
         spawn(_Behind(), webSocket.Done)
     return spawn
 
 
 def _Choose(webSocket, head):
-    """RFC 6455 section 4.2.2: the first of ours that the client offers -> a line of the 101."""
+    """Choose the first of WebSocketProtocols that the client offers (RFC 6455 section 4.2.2) -> header line of the
+    101."""
     webSocket.Path = head.path
     offered = list(map(str.strip, head.fields.get("sec-websocket-protocol", "").split(",")))
     for protocol in webSocket.Server.WebSocketProtocols:
@@ -71,7 +72,7 @@ def _Choose(webSocket, head):
 
 
 def _Crashed(webSocket, error):
-    """What a callback raised, or None: it is logged, and a setting closes the connection."""
+    """Log the exception of a callback (None: there was none); WebSocketCloseOnError closes the connection."""
     _LogCrash(webSocket, error)
     if error is not None and webSocket.Server.WebSocketCloseOnError:
         webSocket.Close(1011)
@@ -82,7 +83,8 @@ def _Drops(webSocket):
 
 
 def _Refuse(client, server):
-    """Whose pages may connect: None (this very host's), an origin or several, or '*'. -> the status, or 0"""
+    """Check Origin against AllowedWebSocketOrigins: None (the same host only), one origin, several, or '*'. -> status,
+    or 0"""
     status = _Refusal(client, server)
     allowed = getattr(client, "origins", server.AllowedWebSocketOrigins)
     origin = client.head.fields.get("origin")
@@ -98,7 +100,7 @@ _LogCrash = sockets.MicroWebSocket.Crashed
 
 
 def Attach(server):
-    """Called by a server when it is made, after microWebSocket."""
+    """Called by each new server, after microWebSocket."""
     kind = sockets.MicroWebSocket
     kind.Ping = _Ping
     kind.Await = _Await

@@ -17,8 +17,8 @@ import time
 # ==============================================================================
 # TEXT (core/text.py)
 # ==============================================================================
-# Text to text, bytes to text. Nothing here knows what a request is.
-# Broken input is an error (strict), or it is kept as it came: nothing is lost silently.
+# Converts text and bytes to text, without knowledge of requests. Invalid input raises an error (strict) or is kept;
+# none is dropped silently.
 
 __version__ = "2.0.0"
 
@@ -34,8 +34,9 @@ else:
 _DAYS = const("MonTueWedThuFriSatSun")
 _MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
-# One string costs a board a third of a dict; MicroWebSrv._mimeTypes takes what a program adds. `image/ jpg=jpeg png`
-# are image/jpeg and image/png. What another extension begins with stands before that.
+# One string takes a third of the memory of a dict on a board. MicroWebSrv._mimeTypes holds the types that a program
+# adds. `image/ jpg=jpeg png` means image/jpeg and image/png. If an extension is a prefix of another one, the shorter
+# one comes first.
 _MIME_TYPES = (
     " text/ htm=html html css csv txt=plain log=plain md=markdown image/ jpg=jpeg jpeg png gif svg=svg+xml webp"
     " ico=x-icon font/ woff woff2 ttf otf audio/ mp3=mpeg wav video/ mp4 ts=mp2t application/ js=javascript json xml"
@@ -47,7 +48,7 @@ if not BOARD:
 
 
 def MimeType(filename):
-    """The media type that an extension stands for, in any case; None for one that is unknown."""
+    """The media type for the extension of filename, in any case; None for an unknown extension."""
     _, dot, ext = filename.lower().rpartition(".")
     start = _MIME_TYPES.find(" " + ext)
     end = start + 1 + len(ext)
@@ -60,20 +61,21 @@ def MimeType(filename):
 
 
 def HTMLEscape(s):
-    """& " ' > < as entities."""
+    """Replace & " ' > < by entities."""
     for char, entity in (("&", "&amp;"), ('"', "&quot;"), ("'", "&apos;"), (">", "&gt;"), ("<", "&lt;")):
         s = s.replace(char, entity)
     return s
 
 
-# MicroPython's decoder knows the shape of a character, but lets these pass: overlong, a surrogate, above U+10FFFF.
-# (Not raw strings: MicroPython's re knows no \x escape.)
+# MicroPython's decoder checks the structure of a character, but accepts overlong forms, surrogates and code points
+# above U+10FFFF. (These are not raw strings: MicroPython's re has no \x escape.)
 _NOT_UTF8 = re.compile(b"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]")
 NOT_HEX = re.compile(b"[^0-9A-Fa-f]")
 
 
 def Utf8(data, strict=False):
-    """bytes -> str (RFC 3629); an invalid byte becomes U+FFFD, or is a ValueError if strict; None: it is Latin-1."""
+    """bytes -> str (RFC 3629). An invalid byte becomes U+FFFD; strict=True: ValueError; strict=None: data is read as
+    Latin-1."""
     try:
         text = data.decode()
         if not MICROPYTHON or len(text) == len(data) or not _NOT_UTF8.search(data):
@@ -86,9 +88,9 @@ def Utf8(data, strict=False):
 
 
 def PercentDecode(data, strict=False):
-    """Bytes -> text, %XX decoded (RFC 3986 section 2.1). strict: ValueError for a broken one, else it stays."""
+    """bytes -> str, %XX decoded (RFC 3986 section 2.1). A malformed %XX is kept; with strict it raises ValueError."""
     if b"%" in data:
-        decoded = bytearray()                   # no list of parts: they would take 32 times the memory of the text
+        decoded = bytearray()                   # a list of parts would take 32 times the memory of the text
         start = 0
         at = data.find(b"%")
         while at >= 0:
@@ -107,7 +109,7 @@ def PercentDecode(data, strict=False):
 
 
 def HttpDate(when):
-    """A gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
+    """gmtime tuple -> 'Sun, 06 Nov 1994 08:49:37 GMT' (RFC 9110 section 5.6.7)."""
     day = 3 * when[6]
     month = 3 * when[1]
     return "%s, %02d %s %04d %02d:%02d:%02d GMT" % (
@@ -117,8 +119,8 @@ def HttpDate(when):
 # ==============================================================================
 # MESSAGES (core/messages.py)
 # ==============================================================================
-# What the head of a request is (RFC 9112 section 3), and the one error: who breaks a rule of HTTP raises HttpError
-# where the rule stands, and the connection alone turns it into an answer.
+# The head of a request (RFC 9112 section 3) and the one exception: code that finds a violation of HTTP raises
+# HttpError, and only the connection turns an HttpError into a response.
 
 _REASONS = (
     "\n200 OK\n201 Created\n204 No Content\n206 Partial Content"
@@ -127,7 +129,7 @@ _REASONS = (
     "\n408 Request Timeout\n409 Conflict\n412 Precondition Failed\n413 Content Too Large\n414 URI Too Long"
     "\n416 Range Not Satisfiable\n429 Too Many Requests\n431 Request Header Fields Too Large"
     "\n500 Internal Server Error\n501 Not Implemented\n503 Service Unavailable\n")
-if not BOARD:                   # the rest of them: a board says `Status`
+if not BOARD:                   # a board sends `Status` for these codes
     _REASONS += (
         "100 Continue\n101 Switching Protocols\n202 Accepted\n203 Non-Authoritative Information\n205 Reset Content"
         "\n300 Multiple Choices\n308 Permanent Redirect\n402 Payment Required\n406 Not Acceptable\n410 Gone"
@@ -146,31 +148,32 @@ def Reason(code):
 
 
 class HttpError(Exception):
-    """HttpError(status, rule): the client's message breaks the rule; answer with `status`, then close."""
+    """HttpError(status, rule): the client's message violates this rule. The server answers with `status`, then
+    closes."""
 
 
 class Head:
-    """One request head. Equal requests share it, so nobody changes it; `found` alone is the router's to fill.
+    """The head of a request. Equal requests share it, so it must not be changed; only the router fills `found`.
 
-    path: percent-decoded, slashes merged. key: the same with NUL in the place of an encoded slash, which separates
-    nothing (RFC 3986 section 2.2): the one form that routes, hooks and files compare."""
+    path: percent-decoded, slashes merged. key: the same with NUL for an encoded slash, which separates no segments (RFC
+    3986 section 2.2). Routes, hooks and files compare `key`."""
 
     method = "GET"
     target = path = key = rawPath = query = ""
-    minor = 1                   # of HTTP/1.x
-    authority = ""              # of an absolute-form target, else the Host
+    minor = 1                   # minor version of HTTP/1.x
+    authority = ""              # of an absolute-form target, else the Host field
     contentLength = None
     isChunked = expect = False
-    keepAlive = False           # the client may go on after the answer (RFC 9112 section 9.3)
-    upgrade = ()                # protocols, in lower case
-    found = None                # (route, args) until a route is added
+    keepAlive = False           # the client may send another request (RFC 9112 section 9.3)
+    upgrade = ()                # protocol names, in lower case
+    found = None                # (route, args); reset when a route is added
     if not BOARD:
-        file = (None,)          # of a path without one: (second, path, media type) of what was found (files)
-    fields = {}                 # lower-case names
+        file = (None,)          # (second, path, media type) of the file that was found last for this path
+    fields = {}                 # keys: field names in lower case
 
 
 class Fields(dict):
-    """A copy of the field section for a program: lower-case names, looked up in any case."""
+    """A copy of the header fields for a program: names in lower case, looked up in any case."""
 
     def get(self, name, default=None):
         return super().get(name.lower(), default)
@@ -185,22 +188,23 @@ class Fields(dict):
 # ==============================================================================
 # READERS (core/readers.py)
 # ==============================================================================
-# Bytes to a Head or to content, or an HttpError; no connection is known here. Every rule of RFC 9112 about a malformed
-# or ambiguous message answers 400: one request must never be read as two.
+# Parse bytes into a Head or into content, or raise HttpError; no connection is known here. Every malformed or ambiguous
+# message (RFC 9112) is answered with 400, so that two servers can't disagree about where a request ends.
 
-# Searches for the first forbidden byte: C speed, no recursion, no allocation.
+# These search for the first forbidden byte: at C speed, without recursion and without allocation.
 _NOT_TARGET = re.compile(b"[^!-\"$-~\x80-\xff]")
 NOT_TOKEN = re.compile(b"[^!#$%&'*+.^_`|~0-9A-Za-z\\-]")
 NOT_VALUE = re.compile(b"[^\t -~\x80-\xff]")
 _NOT_HOST = re.compile("[^0-9A-Za-z._~!$&'()*+;=%\\-]")
 
 _FIELDS_MAX = const(100)          # Apache: LimitRequestFields 100
-_LINE_MAX = const(4096)           # of a chunk's size and extensions, or of all trailers; Apache: 8190
-_PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict has 16 bits of a hash
+_LINE_MAX = const(4096)           # bytes of a chunk size with its extensions, or of all trailers; Apache: 8190
+_PAIRS_MAX = const(1000)          # PHP: max_input_vars 1000; MicroPython's dict hashes to 16 bits only
 
 
 def Options(text):
-    """'Close, TE' -> ['close', 'te'], a hundred at most. Beyond ASCII is no option: lower() would make one of it."""
+    """'Close, TE' -> ['close', 'te'], at most 101 items. Non-ASCII text gives ['?']: lower() could make ASCII letters
+    of it."""
     if len(text.encode()) != len(text):
         return ["?"]
     options = []
@@ -210,7 +214,7 @@ def Options(text):
 
 
 def ParseHead(raw, lineMax=8192):
-    """The bytes of a head without its last two CRLFs -> Head (RFC 9112 sections 2 to 6)."""
+    """Bytes of a head, without the final CRLF CRLF -> Head (RFC 9112 sections 2 to 6)."""
     lines = raw.split(b"\r\n")
     if len(lines[0]) > lineMax:
         raise HttpError(414, "request line too long")
@@ -225,7 +229,7 @@ def ParseHead(raw, lineMax=8192):
     fields = head.fields = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
-        # A line break that is not CRLF, obs-fold and a space before the colon end here (sections 2.2, 5.1 and 5.2).
+        # This rejects a bare CR or LF, obs-fold, and a space before the colon (sections 2.2, 5.1 and 5.2).
         if not colon or not name or NOT_TOKEN.search(name) or NOT_VALUE.search(value):
             raise HttpError(400, "malformed header field")
         name = name.decode().lower()
@@ -239,8 +243,8 @@ def ParseHead(raw, lineMax=8192):
 
 if not BOARD:
     def MakeHead(method, target, pairs, version=b"HTTP/1.1"):
-        """The same of a request that a server in front has read: the target as bytes, and the fields' pairs of bytes,
-        whose names are in lower case."""
+        """ParseHead for a request that a front server has already parsed. target: bytes; pairs: (name, value) as bytes,
+        with names in lower case."""
         head = Head()
         head.method = method
         _ReadTarget(head, target, version)
@@ -264,19 +268,19 @@ def _ReadTarget(head, target, version):
                 or not (version[5:6] + version[7:]).isdigit():
             raise HttpError(400, "malformed HTTP version")
         if version[5] != 49:
-            raise HttpError(505, "only HTTP/1.x is spoken here")
-        head.minor = int(version[7:] > b"0")    # a higher one is spoken to as 1.1 (RFC 9110 section 2.5)
+            raise HttpError(505, "only HTTP/1.x is supported")
+        head.minor = int(version[7:] > b"0")    # a higher minor version is treated as 1.1 (RFC 9110 section 2.5)
     head.target = Utf8(target)
     if target[:1] != b"/":
         target = _ReadForm(head, target)
     path, _, query = target.partition(b"?")
     head.rawPath = Utf8(path)
     head.query = Utf8(query)
-    # The one normal form of a path: decoded, an encoded slash kept apart, slashes merged.
+    # Normalise the path: percent-decoded, slashes merged, encoded slashes kept apart as NUL.
     try:
         while b"//" in path:
             path = path.replace(b"//", b"/")
-        if b"%00" in path:                      # it would end a file name; nginx: 400
+        if b"%00" in path:                      # NUL would end a file name; nginx: 400
             raise ValueError
         path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")
         head.key = PercentDecode(path, True)
@@ -286,7 +290,7 @@ def _ReadTarget(head, target, version):
 
 
 def _ReadForm(head, target):
-    """The other forms of a target than a path (RFC 9112 section 3.2) -> its path and query."""
+    """A target in another form than origin-form (RFC 9112 section 3.2) -> its path and query."""
     if target == b"*":
         if head.method != "OPTIONS":
             raise HttpError(400, "only OPTIONS may ask for *")
@@ -310,8 +314,8 @@ def _ReadForm(head, target):
 
 
 def CheckAllowed(authority, hosts):
-    """The host that was asked for is an address, or one of these names (RFC 9110 section 7.4). A page of somebody else
-    whose name leads to us, by DNS rebinding, has another name."""
+    """Raise HttpError 421 unless the requested host is an IP address or one of `hosts` (RFC 9110 section 7.4). This
+    stops DNS rebinding: a foreign page sends its own host name."""
     name = authority and CheckHost(authority)
     if isinstance(hosts, str):
         hosts = (hosts,)
@@ -321,13 +325,13 @@ def CheckAllowed(authority, hosts):
 
 
 def CheckHost(host):
-    """RFC 9112 section 3.2 and RFC 3986 section 3.2.2, as far as it can do harm: no user, no path, one port.
-    -> the host without its port."""
+    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2). HttpError 400 for what is a
+    security risk: a user, a path, more than one port."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
         port = ""
-    if name[:1] == "[" and ":" in name and name[-1] == "]":     # an IPv6 address
+    if name[:1] == "[" and ":" in name and name[-1] == "]":     # IPv6 address
         bad = NOT_HEX.search(name[1:-1].replace(":", "").replace(".", "").encode())
     else:
         bad = _NOT_HOST.search(name)
@@ -337,30 +341,30 @@ def CheckHost(host):
 
 
 def _ReadFraming(head):
-    """What the fields say about the message itself (RFC 9112 sections 3.2, 6 and 9)."""
+    """Set framing and connection options from the fields (RFC 9112 sections 3.2, 6 and 9)."""
     fields = head.fields
     host = fields.get("host")
     if host:
-        CheckHost(host)                         # a repeated Host was joined with ", ": no host has a space
+        CheckHost(host)                         # refuses repeated Host fields too: they were joined with ", "
     elif host is None and head.minor:
         raise HttpError(400, "missing Host")
-    if not head.authority:                      # section 3.2.2: the target's authority is the one that counts
+    if not head.authority:                      # section 3.2.2: the target's authority overrides Host
         head.authority = host or ""
     length = fields.get("content-length")
     if length is not None:
         if not length.encode().isdigit():
             raise HttpError(400, "malformed or repeated Content-Length")
         if len(length) > 18:
-            raise HttpError(413, "Content-Length beyond all bounds")
+            raise HttpError(413, "Content-Length too large")
         head.contentLength = int(length)
     codings = fields.get("transfer-encoding")
     if codings is not None:
-        # Sections 6.1 and 6.3: chunked, last, once, and never beside a Content-Length or in HTTP/1.0.
+        # Sections 6.1 and 6.3: "chunked" must be the only coding, without Content-Length, and not in HTTP/1.0.
         names = Options(codings)
         if names != ["chunked"] or length is not None or not head.minor:
             isUnknown = length is None and head.minor and "chunked" not in names[:-1] \
                 and set(names).difference(("", "chunked"))
-            raise HttpError(501 if isUnknown else 400, "faulty Transfer-Encoding")
+            raise HttpError(501 if isUnknown else 400, "bad Transfer-Encoding")
         head.isChunked = True
     options = Options(fields.get("connection", ""))
     head.keepAlive = "close" not in options and (head.minor > 0 or "keep-alive" in options)
@@ -380,30 +384,30 @@ _TRAILER = const(3)
 
 
 class ContentReader:
-    """The content of a request: of a known length (RFC 9112 section 6.2), or chunked if that is None (section 7.1).
+    """The content of a request: `length` bytes (RFC 9112 section 6.2), or chunked for None (section 7.1).
 
-    Extensions and trailers are checked for their bytes and dropped."""
+    Chunk extensions and trailers are checked for invalid bytes and dropped."""
 
     isDone = False
 
     def __init__(self, length):
-        self.left = length or 0                 # bytes to come: of the content, or of the chunk
+        self.left = length or 0                 # bytes still to come: of the content, or of the current chunk
         self._isChunked = length is None
         self._phase = _SIZE if length is None else _DATA
         self._trailerLen = 0
 
     def IsShort(self, most):
-        """What is to come is known, and not much."""
+        """True if at most `most` bytes remain, and that is known."""
         return not self._isChunked and self.left <= most
 
     def Read(self, data):
-        """Bytes that arrived -> (content, bytes that were not read)."""
+        """Received bytes -> (content, bytes not consumed)."""
         if not self._isChunked:
             piece = data[:min(self.left, len(data))]
             self.left -= len(piece)
             self.isDone = not self.left
             return piece, data[len(piece):]
-        content = bytearray()                   # of many small chunks: kept apart each would cost 64 bytes of heap
+        content = bytearray()                   # a list of many small chunks would take 64 bytes of heap for each
         pos = 0
         while not self.isDone:
             if self._phase == _DATA:
@@ -419,7 +423,7 @@ class ContentReader:
                 if len(data) - pos > _LINE_MAX:
                     raise HttpError(400, "chunk or trailer line too long")
                 if self._phase == _CHUNK_END and len(data) - pos > 1:
-                    raise HttpError(400, "a chunk does not end where it said")
+                    raise HttpError(400, "chunk longer than its size")
                 break
             self._Line(data[pos:end])
             pos = end + 2
@@ -431,14 +435,14 @@ class ContentReader:
         if self._phase == _SIZE:
             size, semicolon, _ = line.partition(b";")
             if semicolon:
-                size = size.rstrip(b" \t")      # section 7.1.1: BWS before an extension
+                size = size.rstrip(b" \t")      # section 7.1.1: whitespace (BWS) before an extension
             if not size or len(size.lstrip(b"0")) > 15 or NOT_HEX.search(size):
                 raise HttpError(400, "malformed chunk size")
             self.left = int(size, 16)
             self._phase = _DATA if self.left else _TRAILER
         elif self._phase == _CHUNK_END:
             if line:
-                raise HttpError(400, "a chunk does not end where it said")
+                raise HttpError(400, "chunk longer than its size")
             self._phase = _SIZE
         elif line:
             name, colon, _ = line.partition(b":")
@@ -450,8 +454,8 @@ class ContentReader:
 
 
 def ParseForm(data, contentType="", form=dict):
-    """The content of a form -> form(), a dict; of a name the last value counts. Urlencoded, b'a=1&b=x+y'; or
-    multipart/form-data (RFC 7578): its text fields, files left out."""
+    """Content of a form -> form(), a dict-like; the last value of a name counts. Urlencoded (b'a=1&b=x+y') or
+    multipart/form-data (RFC 7578), of which only text fields are read."""
     kind = contentType.lower()
     at = kind.find("boundary=")
     boundary = b""                              # 70 characters at most (RFC 2046 section 5.1.1)
@@ -465,7 +469,7 @@ def ParseForm(data, contentType="", form=dict):
         data = data.replace(b"+", b" ")
     if data.count(mark) >= _PAIRS_MAX:
         raise HttpError(400, "a form with more than 1000 fields")
-    fields = form()                             # bytes: MicroPython compares each new str with all names it knows
+    fields = form()                             # parts stay bytes: MicroPython looks short str up in its name table
     for part in data.split(mark):
         if not boundary:
             name, _, value = part.partition(b"=")
@@ -484,16 +488,16 @@ def ParseForm(data, contentType="", form=dict):
 # ==============================================================================
 # WRITERS (core/writers.py)
 # ==============================================================================
-# Data to bytes: the mirror of the readers. What a program passes is checked here, so that no value can end a line and
-# begin another (response splitting): ValueError.
+# Turn data into bytes: the counterpart of the readers. All values from a program are checked here (ValueError), so that
+# no value can end a line and start another one (response splitting).
 
-UNRESERVED = const("-._~")         # beside letters and digits (RFC 3986 section 2.3)
+UNRESERVED = const("-._~")         # besides letters and digits (RFC 3986 section 2.3)
 MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """An argument of this name that has to be a str or a path object, without what `bad` finds: NOT_VALUE, what would
-    end a line; NOT_TOKEN, which also refuses ''. ValueError."""
+    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches: NOT_VALUE control
+    characters; NOT_TOKEN whatever no token has, '' included."""
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
@@ -504,7 +508,7 @@ def CheckText(name, value, bad=None):
 
 
 def Pairs(headers, name="headers"):
-    """A dict, a list of pairs or None -> a list of pairs of its own; ValueError for anything else."""
+    """A dict, a list of pairs or None -> a new list of pairs. ValueError for anything else."""
     pairs = []
     try:
         for key, value in headers.items() if hasattr(headers, "items") else headers or ():
@@ -515,9 +519,10 @@ def Pairs(headers, name="headers"):
 
 
 def FieldLines(headers, more=()):
-    """A dict or a list of pairs -> (bytes of the field lines, {lower-case name: value}). The framing is ours alone:
-    Content-Length, Transfer-Encoding and Date are left out; Connection is reported by its value. more: pairs for names
-    that headers has not. Of one name the last counts, unless they add up, and None is none."""
+    """Headers (a dict or list of pairs) -> (bytes of the field lines, {lower-case name: value}). Content-Length,
+    Transfer-Encoding and Date are left out, since only the server sets them; Connection is only in the names. more:
+    pairs for names that headers lacks; None as a value drops the name. The last pair of a name wins, but Set-Cookie and
+    Vary add up."""
     lines = ""
     names = {}
     pairs = list(more) + Pairs(headers)
@@ -537,9 +542,9 @@ def FieldLines(headers, more=()):
 
 
 def HeadStart(code, contentType, contentCharset, when):
-    """The first lines of a response head; when: gmtime now."""
+    """The first lines of a response head. when: the current time as a gmtime tuple."""
     head = "HTTP/1.1 %d %s\r\n" % (code, Reason(code))
-    if when[0] > 2023:                          # a board without a clock says nothing (RFC 9110 section 6.6.1)
+    if when[0] > 2023:                          # a device without a clock sends no Date (RFC 9110 section 6.6.1)
         head += "Date: %s\r\n" % HttpDate(when)
     if contentType:
         if contentCharset:
@@ -549,7 +554,7 @@ def HeadStart(code, contentType, contentCharset, when):
 
 
 def Encode(text, charset):
-    """Text -> (bytes, the charset that they are in). MicroPython has UTF-8 and, here, Latin-1."""
+    """str -> (bytes, charset that was used). MicroPython supports UTF-8, and Latin-1 by the code below."""
     if charset and charset != "UTF-8":
         CheckText("contentCharset", charset)
         if not MICROPYTHON:
@@ -568,7 +573,7 @@ def Encode(text, charset):
 
 
 def Bytes(piece):
-    """A piece of content as bytes."""
+    """A piece of content -> bytes."""
     if isinstance(piece, str):
         return piece.encode()
     if not isinstance(piece, (bytes, bytearray, memoryview)):
@@ -577,8 +582,8 @@ def Bytes(piece):
 
 
 def PercentEncode(text, keep, instead=None):
-    """Each character that is no letter, digit or one of keep is percent-encoded as UTF-8 (RFC 3986 section 2.1), or
-    becomes `instead`."""
+    """Percent-encode as UTF-8 (RFC 3986 section 2.1) all characters but letters, digits and those in keep; or replace
+    them by `instead`."""
     parts = []
     for char in text:
         if char < "\x80" and (char.isalpha() or char.isdigit() or char in keep):
@@ -592,23 +597,22 @@ def PercentEncode(text, keep, instead=None):
 
 
 def Attachment(name):
-    """Content-Disposition with a quoted ASCII name and the exact one (RFC 6266, RFC 8187)."""
+    """Content-Disposition: a quoted ASCII name and, where it differs, the exact one (RFC 6266, RFC 8187)."""
     plain = PercentEncode(CheckText("attachmentName", name), " /" + MARKS, "_")
     value = 'attachment; filename="%s"' % plain
     return value if plain == name else value + "; filename*=UTF-8''" + PercentEncode(name, UNRESERVED)
 
 
 def Chunk(data):
-    """RFC 9112 section 7.1."""
+    """Frames data as one chunk (RFC 9112 section 7.1)."""
     return b"%x\r\n" % len(data) + data + b"\r\n"
 
 
 # ==============================================================================
 # ROUTER (core/router.py)
 # ==============================================================================
-# Path and method to handler and arguments. The first route that was registered and matches wins. Pure: no file, no
-# time.
-# Paths are in the normal form of Head.key, where NUL stands for an encoded slash.
+# Map method and path to a handler and its arguments. The first registered route that matches wins. No I/O and no clock.
+# Paths have the form of Head.key, where NUL stands for an encoded slash.
 
 NO_ARGS = ()
 
@@ -616,7 +620,8 @@ _REGEX_CHARS = re.compile("[\\^$*+?|(){}\\[\\]\\\\]")
 
 
 def IsAsync(handler):
-    """True for async def. MicroPython shows it in the type, for bound methods and closures in their words only."""
+    """True for an async def. MicroPython shows this in the type, and for bound methods and closures only in
+    str(handler)."""
     if MICROPYTHON:
         return "<generator>" in str(handler)[-60:] or str(handler).startswith("<closure <generator>")
     for function in (getattr(handler, "__func__", handler), getattr(type(handler), "__call__", None)):  # noqa: B004
@@ -627,8 +632,8 @@ def IsAsync(handler):
 
 
 class Route:
-    """One registered handler. A path is cut at the literals between the <arguments>; what has the characters of a
-    regular expression outside of them is one."""
+    """One registered handler. The path is split at its <arguments> into literals. With regular expression characters in
+    the literals, the path is a regular expression."""
 
     def __init__(self, url, method, handler, threaded=False):
         isGood = CheckText("url", url)[:1] == "/"
@@ -651,22 +656,23 @@ class Route:
             names.append(name)
             literals.append(literal)
         if not isGood:
-            raise ValueError("a route must begin with a slash, and each <argument> have a name of its own: %r" % url)
+            raise ValueError("a route must begin with / and have a different name for each <argument>: %r" % url)
         if _REGEX_CHARS.search("".join(literals)):
             pattern = "^" + "([^/]+?)".join(literals)
-            # MicroPython's re recurses for each character of a .*, and at the end there is nothing left to match.
+            # MicroPython's re recurses for each character that .* matches. At the end it can be left out together with
+            # "$".
             isOpen = pattern.endswith(".*") and pattern[-3] != "\\"
             self.regex = re.compile(pattern[:-2] if isOpen else pattern + "$")
 
     def Match(self, path):
-        """The arguments as a dict, NO_ARGS where the route has none, None where it does not match. Each literal is
-        taken where it first fits: what a later one needs is never taken before it."""
+        """The arguments as a dict, NO_ARGS if the route has none, None if the path does not match. Each argument ends
+        at the first place where the next literal fits."""
         literals = self._literals
         found = self.regex
         if found:
             try:
                 found = found.match(path) or found.match(path + "/")
-            except RuntimeError:                # MicroPython's re recurses: the path is too long for the stack
+            except RuntimeError:                # the path is too long: MicroPython's re recursed too deeply
                 return None
         elif len(literals) == 1:
             return NO_ARGS if path == literals[0] else None
@@ -686,14 +692,14 @@ class Route:
                 if end <= start or "/" in value or path[end:end + len(literal)] != literal:
                     return None
                 start = end + len(literal)
-            # Digits arrive as int if nothing is lost by it: '007' stays text.
+            # Digits are converted to int if no character is lost: '007' stays text.
             isInt = value.encode().isdigit() and (value[0] != "0" or value == "0") and len(value) < 1000
             args[name] = int(value) if isInt else value.replace("\x00", "/")
         return args or NO_ARGS
 
 
 def Find(routes, method, path):
-    """(route, args) of the first route that matches, or None. A slash at the end of the path is ignored."""
+    """(route, args) of the first route that matches, or None. A trailing slash of the path is ignored."""
     if len(path) > 1 and path[-1] == "/":
         path = path[:-1]
     for route in routes:
@@ -707,54 +713,56 @@ def Find(routes, method, path):
 # ==============================================================================
 # CONNECTION (core/connection.py)
 # ==============================================================================
-# THE state of one HTTP/1.1 connection (RFC 9112): bytes in, calls of handlers, bytes out. All that changes it is here.
-# It reads one request at a time, and the next one when the answer is queued: answers leave in order, and a client that
-# pipelines waits in its own socket. It knows no socket and no clock but server.now, and of the link only its methods.
+# THE state of one HTTP/1.1 connection (RFC 9112): bytes in, calls of handlers, bytes out. Only this file changes it. A
+# connection reads one request at a time, and the next one when the response is queued. So responses leave in order, and
+# pipelined requests wait in the socket. No socket is used here; the clock is server.now, and a link is used only
+# through its methods.
 
 WANT_NOTHING = const(0)
 WANT_BYTES = const(1)
 WANT_TURN = const(4)
 
-# What a connection waits for, in the order in which it happens:
-_HEAD = const(0)            # the head of a request: idle, as long as no byte of it has come
-_CONTENT = const(1)         # the content of a request whose handler waits for it; without a response it is dropped
-_ANSWER = const(2)          # the handler's answer; an async handler may still be sent content
-_LINGER = const(3)          # the client's end, behind the last answer: what comes is dropped
-_CLOSED = const(4)          # nothing; or the link has another endpoint
+# The states of a connection, in the order in which they occur:
+_HEAD = const(0)            # waits for a request head; idle until its first byte
+_CONTENT = const(1)         # reads content for a handler that waits for all of it; without a response it is dropped
+_ANSWER = const(2)          # the handler runs or its response is being sent; an async handler may still read content
+_LINGER = const(3)          # the last response is sent; input is dropped until the client closes
+_CLOSED = const(4)          # closed, or the link has another endpoint
 
-_SHARE = const(8)           # requests, or pieces of an answer, until others have their turn
-_MEMO_MAX = const(1024)     # bytes of a head that is remembered
+_SHARE = const(8)           # requests, or pieces of a response, before other connections get their turn
+_MEMO_MAX = const(1024)     # bytes of the longest head that is kept in the memo
 _LINGER_SEC = const(2)
-_JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined: each has the price of a send
+_JOIN = const(1024)         # bytes; smaller pieces of chunked content are joined, because each send is expensive
 
 
-_PAST = Head()          # of a connection that has answered: a first head has a deadline of its own
+_PAST = Head()          # head of a connection between two requests; before the first one, head is None
 
 
 class Connection:
     """The HTTP endpoint of a link."""
 
-    # On the class until they change: a connection that has said nothing holds next to nothing.
+    # Class attributes until they change: a new connection takes almost no heap.
     state = _HEAD
     keepAlive = True
-    data = b""              # bytes that were not read
-    searched = 0            # so many of them hold no end of a head
+    data = b""              # received bytes that were not consumed
+    searched = 0            # this many bytes at the start of data hold no end of a head
     head = reader = client = response = source = None
-    wake = None             # called when an async handler may go on: content came, the link drained or the client went
-    credit = 0              # bytes of content that have not bought a second yet; the end of lingering
-    isEnded = False         # the client has closed its half
-    sent = None             # what is to be done when the client has the last answer, or has gone
+    wake = None             # called when an async handler may continue: new content, a drained link, a lost client
+    credit = 0              # content bytes that have not extended the deadline yet; in _LINGER: when to stop
+    isEnded = False         # the client closed its sending side
+    sent = None             # callback for when the client has the last response, or has left
 
     def __init__(self, server, link):
         self.server = server
         self.link = link
         self.deadline = server.now + server.HeadTimeoutSec
 
-    # -- what the link calls -----------------------------------------------------
+    # -- called by the link -------------------------------------------------------
 
     def OnReceived(self, data):
-        """Bytes have come, or none: go as far as they go. A rule that was broken is answered here, and nowhere else."""
-        if self.state >= _LINGER:               # what comes behind the last answer is dropped, for some time
+        """Process received bytes, or the stored ones if data is empty. An HttpError is answered here, and nowhere
+        else."""
+        if self.state >= _LINGER:               # input after the last response is dropped for a limited time
             self.deadline = min(self.server.now + _LINGER_SEC, self.credit)
             return
         if self.data:
@@ -767,11 +775,11 @@ class Connection:
                 if self.reader:
                     if not self._ReadContent():
                         return
-                    if self.reader:             # what is left is half a line of it
+                    if self.reader:             # an incomplete line is left
                         break
-                elif self.state != _HEAD:       # the next request waits for the answer, and a stream for its turn
+                elif self.state != _HEAD:       # the response is not queued yet, or its source waits for its turn
                     return link.want == WANT_TURN or link.Want(WANT_NOTHING)
-                elif link.out:                  # and for the client to take it
+                elif link.out:                  # the response is not sent yet
                     return
                 elif not share:
                     return link.Want(WANT_TURN)
@@ -784,7 +792,7 @@ class Connection:
             self._Refuse(error)
 
     def OnDrained(self):
-        """What was queued has left, or this connection's turn has come again."""
+        """The send queue is empty, or it is this connection's turn."""
         if self.wake:
             self.wake()
         if self.source is not None:
@@ -796,10 +804,10 @@ class Connection:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
             self.OnReceived(b"")
 
-    Resume = OnDrained      # a source that had nothing has something again
+    Resume = OnDrained      # called by a source that returned None and has data again
 
     def OnEnd(self):
-        """The client closed its half. True: it still waits for an answer."""
+        """The client closed its sending side. True: it still waits for a response."""
         self.isEnded = True
         waits = self.state == _ANSWER and self.reader is None and not hasattr(self.source, "isEndless")
         if waits:
@@ -809,15 +817,15 @@ class Connection:
 
     def OnLost(self):
         self.state = _CLOSED
-        self.client = self.response = None      # nobody gets what is still written
-        self.server.Call(self._DropSource)      # it may be this source that has found out
+        self.client = self.response = None      # further writes are refused
+        self.server.Call(self._DropSource)      # a source that is running now raises on close()
         if self.wake:
             self.wake()
         if self.sent:
             self.server.Call(self.sent)
 
     def OnExpired(self):
-        """The deadline has passed: whose fault it is depends on what we waited for."""
+        """The deadline has passed. An unfinished request gets 408, an idle connection is closed."""
         if self.response or self.state == _HEAD and self.data:
             self._Refuse(HttpError(408, "the request took too long"))
         else:
@@ -826,16 +834,16 @@ class Connection:
     def OnStop(self):
         self.keepAlive = False
         if self.state == _HEAD and not self.data:
-            if not BOARD and self.server.StopIdleSec:       # its next answer is the last one, and says so
+            if not BOARD and self.server.StopIdleSec:       # the next response says Connection: close
                 self.deadline = min(self.deadline, self.server.now + self.server.StopIdleSec)
             else:
                 self.link.Close()
-        elif hasattr(self.source, "Start"):     # it waits for something that may never come
+        elif hasattr(self.source, "Start"):     # an endless source may never send another piece
             self.End(self.response)
 
     def IsIdle(self):
-        """May it make room? Between two requests and behind the last; and who takes more than a second for a head, or
-        is behind with content for a quarter of BodyTimeoutSec."""
+        """True if this connection may be closed to make room: between two requests, after the last response, with a
+        head that takes more than a second, or with content late by a quarter of BodyTimeoutSec."""
         state = self.state
         server = self.server
         if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
@@ -846,10 +854,10 @@ class Connection:
     # -- bytes to calls -----------------------------------------------------------
 
     def _ReadHead(self):
-        """False: there is no whole head."""
+        """False if there is no complete head yet."""
         data = self.data
         server = self.server
-        if data[0] == 13:                       # section 2.2: empty lines before it
+        if data[0] == 13:                       # section 2.2: skip empty lines before the request line
             data = self._SkipLines(data)
         end = data.find(b"\r\n\r\n", self.searched)
         if end < 0:
@@ -859,12 +867,12 @@ class Connection:
         memo = server.heads
         head = memo.get(raw)
         if head is None:
-            if end > server.MaxRequestLineLen:          # the same verdict as if it had come in parts
+            if end > server.MaxRequestLineLen:          # the same errors as for a head that came in parts
                 self._CheckPart(raw, server)
             head = ParseHead(raw, server.MaxRequestLineLen)
-            if server.AllowedHosts is not None:     # before all else; what is remembered was allowed
+            if server.AllowedHosts is not None:     # checked before all else; a head in the memo has passed
                 CheckAllowed(head.authority, server.AllowedHosts)
-            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # a key of a WebSocket comes once
+            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # an Upgrade head has a unique key
                 if len(memo) >= server.memoLen:
                     memo.clear()
                 memo[raw] = head
@@ -892,8 +900,9 @@ class Connection:
         return data
 
     def _CheckPart(self, data, server):
-        """The beginning of a head must not be too long, nor end its lines with LF alone: it would wait for ever."""
-        size = len(data.rstrip(b"\r\n"))       # what may belong to the end of the line or of the head does not count
+        """Check an incomplete head: its length, and that no line ends with LF alone, since then the end would never
+        come."""
+        size = len(data.rstrip(b"\r\n"))       # trailing CR and LF may belong to the end of the head
         eol = data.find(b"\r\n")
         status = 0
         most = server.MaxRequestHeadLen
@@ -902,26 +911,26 @@ class Connection:
             most = server.MaxRequestLineLen
         elif size > most:
             status = 431
-        part = data[:most] if status else data  # what comes behind the limit counts no more
+        part = data[:most] if status else data  # bytes after the limit are not examined
         pairs = part.count(b"\r\n")
         if part.count(b"\n") != pairs or part.count(b"\r", 0, -1) != pairs:
             raise HttpError(400, "CR or LF alone")
         if status:
             raise HttpError(status, "request line too long" if status == 414 else "request head too long")
         deadline = server.now + server.HeadTimeoutSec
-        # The first head has its deadline from the beginning of the connection; and empty lines buy no time.
+        # The first head's deadline runs from the start of the connection, and empty lines don't extend it.
         if not self.searched and self.head and (size or deadline < self.deadline):
             self.deadline = deadline
-        self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of it was here before
+        self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of this head has been seen
 
     def _Prepare(self, head, server):
-        """There are hooks, the request asks for another protocol, or it has content: a plain handler is called when all
-        of that has come."""
+        """Handle a request with hooks, an upgrade or content. A plain handler is called when all content has
+        arrived."""
         length = head.contentLength
         if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
             self.deadline = server.now + server.BodyTimeoutSec
-            self.credit = 0                     # bytes of it that have not bought a second yet
+            self.credit = 0                     # content bytes that have not extended the deadline yet
         if server.before and self._Ask(server.Hooks(server.before, head)):
             return
         if not self.reader:
@@ -930,7 +939,7 @@ class Connection:
                     return self._Call(None, server.Upgraders[token], NO_ARGS)
         route, args = server.Find(head)
         if not self.reader or route is server.files and (head.expect or not reader.IsShort(server.BufferLen)):
-            return self._Call(route, route.handler, args)       # none has a use for content
+            return self._Call(route, route.handler, args)       # without content, or the file handler, which reads none
         sink = self.client.sink
         if sink or not route.isAsync:
             if not sink and length and length > server.MaxRequestContentLen:
@@ -942,7 +951,7 @@ class Connection:
             self._Call(route, route.handler, args)
 
     def _Ask(self, hooks):
-        """Is the request answered by a hook? One that wants to see the content as well returns a function."""
+        """True if a hook answered the request. A hook that needs the content returns a function for later."""
         client = self.client
         response = self.response
         self.state = _ANSWER
@@ -964,12 +973,12 @@ class Connection:
         raise HttpError(413, "content above MaxRequestContentLen, %d bytes" % self.server.MaxRequestContentLen)
 
     def _ReadContent(self):
-        """False: the handler has not made room for more."""
+        """False if the buffer is full until the handler reads."""
         server = self.server
         client = self.client
         reader = self.reader
         piece, self.data = reader.Read(self.data)
-        # A sender of 1 KiB a second never meets the deadline, and a fast one saves no time up (Apache: mod_reqtimeout).
+        # 1 KiB extends the deadline by 1 s. The cap stops a fast sender from saving up time (Apache: mod_reqtimeout).
         self.credit += len(piece)
         if self.deadline is not None:
             self.deadline = min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)
@@ -977,15 +986,15 @@ class Connection:
         isDone = reader.isDone
         if isDone:
             self.reader = self.deadline = None
-        if not client:                          # its answer is out
+        if not client:                          # the response was queued already
             if isDone:
                 self._Next()
             return True
         if client.sink:
-            piece = client.sink(piece)          # it may answer as well
+            piece = client.sink(piece)          # the sink may answer the request
         if not client.content:
             client.content = piece
-        else:                                   # in place: many small pieces must not cost their square
+        else:                                   # in place: copying for each small piece would take quadratic time
             if isinstance(client.content, bytes):
                 client.content = bytearray(client.content)
             client.content += piece
@@ -997,7 +1006,7 @@ class Connection:
                 route, args = server.Find(self.head)
                 self._Call(route, route.handler, args)
         elif not isDone and size > server.BufferLen:
-            self.deadline = None                # now it is the handler that takes its time
+            self.deadline = None                # now the handler is the slow side
             self.link.Want(WANT_NOTHING)
         if self.wake:
             self.wake()
@@ -1012,7 +1021,7 @@ class Connection:
         if hooks and self._Ask(hooks):
             return
         try:
-            # Each handler gets arguments of its own: the head is shared.
+            # Each handler gets a copy of the arguments, because equal requests share the head.
             args = (self.client, response) if args is NO_ARGS else (self.client, response, args.copy())
             if route and route.threaded and self.server.Offload:
                 return self.server.Offload(self, handler, args)
@@ -1029,8 +1038,8 @@ class Connection:
     # -- calls to bytes -----------------------------------------------------------
 
     def Answer(self, response, code, contentType, contentCharset, lines, body, source=None, length=None):
-        """Queue an answer; lines: bytes of field lines. A source is an iterator of pieces, pulled as the client drains;
-        length: of what it brings, if that is known. False: nobody gets it."""
+        """Queue a response. lines: bytes of field lines. source: an iterator of pieces, pulled as the client drains;
+        length: its total, None if unknown. False: it can't be sent any more."""
         if response is not self.response:
             _Close(source)
             return False
@@ -1038,8 +1047,8 @@ class Connection:
         head = self.head
         if source is None:
             length = len(body)
-        # An idle connection may not hold the last slot; unread content that is long is not worth the reading; and for
-        # HTTP/1.0 the end of what has no length is that of the connection (RFC 9112 section 6.3, step 8).
+        # Close when an idle connection would take the last slot, when much content is unread, or for an HTTP/1.0
+        # response of unknown length, which ends with the connection (RFC 9112 section 6.3, step 8).
         if len(server.links) >= server.MaxConnections or not server.isStarted or length is None and not head.minor \
                 or self.reader and (head.expect or not self.reader.IsShort(server.BufferLen)):
             self.keepAlive = False
@@ -1060,7 +1069,7 @@ class Connection:
             source, body = None, b""
         if source is None:
             response.code = code
-            self.link.Send(prefix + end + body)     # in one send: a second one waits for the client to confirm it
+            self.link.Send(prefix + end + body)     # one send: Nagle delays a second one until the client's ACK
             self._Complete()
         else:
             if hasattr(source, "Start"):
@@ -1070,8 +1079,8 @@ class Connection:
         return True
 
     def _Pull(self, response=None, code=0, head=b""):
-        """Take and send what the source has, until the client is behind or others have their turn. The head leaves with
-        the first piece: until then 500 is possible."""
+        """Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
+        piece, so a source that fails before can be answered with 500."""
         link = self.link
         source = self.source
         share = _SHARE
@@ -1098,8 +1107,8 @@ class Connection:
             self.Failed(response or self.response, error)
 
     def _Take(self, source, head):
-        """-> (the next bytes as they are sent, is it the end?); None: nothing until Resume(); b"": nothing yet."""
-        isFile = hasattr(source, "head")        # head and piece share its buffer, and no copy is made of both
+        """-> (next bytes for the link, isLast). None instead of bytes: wait for Resume(); b"": none yet, ask again."""
+        isFile = hasattr(source, "head")        # a file puts the head into its buffer, which saves a copy of both
         if isFile and head:
             source.head = head
             head = b""
@@ -1125,19 +1134,19 @@ class Connection:
         return head + data or (None if piece is None else b""), isLast
 
     def Push(self, response, data):
-        """A piece of an answer whose end is not known: it blocks until the client has drained what waits. False: the
-        client has gone, or is too slow."""
+        """Send a piece of a response of unknown length. Blocks until the send queue has room. False: the client left or
+        is too slow."""
         if response is not self.response:
             return False
         link = self.link
-        # First of all room: a program that gets a MemoryError may push the same piece again.
+        # First make room: a program that gets a MemoryError here may push the same piece again.
         response.patienceMs = link.Settle(self.server.MaxSendQueueLen, response.patienceMs)
         if data:
             link.Send(Chunk(data) if self.isChunked else data)
         return not link.isDead
 
     def End(self, response):
-        """The last piece was pushed."""
+        """End a response that was sent with Push."""
         if response is self.response:
             self._DropSource()
             if self.isChunked:
@@ -1145,7 +1154,7 @@ class Connection:
             self._Complete()
 
     def Finish(self, response, result=None):
-        """The handler has returned this: what it held back leaves, and nothing at all is 204."""
+        """The handler returned `result`. Send a response that was held back; without any response send 204."""
         if result is not None and self.server.Returned:
             self.server.Returned(response, result)
         if response is not self.response:
@@ -1160,16 +1169,17 @@ class Connection:
             self.End(response)
 
     def Failed(self, response, error):
-        """The handler's exception, sys.exit() among them: 500 without internals, or a cut where the head has left."""
+        """The handler raised an exception (SystemExit too): answer 500 without details, or abort if the head is
+        sent."""
         if isinstance(error, KeyboardInterrupt):
             raise error
         server = self.server
         isCurrent = response is self.response
         try:
             if isinstance(error, HttpError) and isCurrent and response.code is None:
-                self._DropSource()              # of a stream whose first piece has raised it
+                self._DropSource()              # the first piece of a stream raised it
                 return self._Refuse(error)
-            if isCurrent or not isinstance(error, OSError):     # a client that has gone is no error of ours
+            if isCurrent or not isinstance(error, OSError):     # OSError of a past response: the client left
                 head = response.client.head
                 server.Log("%s %s" % (head.method, head.target), error)
             if not isCurrent:
@@ -1178,21 +1188,21 @@ class Connection:
             response.fields = []
             rule = "%s: %s" % (type(error).__name__, error) if server.Debug else ""
             self._Refuse(HttpError(500, rule))
-        except Exception as failure:            # no memory even for that
+        except Exception as failure:            # not even memory for the 500
             self.link.Abort()
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer the message that broke a rule, then close; or 500."""
+        """Answer a request that violates a rule, or with 500; then close if the next request can't be found."""
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args
         if status == 413:
             self.server.Log("413: %s" % rule)
         response = self.response
-        if status == 413 or status != 500 and (self.reader or not response):   # what follows may be no request
+        if status == 413 or status != 500 and (self.reader or not response):   # the following bytes may be no request
             self.keepAlive = False
-        if response:                            # with what hooks have put into it
+        if response:                            # keep the headers that hooks have set
             response.code = response.held = None
             response.fields = response.fields or []
         else:
@@ -1205,22 +1215,22 @@ class Connection:
         response.WriteError(status, None, rule)
 
     def _Complete(self):
-        """The answer is queued whole."""
+        """The whole response is queued."""
         server = self.server
         if server.AccessCallback:
             server.Call(server.AccessCallback, self.client, self.response.code)
         self.client = self.response = None
-        self.head = _PAST                       # an idle connection keeps no bytes
+        self.head = _PAST                       # so that an idle connection keeps no request alive
         if self.wake:
-            self.wake()                         # a handler that still waits for content gets an OSError
+            self.wake()                         # a handler that waits for content gets an OSError
         if self.keepAlive:
             if not self.reader:
                 return self._Next()
-            self.state = _CONTENT               # the rest of it is read and dropped
+            self.state = _CONTENT               # read and drop the rest of the content
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
         elif self.reader or self.data or self.sent:
-            # Closing on unread bytes would reset the connection under the answer (RFC 9112 section 9.6).
+            # To close with unread bytes would send a reset, which can destroy the response (RFC 9112 section 9.6).
             self._Linger()
         else:
             self.state = _CLOSED
@@ -1229,30 +1239,30 @@ class Connection:
     def _Linger(self):
         self.state = _LINGER
         self.data = b""
-        self.credit = self.server.now + (_LINGER_SEC if self.sent else self.server.BodyTimeoutSec)  # then at most
+        self.credit = self.server.now + (_LINGER_SEC if self.sent else self.server.BodyTimeoutSec)  # the latest end
         self.OnReceived(b"")
         self.link.Finish(not self.reader and not self.sent)
 
     def OnSent(self, callback):
-        """callback() when the client has the answer and has closed the connection, or has gone."""
+        """callback() when the client has the response and has closed the connection, or when it has left."""
         self.sent = callback
         self.keepAlive = False
         if self.link.isDead:
             self.server.Call(callback)
-        elif not self.client and self.state < _ANSWER:      # the answer is out
+        elif not self.client and self.state < _ANSWER:      # the response was sent already
             self._Linger()
 
     def Serves(self, client):
-        """Does the client still wait for the answer? One that has closed its half does not."""
+        """True if the client still waits for the response; False after it has closed its sending side."""
         link = self.link
-        if link.endpoint is not self:           # a WebSocket: it reads by itself
+        if link.endpoint is not self:           # a WebSocket reads by itself
             return not link.isDead
         if client is self.client and not self.reader and len(self.data) < self.server.MaxRequestHeadLen:
             link.Look()
         return client is self.client and not self.isEnded
 
     def _Next(self):
-        """The next request may be read."""
+        """Prepare for the next request."""
         self.state = _HEAD
         self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
         if self.data:
@@ -1265,7 +1275,7 @@ class Connection:
             _Close(source)
 
     def Upgrade(self, response, head, endpoint):
-        """Send a complete 101 response; from here on the link is the endpoint's."""
+        """Send a complete 101 response and hand the link over to `endpoint`."""
         response.code = 101
         self.response = None
         self.state = _CLOSED
@@ -1285,10 +1295,10 @@ def _Close(source):
 # ==============================================================================
 # EXCHANGE (core/exchange.py)
 # ==============================================================================
-# What a handler sees: HttpClient is the request, HttpResponse its answer. Both send and read through the connection
-# only.
+# The objects that a handler gets: HttpClient is the request, HttpResponse the response. Both send and read only through
+# the connection.
 
-_COLONS_MAX = const(5000)       # of JSON
+_COLONS_MAX = const(5000)       # in a JSON text
 
 _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD else (
     "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"><title>%d %s</title></head>"
@@ -1298,10 +1308,11 @@ _HTML_ERROR = "<!DOCTYPE html><title>%d %s</title><h1>%d %s</h1><p>%s" if BOARD 
 class HttpClient:
     """The request. In an async handler the Read… methods are awaited."""
 
-    content = b""           # what has come of it and was not read
-    hooks = ()              # called once more when it has come
-    Form = dict             # of the fields of a query and of a form
-    sink = None             # of a hook: sink(piece) -> what of this piece is kept in memory; the handler waits for all
+    content = b""           # content that arrived and was not read yet
+    hooks = ()              # functions that hooks returned; called when all content is there
+    Form = dict             # class of the dict for query and form fields
+    # set by a hook: sink(piece) -> the part of piece to keep in memory; the handler then waits for all content
+    sink = None
 
     def __init__(self, connection):
         self.connection = connection
@@ -1324,34 +1335,35 @@ class HttpClient:
         return self.head.method
 
     def GetRequestTotalPath(self):
-        """Path and query string as they came."""
+        """The path and the query string as the client sent them."""
         head = self.head
         return head.rawPath + "?" + head.query if head.query else head.rawPath
 
     def GetRequestPath(self):
-        """The path, percent-decoded, slashes merged."""
+        """The path, percent-decoded, with repeated slashes merged."""
         return self.head.path
 
     def GetRequestQueryString(self):
         return self.head.query
 
     def GetRequestQueryParams(self):
-        """A dict; of a repeated name the last value counts."""
+        """A dict; the last value of a repeated name counts."""
         return ParseForm(self.head.query.encode(), "", self.Form)
 
     def GetRequestHeaders(self):
-        """A dict-like of this request's own: names in lower case, looked up in any case."""
+        """A new dict-like object: names in lower case, looked up in any case."""
         return Fields(self.head.fields)
 
     def GetRequestContentType(self):
         return self.head.fields.get("content-type")
 
     def GetRequestContentLength(self):
-        """In bytes; 0 without content, and for chunked content that has not arrived yet."""
+        """In bytes; 0 without content, or while chunked content has not arrived yet."""
         return self.head.contentLength or (len(self.content) if self.head.isChunked else 0)
 
     def GetCookies(self):
-        """A dict of names and values; of a repeated name the first, whose path is longest (RFC 6265 5.4)."""
+        """A dict of names and values. The first value of a repeated name counts: its path is the longest (RFC 6265
+        section 5.4)."""
         cookies = {}
         for pair in self.head.fields.get("cookie", "").split(";", 100)[:100]:
             name, equals, value = pair.strip().partition("=")
@@ -1360,11 +1372,11 @@ class HttpClient:
         return cookies
 
     def IsConnected(self):
-        """False when the client has gone, or has closed its half: nobody waits for the answer."""
+        """False if the client has left or has closed its sending side; then the response is useless."""
         return self.connection.Serves(self)
 
     def __getattr__(self, name):
-        """What programs for the older server read: `_queryString` is GetRequestQueryString()."""
+        """Attributes that programs for the older server read: `_queryString` is GetRequestQueryString()."""
         if name[:1] != "_" or name[:2] == "__":
             raise AttributeError(name)
         name = {"_microWebSrv": "GetServer", "_addr": "GetAddr", "_path": "GetRequestTotalPath",
@@ -1372,19 +1384,21 @@ class HttpClient:
         return getattr(self, name)()
 
     def ReadRequestContent(self, size=None):
-        """Up to size bytes of the content (all that is left if None); b'' at its end."""
+        """Up to size bytes of the content (None: all that is left); b'' at the end."""
         return self.Read(size, bytes)
 
     def ReadRequestPostedFormData(self):
-        """The text fields of a form, urlencoded or multipart/form-data (without its files) -> dict."""
+        """The text fields of a form, urlencoded or multipart/form-data (without files), as a dict. HttpError 400 for
+        more than 1000 fields."""
         return self.Read(None, lambda content: ParseForm(content, self.GetRequestContentType() or "", self.Form))
 
     def ReadRequestContentAsJSON(self):
-        """The content as JSON, None where it is none."""
+        """The content parsed as JSON; None if it is not valid JSON."""
         return self.Read(None, FromJSON)
 
     def Read(self, size, convert):
-        """convert(the content, or up to size bytes of it). An async handler gets a method of another class here."""
+        """convert(up to size bytes of the content, None: all). microWebAsync replaces this method for async
+        handlers."""
         content = self.content
         if size is None or size >= len(content):
             self.content = b""
@@ -1395,15 +1409,15 @@ class HttpClient:
 
 
 def FromJSON(content):
-    if content[:3] == b"\xef\xbb\xbf":          # a byte order mark
+    if content[:3] == b"\xef\xbb\xbf":          # byte order mark
         content = content[3:]
-    # A dict of MicroPython has 16 bits of a hash: a large one of chosen names takes seconds.
+    # MicroPython's dict hashes to 16 bits only: many chosen keys would take seconds.
     if MICROPYTHON and content.count(b":") > _COLONS_MAX:
         raise HttpError(413, "JSON with more than %d colons" % _COLONS_MAX)
     start = quotes = 0
     try:
-        # The time for an integer grows with the square of its length: of 1,023 digits, or some above 512. Within a text
-        # they are none.
+        # The time to parse an integer grows with the square of its length, so integers of 1,023 digits (some of 512 and
+        # more) are refused. Digits within a string are allowed.
         for at in range(0, len(content) - 511, 512):
             if content[at:at + 512].isdigit():
                 quotes += content[start:at].replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
@@ -1411,13 +1425,14 @@ def FromJSON(content):
                 if not quotes & 1:
                     return None
         return json.loads(Utf8(content))
-    except (ValueError, RuntimeError, MemoryError):     # nested deeper than the stack, or than the heap
+    except (ValueError, RuntimeError, MemoryError):     # RuntimeError: nested too deep for the stack
         return None
 
 
 if not MICROPYTHON:
     def _EncodeRaw(text, charset):
-        """What is not in the charset is sent as UTF-8: not lost, and not shorter than a program may have counted it."""
+        """In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has
+        counted."""
         try:
             return text.encode(charset)
         except (UnicodeError, LookupError):
@@ -1430,7 +1445,7 @@ def ToJSON(obj):
     try:
         if not MICROPYTHON:
             return _Dumps(obj)
-        # What has no form in JSON is printed all the same: nan, inf, <function>. Then loads() refuses it.
+        # MicroPython writes nan, inf and <function> without an error; loads() refuses them.
         text = json.dumps(obj)
         if "nan" in text or "inf" in text or ": <" in text or text[0] == "<":
             json.loads(text)
@@ -1440,25 +1455,25 @@ def ToJSON(obj):
 
 
 class HttpResponse:
-    """The answer. Write… queue it and return True, False if there is an answer already or nobody to get it."""
+    """The response. Write… returns True if it is queued, False if there is one already or the client has left."""
 
-    code = None             # of the answer that was accepted
-    held = None             # its head and no content: raw _write may still follow it
-    fields = []             # of SetHeader, never changed in place; None: the head has left
-    vars = None             # variables for the templates that this response renders
-    flash = None            # of FlashMessage: the style, a line end, the text
-    status = None           # an error handler writes the answer of this error
-    patienceMs = 2000       # of the engine with a client that takes a raw answer drop by drop: others wait meanwhile
+    code = None             # status of the accepted response
+    held = None             # its head, sent late because a raw _write may follow
+    fields = []             # set by SetHeader; never changed in place; None: the head is sent
+    vars = None             # extra variables for templates
+    flash = None            # set by FlashMessage: style, line feed, text
+    status = None           # status of the error whose handler writes this response
+    patienceMs = 2000       # milliseconds for which raw writes may block the engine for a slow client
 
     def __init__(self, client):
         self.client = client
         self.connection = client.connection
 
     def __next__(self):
-        """A raw answer is its own source, and the program pushes the pieces: there is never one to pull."""
+        """Raw writes push their pieces, so there is never one to pull."""
 
     def Answer(self, code, headers, contentType, contentCharset, body, source=None, length=None, lines=b""):
-        """The way of every answer. lines: bytes of field lines that stand before those of headers."""
+        """For all responses. lines: bytes of field lines before those of headers."""
         connection = self.connection
         server = connection.server
         kept = self.fields
@@ -1468,24 +1483,24 @@ class HttpResponse:
                 return False
             code = code == 200 and self.status or code
             if server.after:
-                self.code = code                # what a hook writes now is no answer
+                self.code = code                # makes Write… return False inside the hooks
                 for hook in server.Hooks(server.after, self.client.head):
                     server.Call(hook, self.client, self)
                 self.code = None
             fields = self.fields
-            for pair in server.defaults:        # a file has lines of its own
+            for pair in server.defaults:        # field lines of a file override the defaults
                 if ("\n%s:" % pair[0]).lower().encode() not in b"\n" + lines.lower():
                     fields = [pair] + fields
             if headers or fields:
                 more, names = FieldLines(headers, fields)
-                if "cache-control" in names:    # instead of the first of a file's own lines
+                if "cache-control" in names:    # it replaces the first of a file's own lines
                     lines = lines[lines.find(b"\n") + 1:]
                 lines += more
                 contentType = None if "content-type" in names else contentType
                 connection.keepAlive = connection.keepAlive and names.get("connection", "").lower() != "close"
             self.fields = None
             if not body and source is None and (code == 200 or contentType and code not in (204, 304)):
-                HeadStart(code, contentType, contentCharset, (0,))       # ValueError, if they are wrong
+                HeadStart(code, contentType, contentCharset, (0,))       # ValueError if these are invalid
                 self.code = code
                 self.held = (code, contentType, contentCharset, lines, b"")
                 accepted = connection.response is self
@@ -1493,17 +1508,17 @@ class HttpResponse:
                 accepted = connection.Answer(self, code, contentType, contentCharset, lines, body, source, length)
             return accepted
         finally:
-            if accepted is None:                # a ValueError, or there was an answer
+            if accepted is None:                # an exception, or there already was a response
                 self.fields = kept
-                if hasattr(source, "close"):    # a file must not stay open
+                if hasattr(source, "close"):    # close an open file
                     source.close()
 
     def _write(self, data, strEncoding=None):
-        """Raw content behind a head that was written without content; it is framed as it comes."""
+        """Write raw content after a head that was written without content. OSError if the client has left."""
         connection = self.connection
-        if isinstance(data, str):               # a program may have counted what MicroPython's encode() gives: UTF-8
+        if isinstance(data, str):               # MicroPython's encode() gives UTF-8, and programs count with it
             data = data.encode() if MICROPYTHON else _EncodeRaw(data, strEncoding or "ISO-8859-1")
-        if self.code is None:                   # not even a head: the program speaks HTTP itself, to the end
+        if self.code is None:                   # no head either: the program itself writes HTTP, to the end
             self.code = 200
             connection.keepAlive = connection.isChunked = False
         elif self.held:
@@ -1511,12 +1526,12 @@ class HttpResponse:
             self.held = None
             connection.Answer(self, *held, self)
         if not connection.Push(self, bytes(data)):
-            raise OSError(104, "nobody takes it")       # programs that write for ever end by this
+            raise OSError(104, "the client left")       # ends programs that write in an endless loop
         return True
 
     def SetHeader(self, name, value):
-        """A header of the answer, whichever it will be; a header of this name that Write… gets counts more. None takes
-        it back. False: the head has left. ValueError for a control character."""
+        """Set a header of the response. headers of Write… override it; None removes it. False: the head is sent
+        already. ValueError for a control character."""
         FieldLines((), [(name, value)])
         if self.fields is None or self.connection.response is not self:
             return False
@@ -1524,8 +1539,8 @@ class HttpResponse:
         return True
 
     def SetCookie(self, name, value, maxAge=None, path="/", httpOnly=True, secure=False, sameSite="Lax"):
-        """A Set-Cookie header (RFC 6265 section 4.1). maxAge: in seconds; None: until the browser ends; 0: delete it.
-        ValueError for what a cookie can't hold."""
+        """Set a cookie (RFC 6265 section 4.1). maxAge: seconds; None: until the browser ends; 0: delete. ValueError for
+        an invalid name, value or path."""
         cookie = "%s=%s; Path=%s; SameSite=%s" % (name, value, path, sameSite)
         if CheckText("name", name, NOT_TOKEN) and cookie.count(";") != 2:
             raise ValueError("a cookie must have no semicolon: %r" % cookie)
@@ -1538,11 +1553,11 @@ class HttpResponse:
         return self.SetHeader("Set-Cookie", cookie)
 
     def OnSent(self, callback):
-        """callback() on the engine when the client has the answer, or has gone; then the connection is closed."""
+        """callback() on the engine when the client has the response or has left; then the connection closes."""
         self.connection.OnSent(callback)
 
     def WriteSwitchProto(self, upgrade, headers=None):
-        """101; what the connection speaks from then on is the program's business, by _write."""
+        """Send 101. After it the program speaks the new protocol itself, with _write."""
         lines = FieldLines(headers, [("Upgrade", CheckText("upgrade", upgrade))])[0]
         return self._write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + lines + b"\r\n")
 
@@ -1570,18 +1585,18 @@ class HttpResponse:
         try:
             pieces = (asyncSource or iter)(pieces)
         except TypeError:
-            raise ValueError("pieces must be iterable, and microWebAsync.py there for async ones: %r" % (pieces,))
+            raise ValueError("pieces must be iterable; async ones need microWebAsync.py: %r" % (pieces,))
         return self.Answer(code, headers, contentType, contentCharset, b"", pieces)
 
     def WriteResponsePyHTMLFile(self, filepath, headers=None, vars=None):
-        """The rendered template; 501 without microWebTemplate.py, 404 without the file."""
+        """Render the template; 501 without microWebTemplate.py, 404 without the file."""
         server = self.connection.server
         render = server.Renderers.get(".pyhtml")
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
         flash = self.client.GetCookies().get("flash", "")
-        if flash:                               # of the answer that has sent the client here
+        if flash:                               # the message of an earlier response, usually a redirect
             self.SetCookie("flash", "", 0)
         style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
         values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
@@ -1591,16 +1606,16 @@ class HttpResponse:
             pieces = render(server, filepath, values)
         except OSError:
             return self.WriteResponseNotFound()
-        if isinstance(pieces, tuple):           # the whole page, in one piece
+        if isinstance(pieces, tuple):           # the whole page in one piece
             return self.WriteResponse(200, headers, "text/html", "UTF-8", pieces[0])
         return self.WriteResponseStream(pieces, "text/html", "UTF-8", headers)
 
     def FlashMessage(self, messageText, messageStyle=""):
-        """MESSAGE_TEXT and MESSAGE_STYLE of the next template that this client gets, behind a redirect too."""
+        """Set MESSAGE_TEXT and MESSAGE_STYLE for the next template that this client gets, also after a redirect."""
         self.flash = "%s\n%s" % (messageStyle, messageText)
 
     def WriteResponseFile(self, filepath, contentType=None, headers=None):
-        """The file; False and a 404 where there is none."""
+        """Send the file; if there is none, send 404 and return False."""
         server = self.connection.server
         filepath = CheckText("filepath", filepath)
         contentType = contentType or server.GetMimeTypeFromFilename(filepath) or "application/octet-stream"
@@ -1617,15 +1632,16 @@ class HttpResponse:
         return self.WriteResponse(code, None, "application/json", "UTF-8", ToJSON({} if obj is None else obj))
 
     def WriteResponseRedirect(self, location):
-        """302 to a URL or path; text beyond ASCII is percent-encoded."""
-        # CR and LF stay, to be refused.
+        """Send 302 to a URL or a path. Non-ASCII characters are percent-encoded."""
+        # CR, LF and NUL are kept here, so that the header check refuses them.
         location = PercentEncode(CheckText("location", location), MARKS + "/\"%\\\r\n\x00")
         if self.flash:
             self.SetCookie("flash", PercentEncode(self.flash, UNRESERVED + "/"), 60)
         return self.WriteResponse(302, {"Location": location}, None, None, None)
 
     def WriteError(self, code, headers=None, rule=""):
-        """The program's page for this error, or a small HTML page with the status and the rule that was broken."""
+        """Call the error handler of the program, or send a small HTML page with the status and `rule`, the broken
+        rule."""
         server = self.connection.server
         handler = server.errorHandlers.get(code) or server.errorHandlers.get(None)
         if handler and self.code is None and not self.status:
@@ -1642,7 +1658,7 @@ class HttpResponse:
                                   _HTML_ERROR % (code, reason, code, reason, HTMLEscape(rule)))
 
     def WriteResponseError(self, code):
-        """A small HTML page that names the status and nothing else."""
+        """Call the error handler of the program, or send a small HTML page with the status."""
         return self.WriteError(code)
 
     def WriteResponseBadRequest(self):
@@ -1652,14 +1668,14 @@ class HttpResponse:
         return self.WriteError(403)
 
     def WriteResponseNotFound(self):
-        """404, or 302 to the URL of SetNotFoundPageUrl."""
+        """Send 404, or 302 if SetNotFoundPageUrl has set a URL."""
         url = self.connection.server.notFoundUrl
         if url and url != self.client.head.path:
             return self.WriteResponseRedirect(url)
         return self.WriteError(404)
 
     def WriteResponseMethodNotAllowed(self, allow=()):
-        """405 with Allow (RFC 9110 section 15.5.6); without `allow`, the methods of the path's routes."""
+        """Send 405 with Allow (RFC 9110 section 15.5.6). allow: methods; default: those of the path's routes."""
         allow = allow or self.connection.server.Allowed(self.client.head)
         try:
             return self.WriteError(405, {"Allow": allow if isinstance(allow, str) else ", ".join(allow)})
@@ -1679,42 +1695,42 @@ class HttpResponse:
 # ==============================================================================
 # FILES (core/files.py)
 # ==============================================================================
-# A path of a request to a file below webPath, or to nothing; the file itself, or 304. webPath may be any object with
-# Stat(path) -> (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
+# Find the file below webPath for a request path, and send it or 304. webPath may be any object with Stat(path) ->
+# (isFolder, size in bytes, mtime) or None, and Open(path) -> a binary file; paths begin with a slash.
 
 _INDEX_PAGES = "index.pyhtml index.html index.htm "
-_FOLDER_KIND = const(0x4000)        # in st_mode, as POSIX has it and MicroPython everywhere
+_FOLDER_KIND = const(0x4000)        # file types in st_mode, the same in POSIX and MicroPython
 _FILE_KIND = const(0x8000)
 _LINK_KIND = const(0xA000)
 _ENOENT = const(2)
 _ENFILE = const(23)
 _EMFILE = const(24)
 
-# Bounds of what is remembered where there are links: entries, and characters of a path
+# Limits of the memory of checked paths: entries, and characters of a path.
 _KNOWN_MAX = const(64)
 _KEY_MAX = const(256)
 
-# Security: controls, backslashes and drives; hidden names, '..' among them; dots and spaces at the end of a name, which
-# FAT and Windows drop; the short names of FAT and Windows, which reach hidden files.
-# (MicroPython's re can't have NUL, an encoded slash here, in a pattern.)
+# Security: refused are control characters, backslashes and drives; hidden names, '..' among them; dots and spaces at
+# the end of a name, which FAT and Windows drop; and short names of FAT and Windows, which reach hidden files.
+# (MicroPython's re can't have NUL in a pattern. NUL stands for an encoded slash.)
 _UNSAFE = re.compile("[\x01-\x1f\\\\:]|/\\.|[. ](/|$)|~[0-9]")
 
 
 class Folder:
-    """A folder of the file system. "/" is all of it, and takes what a program calls a file: relative paths, too."""
+    """A folder of the file system. Folder("/") is the whole file system and accepts relative paths, too."""
 
     def __init__(self, root):
-        if root[:1] != "/":                 # a relative path is looked up slowly, and another one after a chdir()
+        if root[:1] != "/":                 # relative paths are slow, and wrong after a chdir()
             root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
         self.root = root = root.rstrip("/")
         if not BOARD:
-            # path -> (second, os.stat, what Stat says, whole path, may Open trust it?); folder -> [ctime, its links]
+            # path -> (second, os.stat, Stat's result, whole path, may Open trust it?); folder -> [ctime, its links]
             self._known = self._links = {}
-        if not MICROPYTHON:                 # bytes: in a C locale Python has no others than ASCII names
+        if not MICROPYTHON:                 # bytes: in a C locale Python can't encode non-ASCII names
             self._root = os.fsencode(root)
 
     def Stat(self, path):
-        """None for what is neither file nor folder (a pipe would block us), and for what links lead to outside."""
+        """None if path is neither file nor folder (a pipe would block), or if a link leads outside."""
         found = None
         try:
             if not BOARD:
@@ -1724,7 +1740,7 @@ class Folder:
             if "\x00" in path:
                 return None
             isFolder = path.endswith("/")
-            whole = path.rstrip("/")        # FAT refuses a slash at the end
+            whole = path.rstrip("/")        # FAT refuses a trailing slash
             whole = self.root + whole if MICROPYTHON else self._root + whole.encode("utf-8", "surrogateescape")
             stat = os.stat(whole or "/")
             kind = stat[0] & 0xF000
@@ -1736,13 +1752,14 @@ class Folder:
                     return None
                 self._known = _With(self._known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
         except OSError as error:
-            if BOARD or error.errno not in (_ENFILE, _EMFILE):  # of those Open will tell
+            if BOARD or error.errno not in (_ENFILE, _EMFILE):  # Open raises these again
                 return None
         return found
 
     def Open(self, path):
-        """OSError: there is none. Security: a link may have taken the place of the file since somebody looked."""
-        if BOARD:                           # the file systems of boards have no links
+        """OSError if there is no such file. Security: check again, since a link may have replaced the file after
+        Stat."""
+        if BOARD:                           # file systems of boards have no links
             return open(self.root + path, "rb")
         known = self._known.get(path)
         if not MICROPYTHON:
@@ -1759,8 +1776,8 @@ class Folder:
         return file
 
     def _Inside(self, whole):
-        """Does it stay below the root, whatever its links say? -> root and rest when they are followed, or None.
-        MicroPython can't resolve a link, but it sees one, and follows none."""
+        """Check that the path stays below the root. -> (root, rest) with all links followed, or None. MicroPython
+        can't resolve links, so there any link gives None."""
         if not MICROPYTHON:
             sep = os.sep.encode()
             root = os.path.realpath(self._root).rstrip(sep)
@@ -1771,9 +1788,9 @@ class Folder:
             if name:
                 changed = os.stat(folder)[9]
                 links = self._links.get(folder)
-                if not links or links[0] != changed:    # a list of ten thousand names takes 11 ms
+                if not links or links[0] != changed:    # listing ten thousand names takes 11 ms
                     links = [changed] + [entry[0] for entry in os.ilistdir(folder) if entry[1] == _LINK_KIND]
-                    # What changes in the second of the last change would not be seen.
+                    # Not within the second of the last change: ctime would not show another change.
                     if changed < int(time.time()) - 1 and len(links) < _KNOWN_MAX:
                         self._links = _With(self._links, folder, links)
                 if name in links:
@@ -1782,7 +1799,7 @@ class Folder:
         return folder
 
     def _OpenInside(self, path, known, whole):
-        """-> a file descriptor, or the path where the system can't walk."""
+        """-> a file descriptor, or the path on Windows."""
         if os.open not in os.supports_dir_fd:   # Windows
             if not self._Inside(whole):
                 raise OSError(_ENOENT)
@@ -1798,14 +1815,14 @@ class Folder:
             inside = error.errno not in (_ENFILE, _EMFILE) and self._Inside(whole)
             if not inside:
                 raise
-            found = _Walk(*inside)              # links that stay below the root
+            found = _Walk(*inside)              # the path has links that stay below the root
         stat = os.fstat(found)
         self._known = _With(self._known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
         return found
 
 
 def _With(table, key, value):
-    """A copy with one more, bounded: other threads read the old one."""
+    """A bounded copy of table with one more entry; other threads may read the old one."""
     if len(key) >= _KEY_MAX:
         return table
     table = dict(table) if len(table) < _KNOWN_MAX else {}
@@ -1814,13 +1831,13 @@ def _With(table, key, value):
 
 
 def _IsSame(known, stat):
-    """Were its links looked at in this second, and is it still that file? A link that has taken its place is not."""
+    """True if the links were checked in this second and the file is the same. A link in its place has another stat."""
     return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
 def _Walk(root, path):
-    """-> the descriptor of a regular file. Each name is opened in the folder before it, and none may be a link."""
-    through = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY       # O_PATH: a folder need not be readable
+    """-> descriptor of a regular file. Each name is opened relative to the folder before it; links are refused."""
+    through = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY       # O_PATH needs no read permission on folders
     names = [name for name in path.split(b"/") if name]
     found = os.open(root, through)
     try:
@@ -1841,10 +1858,10 @@ Disk = Folder("/")
 
 
 def ServeFile(client, response):
-    """The handler of every path that has no route: a file, an index page, or the status that says why not."""
+    """The handler of all paths without a route: sends a file, an index page, or an error status."""
     server = client.connection.server
     head = client.head
-    if not BOARD:                           # a board hardly ever gets the same head twice in a second
+    if not BOARD:                           # only here: a board rarely gets the same head twice in a second
         known = head.file
         if known[0] == server.now:
             stat = server.Stat(known[1])
@@ -1853,7 +1870,7 @@ def ServeFile(client, response):
     method = head.method
     path, stat = _Locate(server, head.key)
     isPage = path[-7:].lower() == ".pyhtml"
-    if isPage and "/_" in path:             # a part of other pages
+    if isPage and "/_" in path:             # a part of other templates
         stat = None
     isFile = stat and not stat[0]
     if method in ("GET", "HEAD") and stat:
@@ -1861,7 +1878,7 @@ def ServeFile(client, response):
             return response.WriteResponsePyHTMLFile(getattr(server.source, "root", "") + path)
         if isFile:
             contentType = server.GetMimeTypeFromFilename(path)
-            if not contentType:             # that keeps the programs of a board private
+            if not contentType:             # unknown types are refused, so .py files stay private
                 return response.WriteResponseForbidden()
             if not BOARD:
                 head.file = server.now, path, contentType
@@ -1870,7 +1887,7 @@ def ServeFile(client, response):
             path = PercentEncode(path, "/" + UNRESERVED) + "/"
             return response.WriteResponse(301, {"Location": path + "?" + head.query if head.query else path},
                                           None, None, None)
-    # There is no answer of content: OPTIONS, 501, 405 with what is allowed, or 404.
+    # Nothing to send: OPTIONS, 501, 405 with the allowed methods, or 404.
     allow = server.Allowed(head, isFile or head.target == "*")
     if method == "OPTIONS" and allow:
         return response.WriteResponse(204, {"Allow": ", ".join(allow)}, None, None, None)
@@ -1882,7 +1899,7 @@ def ServeFile(client, response):
 
 
 def _Locate(server, path):
-    """-> the path and its stat, None where nothing is served; the index page in the place of a folder that has one."""
+    """-> (path, its stat, or None if nothing may be served). For a folder with an index page it is the page's path."""
     start = 12 if server.ServeWellKnown and path.startswith("/.well-known/") else 0
     if path[:1] != "/" or "\x00" in path or _UNSAFE.search(path[start:]):
         return path, None
@@ -1891,7 +1908,7 @@ def _Locate(server, path):
     stat = server.Stat(path)
     if stat and stat[0] and path[-1] == "/":
         pages = _INDEX_PAGES + _INDEX_PAGES.replace("index", "default")
-        for name in (pages + pages.upper()).split():        # FAT
+        for name in (pages + pages.upper()).split():        # FAT names may be upper case
             index = server.Stat(path + name)
             if index and not index[0]:
                 return path + name, index
@@ -1899,7 +1916,8 @@ def _Locate(server, path):
 
 
 def SendFile(response, source, path, contentType, headers, stat=None):
-    """200, 304 or 404 for a file (RFC 9110). microWebFiles.py puts ETags, conditions, ranges and .gz in its place."""
+    """Send a file: 200, 304 or 404 (RFC 9110). microWebFiles.py replaces this with ETags, conditions, ranges and
+    .gz."""
     head = response.client.head
     server = response.connection.server
     stat = stat or source.Stat(path)
@@ -1908,8 +1926,9 @@ def SendFile(response, source, path, contentType, headers, stat=None):
     level = server.LetCacheStaticContentLevel
     lines = "Cache-Control: %s\r\n" % ("no-store", "max-age=3600", "no-cache")[level]
     code = 200
-    # A time is no mark while it can be that of two versions (2 s on FAT), nor one to come (gmtime of MicroPython dies
-    # of those before 1970, which it takes for that); but where no clock was set, one to come is that of a clock.
+    # Last-Modified is left out for a file changed less than 2 s ago (the resolution of FAT), because another change
+    # could have the same time; for times before 1970, on which gmtime of MicroPython fails; and for times in the
+    # future, unless the clock is not set.
     now = time.time()
     if level and stat[2] > 0 and (
             now < stat[2] and not stat[2] >> 33 if time.gmtime()[0] < 2024 else stat[2] < now - 2):
@@ -1923,22 +1942,22 @@ def SendFile(response, source, path, contentType, headers, stat=None):
 
 
 def WriteFile(response, code, headers, contentType, source, path, start, length, lines):
-    """length bytes of the file from start, or of 304 and 412 the head alone; lines: bytes of field lines."""
+    """Send `length` bytes of the file from `start`; for 304 and 412 only the head. lines: bytes of field lines."""
     if code > 299:
         return response.Answer(code, headers, None, None, b"", None, None, lines)
     try:
         body = FileBody(source.Open(path), start, length, response.connection.server.buffer)
     except OSError as error:
-        isFull = error.errno in (_ENFILE, _EMFILE)      # not a 404, which a cache would keep
+        isFull = error.errno in (_ENFILE, _EMFILE)      # too many open files: 503, because a cache may store a 404
         return (response.WriteError(503) if isFull else response.WriteResponseNotFound()) and False
-    # HTML, CSS, JavaScript and XML have their own ways to say it, which a header would overrule.
+    # HTML, CSS, JavaScript and XML declare their charset themselves, and a header would override that.
     charset = "UTF-8" if contentType in "text/plain text/csv text/markdown" else None
     return response.Answer(code, headers, contentType, charset, b"", body, length, lines)
 
 
 class FileBody:
-    """Pieces of an open file through the server's one buffer; the next piece overwrites the last. `head` leaves with
-    the first of them, and without a copy of both: a board has no room for that in one piece."""
+    """Iterates over pieces of an open file in the server's one buffer; each piece overwrites the last. The first piece
+    is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a board has."""
 
     head = b""
 
@@ -1980,48 +1999,48 @@ class FileBody:
 # ==============================================================================
 # TRANSPORT (core/transport.py)
 # ==============================================================================
-# One socket as bytes: readable, writable. All of it runs on the thread of the poll loop.
+# One socket: reading and writing bytes. All code here runs on the thread of the poll loop.
 
-POLL_IN = const(1)              # of poll and epoll, on every system
+POLL_IN = const(1)              # same value for poll and epoll on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
 _UNSENT_MAX = const(131072)
 
 
 if not BOARD:
-    INHERITS = sys.platform == "linux"          # connections have the options of their listener
+    INHERITS = sys.platform == "linux"          # accepted sockets inherit the listener's options
 
     def Prepare(listener):
-        """What its connections inherit. No small answer waits for another one to arrive. And Linux would say that there
-        is room again when a third of a buffer of megabytes has left: a minute, for a slow reader. With
-        TCP_NOTSENT_LOWAT we hear of each piece that it takes."""
+        """Set the options that connections inherit. TCP_NODELAY: small responses are sent at once. TCP_NOTSENT_LOWAT:
+        without it Linux reports room only when a third of the send buffer (megabytes) is free, which takes a slow
+        reader a minute; with it every read of the client is noticed."""
         try:
             listener.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
             listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
-        except OSError:                         # it is not Linux
+        except OSError:                         # not Linux
             pass
 
 
 if not MICROPYTHON:
     class _Listener(socket.socket):
-        """accept() asks for these two each time, and the properties of Python's sockets are slow."""
+        """accept() reads these two attributes each time, and the properties of socket.socket are slow."""
 
         family = socket.AF_INET
         type = socket.SOCK_STREAM
 
 
 def RandomPort():
-    """One that may be free. MicroPython has no getsockname() to ask which one the system would choose for 0."""
+    """A port that may be free. MicroPython has no getsockname() to find out which port the system chose for 0."""
     return 49152 + int.from_bytes(os.urandom(2), "little") % 16384
 
 
 def Address(bindIP, port):
-    """-> (family, …, what bind() takes)."""
+    """-> (family, …, argument of bind())."""
     return socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
 
 
 def Listen(port, bindIP):
-    """-> a listening socket and its port, for 0 a free one; OSError where the address can't be had."""
+    """-> (listening socket, port); port 0: a free one. OSError if the address can't be bound."""
     listener = None
     for _ in range(1 if port else 20):
         number = port or RandomPort()
@@ -2045,28 +2064,29 @@ def Listen(port, bindIP):
 
 
 if MICROPYTHON:
-    NewPoll = getattr(select, "poll", None)     # an object with register, modify, unregister and ipoll(ms)
+    NewPoll = getattr(select, "poll", None)     # has register, modify, unregister and ipoll(ms)
 
-    # What runs before the bytes of an event are made has frames of eleven words at most. MicroPython makes a larger one
-    # on the heap, and once it is free again looks for memory from there, past all that was allocated since.
+    # Functions that run before an event's bytes are allocated must have frames of at most eleven words. MicroPython
+    # allocates larger frames on the heap, and once they are freed it searches for memory from there, past everything
+    # allocated since.
     def _Receive(sock, buffer):
-        """Bytes; 0 at their end, None if there are none now."""
+        """Received bytes; 0 at the end of the stream, None if there are none now."""
         size = sock.readinto(buffer)
         return bytes(buffer[:size]) if size else size
 
     def Elapsed(start=0):
-        """Milliseconds since an earlier value of it."""
+        """Milliseconds since `start`, an earlier value of Elapsed()."""
         return time.ticks_diff(time.ticks_ms(), start) if start else time.ticks_ms()
 else:
     def _Receive(sock, buffer):
-        """Bytes; b'' at their end, None if there are none now."""
+        """Received bytes; b'' at the end of the stream, None if there are none now."""
         try:
             return sock.recv(len(buffer))
         except BlockingIOError:
             return None
 
     class _Selector:
-        """What epoll is on Linux, where there is none: kqueue, poll or select."""
+        """The interface of epoll over kqueue, poll or select."""
 
         def __init__(self):
             from selectors import DefaultSelector
@@ -2075,7 +2095,7 @@ else:
             self.fileno = getattr(self._selector, "fileno", None)
 
         def register(self, number, mask):
-            # A selector knows no empty mask: what waits for nothing is not in it.
+            # Selectors refuse an empty mask, so such sockets are not registered.
             if mask:
                 self._selector.register(number, mask & POLL_IN | (mask & POLL_OUT) >> 1)
 
@@ -2095,15 +2115,15 @@ else:
     NewPoll = getattr(select, "epoll", _Selector)
 
     def Elapsed(start=0):
-        """Milliseconds since an earlier value of it."""
+        """Milliseconds since `start`, an earlier value of Elapsed()."""
         return int(time.monotonic() * 1000) - start
 
-# How a socket is called in the poll object and in the table of links.
+# The key of a socket in the poll object and in the table of links.
 Key = id if MICROPYTHON else lambda sock: sock.fileno()
 
 if not BOARD:
     class Wake:
-        """Wakes the poll loop from any thread: a datagram to itself."""
+        """Wakes the poll loop from any thread: a datagram to its own socket."""
 
         def __init__(self):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -2121,7 +2141,7 @@ if not BOARD:
         def Set(self):
             try:
                 self.sock.sendto(b"!", self._address)
-            except OSError:                     # its queue is full: the loop will wake
+            except OSError:                     # the queue is full, so the loop will wake anyway
                 pass
 
         def Clear(self):
@@ -2132,7 +2152,7 @@ if not BOARD:
 
 
 def _IsWritable(sock, timeoutMs):
-    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() knows 1,024 sockets
+    if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() is limited to 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
     poll = select.poll()
     poll.register(sock, POLL_OUT)
@@ -2142,33 +2162,33 @@ def _IsWritable(sock, timeoutMs):
 class Link:
     """One connection, as its endpoint sees it."""
 
-    want = WANT_BYTES       # of the endpoint, while nothing waits to be sent
-    out = None              # what the socket did not take yet: a bytearray
-    deadline = None         # for the next progress of it
-    paid = 0                # until when the bytes that it took have paid for its place: 64ths of a second
+    want = WANT_BYTES       # what the endpoint waits for when nothing is queued
+    out = None              # queued bytes, a bytearray
+    deadline = None         # for the next progress in sending
+    paid = 0                # time until which the accepted bytes allow the client to pause; in 1/64 s
     isClosing = False
-    isSecure = False        # True under TLS
-    watched = None          # what the poll loop looks for; None: it does not know this link
+    isSecure = False        # True with TLS
+    watched = None          # mask in the poll object; None: not registered
 
     def __init__(self, server, sock, address):
         self.server = server
         self.sock = sock
         self.address = address
         self.endpoint = None
-        self.isDead = False     # has its place from the beginning: at the end there may be no memory for one
+        self.isDead = False     # allocated now: at the end there may be no memory
 
     def GetAddr(self):
         address = self.address
         if BOARD or isinstance(address, tuple):
             return address[:2]
-        address = socket.sockaddr(address)      # the unix port of MicroPython hands out a packed one
+        address = socket.sockaddr(address)      # packed, on MicroPython's unix port
         return socket.inet_ntop(address[0], address[1]), address[2]
 
     def Backlog(self):
         return len(self.out) if self.out else 0
 
     def Send(self, data):
-        """Queue, and send what the socket takes now."""
+        """Send what the socket accepts now, queue the rest."""
         if self.isClosing or self.isDead:
             return
         if self.out:
@@ -2178,19 +2198,19 @@ class Link:
         if size < len(data) and not self.isDead:
             try:
                 self.out = bytearray(data[size:])
-            except MemoryError:                 # the rest is lost: nothing may follow it
+            except MemoryError:                 # the rest is lost, so nothing may follow
                 self.Abort()
                 raise
             self.deadline = self._Due()
             self.Watch()
 
     def _Due(self):
-        """When the next progress has to be seen. A client that takes megabytes at once and then nothing for a minute
-        (curl --limit-rate) is no slow one: 64 KiB buy a second, and at most eight times SendTimeoutSec are saved up."""
+        """The time by which the socket must accept more. A client may read megabytes at once and then nothing for a
+        minute (curl --limit-rate): each 64 KiB allow a second of pause, up to eight times SendTimeoutSec."""
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
     def Take(self, data):
-        """How many bytes the socket takes."""
+        """Send -> the number of bytes that the socket accepted."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else self.sock.send(data)
             if size > 1023:
@@ -2200,13 +2220,13 @@ class Link:
         except OSError as error:
             if MICROPYTHON or not isinstance(error, BlockingIOError):
                 self.Abort()
-        except MemoryError:                     # perhaps it has gone: it must not go twice
+        except MemoryError:                     # the bytes may have been sent, and must not be sent twice
             self.Abort()
             raise
         return 0
 
     def Watch(self):
-        """Tell the poll loop what to look for, if that has changed."""
+        """Update the mask in the poll object."""
         want = POLL_OUT if self.out else self.want
         watched = self.watched
         if want != watched and not self.isDead:
@@ -2217,14 +2237,14 @@ class Link:
             self.watched = want
 
     def Want(self, want):
-        """WANT_BYTES, WANT_TURN or WANT_NOTHING: what the endpoint waits for while nothing waits to be sent."""
+        """Set what the endpoint waits for when nothing is queued: WANT_BYTES, WANT_TURN or WANT_NOTHING."""
         self.want = want
-        if not self.out:                        # a turn waits for room in the socket, as bytes do
+        if not self.out:                        # a turn comes when the socket is writable
             self.deadline = self._Due() if want == WANT_TURN else None
         self.Watch()
 
     def OnEvent(self, event):
-        """The socket is ready; an OSError is for the loop."""
+        """The socket is ready. The caller handles an OSError."""
         if event & POLL_IN:
             data = _Receive(self.sock, self.server.inbox)
             if data:
@@ -2233,11 +2253,11 @@ class Link:
                 self.Close()
         elif event & POLL_OUT:
             self.OnWritable()
-        else:                                   # the connection is gone
+        else:                                   # the connection is broken
             self.Abort()
 
     def Look(self):
-        """Read now what has come: a handler that works long asks for the client's end."""
+        """Read now what has arrived: a long-running handler asks whether the client has left."""
         self.server.OnEvent(Key(self.sock), POLL_IN)
 
     def OnWritable(self):
@@ -2247,7 +2267,7 @@ class Link:
             if not size:
                 return
             self.deadline = self._Due()
-            out[:size] = b""                    # in place: a copy may find no memory
+            out[:size] = b""                    # in place: there may be no memory for a copy
             if out:
                 return
             self.out = self.deadline = None
@@ -2256,13 +2276,14 @@ class Link:
         elif MICROPYTHON and self.want == WANT_BYTES | WANT_TURN:
             return self.Close()
         else:
-            self.want = WANT_BYTES              # the turn that was wanted is this one
+            self.want = WANT_BYTES              # this is the turn
             self.deadline = None
         self.endpoint.OnDrained()
         self.Watch()
 
     def Settle(self, most, patienceMs):
-        """Block until at most so many bytes wait -> the patience left; 0: the client has gone or is too slow."""
+        """Block until at most `most` bytes are queued -> milliseconds of patience left; 0: the client left or is too
+        slow."""
         start = Elapsed()
         while self.Backlog() > most and not self.isDead:
             left = patienceMs - Elapsed(start)
@@ -2273,16 +2294,16 @@ class Link:
         return 0 if self.isDead else max(1, patienceMs - Elapsed(start))
 
     def Close(self):
-        """When what waits has left."""
+        """Close when the queue is empty."""
         if self.out:
             self.isClosing = True
         else:
             self.Abort()
 
     def Finish(self, isWhole=False):
-        """The last answer was queued; when it has left the endpoint calls once more. What still comes is read until the
-        client closes. MicroPython can't tell the client that this is the end (no shutdown): after a whole request the
-        link closes as soon as there is nothing left to read."""
+        """Call after the last response, and again when it was sent: end the sending side and read until the client
+        closes. MicroPython has no shutdown() to tell the client of the end, so with isWhole (no content is unread) the
+        link closes as soon as nothing is left to read."""
         if not self.out:
             if not MICROPYTHON:
                 try:
@@ -2292,7 +2313,7 @@ class Link:
             self.Want(WANT_BYTES | WANT_TURN if MICROPYTHON and isWhole else WANT_BYTES)
 
     def Abort(self):
-        """Now."""
+        """Close now."""
         if not self.isDead:
             self.isDead = True
             if self.out:
@@ -2301,7 +2322,7 @@ class Link:
                 if self.watched is not None:
                     self.server.poll.unregister(self.sock)
                 self.server.Forget(self)
-            finally:                            # Forget lets the listener be watched again, which takes memory
+            finally:                            # Forget() may raise MemoryError
                 self.sock.close()
                 self.endpoint.OnLost()
 
@@ -2309,21 +2330,21 @@ class Link:
 # ==============================================================================
 # ENGINE (core/engine.py)
 # ==============================================================================
-# The poll loop of one server, with one clock for all deadlines: Start and Stop, new connections, and others' calls.
-# Everything that touches a socket or the state of a connection runs on its thread.
+# The poll loop of one server and its clock: Start and Stop, new connections, calls from other threads. All sockets and
+# connections are used on the thread of this loop only.
 
 try:
     import _thread
     _Ident = _thread.get_ident
 except ImportError:
     _thread = None
-    _Ident = int                            # 0: the only thread
+    _Ident = int                            # without threads every id is 0
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 class _NoLock:
-    """Where there are no threads there is nothing to lock."""
+    """The lock of a runtime without threads."""
 
     def __enter__(self, *args):
         pass
@@ -2346,28 +2367,28 @@ def _PrintError(text, error=None):
             import traceback
             traceback.print_exception(type(error), error, error.__traceback__)
     except Exception:
-        pass                                # no memory, no console
+        pass                                # no memory or no console
 
 
-_CROWD = const(16)              # clients that are let in before others have their turn
+_CROWD = const(16)              # clients that are accepted before connections get their turn
 _INBOX_MAX = 8192 if MICROPYTHON else 65536
 
 
 class Engine:
-    """What runs a server; its settings and tables are those of MicroWebSrv."""
+    """Runs a server. MicroWebSrv adds the settings and tables."""
 
-    UseAsyncio = False                          # Start() runs an asyncio loop; an async handler turns it on
-    Loop = Adopt = None                         # of microWebAsync: serves in asyncio; joins the loop that runs here
+    UseAsyncio = False                          # Start() runs an asyncio loop; set when an async handler is added
+    Loop = Adopt = None                         # set by microWebAsync: serve in asyncio; join the running loop
     NewLock = staticmethod(NewLock)
-    NewLink = Link                              # of microWebTls: what an accepted socket becomes
+    NewLink = Link                              # set by microWebTls: makes the link of an accepted socket
     Listen = staticmethod(Listen)
-    now = 0                                     # seconds of the clock
-    _server = None                              # a listening socket that a program has made by itself
+    now = 0                                     # seconds
+    _server = None                              # a listening socket that the program made itself
 
     def __init__(self):
         self.links = {}
         self._calls = []
-        self._isBusy = self.isStarted = False   # a run has not ended; it takes new clients
+        self._isBusy = self.isStarted = False   # a run has not ended; it accepts clients
         self._ident = self._listener = self._fullSince = None
         if not BOARD:
             self._wake = None
@@ -2380,20 +2401,19 @@ class Engine:
     # -- Start and Stop ----------------------------------------------------------------
 
     def Start(self, threaded=True, stackSize=8192):
-        """Serves in a new thread, or in this one until Stop(). OSError where the port can't be had."""
+        """Serve in a new thread, or in this one until Stop(). OSError if the port can't be bound."""
         while not self.Open():
             if self.isStarted:
                 return
             if self._IsOurs():                  # this handler has to return before the old run can end
-                self.StartThread(self._serverProcess, (), stackSize)
-                return
+                return self.StartThread(self._serverProcess, (), stackSize)
             time.sleep(0.01)
         if self.Adopt and self.Adopt(threaded):
             return
         if not threaded or not self.StartThread(self.Run, (), stackSize):
             try:
                 self.Run()
-            except KeyboardInterrupt:           # Ctrl-C has ended it
+            except KeyboardInterrupt:           # Ctrl-C ended it
                 pass
         elif not BOARD and not self._remains:
             self._remains = True
@@ -2404,11 +2424,11 @@ class Engine:
                 atexit.register(self._Remain)
 
     def _Remain(self):
-        """The program is at its end and the server goes on, until one Ctrl-C."""
+        """The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM."""
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
-                self.Log("the program has died of an error, and its server goes on")
-            while self._isBusy:                 # a lock would not let a KeyboardInterrupt through
+                self.Log("the program ended with an error; its server keeps running")
+            while self._isBusy:                 # polling, because a KeyboardInterrupt does not interrupt a lock
                 time.sleep(0.1)
         except (KeyboardInterrupt, SystemExit):     # SystemExit: SIGTERM
             self.Stop()
@@ -2417,7 +2437,8 @@ class Engine:
         _running = set()
 
         def _WatchTerm(self):
-            """A program that has no handler of SIGTERM gets one: its servers stop as Stop() does, then it ends."""
+            """If the program has no SIGTERM handler, set one that stops all servers as Stop() does and ends the
+            program."""
             import signal
             import threading
             self._running.add(self)
@@ -2427,11 +2448,11 @@ class Engine:
 
         def _OnTerm(self, number, frame):
             import signal
-            signal.signal(number, signal.SIG_DFL)       # a second one kills
+            signal.signal(number, signal.SIG_DFL)       # a second signal kills
             isOurs = False
-            for server in list(self._running):          # as Stop() does, whose lock this thread may hold
+            for server in list(self._running):          # not Stop(): this thread may hold its lock
                 server.isStarted = False
-                if server._ident == 0:                  # between Open and Run: now nobody will run it
+                if server._ident == 0:                  # between Open and Run: Run will never be called
                     server.Enter()
                     server.Leave()
                 elif server._wake:
@@ -2441,8 +2462,8 @@ class Engine:
                 raise SystemExit                        # else Start(threaded=False) returns
 
     def Open(self):
-        """True: clients are let in, and this thread has to serve them. False: it runs, or has not ended yet."""
-        self.AddDecorated()                     # since the server was made
+        """True: the server listens, and the caller has to run it. False: it runs already, or has not ended yet."""
+        self.AddDecorated()                     # routes that were decorated after __init__
         with self._lock:
             if self._isBusy:
                 return False
@@ -2450,7 +2471,7 @@ class Engine:
         try:
             size = min(self.BufferLen, max(2048, gc.mem_free() // 16)) if MICROPYTHON else self.BufferLen
             self.buffer = memoryview(bytearray(size))
-            self.inbox = self.buffer[:_INBOX_MAX]       # what comes is kept, so it comes in smaller pieces
+            self.inbox = self.buffer[:_INBOX_MAX]       # received data is kept, so it is read in smaller pieces
             self._listener = self._server
             if self._server:
                 self._server = None
@@ -2463,7 +2484,7 @@ class Engine:
             if not BOARD:
                 self._wake = Wake()
             self.Use(NewPoll())
-            self._ident = 0                     # its thread has still to begin, but calls can wait for it
+            self._ident = 0                     # no thread yet, but calls can already be queued
         except BaseException:
             self.isStarted = self._isBusy = False
             raise
@@ -2471,23 +2492,23 @@ class Engine:
             self._WatchTerm()
         if self.Banner:
             self.Banner = False                 # once for each server
-            root = getattr(self.source, "root", "")
+            root = getattr(self.source, "root", "/flash/www")       # what nobody has asked for may be missing
             if BOARD:
                 gc.collect()
             _PrintError("port %d, with %s%s%s" % (
                 self.port, ", ".join(self.found) or "no optional file",
-                "" if not root or self.Stat("/") else "; there is no folder " + root,
+                "" if root == "/flash/www" or self.Stat("/") else "; there is no folder " + root,
                 "; %d bytes of heap left" % gc.mem_free() if BOARD else ""))
         return True
 
     def Stop(self):
-        """From any thread or a handler: no new client; what is in flight has StopGraceSec to finish."""
+        """From any thread or a handler: accept no more clients; requests in progress get StopGraceSec to finish."""
         with self._lock:
             if not self._isBusy:
                 return
             self.isStarted = False
         if not BOARD:
-            wake = self._wake                   # the run may end meanwhile
+            wake = self._wake                   # Leave may set it to None meanwhile
             if wake:
                 wake.Set()
         while self._isBusy and not self.isStarted and not self._IsOurs():
@@ -2499,15 +2520,15 @@ class Engine:
     _started = property(IsStarted)
 
     def GetPort(self):
-        """The TCP port; 0 if a free one is to be chosen by Start."""
+        """The TCP port; 0 until Start has chosen a free one."""
         return self.port
 
     def _IsOurs(self):
-        """Is this thread one that the server waits for when it stops?"""
+        """True on the engine's thread and on threads that the end of the run waits for."""
         return self.IsOnEngine() or _Ident() in self._threads
 
     def Use(self, poll):
-        """All sockets wait in this poll object from now on."""
+        """From now on all sockets are registered with this poll object."""
         self.poll = poll
         if self._listener and not self._isFull:
             poll.register(self._listener, POLL_IN)
@@ -2518,7 +2539,7 @@ class Engine:
                 poll.register(link.sock, link.watched)
 
     def Run(self):
-        """Serves in this thread until the end: the poll loop, or asyncio from the moment on that something needs it."""
+        """Serve in this thread until the end, with the poll loop; with asyncio as soon as UseAsyncio is set."""
         self.Enter()
         links = self.links
         try:
@@ -2552,8 +2573,7 @@ class Engine:
         self._ident = _Ident()
 
     def Turn(self):
-        """What comes between two looks at the sockets: calls of other threads, the clock. -> milliseconds until the
-        next one has to come; 0: the server has ended."""
+        """Run the queued calls and the clock. -> milliseconds until the next Turn is due; 0: the server has ended."""
         if self._calls:
             self.Call(self._RunCalls)
         wait = 1000 - Elapsed(self._clock)
@@ -2562,11 +2582,11 @@ class Engine:
             wait = 1000
             self.Call(self.Tick)
         if BOARD and _thread:
-            wait = min(wait, 20)                # nothing else tells of other threads' calls
+            wait = min(wait, 20)                # no other wake-up exists for calls from threads
         return wait if self.isStarted or self._Farewell() else 0
 
     def OnEvent(self, key, event):
-        """Something is ready: for the loops of others."""
+        """A socket is ready. Called by other loops than Run."""
         link = self.links.get(key)
         try:
             if link:
@@ -2577,30 +2597,30 @@ class Engine:
             self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
-        """A call of the loop has failed."""
+        """An event or a call raised `error`."""
         if isinstance(error, KeyboardInterrupt):
             raise error
-        if not link or not isinstance(error, OSError):      # else a client that has gone
+        if not link or not isinstance(error, OSError):      # OSError of a link: the client left
             self.Log("a connection failed" if link else "a call on the engine", error)
         if link:
             self.Call(link.Abort)
 
     def _Farewell(self):
-        """The server stops. False: all is over."""
+        """A step of stopping. False: all is closed, or the grace time is over."""
         if self._until is None:
             try:
                 self._CloseListener()
                 for link in list(self.links.values()):
                     self.Call(link.endpoint.OnStop)
                 self._until = self.now + self.StopGraceSec
-            except MemoryError as error:        # again, in a moment: perhaps there is some then
+            except MemoryError as error:        # the next Turn tries again
                 self.Log("a call on the engine", error)
                 return True
         return bool(self.links) and self.now < self._until
 
     def Leave(self):
-        """Nothing of the run is left behind it."""
-        if not self.IsOnEngine():               # it has ended in the loop of another server
+        """Close all connections and release all of this run."""
+        if not self.IsOnEngine():               # it already ended in the loop of another server
             return
         try:
             self._CloseListener()
@@ -2610,9 +2630,9 @@ class Engine:
                 except BaseException as error:
                     self._Broke(None, error)
             with self._lock:
-                self._ident = None              # from here on nobody calls
+                self._ident = None              # CallSoon refuses from here on
             self._RunCalls()
-        finally:                                # whatever came between
+        finally:                                # after any exception, too
             self._ident = None
             if not BOARD and self._wake:
                 self.poll.unregister(self._wake.sock)
@@ -2621,7 +2641,7 @@ class Engine:
             if not MICROPYTHON:
                 self.poll.close()
                 self._running.discard(self)
-            self.isStarted = self._isBusy = False       # in this order: another Start may come in between
+            self.isStarted = self._isBusy = False       # in this order, for a concurrent Start
 
     def _CloseListener(self):
         listener = self._listener
@@ -2632,20 +2652,20 @@ class Engine:
             listener.close()
 
     def Call(self, func, *args):
-        """func(*args); what it raises is logged, sys.exit() too. Only Ctrl-C goes through."""
+        """func(*args). Logs any exception, SystemExit too; only KeyboardInterrupt passes."""
         try:
             return func(*args)
         except BaseException as error:
             self._Broke(None, error)
 
     def Tick(self):
-        """The one timer, once a second: a coarse clock for all deadlines, and the Date."""
+        """Once a second: advance the clock, renew the Date, check all deadlines."""
         self.now = now = self.now + 1
         self.prefixes.clear()
         if self._listener or not self.isStarted:
             self._Listens(True)
         else:
-            self._Relisten()                    # the last try has failed
+            self._Relisten()                    # the last attempt to listen failed
         for link in list(self.links.values()):
             deadline = link.deadline
             if deadline is not None:
@@ -2658,16 +2678,16 @@ class Engine:
         for func in self.Ticks:
             self.Call(func)
 
-    # -- what programs of the older server do by hand: a thread, in which the server's own socket is served -----------
+    # -- for programs of the older server, which run _serverProcess in their own thread --------------------------------
 
     def _serverProcess(self):
-        with self._lock:                        # this thread waits for the end: nobody may wait for this thread
+        with self._lock:                        # nobody may wait for this thread, since it waits for the end
             self._threads.discard(_Ident())
         self.Start(False)
 
     @property
     def _srvAddr(self):
-        """What bind() takes: (IP address, port), packed on the unix port of MicroPython."""
+        """The argument of bind(): (IP address, port), packed on the unix port of MicroPython."""
         return Address(self.bindIP, self.port)[-1]
 
     @staticmethod
@@ -2681,21 +2701,21 @@ class Engine:
     # -- connections --------------------------------------------------------------------
 
     def _Listens(self, wants):
-        """Take new clients, or let them wait in the backlog."""
+        """Accept new clients, or let them wait in the backlog."""
         if wants == self._isFull and self._listener:
             if wants:
                 self.poll.register(self._listener, POLL_IN)
             else:
                 self.poll.unregister(self._listener)
-            self._isFull = not wants            # only now: it may have found no memory
+            self._isFull = not wants            # only now: register() may raise MemoryError
 
-    # As all that runs before the bytes of an event are made, _OnOther has a small frame (transport): it has no try.
+    # Runs before an event's bytes are allocated, so it needs a small frame (see transport): no try here.
     def _OnOther(self, key):
-        """A client has come to the listener, or another thread has called. True: perhaps there is one more.
-        _NotAccepted gets what accept() raises."""
+        """Accept a client, or clear the wake-up of another thread. True: there may be another client. The caller passes
+        exceptions of accept() to _NotAccepted."""
         if self._listener and key == Key(self._listener):
             if len(self.links) >= self.MaxConnections and self._IsFull():
-                return self._Listens(False)     # until a link has gone
+                return self._Listens(False)     # until a link is closed
             sock, address = self._listener.accept()
             self._failures = 0
             self.Admit(sock, address, self.NewLink)
@@ -2704,12 +2724,12 @@ class Engine:
             self._wake.Clear()
 
     def _IsFull(self):
-        """Does a newcomer have to wait? Not if a place can be made, and not for long: then it is told."""
+        """True if a new client has to wait in the backlog. False: there is room, or it waited too long and gets 503."""
         if not self.Evict():
             if self._fullSince is None:
                 self._fullSince = self.now
             if self.now - self._fullSince < self.HeadTimeoutSec:
-                # One that is busy has a deadline, unless it is a stream or a WebSocket: those end when they like.
+                # A link with a deadline will end. Streams and WebSockets have none, and waiting for them is pointless.
                 for link in self.links.values():
                     if link.deadline is not None or isinstance(link.endpoint, Connection) \
                             and link.endpoint.deadline is not None:
@@ -2717,7 +2737,7 @@ class Engine:
 
     def _NotAccepted(self, error):
         code = getattr(error, "errno", 0)
-        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has gone again
+        if code == 11 if BOARD else code in (11, 35, 10035):    # EAGAIN: the client has left
             return
         if not isinstance(error, (OSError, MemoryError)):
             return self._Broke(None, error)
@@ -2725,16 +2745,16 @@ class Engine:
         if self._failures == 1:
             self.Log("accept", error)
         try:
-            self.Evict()                        # too many open files: fewer connections
-            if self._failures > 5:              # the network has gone and the listener with it
+            self.Evict()                        # for too many open files
+            if self._failures > 5:              # the network interface and its listener are gone
                 self._Relisten()
             elif self._failures > 1:
-                self._Listens(False)            # until the next second
+                self._Listens(False)            # until the next tick
         except (OSError, MemoryError):          # the next failure tries again
             pass
 
     def Admit(self, sock, address, newLink):
-        """A client that was accepted gets a link and a connection, or 503."""
+        """Give an accepted client a link and a connection, or send 503."""
         try:
             sock.setblocking(False)
             if BOARD or not INHERITS:
@@ -2750,10 +2770,10 @@ class Engine:
             link.endpoint = Connection(self, link)
             self.links[Key(sock)] = link
         except (OSError, MemoryError) as error:
-            if MICROPYTHON or not isinstance(error, OSError):       # else the client has gone again
+            if MICROPYTHON or not isinstance(error, OSError):       # OSError: the client left
                 self.Log("accept", error)
             return sock.close()
-        self.OnEvent(Key(sock), POLL_IN)        # who has just connected has spoken as well, most times
+        self.OnEvent(Key(sock), POLL_IN)        # most clients send the request right after connecting
         try:
             link.Watch()
         except (OSError, MemoryError) as error:
@@ -2766,11 +2786,11 @@ class Engine:
             self._isFull = True
             self._Listens(True)
         except (OSError, MemoryError):
-            pass                                # the clock tries again
+            pass                                # Tick tries again
 
     def Evict(self):
-        """The connection that has been idle for longest makes room, or one whose client has taken nothing for a
-        quarter of SendTimeoutSec."""
+        """Abort the connection that has been idle longest, or one whose client has read nothing for a quarter of
+        SendTimeoutSec. False: there is none."""
         oldest = earliest = None
         for link in self.links.values():
             if link.out:
@@ -2779,7 +2799,7 @@ class Engine:
             else:
                 deadline = link.endpoint.deadline
                 isIdle = link.endpoint.IsIdle()
-            if isIdle and (oldest is None or deadline < earliest):
+            if isIdle and (not oldest or deadline < earliest):
                 oldest = link
                 earliest = deadline
         if oldest:
@@ -2792,10 +2812,10 @@ class Engine:
         self._fullSince = None
         self._Listens(True)
 
-    # -- what rooms and optional files ask of it --------------------------------------------
+    # -- for rooms and optional files ---------------------------------------------------------
 
     def Log(self, text, error=None):
-        """ErrorCallback, else stderr."""
+        """Call ErrorCallback; without one, prints to stderr."""
         try:
             (self.ErrorCallback or _PrintError)(text, error)
         except BaseException as failure:
@@ -2807,7 +2827,7 @@ class Engine:
         return self._ident == _Ident()
 
     def CallSoon(self, func, *args):
-        """Thread-safe: func(*args) on the engine; False if it does not run any more."""
+        """Thread-safe: run func(*args) on the engine. False if the engine has ended."""
         with self._lock:
             if self._ident is None:
                 return False
@@ -2817,7 +2837,7 @@ class Engine:
         return True
 
     def Pending(self):
-        """How many calls wait."""
+        """The number of queued calls."""
         return len(self._calls)
 
     def _RunCalls(self):
@@ -2826,10 +2846,10 @@ class Engine:
                 func, args = self._calls[0]
             self.Call(func, *args)
             with self._lock:
-                self._calls.pop(0)              # only now: who looks from another thread sees what has not been done
+                self._calls.pop(0)              # after the call, so that Pending() counts it until it is done
 
     def StartThread(self, func, args, stackSize):
-        """False where no thread can be started."""
+        """Run func(*args) in a new thread. False if none can be started."""
         if not _thread:
             return False
         try:
@@ -2839,7 +2859,8 @@ class Engine:
                 _thread.start_new_thread(self._InThread, (func, args))
             else:
                 import threading
-                threading.Thread(target=self._InThread, args=(func, args), daemon=True).start()   # _Remain waits
+                # A daemon: _Remain waits for the server instead.
+                threading.Thread(target=self._InThread, args=(func, args), daemon=True).start()
         except (OSError, RuntimeError, MemoryError) as error:
             self.Log("no thread could be started", error)
             return False
@@ -2858,8 +2879,8 @@ class Engine:
 # ==============================================================================
 # OPTIONAL (core/optional.py)
 # ==============================================================================
-# The optional files, in the order in which they are looked for. Their names, behind microWeb, are what
-# the core knows. One text: a tuple of them would take three times the memory of a board.
+# The optional files, in the order in which the core looks for them: names without the prefix microWeb.
+# One string, because a tuple would take three times as much memory on a board.
 # Made from optional.txt by tools/make_packages.py: change that file, not this one.
 
 OPTIONAL = (
@@ -2896,10 +2917,10 @@ if not MICROPYTHON:
 # ==============================================================================
 # SERVER (core/server.py)
 # ==============================================================================
-# What a program holds: settings, routes, optional files. Limits are attributes, each with a value for a board and one
-# for CPython; set them before Start, on the class or on one server.
+# The server class: settings, routes, hooks, optional files. Each limit is an attribute with one value for boards and
+# one for CPython. Set them before Start, on the class or on one server.
 
-# Where the optional files are: beside this one, or beside the folder of rooms.
+# The package prefix of the optional files: they are beside this file, or beside the folder core.
 _HOME = (__name__[:-7] if __name__.endswith(".server") else __name__).rpartition(".")[0]
 _HOME = _HOME and _HOME + "."
 
@@ -2910,7 +2931,7 @@ def _Import(name):
 
 
 def __getattr__(name):
-    """`from microWebSrv import MicroWebSocket`, as programs of the older server do: of the file with that name."""
+    """`from microWebSrv import MicroWebSocket`, as in programs of the older server: the name from its optional file."""
     if name[:8] == "MicroWeb" and name[8:] in OPTIONAL.split():
         return getattr(_Import("m" + name[1:]), name)
     raise AttributeError(name)
@@ -2923,36 +2944,37 @@ class MicroWebSrv(Engine):
     MaxWebSocketRecvLen = 1024 if BOARD else 65536
     WebSocketThreaded = True
     WebSocketStackSize = 4096
-    LetCacheStaticContentLevel = 2              # of files: 0 never, 1 for an hour, 2 with revalidation
+    LetCacheStaticContentLevel = 2              # for files: 0 no-store, 1 for an hour, 2 with revalidation
 
     MaxRequestLineLen = 1024 if BOARD else 8192             # bytes, else 414
     MaxRequestHeadLen = 4096 if BOARD else 32768            # bytes, else 431
     MaxRequestContentLen = 16384 if BOARD else 1 << 20      # bytes for a plain handler, else 413
     MaxConnections = 4 if sys.platform in ("rp2", "esp8266") else 8 if BOARD else 1000
-    MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20      # bytes a raw _write may leave waiting
+    # bytes that a raw _write may leave in the queue
+    MaxSendQueueLen = 4096 if BOARD else 65536 if MICROPYTHON else 1 << 20
     HeadTimeoutSec = 10
-    BodyTimeoutSec = 20                                     # and a second for each KiB that came
+    BodyTimeoutSec = 20                                     # plus a second for each KiB that arrived
     KeepAliveTimeoutSec = 5 if BOARD else 75
     SendTimeoutSec = 20                                     # without any progress
     StopGraceSec = 3
-    BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file at a time
-    AllowedHosts = None                                     # names that this server has; else 421
-    ServeWellKnown = False                                  # files below /.well-known/
-    Debug = False                                           # the 500 of a failed handler says what has failed
-    ErrorCallback = None                                    # (text, exception or None)
-    AccessCallback = None                                   # (httpClient, code)
-    Banner = True                                           # Start() says where it listens, and with which files
+    BufferLen = 2048 if BOARD else 65536 if MICROPYTHON else 131072     # bytes of a file that are read at a time
+    AllowedHosts = None                                     # host names of this server; other hosts get 421
+    ServeWellKnown = False                                  # serve files below /.well-known/
+    Debug = False                                           # a 500 shows the exception
+    ErrorCallback = None                                    # function(text, exception or None)
+    AccessCallback = None                                   # function(httpClient, code)
+    Banner = True                                           # Start() prints the port and the optional files
 
     isBoard = BOARD
-    memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # heads that are remembered
+    memoLen = 4 if BOARD else 16 if MICROPYTHON else 256    # number of request heads that are kept in the memo
     Client = HttpClient
     Response = HttpResponse
-    if not MICROPYTHON:                         # annotations of older programs
+    if not MICROPYTHON:                         # names in annotations of older programs
         _client = HttpClient
         _response = HttpResponse
     if not BOARD:
-        StopIdleSec = 0                         # when it stops: time for a request on an idle connection
-        MakeHead = staticmethod(MakeHead)       # of microWebAsgi, both
+        StopIdleSec = 0                         # time for one more request on an idle connection after Stop()
+        MakeHead = staticmethod(MakeHead)       # this and the next for microWebAsgi
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
     Utf8 = staticmethod(Utf8)
@@ -2964,26 +2986,26 @@ class MicroWebSrv(Engine):
     ToJSON = staticmethod(ToJSON)
     Reason = staticmethod(Reason)
     HttpError = HttpError
-    Offload = None                              # of microWebThreads
-    Spawn = SpawnCallback = AsyncSource = None  # of microWebAsync
-    Returned = None                             # of microWebJson
+    Offload = None                              # set by microWebThreads
+    Spawn = SpawnCallback = AsyncSource = None  # set by microWebAsync
+    Returned = None                             # set by microWebJson
     webSocketRoutes = []
-    pages = {}                                  # path -> precompiled page, which needs no file
+    pages = {}                                  # path -> precompiled page without a file
     notFoundUrl = None
     defaults = ()                               # (name, value)
     before = after = ()                         # (prefix, hook)
     errorHandlers = {}                          # code or None -> handler
-    isPlain = True                              # an answer is what the handler wrote: no defaults, hooks, error pages
+    isPlain = True                              # no defaults, After hooks or error handlers are set
 
-    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")     # another one that no route has: 501
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")     # known methods; others get 501
 
     _mimeTypes = {}
     _docoratedRouteHandlers = []
-    files = Route("/", "GET", ServeFile)        # of every path that has no route: it has no use for content
+    files = Route("/", "GET", ServeFile)        # the route of all paths without one
 
     def __init__(self, routeHandlers=None, port=80, bindIP="", webPath="/flash/www"):
         if not isinstance(port, int) or not 0 <= port < 65536:
-            raise ValueError("port must be a number from 0 to 65535, not %r" % (port,))
+            raise ValueError("port must be an int from 0 to 65535, not %r" % (port,))
         super().__init__()
         self.port = port
         self.bindIP = CheckText("bindIP", bindIP or "")
@@ -2994,7 +3016,8 @@ class MicroWebSrv(Engine):
         self.Renderers = {}
         self.heads = {}
         self.found = []                         # optional files
-        # The optional files: absent means off, broken is loud. Now: at the first request the heap is in pieces.
+        # A missing file is skipped; a file that fails to import raises. They are imported now, because after the first
+        # request the heap is fragmented.
         for name in OPTIONAL.split():
             name = "microWeb" + name
             if BOARD:
@@ -3029,7 +3052,7 @@ class MicroWebSrv(Engine):
         return MicroWebSrv.route(url, "GET", False, MicroWebSrv.webSocketRoutes)
 
     def AddRoute(self, url, method, handler, threaded=False):
-        """Registers one more route; ValueError or TypeError says what is wrong with it."""
+        """Register a route on this server. ValueError or TypeError for an invalid argument."""
         self._Add(Route(url, method, handler, threaded))
 
     def _Add(self, route):
@@ -3039,39 +3062,38 @@ class MicroWebSrv(Engine):
                 raise ValueError("the async handler of %s needs microWebAsync.py" % route.url)
             self.UseAsyncio = True
         self.routes.append(route)
-        self.methods += (route.method,)
-        self.heads = {}                         # what its heads have found may be another one now
+        if route.method not in self.methods:
+            self.methods += (route.method,)
+        self.heads = {}                         # remembered heads may now have another route
 
     def Typed(self, route):
-        """microWebRoutes puts its own in this place."""
+        """Check the types of the route's arguments. microWebRoutes replaces this."""
         if ":" in "".join(route.names):
             raise ValueError("%s needs microWebRoutes.py" % route.url)
 
     def AddDecorated(self):
         for route in self.webSocketRoutes:
             self.Typed(route)
-        routes = MicroWebSrv._docoratedRouteHandlers
-        while self.decorated < len(routes):
+        for route in MicroWebSrv._docoratedRouteHandlers[self.decorated:]:
             self.decorated += 1
-            self._Add(routes[self.decorated - 1])
+            self._Add(route)
 
     def GetRouteHandler(self, resUrl, method):
-        """-> (handler, routeArgs or None), or (None, None)."""
+        """-> (handler, routeArgs or None), or (None, None) if no route matches."""
         self.AddDecorated()
         found = Find(self.routes, method.upper(), resUrl)
         return (found[0].handler, found[1] or None) if found else (None, None)
 
     def Find(self, head):
-        """Always a route and its arguments: the path's, or the one that serves files."""
+        """-> (route, args) for the path, or the route that serves files."""
         found = head.found
         if found is None:
-            found = Find(self.routes, head.method, head.key) \
+            found = head.found = Find(self.routes, head.method, head.key) \
                 or head.method == "HEAD" and Find(self.routes, "GET", head.key) or (self.files, NO_ARGS)
-            head.found = found
         return found
 
     def Allowed(self, head, isFile=False):
-        """The methods that a path answers, sorted; [] if there are none."""
+        """The methods that the path supports, sorted; [] if there are none."""
         methods = {"GET"} if isFile else set()
         for route in self.routes:
             if Find((route,), route.method, head.key):
@@ -3085,36 +3107,37 @@ class MicroWebSrv(Engine):
     # -- configuration ---------------------------------------------------------------
 
     def SetNotFoundPageUrl(self, url=None):
-        """Every path that is not found answers 302 to this URL; None: 404."""
+        """Answer each path that is not found with 302 to this URL; None: with 404."""
         self.notFoundUrl = url
 
     def SetDefaultHeaders(self, headers=None):
-        """Headers of every answer that has none of that name: a dict or a list of pairs; None: no more of them."""
+        """Headers for each response that has none of that name: a dict or a list of pairs; None: none. ValueError for
+        Content-Type and fields of the framing."""
         self.defaults = Pairs(headers)
         for pair in self.defaults:
             line, names = FieldLines([pair])
             if not line or "content-type" in names:
                 self.defaults = ()
-                raise ValueError("a default must not be what each answer has of its own: %r" % pair[0])
+                raise ValueError("a default must not be a per-response header: %r" % pair[0])
         self.isPlain = False
 
     # -- hooks -----------------------------------------------------------------------
 
     def Before(self, hook, prefix="/"):
-        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. If it
-        answers, nothing else is called; if it returns a function, that is called once more before the handler."""
+        """hook(httpClient, httpResponse) for each request at or below prefix, before its content is read. A response of
+        the hook ends the request; a function that it returns is called when the content is there."""
         self.before += (_Hook(hook, prefix),)
         return hook
 
     def After(self, hook, prefix="/"):
-        """hook(httpClient, httpResponse) for each answer at or below prefix, of errors too: it may set headers."""
+        """hook(httpClient, httpResponse) for each response at or below prefix, errors too. It may set headers."""
         self.after += (_Hook(hook, prefix),)
         self.isPlain = False
         return hook
 
     def Hooks(self, hooks, head):
-        """Those for this path. Security: without case, as FAT finds files; and an encoded slash counts as one here, for
-        the handler of an argument gets a slash."""
+        """The hooks for this path. Security: case is ignored, as on FAT; an encoded slash counts, because handlers get
+        it as a slash."""
         path = head.path.lower() + "/"
         while "//" in path:
             path = path.replace("//", "/")
@@ -3125,8 +3148,9 @@ class MicroWebSrv(Engine):
         return found
 
     def SetErrorHandler(self, code, handler):
-        """handler(httpClient, httpResponse, code) answers in the place of the page for an error; code None: for each
-        that has none of its own. A 200 that it writes gets the code. handler None: the built-in page again."""
+        """handler(httpClient, httpResponse, code) writes the page for an error; code None: for all codes without a
+        handler. Its 200 is sent as `code`. handler None: use the built-in page. ValueError for a code outside 400 to
+        599."""
         if code not in range(400, 600) and code is not None or handler and not callable(handler):
             raise ValueError("code, handler must be 400 to 599 or None, and a function: %r" % ((code, handler),))
         self.errorHandlers = dict(self.errorHandlers)
@@ -3134,7 +3158,7 @@ class MicroWebSrv(Engine):
         self.isPlain = False
 
     def SetSmall(self):
-        """All limits for a heap of 50 to 100 KB. Before Start; each may be set to something else afterwards."""
+        """Set all limits for a heap of 50 to 100 KB. Call it before Start; each limit can be changed afterwards."""
         self.MaxRequestLineLen = 512
         self.MaxRequestHeadLen = self.MaxSendQueueLen = self.MaxWebSocketSendQueueLen = 2048
         self.MaxRequestContentLen = 4096
@@ -3156,7 +3180,7 @@ class MicroWebSrv(Engine):
     # -- what rooms and optional files ask of it --------------------------------------------
 
     def Prefix(self, code, contentType, contentCharset):
-        """The first lines of a response head: kept until the next second, when the Date changes."""
+        """The first lines of a response head; cached until the Date changes, in the next second."""
         if len(self.prefixes) > 16:
             self.prefixes.clear()
         prefix = HeadStart(code, contentType, contentCharset, time.gmtime())

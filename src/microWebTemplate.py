@@ -1,13 +1,13 @@
-# .pyhtml pages for MicroWebSrv: copy this file beside microWebSrv.py and they are on. MIT license, see LICENSE.
+# .pyhtml pages for MicroWebSrv. Copy this file beside microWebSrv.py to enable them. MIT license, see LICENSE.
 #
-#    1  TEXT         files, names, and the one error that a page can raise
-#    2  COMPILER     a file and all that it includes -> the source of one generator function
-#    3  PAGE         that function, writing blocks
-#    4  TEMPLATE     MicroWebTemplate: a template, or all pages of a server; plugging in
+#    1  TEXT         files, names and TemplateError
+#    2  COMPILER     a file and its includes -> source of one generator function
+#    3  PAGE         runs that function, which writes blocks
+#    4  TEMPLATE     MicroWebTemplate: a template, or all pages of a server; Attach
 #
-# What has no underscore is for other files: microWebPages.py and tools/compile_templates.py. Whoever puts another class
-# in the place of Compiler or Page has all pages made by it. A board whose pages are all precompiled needs no section 2:
-# tools/compile_templates.py --without-compiler leaves it out.
+# Names without an underscore are for other files: microWebPages.py and tools/compile_templates.py, which replace the
+# classes Compiler or Page. A board whose pages are all precompiled does not need section 2: tools/compile_templates.py
+# --without-compiler leaves it out.
 
 import builtins
 import io
@@ -24,21 +24,21 @@ else:
     def const(value):
         return value
 
-# MaxPages, MaxBytes: pages kept, and what their sources have together.
-# MaxNames: of a page; MicroPython crashes when a function sees local number 256 of the one around it.
-# _BLOCK: what makes a block; a chunk of HTTP each. A board pays for it with memory, a desk saves calls.
+# MaxPages, MaxBytes: number of cached pages, and the size of their sources.
+# MaxNames: names in one page; MicroPython crashes when a nested function uses local number 256 of the outer one.
+# _BLOCK: bytes of HTML in a block, each sent as a chunk. Small saves memory on a board, large saves calls on a desk.
 if _MICROPYTHON:
     MaxPages, MaxBytes, MaxNames, _BLOCK = 16, 32768, 240, 1024
 else:
     MaxPages, MaxBytes, MaxNames, _BLOCK = 512, 1 << 23, 65536, 16384
-_PIECE = const(512)     # characters of a literal; behind each fourth a block may be full
+_PIECE = const(512)     # characters of a literal; the block is checked after every fourth
 
 
 # ==============================================================================
 # 1  TEXT
 # ==============================================================================
-# A source is what webPath can be: an object with Stat(path) -> (isFolder, size, mtime) or None, and Open(path). The
-# path of a page is a prefix, which no include leads out of, and a name. Of pages from elsewhere, this module is the
+# A source is an object with Stat(path) -> (isFolder, size, mtime) or None, and Open(path), like webPath. The path of a
+# page consists of a prefix, which no include can leave, and a name. For files outside of webPath this module is the
 # source.
 
 def Stat(path):
@@ -54,29 +54,28 @@ def Open(path):
 
 
 class TemplateError(Exception):
-    """A page that can't be compiled, or has failed: file, line of the template, and what."""
+    """A page can't be compiled, or failed. The text names the file, the line of the template and the error."""
 
 
 # ==============================================================================
 # 2  COMPILER
 # ==============================================================================
-# One pass writes one generator function. Every name of a page is a local of it: set at the start from the request's
-# variables or the builtins, deleted if neither has it. So functions and comprehensions are closures over the page, a
-# precompiled page is a plain module, and nothing is left behind for the next request. (To exec code in a dict of each
-# request won't do: MicroPython then changes the globals of every function that the same code has made before, those of
-# a half-sent page too.) The generated code's own names end in __.
+# One pass writes one generator function. Each name that a page uses is a local of this function: set at the start from
+# the request's variables or the builtins, deleted if neither has it. So functions and comprehensions are closures over
+# the page, a precompiled page is a plain module, and no state remains for the next request. (exec with a new dict for
+# each request does not work: MicroPython then changes the globals of all functions made by the same code, also of a
+# page that is half sent.) Generated names end in __.
 #
-# The runtime's compiler sees the lines of {{ py }} as they are, behind one tab for each level: behind tabs, the columns
-# of tabs and spaces keep their order. Lines that begin within a text get none. What a page calls global is a local of
-# its function, so this word becomes nonlocal within functions and classes, and pass outside of them. Until a line's
-# level is known, \0 stands for the tabs at its beginning, and \0; for nonlocal: no Python code has such a character,
-# nor a ; there.
+# The lines of {{ py }} are compiled as they are, behind one tab for each level; so their indentation stays valid. Lines
+# that begin within a string literal get no tab. Globals of a page are locals of its function, so `global` becomes
+# nonlocal in functions and classes, and pass outside. Until the level of a line is known, \0 stands for its leading
+# tabs and \0; for nonlocal, since no Python code contains \0.
 
 _PAUSE = const("if s__() >= b__: yield")
 
 if not _MICROPYTHON:
     def _IsWhole(text):
-        """Is this a whole f-string? Those of Python 3.12 may have their own quotes within."""
+        """True if text is a complete f-string. Since Python 3.12 it may contain its own quotes."""
         try:
             return text[-1:] in b"'\"" and compile(text, "{{", "eval")
         except SyntaxError:
@@ -84,7 +83,7 @@ if not _MICROPYTHON:
 
 
 def _End(text, start, i, isFormat):
-    """The index behind the text that begins at `start` and whose first quote is at i."""
+    """The index behind the string literal that begins at `start` and has its first quote at i."""
     quote = text[i:i + 1]
     if text.startswith(quote * 3, i):
         quote *= 3
@@ -99,7 +98,7 @@ def Expected(what):
 
 
 def Until(end, text, i):
-    """What stands between text[i:] and {{ end }}, and the index behind."""
+    """(text from i up to {{ end }}, index behind it)."""
     start = i
     while True:
         first = text.find("{{", i)
@@ -112,14 +111,14 @@ def Until(end, text, i):
 
 
 class Compiler:
-    place = last = 0                            # where the newest tag begins and ends: index of the file << 16 | line
-    words = ""                                  # of the code that is put next: for each line its place and words
+    place = last = 0                            # start and end of the current tag: index of the file << 16 | line
+    words = ""                                  # for each line of the next code: its place and its words
 
     def __init__(self, page):
         self.page = page
-        self.chain = []                         # the files that are being read, each within the one before
+        self.chain = []                         # the files that are being compiled, from outer to inner
         self.code = []                          # (level, lines, their places and words)
-        self.open = []                          # (word, place, more) of what waits for {{ end }}
+        self.open = []                          # open branches: (word, place, more)
 
     def Compile(self, name):
         """The source of the page's function."""
@@ -133,7 +132,7 @@ class Compiler:
         head = ""
         for name in sorted(set(places.split())):
             try:
-                compile(name + "=0", "", "exec")        # neither a keyword nor a number
+                compile(name + "=0", "", "exec")        # SyntaxError for a keyword or a number
                 if name[-2:] != "__":
                     names.append(name)
                     head += "\n\tif %s is ...: del %s" % (name, name)
@@ -147,7 +146,7 @@ class Compiler:
         return head + "\n" + "\n".join(code) + "\n\treturn\n\tyield"
 
     def Insert(self, name):
-        """Compiles a file, here."""
+        """Compile a file at this position."""
         if name in self.chain:
             raise ValueError("a cycle: %s > %s" % (" > ".join(self.chain), name))
         self.chain.append(name)
@@ -169,7 +168,7 @@ class Compiler:
             self.last += tag.count("\n")
             tag = tag.strip()
             word, body = (tag.split(None, 1) + ["", ""])[:2]
-            # Pages of the old server may have variables of the names that came later: {{ raw }}, {{ block + 1 }}.
+            # Old pages may use names of newer tags as variables: {{ raw }}, {{ block + 1 }}.
             if word in (("raw", "block", "extends") if body[:1] in "=+-*%&|^<>!," else ("py", "else", "end")):
                 word = ""
             i = self.Tag(word, body, tag, text, i)
@@ -180,7 +179,7 @@ class Compiler:
             Expected("{{ end }}")
 
     def Tag(self, word, body, tag, text, i):
-        """Compiles a tag that ends at text[i] -> the index of what is behind."""
+        """Compile the tag that ends at text[i] -> index behind all that belongs to it."""
         if word == "py":
             code, i = Until("end", text, i)
             self.place = self.last
@@ -190,7 +189,7 @@ class Compiler:
         elif word == "if" or word == "elif" and not self.Close("if"):
             code = self.Scan(body)
             if body in self.words.split():
-                code = "t__(lambda: %s\n)" % body       # a bare name that is unknown is false
+                code = "t__(lambda: %s\n)" % body       # an undefined bare name counts as false
             self.Put("%s %s:" % (word, code), "if")
         elif word == "else":
             flag = self.Close("if or for")
@@ -199,7 +198,7 @@ class Compiler:
             split = body.replace("\n", " ").find(" in ")
             if split < 0:
                 Expected("{{ for name in iterable }}")
-            flag = "n%d_%d__" % (self.place, len(self.open))    # whether it was empty, for {{ else }}
+            flag = "n%d_%d__" % (self.place, len(self.open))    # True if the loop had no pass, for {{ else }}
             self.Put(flag + " = 1")
             code = "for (%s) in (%s\n):" % (body[:split], body[split + 4:])
             self.Scan(code + " pass", "exec")
@@ -220,11 +219,11 @@ class Compiler:
         return i
 
     def More(self, origin=None, body=None):
-        """What microWebTemplate.py alone can't do: {{ include expression }} of a file, {{ block }}, {{ extends }}."""
+        """Tags that need microWebPages.py: {{ include expression }}, {{ block }}, {{ extends }}."""
         Expected("microWebPages.py for this")
 
     def Literal(self, text):
-        texts = self.page.texts                 # not in the code: that is one string, for which there must be room
+        texts = self.page.texts                 # kept out of the code, which is one string and needs contiguous memory
         for i in range(0, len(text), _PIECE):
             self.Put("w__(l__[%d])" % len(texts))
             texts.append(text[i:i + _PIECE])
@@ -232,7 +231,7 @@ class Compiler:
                 self.Put(_PAUSE)
 
     def Put(self, code, word=None, first="pass", more=None):
-        """word: it is the head of a branch that ends later, which begins with `first`."""
+        """Add a line of code. word: this line opens a branch, whose first line is `first`."""
         self.code.append((len(self.open) + 1, "\0" + code, self.words or str(self.place)))
         self.words = ""
         if word:
@@ -240,7 +239,7 @@ class Compiler:
             self.Put(first)
 
     def Close(self, words):
-        """Ends a branch -> more of it."""
+        """End a branch -> its `more`."""
         if not self.open or self.open[-1][0] not in words:
             Expected("an open " + words)
         if self.open[-1][0] == "for":
@@ -248,13 +247,13 @@ class Compiler:
         return self.open.pop()[2]
 
     def Scan(self, code, mode=None):
-        """Finds the words that may be names: one too many costs little, one too few is an error. -> code and marks."""
+        """Find words that may be names: a missing one is an error, one too many is not. -> code with marks for tabs."""
         if not mode:
             code = "(%s\n)" % (code or Expected("an expression"))
         compile(code, "{{", mode or "eval")
-        text = code.encode() + b"\n"            # of bytes: MicroPython finds an index at once
+        text = code.encode() + b"\n"            # bytes: MicroPython indexes them in constant time
         done = b""
-        kept = first = i = end = 0              # text[kept:] is to be done, a word may begin at text[first]
+        kept = first = i = end = 0              # text[kept:] is not copied yet; a word may begin at text[first]
         place, words = self.place, str(self.place)
         while i < len(text):
             char = chr(text[i])
@@ -264,12 +263,12 @@ class Compiler:
             word = str(text[first:i - 1], "utf-8").split(".")[0]
             first, start = i, first
             if char in "'\"" and i > end:
-                isFormat = word.lower().strip("r") in ("f", "t")        # its words may be names, whatever they are
+                isFormat = word.lower().strip("r") in ("f", "t")        # words in an f-string may be names
                 end = _End(text, start, i - 1, isFormat)
             elif word and (i > end or isFormat):
                 words += " " + word
                 if word == "global" and i > end:
-                    try:                                # import * is only allowed outside of functions and classes
+                    try:                                # import * is allowed outside of functions and classes only
                         compile(text[:start] + b"from a import *;" + text[start:], "{{", mode)
                         done += text[kept:start] + b"pass"
                         while chr(text[i - 1]) not in ";#\n":
@@ -292,8 +291,8 @@ class Compiler:
 # ==============================================================================
 # 3  PAGE
 # ==============================================================================
-# A page is a generator and the values that its names have where a request gives none. It writes to a buffer, and stops
-# when that holds a block: a page of any length takes the memory of one block.
+# A page is a generator and the default values of its names. It writes to a buffer and yields when the buffer holds a
+# block, so a page of any length takes the memory of one block.
 
 def _IsTrue(read):
     try:
@@ -304,14 +303,14 @@ def _IsTrue(read):
 
 class Page:
     generator = Include = None
-    file = "{{"                                 # that of its code in a traceback
+    file = "{{"                                 # file name of its code in a traceback
 
     def __init__(self, owner, source, prefix, name, text=None):
         self.owner = owner
         self.source = source
         self.prefix = prefix
         self.name = name
-        self.text = text                        # of this file, if it is not to be read
+        self.text = text                        # the source text, if it does not come from the file
 
     def Read(self, name):
         if name == self.name and self.text is not None:
@@ -321,7 +320,8 @@ class Page:
         return text[1:] if text[:1] == "\ufeff" else text
 
     def Resolve(self, name, origin):
-        """Security: a name as a file sees it -> the name below the prefix: no hidden file, nothing outside of it."""
+        """Security: the name in an include -> the name below the prefix. ValueError for hidden files and for paths that
+        lead outside."""
         path = str(name).replace("\\", "/")
         if path[:1] != "/":
             path = origin.rpartition("/")[0] + "/" + path
@@ -343,7 +343,7 @@ class Page:
         return [self.source.Stat(self.prefix + name) or (0, 0, 0) for name in self.files]
 
     def Compile(self):
-        """Once; OSError if there is no file."""
+        """Compile once. OSError if there is no file."""
         if self.generator:
             return
         self.files = []
@@ -366,10 +366,10 @@ class Page:
             self.size += stamp[1]
             self.newest = max(stamp[2], self.newest)
         if 0 <= time.time() - self.newest < 2:
-            self.stamps.append(None)            # whole seconds: this one may bring another change
+            self.stamps.append(None)      # mtime has whole seconds, so a later change could go unnoticed: compile again
 
     def Failure(self, error, args, compiler=None):
-        """The exception that is being handled, as one of the template; out of memory and no file stay what they are."""
+        """The current exception as a TemplateError; MemoryError, and OSError for a missing page, stay as they are."""
         if isinstance(error, (TemplateError, MemoryError)) or (
                 compiler and isinstance(error, OSError) and len(self.files) < 2):
             return error
@@ -378,7 +378,7 @@ class Page:
             sys.print_exception(error, report)
         else:
             traceback.print_exc(file=report)
-        mark = self.file + '", line '       # its newest line counts, or 1
+        mark = self.file + '", line '       # the last line in the traceback counts; 1 if there is none
         line = int((mark + "1 " + report.getvalue()).rpartition(mark)[2].split()[0].strip(","))
         lines = self.places.split("\n")[line - 1:]
         if self.places:
@@ -392,9 +392,9 @@ class Page:
         what = str(getattr(error, "msg", error))
         if isinstance(error, NameError):
             kind = NameError
-            # CPython has a text for each way of not being defined, MicroPython does not say which name it was.
+            # CPython has several texts for an undefined name; MicroPython does not tell the name.
             unset = what.split("'")[1:2]
-            while lines and not unset:          # MicroPython knows only where a statement begins
+            while lines and not unset:          # MicroPython reports only the line where the statement begins
                 words = lines.pop(0).split()
                 unset = [key for key, value in zip(self.names, args) if value is ... and key in words]
             what = "'%s' isn't defined" % "' or '".join(unset) if unset else what
@@ -402,7 +402,7 @@ class Page:
             getattr(self.source, "root", "") + self.prefix, name, line, kind.__name__, what))
 
     def Run(self, values, stream):
-        """Writes the page; yields when there is a block."""
+        """Run the page; yields whenever a block is full."""
         args = list(map(values.get, self.names, self.defaults))
         try:
             yield from self.generator((values, stream), stream.write, stream.tell, _BLOCK, self.owner.Escape, _IsTrue,
@@ -411,8 +411,8 @@ class Page:
             raise self.Failure(error, args)
 
     def Blocks(self, values):
-        """First whether there is only one, then the blocks. MicroPython: of bytes, for it looks up each new str among
-        all names that it knows."""
+        """Yield first whether there is only one block, then the blocks: bytes on MicroPython, which looks up each new
+        str in its name table."""
         stream = io.BytesIO(_BLOCK + 256) if _MICROPYTHON else io.StringIO()
         pieces = self.Run(values, stream)
         isLast = None
@@ -435,12 +435,12 @@ class Page:
 # ==============================================================================
 # 4  TEMPLATE
 # ==============================================================================
-# The class of the old server: a template from a text. It escapes only if it is told how to. A page is kept until one of
-# its files changes; when there is no room for one more, the others go. The dict of pages is replaced, never changed: a
-# worker thread may look at the same time.
+# The class of the old server: a template from a text, which escapes only with escapeStrFunc. A page is cached until one
+# of its files changes; when the cache is full, all other pages are removed. The dict of pages is replaced, never
+# changed, because a worker thread may read it.
 
 def Locate(source, path):
-    """The path of a file, as a program knows it -> source, prefix and name: below webPath, or from elsewhere."""
+    """A file path as a program writes it -> (source, prefix, name): below webPath, or this module as the source."""
     root = getattr(source, "root", None)
     for start in ("", "/" if root is None else os.getcwd().rstrip("/") + "/"):
         below = (start + path).split((root or "") + "/", 1)
@@ -451,10 +451,10 @@ def Locate(source, path):
 
 
 class MicroWebTemplate:
-    """A template from a text, and the pages that it includes. A server has one for all its pages."""
+    """A template from a text, with its includes. A server uses one object for all its pages."""
 
-    isAlways = True                             # escape also texts that have none of the five characters
-    size = 0                                    # of what was compiled since the others went
+    isAlways = True                             # call escape also for texts without special characters
+    size = 0                                    # source bytes of the cached pages
 
     def __init__(self, code, escapeStrFunc=None, filepath=""):
         self.escape = escapeStrFunc or str
@@ -462,14 +462,14 @@ class MicroWebTemplate:
         self.page = Page(self, *Locate(None, filepath or "template"), code)
 
     def Validate(self, pyGlobalVars=None, pyLocalVars=None):
-        """The text of the error, or None."""
+        """The text of the error, or None if the template compiles."""
         try:
             self.page.Compile()
         except TemplateError as error:
             return str(error)
 
     def Execute(self, pyGlobalVars=None, pyLocalVars=None):
-        """The page as str; raises TemplateError."""
+        """The page as str. TemplateError if it can't be compiled or fails."""
         self.page.Compile()
         values = dict(pyGlobalVars or ())
         values.update(pyLocalVars or ())
@@ -478,7 +478,7 @@ class MicroWebTemplate:
         return str(b"".join(blocks), "utf-8") if _MICROPYTHON else "".join(blocks)
 
     def Escape(self, value):
-        """HTML text; what has __html__() is markup already."""
+        """value as HTML text. A value with __html__() is used as it is."""
         if type(value) is not str:
             if type(value) is int and not self.isAlways:
                 return b"%d" % value if _MICROPYTHON else "%d" % value
@@ -486,19 +486,20 @@ class MicroWebTemplate:
             if html:
                 return html()
             value = str(value)
-        # Most values have none of the five, and to look is cheaper than to call.
+        # Most values have no special character, and testing is cheaper than a call.
         if self.isAlways or "&" in value or '"' in value or "'" in value or ">" in value or "<" in value:
             return self.escape(value)
         return value
 
     def Render(self, server, path, values):
-        """The blocks of the page, of which the first is made at once, a tuple if it is the only one. OSError if there
-        is no page."""
+        """The blocks of the page: a tuple if there is only one, else an iterator. The first block is rendered at once.
+        OSError if there is no page."""
         blocks = self.Get(server.source, path).Blocks(values)
         return tuple(blocks) if next(blocks) else blocks
 
     def Get(self, *key):
-        """The page at a path as a program knows it, or of a source, a prefix and a name; OSError if there is none."""
+        """The compiled page. key: (source, path as a program writes it) or (source, prefix, name). OSError if there is
+        no page."""
         page = self.pages.get(key)
         if not page or page.stamps != page.Stamps():
             page = Page(self, *(key if len(key) > 2 else Locate(*key)))
@@ -516,4 +517,4 @@ class MicroWebTemplate:
 def Attach(server):
     pages = MicroWebTemplate("", server.HTMLEscape)
     pages.isAlways = False
-    server.Renderers.setdefault(".pyhtml", pages.Render)        # microWebPages.py may have been here already
+    server.Renderers.setdefault(".pyhtml", pages.Render)        # microWebPages.py may be attached already

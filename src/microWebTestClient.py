@@ -1,14 +1,14 @@
-# A client for tests: TestClient(mws) asks a server of the same program, through all of its protocol code, without a
-# socket and without a port. A program's tests import it; no server looks for it. MIT license, see LICENSE.
+# A client for tests: TestClient(mws) sends requests to a server in the same program, through all of its protocol code,
+# without a socket or a port. Tests import it; servers don't look for it. MIT license, see LICENSE.
 #
-#    1  MEMORY       a socket that is two buffers, and a poll object that knows it
-#    2  ENGINE       the loop of a server, turned by hand
-#    3  REQUESTS     what a client sends: targets, forms, uploads, cookies
-#    4  ANSWERS      the client's end of a connection, and what comes back
+#    1  MEMORY       a socket made of two buffers, and its poll object
+#    2  ENGINE       runs the loop of a server step by step
+#    3  REQUESTS     targets, forms, uploads, cookies
+#    4  RESPONSES    the client side of a connection, and responses
 #    5  CLIENT       TestClient
-#    6  WEBSOCKETS   frames (RFC 6455), the client's side
+#    6  WEBSOCKETS   the client side (RFC 6455)
 #
-# The server runs on the thread of the test, and only while the client waits for something.
+# The server runs on the thread of the test, and only while the client waits.
 
 import io
 import os
@@ -23,10 +23,10 @@ if _MICROPYTHON:
     from micropython import const
 
     class TimeoutError(OSError):
-        """What was waited for has not come."""
+        """The expected event did not happen in time."""
 
     def _Elapsed(start=0):
-        """Milliseconds since an earlier value of it."""
+        """Milliseconds since `start`, an earlier value of _Elapsed()."""
         return time.ticks_diff(time.ticks_ms(), start) if start else time.ticks_ms()
 else:
     import signal
@@ -38,7 +38,7 @@ else:
     TimeoutError = TimeoutError
 
     def _Elapsed(start=0):
-        """Milliseconds since an earlier value of it."""
+        """Milliseconds since `start`, an earlier value of _Elapsed()."""
         return int(time.monotonic() * 1000) - start
 
 
@@ -53,20 +53,20 @@ _NO_LIMIT = const(1 << 29)
 
 
 class _Socket(io.IOBase if _MICROPYTHON else object):
-    """What the server takes for an accepted socket."""
+    """Replaces an accepted socket for the server."""
 
-    isClosed = isShut = False   # by the server: all of it; its half
+    isClosed = isShut = False   # closed by the server; its sending side only
     isEnded = False             # the client sends no more
-    isGone = False              # and reads no more
-    source = None               # an iterator of more that the client sends
+    isGone = False              # the client reads no more
+    source = None               # an iterator of further bytes from the client
     number = 0
 
     def __init__(self, window):
-        self.window = window    # bytes that it takes until the client reads
-        self.output = []        # from the server
+        self.window = window    # bytes that are accepted until the client reads
+        self.output = []        # bytes from the server
         self.size = 0           # bytes in it
-        self._input = b""       # to the server
-        self._pos = 0           # how much of it was read
+        self._input = b""       # bytes from the client
+        self._pos = 0           # number of them that were read
         if not _MICROPYTHON:
             _Socket.number -= 1
             self.number = _Socket.number
@@ -78,7 +78,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
         self._pos = 0
 
     def Take(self):
-        """All that has come."""
+        """All received bytes."""
         data = b"".join(self.output)
         self.output = []
         self.size = 0
@@ -87,7 +87,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
     # -- the server's side
 
     def Ready(self, mask):
-        """What poll would say."""
+        """The events that poll would report."""
         if self.isGone and not mask:
             return _POLL_HUP
         events = 0
@@ -113,7 +113,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
         return len(data)
 
     def _Read(self, size):
-        """Bytes; b"" at the client's end, None if there are none now."""
+        """Received bytes; b"" at the end of the client's data, None if there are none now."""
         if not self._input and self.source:
             try:
                 self._input = next(self.source)
@@ -142,7 +142,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
         def ioctl(self, request, arg):
             return self.Ready(arg) if request == 3 else -22     # MP_STREAM_POLL, EINVAL
     else:
-        mask = None             # what the poll object looks for
+        mask = None             # mask in the poll object
 
         def recv(self, size):
             data = self._Read(size)
@@ -159,7 +159,7 @@ class _Socket(io.IOBase if _MICROPYTHON else object):
 
 if not _MICROPYTHON:
     class _Poll:
-        """The poll object of a server, that knows our sockets as well."""
+        """The poll object of a server, extended by _Socket objects."""
 
         def __init__(self, real):
             self._real = real
@@ -199,7 +199,7 @@ if not _MICROPYTHON:
 # ==============================================================================
 
 class _Clock:
-    """The module time as the optional files of a server see it: Advance moves it."""
+    """Replaces the module time in optional files: Advance() moves time() forward."""
 
     ahead = 0
 
@@ -216,7 +216,8 @@ _HOME = _HOME and _HOME + "."
 
 
 def _Settle(link, most, patienceMs):
-    """Of a link. Its client is on this thread: if it is behind now it stays so, and real time would not help."""
+    """Replace Link.Settle. The client runs on this thread, so waiting would not help: a full queue aborts the
+    connection."""
     if link.Backlog() > most:
         link.Abort()
     return 0 if link.isDead else patienceMs
@@ -231,12 +232,12 @@ def _Refuse(*args, **more):
 
 
 class _Host:
-    """A server that is turned by hand. Its TestClients share it."""
+    """A server that runs step by step, shared by its TestClients."""
 
     isOver = False
-    ahead = 0               # seconds of Advance
-    asyncio = None          # the module, once something needs it
-    loops = 0               # so many hosts have one
+    ahead = 0               # seconds added by Advance
+    asyncio = None          # the module, when it is needed
+    loops = 0               # number of hosts that use asyncio
 
     def __init__(self, server):
         self.server = server
@@ -251,7 +252,7 @@ class _Host:
         server.Listen = _NoListener
         isOpen = False
         banner = server.Banner
-        server.Banner = False                   # it listens nowhere
+        server.Banner = False                   # there is no listener
         try:
             isOpen = server.Open()
         finally:
@@ -263,13 +264,13 @@ class _Host:
         if not _MICROPYTHON:
             server.poll = _Poll(server.poll)
             if isMain and signal.getsignal(signal.SIGTERM) is not onTerm:
-                signal.signal(signal.SIGTERM, onTerm)   # the test runner's end is not the server's
+                signal.signal(signal.SIGTERM, onTerm)   # SIGTERM belongs to the test runner
         try:
-            plain = server.PlainLink            # of microWebTls: without it
+            plain = server.PlainLink            # without TLS, if microWebTls is there
         except AttributeError:
             plain = server.NewLink
         self._kind = type("_Link", (plain,), {"Settle": _Settle})
-        server.Enter()                          # this thread is the server's
+        server.Enter()                          # the server runs on this thread
         server.Start = server.Serve = _Refuse
         for name in server.found:
             module = sys.modules[_HOME + name]
@@ -277,19 +278,19 @@ class _Host:
                 module.time = _clock
 
     def _OnLog(self, text, error=None):
-        """The ErrorCallback, while a client has the server."""
+        """The ErrorCallback while a client uses the server."""
         if error is not None:
             self.errors.append(error)
         if self._callback:
             self._callback(text, error)
         elif error is None or not self.isRaising:
             server = self.server
-            server.ErrorCallback = None         # print it, as without us
+            server.ErrorCallback = None         # print it, as without a TestClient
             server.Log(text, error)
             server.ErrorCallback = self._onLog
 
     def Enter(self, isRaising):
-        """This thread is the server's until the client has what it waits for."""
+        """Run the server on this thread until the client's wait ends."""
         server = self.server
         self.isRaising = isRaising
         if server.ErrorCallback is not self._onLog:
@@ -299,14 +300,14 @@ class _Host:
             server.Enter()
 
     def Do(self, func, *args):
-        """func(*args), in the loop if there is one: it may start a task."""
+        """Run func(*args), in the asyncio loop if there is one, because it may start a task."""
         if self.server.UseAsyncio and not self.isOver:
             self._RunLoop(self._Call(func, args))
         else:
             func(*args)
 
     def Connect(self, sock, addr, isSecure):
-        """A client comes: what it has written already is read at once."""
+        """Connect a client. What it has written is read at once."""
         server = self.server
 
         def NewLink(*args):
@@ -319,7 +320,7 @@ class _Host:
         self.Do(server.Admit, sock, addr, NewLink)
 
     def Tell(self, sock):
-        """The client has written: the server reads it now, if it wants to."""
+        """The client has written: let the server read it, if the server waits for bytes."""
         server = self.server
         key = id(sock) if _MICROPYTHON else sock.number
         link = server.links.get(key)
@@ -327,7 +328,8 @@ class _Host:
             self.Do(server.OnEvent, key, _POLL_IN)
 
     def Step(self, waitMs, done=bool):
-        """One round of the server's loop. If nothing is ready it waits so long, with asyncio until done() is true."""
+        """One round of the server's loop. Waits up to waitMs if no event is ready; with asyncio until done() is
+        true."""
         server = self.server
         if self.isOver:
             return
@@ -347,7 +349,7 @@ class _Host:
             for key, event in server.poll.poll(wait / 1000):
                 server.OnEvent(key, event)
 
-    # -- asyncio: a loop that runs while a client waits, and keeps its tasks
+    # -- asyncio: a loop that runs only while a client waits; its tasks stay alive
 
     def _RunLoop(self, coroutine):
         if not self.asyncio:
@@ -387,7 +389,7 @@ class _Host:
         _Host.loops -= 1
         if _MICROPYTHON:
             if not _Host.loops:
-                asyncio.core.cur_task = None    # it stays behind when a loop ends
+                asyncio.core.cur_task = None    # it stays set when a loop ends
                 asyncio.new_event_loop()
             return
         loop = self._loop
@@ -403,23 +405,23 @@ class _Host:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- its time, its end
+    # -- time, end
 
     def Advance(self):
-        """A second passes."""
+        """Let a second pass."""
         _clock.ahead += 1
         self.ahead += 1
         self.Do(self.server.Tick)
         self.Step(0)
 
     def Close(self):
-        """The last client has gone."""
+        """The last client was closed: stop the server."""
         server = self.server
         server.Stop()
         while not self.isOver:
             self.Step(10, self._IsLeft)
             if not self.isOver:
-                self.Advance()                  # nobody is to wait for StopGraceSec
+                self.Advance()                  # do not wait for StopGraceSec
         if self.asyncio:
             self._EndLoop()
         _clock.ahead -= self.ahead
@@ -446,12 +448,12 @@ def _Quote(text):
 
 
 def _Target(path):
-    """What may not stand in a request line is percent-encoded; all else stays as the test has written it."""
+    """Percent-encode only what is invalid in a request line."""
     return "".join([chr(byte) if 32 < byte < 127 else "%%%02X" % byte for byte in path.partition("#")[0].encode()])
 
 
 def _Pairs(values):
-    """A dict or a list of pairs; a list as a value is a repeated name."""
+    """A dict or a list of pairs -> pairs. A list as a value repeats the name."""
     pairs = []
     for name, value in values.items() if hasattr(values, "items") else values:
         for one in value if isinstance(value, list) else (value,):
@@ -464,12 +466,12 @@ def _Form(values):
 
 
 def _Name(text):
-    """In a Content-Disposition, as browsers write it (HTML standard, multipart/form-data)."""
+    """Quote a name for Content-Disposition, as browsers do (HTML standard, multipart/form-data)."""
     return text.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
 
 
 def _Multipart(form, files):
-    """-> media type, content (RFC 7578). A file is bytes, or (name, bytes), or (name, bytes, media type)."""
+    """-> (media type, content) (RFC 7578). A file is bytes, (name, bytes) or (name, bytes, media type)."""
     boundary = "----MicroWebTest" + hexlify(os.urandom(8)).decode()
     parts = []
     for name, value in _Pairs(form or ()):
@@ -486,7 +488,7 @@ def _Multipart(form, files):
 
 
 def _Content(form, json, files, content):
-    """-> media type or None, bytes or an iterable or None."""
+    """-> (media type or None, content as bytes or an iterable, or None)."""
     if files:
         return _Multipart(form, files)
     if form is not None:
@@ -500,7 +502,8 @@ _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 def _IsPast(date):
-    """Of Expires, as in 'Thu, 01 Jan 1970 00:00:00 GMT'. A date that can't be read is none (RFC 6265 section 5.2.1)."""
+    """True if the date of Expires, like 'Thu, 01 Jan 1970 00:00:00 GMT', is in the past. An unreadable date is ignored
+    (RFC 6265 section 5.2.1)."""
     try:
         day, month, year, clock = date.replace("-", " ").split()[1:5]
         hour, minute, second = clock.split(":")
@@ -511,19 +514,19 @@ def _IsPast(date):
 
 
 class _Jar:
-    """The cookies of a browser that knows one host (RFC 6265 section 5)."""
+    """The cookies of a browser for one host (RFC 6265 section 5)."""
 
     def __init__(self):
         self.Clear()
 
     def Clear(self):
-        self._cookies = {}      # (name, path): (value, the server's second when it ends or None, is it Secure?)
+        self._cookies = {}      # (name, path): (value, second when it expires or None, is it Secure?)
 
     def Set(self, name, value, path, until, isSecure):
         self._cookies[name, path] = value, until, isSecure
 
     def Learn(self, line, path, now, isSecure):
-        """A Set-Cookie of an answer to this path."""
+        """Store the cookie of a Set-Cookie header. path: of the request."""
         pair, _, rest = line.partition(";")
         name, _, value = pair.partition("=")
         words = {}
@@ -531,7 +534,7 @@ class _Jar:
             key, _, text = word.partition("=")
             words[key.strip().lower()] = text.strip()
         if not isSecure and "secure" in words:
-            return              # RFC 6265bis: only under TLS
+            return              # RFC 6265bis: only over TLS
         path = words["path"] if words.get("path", "")[:1] == "/" else path.rpartition("/")[0] or "/"
         until = None
         if "max-age" in words:
@@ -541,7 +544,7 @@ class _Jar:
         self.Set(name.strip(), value.strip(), path, until, "secure" in words)
 
     def Get(self, path, now, isSecure):
-        """A list of (name, value) for this path, the longest path first."""
+        """(name, value) pairs for this path, longest cookie path first."""
         found = []
         for key, cookie in list(self._cookies.items()):
             value, until, needsTLS = cookie
@@ -553,14 +556,14 @@ class _Jar:
 
 
 # ==============================================================================
-# 4  ANSWERS
+# 4  RESPONSES
 # ==============================================================================
 
 class _Wire:
-    """The client's end of a connection."""
+    """The client side of a connection."""
 
-    data = b""                  # that has come, and was not read
-    name = ""                   # what it is used for now
+    data = b""                  # received bytes that were not read
+    name = ""                   # current purpose, for error texts
 
     def __init__(self, client):
         self.client = client
@@ -569,7 +572,7 @@ class _Wire:
         client.wires.append(self)
 
     def Chunks(self, content):
-        """Content of unknown length as it is sent (RFC 9112 section 7.1)."""
+        """Yield content of unknown length as chunks (RFC 9112 section 7.1)."""
         for piece in content:
             piece = _Bytes(piece)
             if piece:
@@ -596,7 +599,7 @@ class _Wire:
         return self.sock.output or self.sock.isShut
 
     def More(self, what):
-        """Waits for bytes. False: the server has closed."""
+        """Wait for bytes. False: the server has closed the connection."""
         client = self.client
         sock = self.sock
         client.WaitFor(self._HasNews, "%s: the %s" % (self.name, what))
@@ -605,7 +608,7 @@ class _Wire:
         return bool(data)
 
     def Fill(self, size, what):
-        """So many bytes are there; OSError when no more will come."""
+        """Wait until `size` bytes are there. OSError if the connection ends before."""
         while len(self.data) < size:
             if not self.More(what):
                 raise OSError("%s: the server has closed the connection before the %s" % (self.name, what))
@@ -617,7 +620,7 @@ class _Wire:
         return data
 
     def Until(self, end, what):
-        """What stands before the next `end`, which is dropped."""
+        """The bytes up to the next `end`, which is removed."""
         while True:
             at = self.data.find(end)
             if at >= 0:
@@ -625,7 +628,7 @@ class _Wire:
             self.Fill(len(self.data) + 1, what)
 
     def Drop(self):
-        """The client goes. The server hears of it at once."""
+        """Close the client side. The server notices at once."""
         sock = self.sock
         sock.isEnded = sock.isGone = True
         sock.source = None
@@ -638,22 +641,22 @@ class _Wire:
 
 
 class Headers:
-    """The headers of an answer, looked up in any case: headers["Content-Type"], get(name), GetList("Set-Cookie")."""
+    """Response headers, looked up in any case: headers["Content-Type"], get(name), GetList("Set-Cookie")."""
 
     def __init__(self, pairs):
         self._pairs = pairs
 
     def GetList(self, name):
-        """The values of all headers of this name, in their order."""
+        """The values of all headers of this name, in order."""
         return [value for key, value in self._pairs if key.lower() == name.lower()]
 
     def get(self, name, default=None):
-        """The value; of a repeated header all of them, with commas."""
+        """The value; values of a repeated header are joined with commas."""
         values = self.GetList(name)
         return ", ".join(values) if values else default
 
     def items(self):
-        """(name, value) as they came."""
+        """The (name, value) pairs as received."""
         return list(self._pairs)
 
     def __getitem__(self, name):
@@ -670,12 +673,12 @@ class Headers:
 
 
 class ClientResponse:
-    """An answer. It is an iterator of the pieces of its content as they come; `content` is all of them."""
+    """A response. Iterating gives the pieces of its content as they arrive; `content` is all of it."""
 
     _content = None
-    _rest = b""                 # of an event stream, behind the last event
+    _rest = b""                 # the rest of an event stream, after the last event
     _isChunked = False
-    history = ()                # the redirects that have led here
+    history = ()                # the redirects before this response
 
     def __init__(self, wire, method, isStream):
         self._wire = wire
@@ -690,7 +693,7 @@ class ClientResponse:
         self.code = code
         self.reason = lines[0][13:]
         self.headers = headers = Headers(pairs)
-        # RFC 9112 section 6.3. None: the end of the connection is that of the content.
+        # RFC 9112 section 6.3. None: the content ends with the connection.
         length = headers.get("content-length")
         self._left = length and int(length)
         if method == "HEAD" or code in (101, 204, 304):
@@ -713,16 +716,17 @@ class ClientResponse:
         piece = self._Piece(wire) if wire else b""
         if piece:
             return piece
-        if wire:                # RFC 9112 section 9.3: may the connection be used again?
+        if wire:                # RFC 9112 section 9.3: keep the connection?
             isGood = self._left is not None and self.headers.get("connection", "").lower() != "close"
             self.Detach().client.Keep(wire, isGood)
         raise StopIteration
 
     def _Piece(self, wire):
-        """Some of the content; b"" at its end."""
+        """A piece of the content; b"" at its end."""
         what = "content"
         if self._isChunked and not self._left:
-            # What ends a chunk is read with the head of the next: a piece is not held back, nor lost by a time-out.
+            # The CRLF after a chunk is read together with the next chunk head, so no piece is delayed or lost by a
+            # time-out.
             self._left = int(wire.Until(b"\r\n", what) or wire.Until(b"\r\n", what), 16)
             if not self._left:
                 while wire.Until(b"\r\n", what):
@@ -753,7 +757,7 @@ class ClientResponse:
         return self.content.decode()
 
     def GetJSON(self):
-        """ValueError: the content is no JSON."""
+        """The content parsed as JSON. ValueError if it is not valid JSON."""
         return loads(self.content)
 
     @property
@@ -761,8 +765,8 @@ class ClientResponse:
         return self.headers.get("location")
 
     def ReadEvent(self):
-        """The next event of an event stream: a dict of its fields, "data" among them; None at the end. Comments are
-        none (HTML standard, section 9.2.6)."""
+        """The next event of an event stream: a dict of its fields, with "data"; None at the end. Comments are skipped
+        (HTML standard, section 9.2.6)."""
         while True:
             block, end, rest = self._rest.partition(b"\n\n")
             if not end:
@@ -782,13 +786,13 @@ class ClientResponse:
                 return event
 
     def Detach(self):
-        """The connection speaks something else from now on."""
+        """Take the connection, which now uses another protocol."""
         wire = self._wire
         self._wire = None
         return wire
 
     def Close(self):
-        """Leave a stream before its end: the connection is closed."""
+        """Close the connection, before the end of a stream."""
         wire = self.Detach()
         if wire:
             wire.Drop()
@@ -802,9 +806,9 @@ _MAX_REDIRECTS = const(20)
 
 
 class TestClient:
-    """A browser of its own: one address, cookies, a connection that is kept. One server may have several."""
+    """A browser with its own address, cookies and kept connection. A server may have several."""
 
-    __test__ = False            # pytest: not a class of tests
+    __test__ = False            # pytest: not a test class
 
     def __init__(self, mws, addr=("127.0.0.1", 50000), isSecure=False, host="localhost", headers=None,
                  followRedirects=False, raiseErrors=True, timeoutSec=5, window=4096 if _MICROPYTHON else 65536):
@@ -817,8 +821,8 @@ class TestClient:
         self.raiseErrors = raiseErrors
         self.timeoutSec = timeoutSec
         self.window = window
-        self.trace = None       # a list: gets (has the client sent it?, bytes)
-        self.errors = []        # what handlers, hooks and callbacks have raised
+        self.trace = None       # a list to record (sent by the client?, bytes), or None
+        self.errors = []        # exceptions of handlers, hooks and callbacks
         self.wires = []
         self._kept = None
         self._jar = _Jar()
@@ -832,7 +836,7 @@ class TestClient:
         self.Close(error is None)
 
     def Close(self, raises=True):
-        """The end of its connections, and of the server if it is the last client."""
+        """Close the client's connections; the last client stops the server."""
         engine = self.engine
         if self not in engine.clients:
             return
@@ -846,7 +850,7 @@ class TestClient:
             self._Raise()
 
     def Enter(self):
-        """The server's turn: what it does from here on is done for this client."""
+        """Run the server for this client from here on."""
         engine = self.engine
         if self not in engine.clients:
             raise RuntimeError("this TestClient is closed")
@@ -855,7 +859,7 @@ class TestClient:
     # -- time
 
     def _Raise(self):
-        """What the program has raised since it was looked for."""
+        """Raise an exception of the program that occurred since the last call."""
         engine = self.engine
         errors = engine.errors
         if errors:
@@ -865,7 +869,7 @@ class TestClient:
                 raise errors[0]
 
     def WaitFor(self, condition, what="what was waited for", timeoutSec=None):
-        """Turns the server until condition() is true, and returns what it gives. TimeoutError."""
+        """Run the server until condition() is true, and return its value. TimeoutError."""
         engine = self.engine
         if timeoutSec is None:
             timeoutSec = self.timeoutSec
@@ -884,7 +888,7 @@ class TestClient:
             engine.Step(left, condition)
 
     def Advance(self, seconds):
-        """The server's clock and that of its sessions go on by so many seconds, without waiting."""
+        """Move the clocks of the server and its sessions forward by `seconds`, without waiting."""
         self.Enter()
         for _ in range(seconds):
             self.engine.Advance()
@@ -893,9 +897,9 @@ class TestClient:
     # -- cookies
 
     def GetCookies(self, path="/"):
-        """Those that a request for this path would carry, as a dict."""
+        """The cookies that a request for this path would carry, as a dict."""
         found = self._jar.Get(path, self.server.now, self.isSecure)
-        found.reverse()         # of one name the one with the longest path
+        found.reverse()         # for a repeated name the longest path wins
         return dict(found)
 
     def SetCookie(self, name, value, path="/", maxAge=None, secure=False):
@@ -929,7 +933,7 @@ class TestClient:
 
     def Request(self, method, path, params=None, headers=None, form=None, json=None, files=None, content=None,
                 followRedirects=None, stream=False):
-        """-> ClientResponse, whole; with stream=True as soon as its head has come."""
+        """-> ClientResponse: complete, or with stream=True as soon as its head is there."""
         if params:
             path += ("&" if "?" in path else "?") + _Form(params)
         path = _Target(path)
@@ -954,7 +958,7 @@ class TestClient:
                 kind = content = None
 
     def _Resolve(self, path, location):
-        """The target of a redirect; None: another host's."""
+        """The target of a redirect; None if it leads to another host."""
         scheme, sep, rest = location.partition("://")
         if sep:
             host, _, rest = rest.partition("/")
@@ -995,7 +999,7 @@ class TestClient:
         return response
 
     def _RequestHead(self, method, path, headers, kind, content):
-        """As bytes. A header of the request counts more than one of the client; None: without it."""
+        """The request head as bytes. Headers of the request override those of the client; None removes one."""
         pairs = _Pairs(headers or ())
         names = [name.lower() for name, _ in pairs]
         pairs += [pair for pair in _Pairs(self.headers or ()) if pair[0].lower() not in names]
@@ -1020,21 +1024,21 @@ class TestClient:
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def Keep(self, wire, isGood):
-        """An answer is whole: its connection serves the next request."""
+        """The response is complete: keep the connection for the next request."""
         if isGood and not self._kept and not wire.data and not wire.sock.source and not wire.sock.isShut:
             self._kept = wire
         else:
             wire.Drop()
 
     def WebSocket(self, path, params=None, headers=None, protocols=()):
-        """-> ClientWebSocket; WebSocketRefused has the answer if it was none."""
+        """-> ClientWebSocket. WebSocketRefused, with the response, if the server refuses."""
         key = b2a_base64(os.urandom(16))[:-1]
         more = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", 13),
                 ("Sec-WebSocket-Key", key.decode())]
         if protocols:
             more.append(("Sec-WebSocket-Protocol", ", ".join(protocols)))
         kept = self._kept
-        self._kept = None       # it gets a connection of its own
+        self._kept = None       # a WebSocket gets a new connection
         try:
             response = self.Request("GET", path, params, more + _Pairs(headers or ()), stream=True)
         finally:
@@ -1048,12 +1052,12 @@ class TestClient:
 # 6  WEBSOCKETS
 # ==============================================================================
 
-_LOST = const(1006)             # the connection has gone without a Close frame (RFC 6455 section 7.4.1)
+_LOST = const(1006)             # the connection ended without a Close frame (RFC 6455 section 7.4.1)
 _NO_CODE = const(1005)
 
 
 class WebSocketRefused(Exception):
-    """`response` says why."""
+    """The server refused the WebSocket; `response` is its response."""
 
     def __init__(self, response):
         super().__init__("the server has answered %d, not 101" % response.code)
@@ -1061,9 +1065,9 @@ class WebSocketRefused(Exception):
 
 
 class ClientWebSocket:
-    """An open WebSocket, as the page sees it. Pings are answered while it waits for something."""
+    """An open WebSocket, as a page sees it. Pings are answered while it waits."""
 
-    closeCode = None            # once it is closed
+    closeCode = None            # set when it is closed
     closeReason = ""
 
     def __init__(self, response, key):
@@ -1077,7 +1081,7 @@ class ClientWebSocket:
         self._messages = []
         self._pongs = []
         self._kind = 0
-        self._part = b""        # of a message in several frames
+        self._part = b""        # the begin of a message of several frames
         self._isClosing = False
 
     def __enter__(self):
@@ -1096,7 +1100,7 @@ class ClientWebSocket:
         self.SendFrame(0x82, bytes(data))
 
     def SendFrame(self, first, payload=b""):
-        """A masked frame, whose first byte is this: FIN, reserved bits and opcode (section 5.2)."""
+        """Send a masked frame. first: byte with FIN, reserved bits and opcode (section 5.2)."""
         size = len(payload)
         count = 0 if size < 126 else 2 if size < 65536 else 8
         mask = os.urandom(4)
@@ -1110,20 +1114,20 @@ class ClientWebSocket:
         self._wire.Write(frame + mask + payload)
 
     def Receive(self):
-        """The next message, str or bytes; None: closed, and closeCode says why. TimeoutError."""
+        """The next message, as str or bytes; None if it was closed, see closeCode. TimeoutError."""
         while not self._messages and self.closeCode is None:
             self._ReadFrame("message")
         return self._messages.pop(0) if self._messages else None
 
     def Ping(self, data=b""):
-        """Sends a ping and waits for its pong -> what the pong brings; None: closed."""
+        """Send a ping and wait for its pong -> the pong's data; None if it was closed."""
         self.SendFrame(0x89, data)
         while not self._pongs and self.closeCode is None:
             self._ReadFrame("pong")
         return self._pongs.pop(0) if self._pongs else None
 
     def Close(self, code=1000, reason=""):
-        """Closes, and waits for the server's Close frame; what it has sent before can still be received."""
+        """Close, and wait for the server's Close frame. Messages sent before it can still be received."""
         if self.closeCode is None and not self._isClosing:
             self._isClosing = True
             self.SendFrame(0x88, code.to_bytes(2, "big") + reason.encode())
@@ -1131,7 +1135,7 @@ class ClientWebSocket:
             self._ReadFrame("Close frame")
 
     def Abort(self):
-        """The client vanishes."""
+        """Drop the connection without closing."""
         if self.closeCode is None:
             self._End(_LOST, "")
 
@@ -1141,7 +1145,7 @@ class ClientWebSocket:
         self._wire.Drop()
 
     def _ReadFrame(self, what):
-        """One frame. A time-out loses nothing."""
+        """Read one frame. No bytes are lost by a time-out."""
         wire = self._wire
         try:
             wire.Fill(2, what)

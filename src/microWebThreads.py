@@ -1,9 +1,9 @@
-# Worker threads for MicroWebSrv: routes with threaded=True may block. Copy it beside microWebSrv.py; without it, and
-# where there are no threads, their handlers run on the engine.
+# Worker threads for MicroWebSrv: routes with threaded=True may block. Copy this file beside microWebSrv.py. Without it,
+# or without threads, their handlers run on the engine.
 # MIT license, see LICENSE.
 #
-# All state stays with the engine: what a worker writes crosses over to it, and the worker waits for the result. Where
-# there is no GIL, nothing of the connection may even be read from another thread.
+# All state stays on the engine: a worker hands its writes over and waits for the result. Without a GIL, a worker must
+# not even read the connection.
 
 import time
 
@@ -12,17 +12,17 @@ try:
 except ImportError:
     _thread = None
 
-_LATER = object()                       # the engine will release the worker when the client has drained
+_LATER = object()                       # the engine releases the worker later, when the client has drained
 
 
 class _Proxy:
-    """A worker's client and response have it in the place of the connection."""
+    """Replaces the connection for a worker's client and response."""
 
-    keepAlive = isChunked = True        # False: `Connection: close`, or a program that speaks HTTP itself
+    keepAlive = isChunked = True        # False: `Connection: close`, or the program itself writes HTTP
 
     def __init__(self, connection):
         self.server = connection.server
-        self.link = self                # of it, programs ask for the address
+        self.link = self                # programs ask the link for the address
         self.isSecure = connection.link.isSecure
         self._address = connection.link.GetAddr()
         self._connection = connection
@@ -54,17 +54,17 @@ class _Proxy:
         return self._Do(self._connection.Serves, client)
 
     def Push(self, response, data):
-        """Blocks until the client has drained; others are served meanwhile."""
-        if self.server.IsOnEngine():    # there was no thread for it
+        """Block until the client has drained, while other clients are served."""
+        if self.server.IsOnEngine():    # no thread could be started
             return self._Tell(self._connection.Push, (response, data))
-        most = max(1, self.server.MaxSendQueueLen // 2)     # so much never blocks the engine
+        most = max(1, self.server.MaxSendQueueLen // 2)     # this size never blocks the engine
         for start in range(0, len(data) or 1, most):
             if not self._Do(self._Push, data[start:start + most]):
                 return False
         return True
 
     def _Do(self, func, *args):
-        """func(*args) on the engine -> what it returns or raises; False where it does not run any more."""
+        """Run func(*args) on the engine and return or raise its result. False if the engine has ended."""
         if self.server.IsOnEngine():
             return func(*args)
         while True:
@@ -73,7 +73,7 @@ class _Proxy:
                     return False
                 break
             except MemoryError:
-                time.sleep(0.1)         # the engine has to hear of it
+                time.sleep(0.1)         # try again until the engine has the call
         self._lock.acquire()
         error = self._error
         if error:
@@ -118,7 +118,7 @@ class _Proxy:
 
 
 class _Workers:
-    """The threads of one server: they come with the work and go when there is none."""
+    """The threads of one server: started when needed, ended when there is no work."""
 
     def __init__(self, server):
         self._server = server
@@ -127,13 +127,13 @@ class _Workers:
         self._lock = server.NewLock()
 
     def Offload(self, connection, handler, args):
-        """The handler gets a thread, now or when one is free; where none can be started it runs here."""
+        """Run the handler in a thread, as soon as one is free. If no thread can be started, run it here."""
         server = self._server
         args[0].connection = args[1].connection = _Proxy(connection)
         job = handler, args
 
         def Gone():
-            """The client has gone before its turn: it needs no worker."""
+            """The client left before a worker took the job: remove it."""
             with self._lock:
                 if connection.link.isDead and job in self._jobs:
                     self._jobs.remove(job)
@@ -164,7 +164,7 @@ class _Workers:
             try:
                 try:
                     proxy.Finish(response, handler(*args))
-                except BaseException as error:          # sys.exit() ends the handler, not the worker
+                except BaseException as error:          # SystemExit ends the handler, not the worker
                     if isinstance(error, KeyboardInterrupt):
                         error = RuntimeError("KeyboardInterrupt")
                     proxy.Failed(response, error)
@@ -173,7 +173,7 @@ class _Workers:
 
 
 def Attach(server):
-    """Routes with threaded=True have threads, at most MaxWorkers at once."""
+    """Called by each new server: routes with threaded=True run in at most MaxWorkers threads."""
     if not hasattr(server, "MaxWorkers"):
         server.MaxWorkers = 2 if server.isBoard else 32
     if _thread:

@@ -1,9 +1,8 @@
-# HTTPS and WSS for MicroWebSrv: mws.UseTLS("cert.pem", "key.pem"). Copy it beside microWebSrv.py.
+# HTTPS and WSS for MicroWebSrv: mws.UseTLS("cert.pem", "key.pem"). Copy this file beside microWebSrv.py.
 # MIT license, see LICENSE.
 #
-# A handshake goes on when its client has sent something, so it holds nobody. Its deadline is HeadTimeoutSec: that of
-# a connection runs from its beginning to the first head. This file takes little memory. The TLS of the runtime takes up
-# to 40 KB for each connection: hence MaxTLSConnections.
+# A handshake continues when its client has sent something, so it blocks nobody. It has to end before the deadline of
+# the first head, HeadTimeoutSec. TLS takes up to 40 KB for each connection, so MaxTLSConnections limits them.
 
 import sys
 from binascii import a2b_base64
@@ -30,7 +29,8 @@ _PLAIN = b"HTTP/1.1 400 Bad Request\r\n\r\nThis port is https://"
 # -- certificates ------------------------------------------------------------------------
 
 def _Parts(file, label):
-    """The DER of what PEM has under this label (RFC 7468), in its order; else all of the file. A path, or bytes."""
+    """file: a path or bytes. -> list of the DER data with this label in PEM (RFC 7468); if there is none, [the whole
+    file]."""
     if not isinstance(file, bytes):
         with open(file, "rb") as stream:
             file = stream.read()
@@ -44,14 +44,15 @@ def _Parts(file, label):
 
 if _MICROPYTHON:
     def _Context(certFile, keyFile):
-        """A context of what the two files hold; ValueError: that is no certificate with its key. mbedtls takes DER."""
+        """A server context from the two files. ValueError if they are not a certificate and its key. mbedtls needs
+        DER."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certs = _Parts(certFile, b"CERTIFICATE")
         key = _Parts(keyFile, b"PRIVATE KEY")[0]
-        for cert in certs:              # those that follow the first are its issuers
+        for cert in certs:              # all after the first are issuers
             context.load_cert_chain(cert, key)
         at = 0
-        while key[at:at + 64] not in certs[0]:      # a key has its public half in it; mbedtls does not compare
+        while key[at:at + 64] not in certs[0]:      # a key contains its public half; mbedtls does not compare them
             at += 1
         if at > len(key) - 64:
             raise ValueError("keyFile must be the key of certFile")
@@ -64,17 +65,17 @@ if _MICROPYTHON:
 
 else:
     def _Context(certFile, keyFile):
-        """A context of what the two files hold; ValueError: that is no certificate with its key."""
+        """A server context from the two files. ValueError if they are not a certificate and its key."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")      # of TLS 1.2; all of 1.3 are good
+        context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")      # for TLS 1.2; all of 1.3 are good
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
         certs = _Parts(certFile, b"CERTIFICATE")
         key = _Parts(keyFile, b"PRIVATE KEY")[0]
         try:
             try:
-                context.load_cert_chain(certFile, keyFile, "")  # with None it asks on the console for a password
+                context.load_cert_chain(certFile, keyFile, "")  # a password of None would ask on the console
             except (OSError, ValueError):                       # not PEM, or bytes
                 _LoadDer(context, certs, key)
         except (OSError, ValueError, IndexError) as error:
@@ -82,8 +83,8 @@ else:
         return context
 
     def _LoadDer(context, certs, key):
-        """OpenSSL takes PEM, and only from a file."""
-        # A key begins with its length and its version. What follows them tells PKCS #8, SEC 1 and PKCS #1.
+        """OpenSSL reads only PEM, and only from a file."""
+        # A key begins with length and version. The next byte distinguishes PKCS #8, SEC 1 and PKCS #1.
         kind = key[5 + (key[1] & 0x7F if key[1] & 0x80 else 0)]
         parts = [(b"CERTIFICATE", cert) for cert in certs]
         parts.append(({4: b"EC ", 2: b"RSA "}.get(kind, b"") + b"PRIVATE KEY", key))
@@ -98,10 +99,11 @@ else:
 # -- links -------------------------------------------------------------------------------
 
 class _Link:
-    """A link under TLS. Its second base, also named Plain, is the core's: MicroPython has no super() for two bases."""
+    """A link with TLS. Plain is the second base, the link of the core: MicroPython's super() does not support two
+    bases."""
 
     isSecure = True
-    _tried = 0                      # bytes that did not leave
+    _tried = 0                      # bytes of the last write that failed
     _isCrossed = False              # TLS has to write before it can read
 
     def __init__(self, server, sock, address):
@@ -122,14 +124,14 @@ class _Link:
                 server.Log("plain HTTP from %s on the port of HTTPS" % self.GetAddr()[0])
                 raw = self._raw if _MICROPYTHON else super(ssl.SSLSocket, self.sock)
                 raw.send(_PLAIN)
-                raw.recv(4096)          # closing on unread bytes would reset the connection under it
+                raw.recv(4096)          # closing with unread bytes would reset the connection
             elif server.Debug and (error.errno < 0 if _MICROPYTHON else isinstance(error, ssl.SSLError)):
                 server.Log("TLS with %s: %s" % (self.GetAddr()[0], error))
             raise
 
     def Take(self, data):
         if _MICROPYTHON:
-            # mbedtls holds a record of what did not leave. Whatever it is given next, it takes for the same bytes.
+            # mbedtls keeps the record of a failed write, and the next write must pass the same bytes.
             size = self.Plain.Take(self, memoryview(data)[:self._tried] if self._tried else data)
             self._tried = 0 if size else self._tried or len(data)
             return size
@@ -143,12 +145,12 @@ class _Link:
 
     def Abort(self):
         if not _MICROPYTHON and self.isClosing and not self.out and not self.isDead:
-            self._SayGoodbye()          # else the client has to see that something is missing
+            self._SayGoodbye()          # without close_notify the client sees that data is missing
         try:
             self.Plain.Abort(self)
         finally:
             if _MICROPYTHON:
-                self._raw.close()       # after a failed handshake the other one does not
+                self._raw.close()       # after a failed handshake the TLS socket does not close it
 
     if not _MICROPYTHON:
         def _OnEvent(self, event):
@@ -172,7 +174,7 @@ class _Link:
 
         def _SayGoodbye(self):
             try:
-                self.sock.unwrap()              # sends close_notify; its own end the client says to nobody
+                self.sock.unwrap()              # sends close_notify; the client's close_notify is not awaited
             except (OSError, ValueError):
                 pass
 
@@ -187,7 +189,7 @@ class _Link:
 
 
 class _Door:
-    """A plain listener among the links, and its own endpoint."""
+    """A listener without TLS, placed among the links with itself as the endpoint."""
 
     def __init__(self, server, port):
         self.Plain.__init__(self, server, server.Listen(port, server.bindIP)[0], None)
@@ -195,7 +197,7 @@ class _Door:
         server.links[id(self.sock) if _MICROPYTHON else self.sock.fileno()] = self
 
     def OnEvent(self, event):
-        """An error ends it; the clock makes a new one."""
+        """Accept a client. An exception closes the listener; Open makes a new one."""
         server = self.server
         if _MICROPYTHON:
             sock, address = self.sock.accept()
@@ -226,8 +228,8 @@ def _Kind(methods, plain):
 # -- what a program calls --------------------------------------------------------------------
 
 def _UseTLS(server, certFile, keyFile=None):
-    """HTTPS and WSS from the next connection on. A certificate and its key, PEM or DER, as paths or bytes; one file of
-    PEM may hold both. Or an SSLContext of the program."""
+    """Use TLS for all new connections. certFile, keyFile: PEM or DER, as paths or bytes; one PEM file may hold both.
+    certFile may also be an SSLContext. ValueError for anything else."""
     if not ssl:
         raise ValueError("this MicroPython has no TLS")
     context = certFile if hasattr(certFile, "wrap_socket") else _Context(certFile, keyFile or certFile)
@@ -242,18 +244,18 @@ def _UseTLS(server, certFile, keyFile=None):
 
 
 def _Promise(client, response):
-    """RFC 6797: from now on the browser comes with TLS only."""
+    """Set Strict-Transport-Security (RFC 6797)."""
     if client.IsSecure():
         response.SetHeader("Strict-Transport-Security", "max-age=%d" % client.GetServer().StrictTransportSec)
 
 
 def _IsSecure(client):
-    """Has the request come under TLS?"""
+    """True if the request came over TLS."""
     return client.connection.link.isSecure
 
 
 def _RedirectToHTTPS(server, port=80):
-    """The server listens there too, without TLS, and sends clients to https. OSError where it can't have the port."""
+    """Listen on this port too, without TLS, and redirect clients to https. OSError if the port can't be bound."""
     kind = _Kind(_Door, server.PlainLink)
 
     def Open():
@@ -276,15 +278,15 @@ def _RedirectToHTTPS(server, port=80):
         response.WriteResponseRedirect("https://" + host + client.GetRequestTotalPath())
 
     door = kind(server, port)
-    door.watched = 1                    # Start() tells the poll object
+    door.watched = 1                    # Start() registers it with the poll object
     server.MaxConnections += 1
     server.Ticks.append(Open)
     server.Before(Redirect)
-    server.before = server.before[-1:] + server.before[:-1]     # before a hook that asks for a password
+    server.before = server.before[-1:] + server.before[:-1]     # before hooks that ask for a password
 
 
 def Attach(server):
-    """Called by a server when it is made."""
+    """Called by each new server."""
     server.PlainLink = server.NewLink
     for name, value in (("MaxTLSConnections", 2 if server.isBoard else 1000), ("StrictTransportSec", 0)):
         if not hasattr(server, name):

@@ -1,29 +1,29 @@
-# Uploads for MicroWebSrv: copy this file beside microWebSrv.py, and call AcceptUploads. The files of a form, or the
-# content of a PUT, go to a folder or to a writer of the program while they come. MIT license, see LICENSE.
+# Uploads for MicroWebSrv. Copy this file beside microWebSrv.py, and call AcceptUploads. The files of a form, or the
+# content of a PUT, are written to a folder or to a writer of the program while they arrive. MIT license, see LICENSE.
 #
-# multipart/form-data is RFC 7578, its boundaries are RFC 2046 section 5.1.1. Not more than one buffer is in memory.
+# multipart/form-data: RFC 7578; its boundaries: RFC 2046 section 5.1.1. At most one buffer is kept in memory.
 
 import os
 
-_PART = ".upload-"              # begins the name of a file that is not complete: no safe name begins with a dot
-_NAME_MAX = 120                 # bytes of a file name: FAT and ext4 have 255
-_TAIL = 16                      # characters at the end of a name that is cut: with its extension
-_HEAD_MAX = 2048                # bytes of the head of a part
-_PARAMS_MAX = 16                # of a type or a disposition: they have one or two
+_PART = ".upload-"              # prefix of incomplete files; a safe name never begins with a dot
+_NAME_MAX = 120                 # bytes of a file name; FAT and ext4 allow 255
+_TAIL = 16                      # characters kept at the end of a shortened name, for the extension
+_HEAD_MAX = 2048                # bytes of a part's head
+_PARAMS_MAX = 16                # parameters of a Content-Type or Content-Disposition, which have one or two
 _BOUNDARY_MAX = 70              # RFC 2046 section 5.1.1
-_NO_SPACE = 28                  # ENOSPC
+_NO_SPACE = 27, 28, 69, 122     # EFBIG, ENOSPC, and EDQUOT of macOS and Linux
 
-# Wildcards and quotes of FAT, DEL; and what turns the direction of a text, or breaks its line.
-_ODD = '"*<>?|\x7f\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+# Wildcards and quotes on FAT; and characters that change the text direction or break the line.
+_ODD = '"*<>?|\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
 def SafeName(name):
-    """The last part of a path -> a name that FAT, Windows and Linux take as one of a file, and that leads nowhere else;
-    "" if nothing is left of it."""
+    """The last part of a path -> a name valid on FAT, Windows and Linux that can't leave its folder; "" if no character
+    is left."""
     name = name.replace("\\", "/").replace(":", "/").rpartition("/")[2]
-    name = "".join(["_" if char < " " or char in _ODD else char for char in name]).strip(". ")
+    name = "".join(["_" if char < " " or "~" < char < "\xa0" or char in _ODD else char for char in name]).strip(". ")
     stem = name.lower().partition(".")[0].rstrip(" 0123456789\xb9\xb2\xb3")
-    if " %s " % stem in " aux com con lpt nul prn ":        # a device of Windows, with any extension
+    if " %s " % stem in " aux com con conin$ conout$ lpt nul prn ":        # a Windows device, with any extension
         name = "_" + name
     name = name[:_NAME_MAX - _TAIL] + name[_NAME_MAX - _TAIL:][-_TAIL:]
     while len(name.encode()) > _NAME_MAX:
@@ -32,7 +32,7 @@ def SafeName(name):
 
 
 class _Saver:
-    """The writer of a file: beside its place, under a name of its own, until all has come."""
+    """The writer of a file: writes to a temporary file in the same folder, and renames it at the end."""
 
     def __init__(self, path):
         self._path = path
@@ -45,32 +45,32 @@ class _Saver:
 
     def Close(self):
         getattr(os, "replace", os.rename)(self._part, self._path)
-        self._part = self._path         # if the name of another file of the form can't be had, Abort removes this one
+        self._part = self._path         # Abort removes it if another file of the form can't be renamed
 
     def Abort(self):
         try:
             self.End()
-        except OSError:                 # the disk is full still
+        except OSError:                 # the disk is still full
             pass
         os.remove(self._part)
 
 
 class File:
-    """A file of an upload: field, name (a safe one), contentType, size in bytes, path or None, writer."""
+    """An uploaded file: field, name (a safe one), contentType, size in bytes, path or None, writer."""
 
     size = 0
     path = None
 
 
 class Upload:
-    """httpClient.upload: fields, a dict of texts (of a repeated name the last one counts); files, a list of File."""
+    """httpClient.upload: fields, a dict of texts (the last value of a repeated name counts); files, a list of File."""
 
     received = 0                # bytes of the content
-    _rest = b"\r\n"             # bytes that may begin a boundary: before the first one there need not be a line end
-    _isHead = _isDone = False   # behind a boundary and before the content of a part; behind the last boundary
-    _file = _value = None       # the part: a File, or the bytes of a field
+    _rest = b"\r\n"             # bytes that may begin a boundary; the first boundary needs no line end before it
+    _isHead = _isDone = False   # in the head of a part; after the last boundary
+    _file = _value = None       # the current part: a File, or the bytes of a field
     _parts = _fieldsLen = 0
-    _mark = None                # of a form: a boundary and what stands before it
+    _mark = None                # in a form: CRLF, "--" and the boundary
 
     def __init__(self, rules, client):
         self.fields = {}
@@ -101,18 +101,18 @@ class Upload:
             if room < most:
                 most = room
                 status = 507
-        self._most = most       # bytes of the content, else this status
+        self._most = most       # limit for the bytes of the content; beyond it this status
         self._status = status
         self._Limit(head.contentLength or 0, most, status)
 
     def GetList(self, name):
-        """All texts of a field, in their order."""
+        """All texts of a field, in order."""
         return self._lists.get(name, [])
 
-    # -- what the connection calls --------------------------------------------------
+    # -- called by the connection --------------------------------------------------
 
     def Write(self, piece):
-        """The client's sink."""
+        """The client's sink: process a piece of content."""
         client = self._client
         connection = client.connection
         progress = self._rules.progress
@@ -121,7 +121,7 @@ class Upload:
             self._Limit(self.received, self._most, self._status)
             if self._mark:
                 self._Read(piece)
-            else:               # the content is the file
+            else:               # a PUT: the content is the file
                 if not self.files:
                     self._Begin("", client.head.path, client.head.fields.get("content-type", ""))
                 self._Put(piece)
@@ -130,15 +130,15 @@ class Upload:
             if progress:
                 self._server.Call(progress, client, self.received, client.head.contentLength)
         except BaseException as error:
-            if isinstance(error, OSError) and error.args[:1] == (_NO_SPACE,):
+            if isinstance(error, OSError) and error.args and error.args[0] in _NO_SPACE:
                 error = self._server.HttpError(507, "no space left")
             connection.Failed(connection.response, error)
         return b""
 
     def Finish(self, client, response):
-        """All has come. What may refuse is closed before any file gets its name."""
+        """The content is complete. Writers that may refuse are closed before any file is renamed."""
         if not self._mark:
-            if not self.files:  # there was no content
+            if not self.files:  # the content was empty
                 self.Write(b"")
         elif not self._isDone:
             raise self._server.HttpError(400, "the last boundary is missing")
@@ -149,7 +149,7 @@ class Upload:
         client.connection.wake = self._client = None
 
     def Wake(self):
-        """The client has gone, or has its answer: then nothing of the upload is left."""
+        """If the client left or has its response, remove all files of the upload."""
         client = self._client
         if client.connection.client is not client:
             client.connection.wake = None
@@ -179,7 +179,7 @@ class Upload:
                 pos = end + 4
             at = data.find(mark, pos)
             self._isHead = at >= 0
-            if at < 0:          # what may be the beginning of a boundary waits: there is one CR in it, the first byte
+            if at < 0:          # keep what may begin a boundary, which contains one CR, as its first byte
                 at = data.rfind(b"\r", max(pos, len(data) - len(mark) + 1))
                 if at < 0:
                     at = len(data)
@@ -191,13 +191,13 @@ class Upload:
             pos = at + len(mark)
 
     def _ReadHead(self, head):
-        """The head of a part. Before its first line end there is only padding."""
+        """Parse the head of a part. Only padding may precede its first CRLF."""
         lines = head.split(b"\r\n")
         fields = {}
         isBad = lines[0].strip(b" \t")
         for line in lines[1:]:
             name, colon, _ = line.lower().partition(b":")
-            # CR or LF alone, NUL, a folded line, a field twice
+            # bare CR or LF, NUL, a folded line, a repeated field
             if not colon or not name or name != name.strip() or name in fields or min(line.replace(b"\t", b" ")) < 32:
                 isBad = True
             fields[name] = self._server.Utf8(line[len(name) + 1:].strip())
@@ -215,13 +215,14 @@ class Upload:
             self._name = name
             self._value = bytearray()
             self._fieldsLen += len(name)
-        elif filename:          # else no file was chosen
-            # It may be percent-encoded UTF-8 (RFC 7578 section 4.2); a browser writes %22 for a quote.
+        elif filename:          # an empty name: no file was chosen
+            # Names may be percent-encoded UTF-8 (RFC 7578 section 4.2); browsers write %22 for a quote.
             self._Begin(name, self._server.PercentDecode(filename.encode()), get(b"content-type", ""))
 
     def _Params(self, text):
-        """'form-data; name="a"' -> {"": "form-data", "name": "a"}. RFC 7578 section 4.2: filename* is not for forms."""
-        # Bytes: in a text MicroPython goes to each place from its start, and a long value would take a square of time.
+        """'form-data; name="a"' -> {"": "form-data", "name": "a"}. filename* is not allowed in forms (RFC 7578 section
+        4.2)."""
+        # Bytes: MicroPython indexes a str from its start, which takes quadratic time for a long value.
         text = text.encode()
         value, _, text = text.partition(b";")
         params = {"": value.strip().lower().decode()}
@@ -243,12 +244,12 @@ class Upload:
         return params
 
     def _Begin(self, field, name, contentType):
-        """A file begins."""
+        """Start a file."""
         to = self._rules.to
         files = self.files
         name = SafeName(name) or "file"
         names = [file.name.lower() for file in files]
-        while name.lower() in names:    # two of one name, from two folders
+        while name.lower() in names:    # same name, from different folders
             name = "2-" + name
         self._Limit(len(files) + 1, self._rules.maxFiles)
         file = File()
@@ -260,7 +261,7 @@ class Upload:
             file.path = writer
             try:
                 isFolder = os.stat(writer)[0] & 0xF000 == 0x4000
-            except OSError:             # there is nothing of this name
+            except OSError:             # the path does not exist
                 isFolder = False
             if isFolder:
                 raise self._server.HttpError(409, "a folder has this name")
@@ -270,7 +271,7 @@ class Upload:
         self._file = file
 
     def _Put(self, data):
-        """Content of a part; or what stands before the first and behind the last."""
+        """Add bytes to the current part. Bytes before the first and after the last part are ignored."""
         file = self._file
         if file:
             file.size += len(data)
@@ -297,7 +298,7 @@ class Upload:
 
 
 def CleanFolder(folder):
-    """Makes the folder if there is none, and removes what a power failure in an upload has left in it."""
+    """Create the folder if it does not exist. Remove incomplete files, which a power failure may leave."""
     try:
         os.mkdir(folder)
     except OSError:
@@ -308,11 +309,11 @@ def CleanFolder(folder):
 
 
 class AcceptUploads:
-    """Forms with files that are sent to a path or below go to `to`: a folder, or to(httpClient, file) -> a path, a
-    function of bytes, or a writer with Write(data), Close() and Abort(). With the method "PUT" the content is the file.
-    The handler of the route is called when all has come, and finds it in httpClient.upload.
+    """Accept uploads to path and below. to: a folder, or to(httpClient, file) -> a path, a function(bytes), or a writer
+    with Write(data), Close() and Abort(). method: "POST" for forms; with "PUT" the content is the file. The handler of
+    the route is called when the upload is complete, and reads httpClient.upload.
 
-    Lengths in bytes; spareLen: what is left free where the folder is; progress(httpClient, received, total or None)."""
+    Lengths are in bytes. spareLen: space left free in the folder. progress(httpClient, received, total or None)."""
 
     def __init__(self, mws, path, to, method="POST", maxFileLen=1 << 24, maxFiles=8, maxParts=32, maxFieldsLen=4096,
                  spareLen=16384, progress=None):
@@ -330,7 +331,7 @@ class AcceptUploads:
         mws.Before(self._Hook, path)
 
     def _Hook(self, client, response):
-        """The head of a request has come."""
+        """The Before hook: a request head has arrived."""
         head = client.head
         server = client.GetServer()
         if head.method != self._method or client.sink or server.Find(head)[0] is server.files:
@@ -342,5 +343,5 @@ class AcceptUploads:
 
 
 def Attach(server):
-    """Called by a server when it is made: nothing is on until the program calls AcceptUploads."""
+    """Called by each new server. A program enables uploads with AcceptUploads."""
     server.Client.upload = None

@@ -1,4 +1,4 @@
-"""Redis and NATS for the tests: each on a socket or a port of its own, in a folder of its own, killed and started again."""
+"""Redis and NATS for the tests: each with a new socket or port and folder; can be killed and restarted."""
 
 import shutil
 import signal
@@ -12,10 +12,10 @@ import harness
 
 
 class _Daemon:
-    """A broker as a process of its own; `with Redis() as broker:` ends it."""
+    """A broker process; `with Redis() as broker:` ends it."""
 
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="mws"))      # short: the path of a unix socket has at most 107 bytes
+        self.folder = Path(tempfile.mkdtemp(prefix="mws"))      # short, because the path of a unix socket has at most 107 bytes
         self._process = None
         try:
             self.Start()
@@ -38,12 +38,12 @@ class _Daemon:
             time.sleep(0.01)
 
     def Kill(self):
-        """As a machine that loses its power."""
+        """End it without a shutdown, as if the power failed."""
         self._process.kill()
         self._process.wait()
 
     def Freeze(self):
-        """It answers nothing any more, and its connections stay open."""
+        """Stop it: it answers nothing, but its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
 
     def Thaw(self):
@@ -56,7 +56,7 @@ class _Daemon:
 
 
 class Redis(_Daemon):
-    """redis-server on a unix socket, which keeps nothing on its disk."""
+    """redis-server on a unix socket, without persistence."""
 
     def __init__(self, *options):
         self._options = options
@@ -82,7 +82,7 @@ class Redis(_Daemon):
 
 
 class Nats(_Daemon):
-    """nats-server on a port of the loopback."""
+    """nats-server on a loopback port."""
 
     port = None
 

@@ -1,9 +1,9 @@
 # HTTP/1.1 messages as tables of bytes, for the sans-I/O rooms and for real sockets, on CPython and on MicroPython.
 #
-# Numbers in brackets are sections of RFC 9112 unless another RFC is named. A row of BAD is complete as it stands: the
-# server must answer it with exactly this status and close, whatever follows, however it was cut into pieces.
+# Numbers in brackets are sections of RFC 9112, unless another RFC is named. A row of BAD is complete: the server must answer it
+# with exactly this status and close, whatever bytes follow and however they are split.
 
-# The limits under which the tables hold; a server that is to play them has these.
+# The limits for which the tables are valid.
 MAX_LINE = 200
 MAX_HEAD = 600
 MAX_CONTENT = 64
@@ -12,7 +12,7 @@ _GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 _POST = b"POST /p HTTP/1.1\r\nHost: a\r\n"
 _CHUNKED = b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-# What is sent behind a row: it must be read as the next request, or never where the row closes.
+# Sent after each row: it must be read as the next request, or not at all if the row closes the connection.
 NEXT = b"GET /next?n=1 HTTP/1.1\r\nHost: n\r\nX-Next: yes\r\n\r\n"
 NEXT_REQUEST = ("GET", "/next", "n=1", {"x-next": "yes"}, b"", True)
 
@@ -269,9 +269,9 @@ BAD = BAD_LINES + BAD_FIELDS + BAD_FRAMING + BAD_LIMITS
 
 _BODY = _POST + b"Content-Length: 5\r\n\r\nhello"
 
-# (what, bytes, outcome): the outcome is a list of requests (method, path, query, fields, body, keepAlive), or a status
-# where the server refuses and closes, or "more" where it waits for more bytes. Of the fields those that are named must be
-# there with this value, and with None must not be there.
+# (description, bytes, outcome). The outcome is a list of requests (method, path, query, fields, body, keepAlive); or a status if
+# the server refuses and closes; or "more" if it waits for more bytes. Each named field must have this value, or with None must be
+# missing.
 GOOD = [
     # request lines
     ("the least", _GET + b"\r\n", [("GET", "/", "", {"host": "a"}, b"", True)]),
@@ -284,10 +284,10 @@ GOOD = [
     ("a path that is encoded", b"GET /%41%20b%c3%a9%2Bc+d HTTP/1.1\r\nHost: a\r\n\r\n",
      [("GET", "/A b\u00e9+c+d", "", {}, b"", True)]),
     ("an encoded percent sign", b"GET /%2541 HTTP/1.1\r\nHost: a\r\n\r\n", [("GET", "/%41", "", {}, b"", True)]),
-    # one normal form for routes, hooks and files, which all file systems have (RFC 3986 section 6 leaves it to us)
+    # The normalised path for routes, hooks and files, which all file systems support (RFC 3986 section 6 leaves it open).
     ("two slashes", b"GET //a//b HTTP/1.1\r\nHost: a\r\n\r\n", [("GET", "/a/b", "", {}, b"", True)]),
     ("an encoded slash", b"GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n", [("GET", "/a/b", "", {}, b"", True)]),
-    # no URI (RFC 3986 section 2), but what tools send, and there is one way to read it
+    # Not a valid URI (RFC 3986 section 2), but some tools send it, and it is unambiguous.
     ("raw UTF-8", b"GET /\xc3\xa9?\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", [("GET", "/\u00e9", "\u00e9", {}, b"", True)]),
     ("all that may stand in a path", b"GET /-._~!$&'()*+,;=:@ HTTP/1.1\r\nHost: a\r\n\r\n",
      [("GET", "/-._~!$&'()*+,;=:@", "", {}, b"", True)]),
@@ -302,7 +302,7 @@ GOOD = [
      [("GET", "/", "c=/d", {}, b"", True)]),
     ("an absolute-form with an IPv6 address", b"GET http://[::1]:8080/c HTTP/1.1\r\nHost: a\r\n\r\n",
      [("GET", "/c", "", {}, b"", True)]),
-    # its slashes are merged, as any
+    # its slashes are merged like any others
     ("a URL in the path", b"GET /http://b/c HTTP/1.1\r\nHost: a\r\n\r\n", [("GET", "/http:/b/c", "", {}, b"", True)]),
     ("the longest line", b"GET /" + b"a" * (MAX_LINE - 14) + b" HTTP/1.1\r\nHost: a\r\n\r\n",
      [("GET", "/" + "a" * (MAX_LINE - 14), "", {}, b"", True)]),
@@ -373,7 +373,7 @@ GOOD = [
     ("an extension", _CHUNKED + b"5;a\r\nhello\r\n0;b=c\r\n\r\n", [("POST", "/p", "", {}, b"hello", True)]),
     ("spaces around an extension", _CHUNKED + b"5 ; a = b ;\tc\r\nhello\r\n0\r\n\r\n",
      [("POST", "/p", "", {}, b"hello", True)]),
-    # 7.1.1 and 7.1.2 leave the limit to us: 4 KB for a line, and for all trailers
+    # 7.1.1 and 7.1.2 leave the limits open: here 4 KB for a line, and for all trailers
     ("a long extension", _CHUNKED + b"5;" + b"a" * 4000 + b"\r\nhello\r\n0\r\n\r\n",
      [("POST", "/p", "", {}, b"hello", True)]),
     ("long trailers", _CHUNKED + b"5\r\nhello\r\n0\r\n" + (b"X: " + b"y" * 95 + b"\r\n") * 40 + b"\r\n",
@@ -404,8 +404,8 @@ GOOD = [
 
 _SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
-# (what, bytes, outcome): whoever stands before us read it otherwise, and a second request hides in the
-# body. What must never appear is a request for /smuggled.
+# (description, bytes, outcome): another server in front may read these differently, so that the body hides a second request. A
+# request for /smuggled must never appear.
 SMUGGLING = [
     ("CL.TE", _POST + b"Content-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + _SMUGGLED, [400]),
     ("TE.CL", _POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n23\r\n" + _SMUGGLED + b"\r\n0\r\n\r\n",
@@ -419,7 +419,7 @@ SMUGGLING = [
      [("GET", "/", "", {}, _SMUGGLED, True)]),
     ("TE in HTTP/1.0", b"POST /p HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
      + _SMUGGLED, [400]),
-    # TE.TE: one of the two does not see the coding
+    # TE.TE: one of the servers does not see the coding
     ("TE.TE xchunked", _POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + _SMUGGLED, [501]),
     ("TE.TE chunkedx", _POST + b"Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n" + _SMUGGLED, [501]),
     ("TE.TE quoted", _POST + b"Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" + _SMUGGLED, [501]),
@@ -443,7 +443,7 @@ SMUGGLING = [
      _POST + b"Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + _SMUGGLED, [400]),
     ("TE.TE an underscore is another name", _GET + b"Transfer_Encoding: chunked\r\n\r\n0\r\n\r\n" + _SMUGGLED,
      [("GET", "/", "", {"transfer-encoding": None}, b"", True), 400]),
-    # Content-Length that one of the two does not see or reads otherwise
+    # Content-Length that one of the servers does not see, or reads differently
     ("CL a space before the colon", _POST + b"Content-Length : 35\r\n\r\n" + _SMUGGLED, [400]),
     ("CL a plus sign", _POST + b"Content-Length: +35\r\n\r\n" + _SMUGGLED, [400]),
     ("CL hexadecimal", _POST + b"Content-Length: 0x23\r\n\r\n" + _SMUGGLED, [400]),
@@ -451,7 +451,7 @@ SMUGGLING = [
     ("CL folded", _POST + b"Content-Length:\r\n 35\r\n\r\n" + _SMUGGLED, [400]),
     ("CL a list", _POST + b"Content-Length: 0, 35\r\n\r\n" + _SMUGGLED, [400]),
     ("CL a bare CR behind it", _POST + b"Content-Length: 35\r\r\n\r\n" + _SMUGGLED, [400]),
-    # chunks that one of the two reads otherwise
+    # chunks that one of the servers reads differently
     ("TERM.EXT: LF ends the size", _CHUNKED + b"2;\nxx\r\n23\r\n" + _SMUGGLED + b"\r\n0\r\n\r\n", [400]),
     ("EXT.TERM: LF in an extension", _CHUNKED + b"0;\n\r\n\r\n" + _SMUGGLED, [400]),
     ("a chunk's LF is missing", _CHUNKED + b"5\r\nhello\r23\r\n" + _SMUGGLED, [400]),
@@ -461,7 +461,7 @@ SMUGGLING = [
     ("a size with 0x", _CHUNKED + b"0x23\r\n" + _SMUGGLED + b"\r\n0\r\n\r\n", [400]),
     ("a trailer that ends with LF", _CHUNKED + b"0\r\nX: y\n\n" + _SMUGGLED, [400]),
     ("a trailer is no request", _CHUNKED + b"0\r\nX: y\r\n" + _SMUGGLED, [400]),
-    # requests in the head
+    # requests within the head
     ("LF LF ends the head for some", b"GET / HTTP/1.1\r\nHost: a\n\n" + _SMUGGLED, [400]),
     ("CR CR ends the head for some", b"GET / HTTP/1.1\r\nHost: a\r\r" + _SMUGGLED, [400]),
     ("a request in the target", b"GET / HTTP/1.1\rHost: b\r\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", [400]),

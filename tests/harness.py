@@ -1,8 +1,8 @@
-"""What the end-to-end tests stand on: programs run as processes of their own on each runtime, raw sockets, strict HTTP.
+"""The basis of the end-to-end tests: programs run as separate processes on each runtime, raw sockets, strict HTTP.
 
-A program under test takes its port from `ready.Port()` (ports that the OS found free), which also says `READY <port>`
-when it can be connected to; everything here waits for such events with a deadline and never sleeps. Whatever a program
-printed is shown when a test fails.
+A program under test gets its port from `ready.Port()` (a port that was free), which also prints `READY <port>` when the
+program accepts connections. All waits are for such events, with a deadline; there are no sleeps. When a test fails, the
+output of its programs is shown.
 """
 
 import importlib.util
@@ -23,22 +23,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-# What MicroPython imports: the sources, or with DEVICE_SRC in the environment what was built of them.
+# Imported by MicroPython: the sources, or the build in DEVICE_SRC if that is in the environment.
 DEVICE_SRC = Path(os.environ.get("DEVICE_SRC", SRC)).resolve()
 CORE = ROOT / "core"
 ON_DEVICE = ROOT / "tests" / "ondevice"
-# "asgi-…": on CPython, behind an ASGI server, for the tests that asgi_cases.py names. With ASGI=uvicorn, h11, granian or hypercorn
-# in the environment, all tests run behind that one, and nowhere else.
+# "asgi-…": CPython behind an ASGI server, for the tests named in asgi_cases.py. With ASGI=uvicorn, h11, granian or hypercorn in
+# the environment, all tests run behind that server, and nowhere else.
 ASGI = os.environ.get("ASGI")
 ASGI_RUNTIME = "asgi-" + (ASGI or "uvicorn")
 RUNTIMES = (ASGI_RUNTIME,) if ASGI else ("cpython", "cpython-asyncio", "micropython", ASGI_RUNTIME)
-# What has a sitecustomize.py that changes CPython before the program begins: its poll loop runs under asyncio; it has
-# neither epoll nor poll, as on Windows.
+# Folders with a sitecustomize.py that changes CPython before the program starts: the poll loop runs under asyncio; or epoll and
+# poll are missing, as on Windows.
 CHANGED = {"cpython-asyncio": ROOT / "tests" / "changed" / "asyncio", "cpython-select": ROOT / "tests" / "changed" / "select",
            ASGI_RUNTIME: ROOT / "tests" / "changed" / "asgi"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
-# Generous: a busy machine with two cores must not fail a correct server, and only failures ever wait this long.
+# Generous, so that a slow machine does not fail a correct server. Only failures take this long.
 DEADLINE_SEC = 15
 
 _BLOCK = re.compile(r"Traceback \(most recent call last\):.*?^(?![ \t]|Traceback)(?P<error>[^\n]+)", re.M | re.S)
@@ -47,7 +47,7 @@ _TROUBLE = re.compile(r"ResourceWarning|RuntimeWarning|never (?:retrieved|awaite
 
 
 def FindTool(name):
-    """The program that pip put beside this Python, else the one on the path."""
+    """The program installed beside this Python, else the one in PATH."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     assert found, "no %s beside %s nor on the path: run tools/test.py" % (name, sys.executable)
@@ -65,7 +65,7 @@ def FindBrowser():
 
 
 def CopySources(target):
-    """Copy the modules of src (and nothing else) into a folder, as a user does."""
+    """Copy only the modules of src into a folder, as users do."""
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(SRC.glob("*.py")):
@@ -74,7 +74,7 @@ def CopySources(target):
 
 
 def CopyRooms(target):
-    """The same with the core as a folder of rooms: a package named microWebSrv, as a board compiles it."""
+    """Like CopySources, with the core as a folder of rooms: a package named microWebSrv, as a board compiles it."""
     target = CopySources(target)
     (target / "microWebSrv.py").unlink()
     shutil.copytree(CORE, target / "microWebSrv", ignore=lambda folder, names: [x for x in names if x[-3:] != ".py"])
@@ -82,17 +82,17 @@ def CopyRooms(target):
 
 
 def SourcesOf(runtime):
-    """The folder that a program on this runtime imports the server from."""
+    """The folder from which a program on this runtime imports the server."""
     return DEVICE_SRC if runtime.startswith("micropython") else SRC
 
 
 def DropsTexts(runtime):
-    """The build for boards has no words for what is wrong with a request, only the status."""
+    """True for the board build, whose errors have a status but no explanation."""
     return SourcesOf(runtime) != SRC
 
 
 def Command(runtime, program, modulePath, options=(), args=()):
-    """The argument list and the environment that run a program on a runtime, with modulePath before all else."""
+    """-> (arguments, environment) to run a program on a runtime, with modulePath first in its module path."""
     if runtime == "cpython-asyncio" and not (SRC / "microWebAsync.py").exists():
         pytest.skip("there is no microWebAsync.py yet")
     keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
@@ -120,7 +120,7 @@ def LoadTool(name):
 
 
 def RunProgram(runtime, program, workDir, modulePath=(SRC,), options=(), args=(), stdin="", timeoutSec=DEADLINE_SEC):
-    """Run a program (text, or a Path) to its end; -> its stdout. Any other exit code than 0 fails with its output."""
+    """Run a program (text or Path) to its end -> its stdout. Fails with its output if the exit code is not 0."""
     path = WriteProgram(program, workDir)
     command, env = Command(runtime, path, modulePath, options, args)
     done = subprocess.run(command, env=env, cwd=workDir, input=stdin, capture_output=True, text=True,
@@ -130,8 +130,8 @@ def RunProgram(runtime, program, workDir, modulePath=(SRC,), options=(), args=()
 
 
 def FreePorts(count=4):
-    """Ports that nobody uses now. (MicroPython's sockets can't say which port they were given for 0.) No two processes
-    of pytest-xdist get the same.
+    """Ports that are free now. (MicroPython's sockets can't tell the port chosen for 0.) Processes of pytest-xdist get different
+    ones.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -139,7 +139,7 @@ def FreePorts(count=4):
     while len(ports) < count:
         holders.append(socket.create_server(("127.0.0.1", 0)))
         port = holders[-1].getsockname()[1]
-        if port // 2 % workers == worker:           # half of all: the system gives odd or even ones only
+        if port // 2 % workers == worker:           # port // 2, because some systems give only odd or only even ports
             ports.append(port)
     for holder in holders:
         holder.close()
@@ -147,7 +147,7 @@ def FreePorts(count=4):
 
 
 def WriteProgram(program, workDir):
-    """A program given as text is written to main.py in its folder; one given as a Path stays where it is."""
+    """A program given as text is written to main.py in workDir; a Path is used as it is."""
     if isinstance(program, Path):
         return program
     path = Path(workDir) / "main.py"
@@ -190,7 +190,7 @@ class Output:
 
 
 class Server:
-    """A program that serves, as a process on one runtime. `with Server(...) as server:` ends and judges it."""
+    """A program that serves, as a process on one runtime. `with Server(...) as server:` ends it and judges its output."""
 
     def __init__(self, runtime, program, workDir, modulePath=(SRC,), options=(), args=()):
         self.runtime = runtime
@@ -203,7 +203,7 @@ class Server:
                 self.WaitReady()
                 break
             except AssertionError:
-                # Somebody took the port between FreePorts() and listen().
+                # Another process took the port between FreePorts() and listen().
                 if isLast or not re.search("EADDRINUSE|Address already in use", self.stderr):
                     raise
 
@@ -239,7 +239,7 @@ class Server:
         return "http://127.0.0.1:%d%s" % (self.port, path)
 
     def WaitReady(self, timeoutSec=DEADLINE_SEC):
-        """Wait for `READY <port>` (again, after a restart within the program)."""
+        """Wait for `READY <port>`; also for the next one, after a restart within the program."""
         try:
             self.port = int(self.WaitLine(r"^READY (\d+)$", timeoutSec).group(1))
         except AssertionError:
@@ -247,23 +247,23 @@ class Server:
             raise
 
     def WaitLine(self, pattern, timeoutSec=DEADLINE_SEC):
-        """Wait for the next line of stdout that holds the pattern (after the one found before); -> the match."""
+        """Wait for the next line of stdout that matches the pattern, after the last one found. -> the match"""
         found = self._out.Wait(pattern, self._mark, timeoutSec)
         assert found, "no line %r within %s s\n%s" % (pattern, timeoutSec, self.Report())
         self._mark = found.end()
         return found
 
     def HasLine(self, pattern, timeoutSec):
-        """Whether such a line of stdout is there, or comes within this time."""
+        """True if such a line of stdout is there or comes within this time."""
         return bool(self._out.Wait(pattern, self._mark, timeoutSec))
 
     def Seen(self, pattern):
-        """Wait until it has printed this, before or behind what was waited for already."""
+        """Wait until stdout has a match, also in lines that WaitLine has passed."""
         self._mark = 0
         return self.WaitLine(pattern)
 
     def SeenError(self, pattern, timeoutSec=DEADLINE_SEC):
-        """Wait until stderr has this."""
+        """Wait until stderr has a match."""
         assert self._err.Wait(pattern, 0, timeoutSec), "no %r on stderr within %s s\n%s" % (pattern, timeoutSec, self.Report())
 
     def Tell(self, line):
@@ -272,16 +272,16 @@ class Server:
         self.process.stdin.flush()
 
     def ExpectError(self, pattern):
-        """A traceback or warning that matches is part of the test, and must be there at the end."""
+        """A matching traceback or warning is expected, and must be there at the end."""
         self._expected.append(re.compile(pattern, re.S))
 
     def Finish(self, timeoutSec=DEADLINE_SEC):
-        """Close the program's stdin, which asks it to stop, and wait: it must leave with code 0. Then judge it."""
+        """Close the program's stdin, which asks it to stop; it must exit with code 0. Then judge it."""
         self.process.stdin.close()
         self.WaitExit(timeoutSec)
 
     def WaitExit(self, timeoutSec=DEADLINE_SEC):
-        """The program is about to end by itself, with code 0. Then judge it."""
+        """Wait for the program to exit by itself with code 0. Then judge it."""
         try:
             code = self.process.wait(timeoutSec)
         except subprocess.TimeoutExpired:
@@ -292,7 +292,7 @@ class Server:
         self.Judge()
 
     def Close(self):
-        """End the process, which must still be alive (unless its end was awaited), and judge what it printed."""
+        """End the process, which must still run unless its end was awaited, and judge its output."""
         if not self._isOver:
             code = self.process.poll()
             self.Kill()
@@ -310,7 +310,7 @@ class Server:
             self._Drain()
 
     def Judge(self):
-        """No traceback and no warning but the expected ones, and all of those."""
+        """Fail for a traceback or warning that was not expected, or an expected one that is missing."""
         troubles = list(Troubles(self.stdout)) + list(Troubles(self.stderr))
         unexpected = [text for text in troubles if not any(rule.search(text) for rule in self._expected)]
         assert not unexpected, "unexpected on the console:\n%s\n%s" % ("\n".join(unexpected), self.Report())
@@ -334,7 +334,7 @@ class Server:
 
 
 def Troubles(text):
-    """Yield each traceback (with the line before it) and each line that warns, of what a program printed."""
+    """Yield each traceback, with the line before it, and each warning line in a program's output."""
     rest, at = [], 0
     for block in _BLOCK.finditer(text):
         start = text.rfind("\n", 0, max(block.start() - 1, 0)) + 1
@@ -349,7 +349,7 @@ def Troubles(text):
 
 @dataclass
 class Response:
-    """One response as h11 reads it: lower-case header names, the body without its framing."""
+    """One response as h11 parses it: lower-case header names, body without framing."""
 
     status: int
     reason: str
@@ -359,7 +359,7 @@ class Response:
     interim: list = field(default_factory=list)
 
     def Header(self, name):
-        """The value of a field that may be there once, else None."""
+        """The value of a field that may occur once, else None."""
         values = self.Headers(name)
         assert len(values) <= 1, "%s stands %d times: %r" % (name, len(values), values)
         return values[0] if values else None
@@ -386,7 +386,7 @@ class Response:
 
 
 def CheckHead(head):
-    """What h11 lets pass in a head and RFC 9112 doesn't let a server send (sections 2.2, 4, 5, 6.2)."""
+    """Check what h11 accepts in a head, but a server must not send (RFC 9112 sections 2.2, 4, 5, 6.2)."""
     assert head.endswith(b"\r\n\r\n"), "no empty line after %r" % head
     lines = head[:-4].split(b"\r\n")
     assert re.fullmatch(rb"HTTP/1\.1 [1-5]\d\d [\t -~\x80-\xff]*", lines[0]), "status line %r" % lines[0]
@@ -403,14 +403,14 @@ def CheckHead(head):
 
 
 class ResponseReader:
-    """Strict reading of one response at a time; `more()` -> further bytes, b"" at the end of the stream."""
+    """Strictly read one response at a time. more() -> further bytes, b"" at the end of the stream."""
 
     def __init__(self, more, rest=b""):
         self._more = more
         self.rest = rest
 
     def Read(self, method="GET", upgrade=None, onData=None):
-        """-> Response. `upgrade` names the protocol that the request asked for; onData sees each piece of body."""
+        """-> Response. upgrade: the protocol that the request asked for; onData is called with each piece of the body."""
         peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
         headers = [("Host", "localhost")]
         if upgrade:
@@ -448,7 +448,7 @@ def _FromEvent(event):
 
 
 def ParseResponses(data, methods=("GET",)):
-    """Parse all that a server sent as the answers to requests with these methods; nothing may be left over."""
+    """Parse all bytes of a server as responses to requests with these methods. No bytes may be left over."""
     pieces = iter((data, b"", b""))
     reader = ResponseReader(lambda: next(pieces))
     responses = [reader.Read(method) for method in methods]
@@ -457,7 +457,7 @@ def ParseResponses(data, methods=("GET",)):
 
 
 class RawClient:
-    """A client made of a socket: sends any bytes, reads strictly, and every wait has a deadline."""
+    """A client on a socket: sends any bytes, reads strictly, and each wait has a deadline."""
 
     def __init__(self, port, timeoutSec=DEADLINE_SEC, receiveBuffer=None):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -482,11 +482,11 @@ class RawClient:
         self.socket.sendall(data)
 
     def SendEnd(self):
-        """Close our half: the server reads the end of the stream."""
+        """Close the sending side: the server reads the end of the stream."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def Receive(self, size=65536):
-        """-> the next bytes that arrive, b"" when the server closed (a reset counts as that)."""
+        """-> the next received bytes; b"" if the server closed or reset the connection."""
         try:
             return self.socket.recv(size)
         except ConnectionError:
@@ -502,7 +502,7 @@ class RawClient:
         return data
 
     def ReadUntil(self, marker):
-        """-> the bytes up to and with the marker."""
+        """-> the bytes up to and including the marker."""
         while marker not in self._reader.rest:
             self._Fill(repr(marker))
         return self.ReadExactly(self._reader.rest.index(marker) + len(marker))
@@ -517,7 +517,7 @@ class RawClient:
             pieces.append(piece)
 
     def ExpectClose(self):
-        """The server closes the connection and sends nothing more."""
+        """Check that the server closes the connection without sending more."""
         data = self.ReadToEnd()
         assert data == b"", "bytes instead of the end: %r" % data[:300]
 
@@ -533,7 +533,7 @@ class RawClient:
 
 
 def RawExchange(port, data, quietSec=None, timeoutSec=DEADLINE_SEC):
-    """Send bytes; -> what comes back until the server closes, or is quiet for quietSec where that is given."""
+    """Send bytes -> everything received until the server closes, or until it is quiet for quietSec."""
     pieces = []
     with RawClient(port, timeoutSec) as client:
         client.Send(data)
@@ -552,7 +552,7 @@ def RawExchange(port, data, quietSec=None, timeoutSec=DEADLINE_SEC):
 
 
 def RequestBytes(method, target, headers=(), body=b"", host="localhost"):
-    """A well-formed request; a body brings its Content-Length."""
+    """The bytes of a valid request. With a body it has Content-Length."""
     lines = ["%s %s HTTP/1.1" % (method, target), "Host: %s" % host]
     pairs = headers.items() if isinstance(headers, dict) else headers
     lines += ["%s: %s" % pair for pair in pairs]
@@ -562,7 +562,7 @@ def RequestBytes(method, target, headers=(), body=b"", host="localhost"):
 
 
 def Fetch(port, target, method="GET", headers=(), body=b""):
-    """One request on a connection of its own, which the server must close as it was asked to; -> Response."""
+    """Send one request on a new connection, which the server must close as requested. -> Response"""
     with RawClient(port) as client:
         pairs = list(headers.items() if isinstance(headers, dict) else headers)
         client.Send(RequestBytes(method, target, pairs + [("Connection", "close")], body))

@@ -1,4 +1,4 @@
-"""What the HTTP tests share: the rooms' tables on both runtimes, requests as bytes, and clients that wait."""
+"""Shared by the HTTP tests: the tables of the rooms on both runtimes, requests as bytes, and clients that wait."""
 
 import functools
 import importlib
@@ -18,7 +18,7 @@ import rooms  # noqa: E402
 
 
 def RoomTest(room):
-    """Parametrizes a test (interpreter, row) over all rows of a room's tables, on both interpreters."""
+    """Parametrize a test (interpreter, row) with all rows of a room's tables, on both interpreters."""
     rows = [pytest.param((room, table, index), id="%s-%d" % (table, index))
             for table, _, table_rows in _Tables(room) for index in range(len(table_rows))]
 
@@ -28,7 +28,7 @@ def RoomTest(room):
 
 
 def CheckRow(interpreter, row):
-    """What this interpreter observes for a row must be what the row says."""
+    """The observation of this interpreter must be equal to the row's expectation."""
     room, table, index = row
     function, args, expected = _Row(room, table, index)
     if interpreter == "micropython":
@@ -52,7 +52,7 @@ def _Row(room, table, index):
 
 @functools.lru_cache(maxsize=None)
 def _OnMicroPython(room):
-    """-> {(table, index): what was observed}, of one process for the whole room."""
+    """-> {(table, index): observation}, from one process for the whole room."""
     command = [harness.FindMicroPython(), str(MP / "run.py"), room]
     path = os.pathsep.join(map(str, (harness.SRC, MP, MP.parent, ".frozen")))
     done = subprocess.run(command, env={"MICROPYPATH": path}, capture_output=True, text=True, encoding="utf-8",
@@ -62,20 +62,20 @@ def _OnMicroPython(room):
 
 
 def Observed(output):
-    """What mp/run.py has printed -> {(table, index): what was observed}."""
+    """The output of mp/run.py -> {(table, index): observation}."""
     lines = [line.split("\t", 2) for line in output.splitlines()]
     assert lines and lines[-1] == ["ROWS", str(len(lines) - 1)], "cut off: %r" % output[-300:]
     return {(table, int(index)): observed for table, index, observed in lines[:-1]}
 
 
 def Expected(room):
-    """The same of what the tables say."""
+    """-> {(table, index): expectation} from the tables."""
     return {(table, index): rooms.Plain(row[1]) for table, _, tableRows in _Tables(room)
             for index, row in enumerate(tableRows)}
 
 
 def SharedSite(program, prepare=None):
-    """A module's fixture: one process of this program on each runtime, judged behind the last test that used it."""
+    """A module fixture: one process with this program on each runtime, judged after the last test that uses it."""
     @pytest.fixture(scope="module", params=harness.RUNTIMES)
     def site(request, tmp_path_factory):
         folder = tmp_path_factory.mktemp("site")
@@ -105,13 +105,13 @@ def _Request(method, target, fields):
 
 
 def Answers(server, data, methods=("GET",)):
-    """The responses to all of these requests, sent at once on one connection of which the last one asks to close."""
+    """The responses to these requests, sent at once on one connection. The last request must ask to close it."""
     return harness.ParseResponses(harness.RawExchange(server.port, data), methods)
 
 
 def SendEnd(client):
-    """Close the client's sending half; a server that lingers on unread bytes (9.6) then closes at once."""
+    """Close the client's sending side, so that a lingering server (9.6) closes at once."""
     try:
         client.SendEnd()
-    except OSError:         # it has closed already
+    except OSError:         # closed already
         pass

@@ -1,4 +1,4 @@
-"""The control panel as a process of its own, with a console, and a client that keeps cookies as a browser does."""
+"""The control panel as a process with a console, and a client that keeps cookies like a browser."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from microWebAuth import HashPassword
 
 PANEL = harness.ROOT / "examples" / "control_panel"
 SECRET = b"TOP SECRET"
-EVE = "<img src=x onerror=alert(1)>\"'&"             # a name is what somebody has chosen
+EVE = "<img src=x onerror=alert(1)>\"'&"             # a name that an attacker may choose
 PASSWORDS = {"ann": "correct horse battery", "ben": "staple \u20ac & more", EVE: "an evil name"}
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 HANDSHAKE = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
              ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
 
-# Runs main.py as it stands, on a port of ours. Each line of stdin is run on the server's thread, with the names of main.py.
+# Runs main.py unchanged, on a given port. Each line of stdin is run on the server's thread, with the names of main.py.
 DRIVER = """
 import _thread
 import sys
@@ -81,12 +81,12 @@ exec(compile(code, program, "exec"), scope)
 
 
 def Prepare(folder):
-    """The panel in a folder, with users whose hashes are cheap, and with files below the prefix."""
+    """Install the panel in a folder, with users whose hashes are fast, and with files below the prefix."""
     if not (folder / "panel").exists():
         shutil.copytree(PANEL, folder / "panel")
         users = {name: HashPassword(password, 50) for name, password in PASSWORDS.items()}
         (folder / "panel.json").write_text(json.dumps({"users": users, "name": "Greenhouse", "limit": 60}))
-        for spelling in ("admin", "ADMIN", "admin."):       # a disk that knows the case plays FAT
+        for spelling in ("admin", "ADMIN", "admin."):       # several names imitate FAT on a case-sensitive disk
             (folder / "panel" / "www" / spelling).mkdir()
             (folder / "panel" / "www" / spelling / "secret.txt").write_bytes(SECRET)
             (folder / "panel" / "www" / spelling / "secret.pyhtml").write_bytes(SECRET + b" {{ 1 + 1 }}")
@@ -99,13 +99,13 @@ def Tell(server, line):
 
 
 def Said(server, expression):
-    """The value of an expression with the names of main.py."""
+    """The value of an expression, evaluated with the names of main.py."""
     server.Tell("print('SAID', json.dumps(%s))" % expression)
     return json.loads(server.WaitLine(r"^SAID (.*)\nDONE$").group(1))
 
 
 class From(harness.RawClient):
-    """A client at any address of the loopback."""
+    """A client with any loopback address."""
 
     def __init__(self, port, source):
         self.socket = socket.create_connection(("127.0.0.1", port), harness.DEADLINE_SEC, (source, 0))
@@ -113,7 +113,7 @@ class From(harness.RawClient):
 
 
 class Browser:
-    """Keeps cookies, and says where a request comes from as a browser does."""
+    """Keeps cookies, and sends Origin and Sec-Fetch-Site like a browser."""
 
     def __init__(self, server, source="127.0.0.1"):
         self.server, self.source, self.cookies, self.seen = server, source, {}, []
@@ -145,7 +145,7 @@ class Browser:
         return self.Post(path, name=name, password=PASSWORDS.get(name) if password is None else password, **kwargs)
 
     def IsIn(self, **kwargs):
-        """Whether the cookie opens the panel. Page, form and WebSocket agree."""
+        """True if the cookie opens the panel. Page, form and WebSocket must agree."""
         answers = [self.Ask("/admin/", **kwargs), self.Ask("/admin/secret.txt", **kwargs)]
         posted = self.Post("/admin/settings", name="", limit="", **kwargs).status
         with self.Socket(**kwargs) as opened:
@@ -159,7 +159,7 @@ class Browser:
         return re.search('name="csrf" value="([^"]+)"', self.Ask("/admin/").text).group(1)
 
     def Socket(self, headers=(), **kwargs):
-        """An open WebSocket; or the answer that there is in its place."""
+        """An open WebSocket, or the response that refused it."""
         client = From(self.server.port, self.source)
         client.Send(harness.RequestBytes("GET", "/admin/live", self.Headers([*HANDSHAKE, *headers], **kwargs)))
         head = client.ReadUntil(b"\r\n\r\n")
@@ -188,7 +188,7 @@ class Socket(Refusal):
         self.client.Send(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text.encode())
 
     def Next(self):
-        """The next message as JSON; or the code of a Close frame."""
+        """The next message, parsed as JSON; or the code of a Close frame."""
         kind, size = self.client.ReadExactly(2)
         if size == 126:
             size = int.from_bytes(self.client.ReadExactly(2), "big")
@@ -196,7 +196,7 @@ class Socket(Refusal):
         return json.loads(data) if kind == 0x81 else int.from_bytes(data[:2], "big")
 
     def Wait(self, condition):
-        """Messages, until one fits."""
+        """Read messages until one satisfies the condition."""
         while True:
             message = self.Next()
             if condition(message):

@@ -1,4 +1,4 @@
-"""The portal as a process of its own, with a stand-in for the Wi-Fi and a console, for the tests of microWebPortal."""
+"""The portal as a process with a stand-in for the Wi-Fi and a console, for the tests of microWebPortal."""
 
 import re
 from urllib.parse import urlencode
@@ -7,7 +7,7 @@ import harness
 from harness import Fetch
 
 EVIL = ("<script>alert(1)</script>", "\" onfocus=alert(1) x=\"", "it's &amp; <b>", "\U0001f4a1 Lamp caf\u00e9", "a" * 32)
-BYTES = bytes(range(224, 256))                      # 32 bytes that are no UTF-8
+BYTES = bytes(range(224, 256))                      # 32 bytes that are not UTF-8
 
 # Each line of stdin is run on the server's thread, with the names of this program.
 PROGRAM = """
@@ -101,13 +101,13 @@ mws.Start(threaded=False)
 
 
 def Ours(server, path="/wifi", **kwargs):
-    """A request that names the portal itself."""
+    """A request whose Host is the portal."""
     headers = dict(kwargs.pop("headers", {}), Host="127.0.0.1:%d" % server.port)
     return Ask(server, path, headers=headers, **kwargs)
 
 
 def Ask(server, path, host=None, method="GET", headers=(), body=b""):
-    """A request with this Host and no other."""
+    """A request with this Host."""
     headers = dict(headers)
     host = headers.pop("Host", host)
     with harness.RawClient(server.port) as client:
@@ -121,7 +121,7 @@ def Token(page):
 
 
 def Send(server, token=None, **fields):
-    """The form of the page -> the answer."""
+    """Send the form of the page -> the response."""
     fields["t"] = Token(Ours(server)) if token is None else token
     return Ours(server, method="POST", headers={"Content-Type": "application/x-www-form-urlencoded"},
                 body=urlencode(fields).encode())

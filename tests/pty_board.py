@@ -1,5 +1,5 @@
-"""A board on a serial line, for tests: the REPL and the raw REPL of MicroPython at the end of a pseudo terminal. What it
-runs is run by the unix port, with a folder as its file system. A soft reset starts a new interpreter; Ctrl-C is a SIGINT."""
+"""A board on a serial line, for tests: MicroPython's REPL and raw REPL on a pseudo terminal. Code is run by the unix port, with a
+folder as the file system. A soft reset starts a new interpreter; Ctrl-C sends SIGINT."""
 
 import os
 import pty
@@ -27,7 +27,7 @@ for name in %r:
 
 
 class PtyBoard:
-    """`port` is its device, `folder` what is on it. Whatever it says also stands in `said`."""
+    """`port` is the device, `folder` its file system. All output is also collected in `said`."""
 
     def __init__(self, folder, **options):
         self.folder, self.options = folder, options
@@ -62,7 +62,7 @@ class PtyBoard:
         command, env = harness.Command("micropython", SHELL, (), args=(repr(self.options),))
         self._process = subprocess.Popen(command, env=env, cwd=self.folder, stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
-        self._parts = 0                         # how many of the two marks have come
+        self._parts = 0                         # number of the two marks received so far
 
     def _Halt(self):
         if self._process:
@@ -122,7 +122,7 @@ class PtyBoard:
             self._OnFriendlyKey(key)
 
     def _AfterProgram(self, key):
-        """What is typed while a program runs is read when it has ended."""
+        """Handle a key typed while a program was running, after the program has ended."""
         done = self._done
 
         def Then():
@@ -151,7 +151,7 @@ class PtyBoard:
             self._Say(RAW)
         elif self._text == b"\x05A" and key == b"\x01":
             self._text = b""
-            self._Say(b"R\x00")                 # no raw paste here
+            self._Say(b"R\x00")                 # raw paste is not supported
         elif key == b"\x04" and not self._text.strip():
             self._Say(b"OK\r\nMPY: soft reboot\r\n")
             self._text = b""

@@ -1,7 +1,7 @@
-"""The template language as a table, and a slow renderer that says what any template must give.
+"""The template language as a table, and a slow renderer that defines the right output for any template.
 
-CASES run on every runtime. `Reference` is the language once more, as an interpreter: regular expressions, a tree and
-eval/exec in one dict, with nothing of the compiler's tricks.
+CASES run on every runtime. `Reference` implements the language a second time, as an interpreter with regular expressions, a tree
+and eval/exec in one dict, without the methods of the compiler.
 """
 
 import re
@@ -45,7 +45,7 @@ SEED_RESULT = """\
     \n""" % "".join("\n        This is an HTML test...<br />\n        TOTO = %d !<br />\n        %s\n"
                     "        Ok good.<br />\n      " % (n, _TOTO2) for n in (1, 2, 3))
 
-# name: (template, the source of the variables, result)
+# name: (template, source of the variables, result)
 CASES = {
     # the seed
     "seed page": (SEED_PAGE, "{}", SEED_RESULT),
@@ -219,7 +219,7 @@ CASES = {
     "py with comments": ("{{ py }}\n  # it's a comment: if x\n  x = 1  # don't\n# at the margin\n  y = 2\n"
                          "{{ end }}{{ x }}{{ y }}", "{}",
                          "12"),
-    # the program's lines are what they were: only the margin of the whole block goes
+    # the lines are unchanged, except that the common indentation is removed
     "texts continued with a backslash": ("{{ if 1 }}{{ py }}\n  a = 'one \\\n    two \\\n  three'\n  b = \"x\\\n\"\n"
                                          "{{ end }}{{ end }}{{ a }}|{{ b }}", "{}", "one   two three|x"),
     "long texts of either kind": ("{{ for i in (1,) }}{{ py }}\n  a = '''it's \"\"\" here\n  b\n'''\n"
@@ -262,7 +262,7 @@ CASES = {
                                       "for if in class while Trueit&apos;s"),
 }
 
-# What microWebPages.py brings to a template without files.
+# Features that microWebPages.py adds to a template without files.
 PAGES_CASES = {
     "block": ("{{ block a }}x{{ block b }}{{ n }}{{ end }}{{ end }}", "{'n': 1}", "x1"),
     "block with a number": ("{{ block a1_ }}x{{ end }}", "{}", "x"),
@@ -276,7 +276,7 @@ PAGES_CASES = {
     "verbatim, long": ("{{ verbatim }}" + "{{ x }}" * 500 + "{{ end verbatim }}", "{}", "{{ x }}" * 500),
 }
 
-# name: (template, the source of the variables, line of the template, what the message has to say)
+# name: (template, source of the variables, line of the template, part of the message)
 ERRORS = {
     "unclosed tag": ("a\nb {{ x\nc", "{}", 2, "expected }}"),
     "empty tag": ("a\n{{ }}", "{}", 2, "expected an expression"),
@@ -359,11 +359,11 @@ ERRORS = {
 
 
 class Fails(Exception):
-    """The reference says that this template must fail."""
+    """According to the reference, this template must fail."""
 
 
 class Reference:
-    """Renders by the book: tokens, a tree, and eval and exec in one dict of names."""
+    """Renders with tokens, a tree, and eval and exec in one dict of names."""
 
     def __init__(self, text, files=None):
         self.files = files or {}
@@ -378,7 +378,7 @@ class Reference:
         return nodes
 
     def Block(self, ends):
-        """-> nodes up to one of the instructions that end it, which stays first in the tokens."""
+        """-> nodes up to one of the instructions that end the block, which stays the first token."""
         nodes = []
         while self.tokens:
             isTag, token = self.tokens[0]

@@ -1,5 +1,5 @@
-"""The one file is the rooms: what tools/amalgamate.py refuses, the lines that it reads back, and the folder of rooms
-itself, which does the same as a package named microWebSrv.
+"""The single file is equivalent to the rooms: what tools/amalgamate.py refuses, the lines that it maps back, and the folder of
+rooms itself, which works as a package named microWebSrv.
 """
 
 import shutil
@@ -142,14 +142,14 @@ def Start(data):
 REFUSED = [
     ("text is not above", {"text": TEXT + "from .text import Upper\n"}),
     ("server is not above the room text", {"text": TEXT.replace("import sys", "import sys\nfrom .server import Start")}),
-    ("Read is of the room readers", {"server": SERVER + "\n\ndef Read(data):\n    pass\n"}),
+    ("Read belongs to the room readers", {"server": SERVER + "\n\ndef Read(data):\n    pass\n"}),
     ("_SIZE is bound by the room readers too", {"server": SERVER + "\nif Read:\n    _SIZE = 4\n"}),
-    ("const is of the room text", {"readers": READERS + "\nconst = 3\n"}),
-    ("Upper is of the room text", {"readers": READERS + "\n\ndef Change():\n    global Upper\n    Upper = None\n"}),
-    ("json is what another room imports", {"server": SERVER + "\njson = None\n"}),
+    ("const belongs to the room text", {"readers": READERS + "\nconst = 3\n"}),
+    ("Upper belongs to the room text", {"readers": READERS + "\n\ndef Change():\n    global Upper\n    Upper = None\n"}),
+    ("json is imported by another room", {"server": SERVER + "\njson = None\n"}),
     ("json is used and not imported", {"server": SERVER + "\n\ndef Dump():\n    return json.dumps(1)\n"}),
     ("MICROPYTHON is used and not imported", {"server": SERVER + "\nprint(MICROPYTHON)\n"}),
-    ("Nothing is used and is nowhere", {"server": SERVER + "\n\ndef Do():\n    return Nothing\n"}),
+    ("Nothing is used but not defined", {"server": SERVER + "\n\ndef Do():\n    return Nothing\n"}),
     ("the room text has no Lower", {"readers": READERS.replace("Upper, const", "Lower, const")}),
     ("can't have another name", {"server": SERVER.replace("import Read", "import Read as R")}),
     ("nor can it be *", {"server": SERVER.replace("import Read", "import *")}),
@@ -157,13 +157,13 @@ REFUSED = [
     ("write `from .room import names`", {"server": SERVER.replace("from .readers import Read", "from ..core.readers import Read")}),
     ("at the top of a room", {"server": SERVER + "\n\ndef Late():\n    from .text import const\n    return const\n"}),
     ("at the top of a room", {"server": SERVER + "\ntry:\n    from .text import const\nexcept ImportError:\n    pass\n"}),
-    ("import * is no import", {"server": SERVER.replace("from .readers", "from json import *\nfrom .readers", 1)}),
-    ("on a line of its own", {"readers": READERS.replace("import sys", "import sys; print(1)")}),
+    ("import * is not allowed", {"server": SERVER.replace("from .readers", "from json import *\nfrom .readers", 1)}),
+    ("needs its own line", {"readers": READERS.replace("import sys", "import sys; print(1)")}),
     ("a comment, not a docstring", {"server": '"""All of it."""\n' + SERVER}),
     ("begins with a comment", {"server": SERVER.replace("# All of it.\n", "")}),
     ("over several lines", {"server": SERVER + '\n_TEXT = """a\n\n\n\nb"""\n'}),
     ("has imported its first value", {"text": TEXT + "\n\ndef Change():\n    global Upper\n    Upper = None\n"}),
-    ("does not know where it stands", {"attic": "# Things.\n"}),
+    ("does not know its position", {"attic": "# Things.\n"}),
     ("only names of rooms and the version", {"__init__": DOOR + "\nx = 1\n"}),
     ("has no Stop", {"__init__": DOOR.replace("Start", "Stop")}),
     ("invalid syntax", {"text": TEXT + "\nx = = 1\n"}),
@@ -233,7 +233,7 @@ def test_where_of_a_line(tmp_path):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_traceback_is_read_back(runtime, tmp_path):
-    """The file and the lines are those of the rooms, on both runtimes."""
+    """On both runtimes tracebacks refer to the files and lines of the rooms."""
     folder = Rooms(tmp_path / "core")
     target = tmp_path / "microWebSrv.py"
     Run("--core", folder, "-o", target)
@@ -301,7 +301,7 @@ MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www").Start(threaded=False
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("beside", [(), ("microWebTemplate",)], ids=lambda names: names and "with a template" or "alone")
 def test_folder_of_rooms_is_the_package(runtime, beside, tmp_path):
-    """As a board has it: core copied as microWebSrv, optional files beside it."""
+    """The folder core, copied to a board as microWebSrv, with the optional files beside it."""
     shutil.copytree(CORE, tmp_path / "lib" / "microWebSrv", ignore=shutil.ignore_patterns("__pycache__"))
     for name in beside:
         shutil.copy(harness.SRC / (name + ".py"), tmp_path / "lib")
@@ -319,7 +319,7 @@ def test_folder_of_rooms_is_the_package(runtime, beside, tmp_path):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_folder_of_rooms_in_a_package(runtime, tmp_path):
-    """Programs are laid out with all of it in a package of theirs, too."""
+    """The server may also be a subpackage of a program's package."""
     shutil.copytree(CORE, tmp_path / "lib" / "house" / "microWebSrv", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "lib" / "house" / "__init__.py").write_text("")
     shutil.copy(harness.SRC / "microWebTemplate.py", tmp_path / "lib" / "house")

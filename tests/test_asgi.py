@@ -1,7 +1,8 @@
-"""A program behind real ASGI servers (microWebAsgi, microWebAsgiSocket), and applications beside our routes (microWebMount).
+"""A program behind real ASGI servers (microWebAsgi, microWebAsgiSocket), and ASGI applications in our server
+(microWebMount).
 
-The tables of the other files run here too: see harness.ASGI_FILES. This file has what they can't say: several servers in front
-and several workers, HTTP/2, scopes as no server here sends them, lifespan, root_path.
+The tables of the other files run here too: see harness.ASGI_FILES. This file tests what is special: several ASGI
+servers and workers, HTTP/2, unusual scopes, lifespan, root_path.
 """
 
 import asyncio
@@ -32,7 +33,8 @@ FRONTS = {
     "granian-4": (*GRANIAN, "--workers", "4"),
     "hypercorn": ("-m", "hypercorn", "--bind", "127.0.0.1:{port}", "--error-logfile", "/dev/null", "--graceful-timeout", "1", "main:app"),
 }
-CLOSED = {"granian": "CLOSED 4002 $", "hypercorn": "CLOSED 1006 $"}      # what they tell of 4002 and "enough"
+# what these servers report for code 4002 and reason "enough"
+CLOSED = {"granian": "CLOSED 4002 $", "hypercorn": "CLOSED 1006 $"}
 ROOT_PATH = {"uvicorn": "--root-path", "granian": "--url-path-prefix", "hypercorn": "--root-path"}
 
 PROGRAM = """
@@ -189,7 +191,7 @@ app = mws.Asgi(OnStart, OnStop)
 
 
 class Front(harness.Server):
-    """A program behind an ASGI server, which is started by its command, in a folder of its own."""
+    """A program behind an ASGI server, which is started by its own command, in a new folder."""
 
     def __init__(self, command, program, workDir):
         self.runtime = command[1]
@@ -212,14 +214,14 @@ class Front(harness.Server):
                 time.sleep(0.02)
 
     def Judge(self):
-        """Hypercorn's own end is not ours to judge."""
+        """Ignores Hypercorn's own messages at shutdown."""
         end = self.stderr.find("Exception in callback StreamReaderProtocol")
         if end >= 0:
             self._err.text = self._err.text[:end]
         super().Judge()
 
     def End(self):
-        """As a service manager does it."""
+        """End it with SIGTERM, like a service manager."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(harness.DEADLINE_SEC)
         self._Drain()
@@ -277,14 +279,15 @@ def test_files(front):
 
 
 def test_content_is_streamed(front):
-    """More than a plain handler may have, in chunks; too much for that one is refused before it has come."""
+    """More content than a plain handler may get, in chunks; a plain handler's limit refuses before the content
+    arrives."""
     def Chunks():
         for _ in range(100):
             yield b"z" * 30000
     assert httpx.post(front.Url("/count"), content=Chunks()).json() == 3000000
     with RawClient(front.port) as client:
         client.Send(RequestBytes("POST", "/form", [("Content-Length", "1000000"), ("Expect", "100-continue"), ("Connection", "close")]))
-        if front.name == "hypercorn":           # it says 100 before it asks anybody
+        if front.name == "hypercorn":           # it sends 100 before it calls the application
             client.ReadUntil(b"\r\n\r\n")
         assert client.ReadUntil(b"\r\n").startswith(b"HTTP/1.1 413")
     assert httpx.post(front.Url("/form"), content=(b"y" * 60000 for _ in range(2))).status_code == 413
@@ -294,7 +297,7 @@ def test_answers_are_streamed(front):
     assert httpx.get(front.Url("/pieces")).text == "".join("%07d," % number for number in range(200000))
     assert httpx.get(front.Url("/raw-thread")).text == "".join("%07d," % number * 12500 for number in range(40))
     assert httpx.get(front.Url("/async-pieces")).text == "".join("piece %d\n" % number for number in range(5))
-    with httpx.stream("GET", front.Url("/early")) as response:      # its handler still works
+    with httpx.stream("GET", front.Url("/early")) as response:      # its handler still runs
         assert response.read() == b"early"
 
 
@@ -321,7 +324,7 @@ def test_events(front):
     with httpx.stream("GET", front.Url("/events")) as response:
         lines = response.iter_lines()
         assert response.headers["content-type"] == "text/event-stream"
-        if front.name[-1] == "4":           # another worker may get what is told: its own comment shows that it lives
+        if front.name[-1] == "4":       # another worker may get the message; its keep-alive comment shows that it lives
             assert ":" in next(lines)
             return
         assert httpx.get(front.Url("/tell/hello")).json() == 1
@@ -363,7 +366,7 @@ def test_broadcast(front):
 
 @pytest.mark.parametrize("path, status, origin", [("/nothing", 404, None), ("/secret/x", 401, None), ("/chat/1", 403, "http://evil.example")])
 def test_a_websocket_is_refused(front, path, status, origin):
-    """With the status where the server in front can send it, else it is 403."""
+    """With the status if the ASGI server can send it, else with 403."""
     with pytest.raises(InvalidStatus) as caught:
         Connect(front, path, origin=origin)
     assert caught.value.response.status_code in ((status, 403) if front.name.startswith("granian") else (status,))
@@ -374,7 +377,7 @@ def test_root_path_and_lifespan(name, tmp_path):
     (tmp_path / "www" / "sub").mkdir(parents=True)
     with Front((*FRONTS[name], ROOT_PATH[name], "/below"), PROGRAM, tmp_path) as server:
         server.WaitLine("START")
-        prefix = "/below" if name == "granian" else ""      # the others expect a proxy that has taken it away
+        prefix = "/below" if name == "granian" else ""      # the others expect a proxy that has removed it
         assert httpx.get(server.Url(prefix + "/who")).json()[1] == "/who"
         assert httpx.get(server.Url(prefix + "/sub")).headers["location"] == "/below/sub/"
         server.End()
@@ -395,7 +398,7 @@ def test_several_workers_share_the_work(name, tmp_path):
 
 
 def test_http2(tmp_path):
-    """Without Host; many requests on one connection at once, content both ways."""
+    """Without Host; many parallel requests on one connection; content in both directions."""
     (tmp_path / "www").mkdir()
     with Front(FRONTS["hypercorn"], PROGRAM, tmp_path) as server:
         async def Talk():
@@ -412,12 +415,13 @@ def test_http2(tmp_path):
                 assert (await client.post("/form", content=b"a=1", headers={"Content-Type": "application/x-www-form-urlencoded"})
                         ).json() == {"a": "1"}
                 assert len((await client.get("/pieces")).content) == 1600000
-                assert (await client.get("/sent")).text == "last"       # no Connection header in HTTP/2
+                assert (await client.get("/sent")).text == "last"       # HTTP/2 has no Connection header
         asyncio.run(Talk())
         server.WaitLine("SENT True")
 
 
-# -- scopes that no server here sends -----------------------------------------------------------------------------------
+# -- scopes that none of these servers sends
+# ----------------------------------------------------------------------------
 
 @pytest.fixture
 def mws(monkeypatch):
@@ -437,7 +441,7 @@ def Scope(path, method="GET", headers=((b"host", b"a"),), **kwargs):
 
 
 def Ask(app, scope, messages=({"type": "http.request"},)):
-    """-> status, headers, content"""
+    """-> (status, headers, content)"""
     sent, coming = [], list(messages)
 
     async def Receive():
@@ -454,7 +458,7 @@ def Ask(app, scope, messages=({"type": "http.request"},)):
 
 
 def test_what_a_handler_returns_is_its_answer(mws):
-    """With microWebJson, as at home: plain, async, in a thread, a generator."""
+    """With microWebJson, as on our own server: plain, async, in a thread, a generator."""
     async def Later(client, response):
         await asyncio.sleep(0)
         return {"b": 2}
@@ -470,7 +474,7 @@ def test_what_a_handler_returns_is_its_answer(mws):
 
 
 def test_uploads_go_to_their_folder(mws, tmp_path):
-    """With microWebUpload, in pieces, beyond MaxRequestContentLen; what breaks leaves nothing."""
+    """With microWebUpload, in pieces, above MaxRequestContentLen; an aborted upload leaves no files."""
     importlib.import_module("microWebUpload").AcceptUploads(mws, "/up", str(tmp_path))
     mws.MaxRequestContentLen = 50
     mws.AddRoute("/up", "POST", lambda client, response: response.WriteResponseJSONOk([[file.name, file.size] for file in client.upload.files]))
@@ -491,7 +495,7 @@ def test_uploads_go_to_their_folder(mws, tmp_path):
         assert (tmp_path / "a.txt").read_bytes() == b"x" * 5000
         (tmp_path / "a.txt").unlink()
     assert Ask(mws.Asgi(), Scope("/up", "POST", headers), Pieces(form[:-8]))[0] == 400
-    with pytest.raises(IndexError):             # nobody gets an answer
+    with pytest.raises(IndexError):             # nobody gets a response
         Ask(mws.Asgi(), Scope("/up", "POST", headers), [*Pieces(form)[:3], {"type": "http.disconnect"}])
     assert list(tmp_path.iterdir()) == []
 
@@ -515,7 +519,7 @@ def test_scopes(mws, scope, path):
     if whole["raw_path"] is None:
         del whole["raw_path"]
         whole["path"] = path = "/p/é x"
-    for _ in range(2):                          # the second one is remembered
+    for _ in range(2):                          # the second one is in the memo
         status, headers, body = Ask(mws.Asgi(), whole)
         assert status == 200 and json.loads(body)[0] == path
         assert json.loads(body)[3] == (["192.0.2.1", 5] if scope.get("client") else ["", 0])
@@ -540,7 +544,8 @@ def test_content(mws):
     chunked = ((b"host", b"a"), (b"transfer-encoding", b"chunked"))
     assert Ask(mws.Asgi(), Scope("/post", "POST", chunked), pieces)[2] == b"12345678"
     assert Ask(mws.Asgi(), Scope("/post", "POST", http_version="2"), pieces)[2] == b"12345678"
-    assert Ask(mws.Asgi(), Scope("/post", "POST", ((b"host", b"a"), (b"content-length", b"11"))), ())[0] == 413     # nothing was read
+    # before any content was read
+    assert Ask(mws.Asgi(), Scope("/post", "POST", ((b"host", b"a"), (b"content-length", b"11"))), ())[0] == 413
     assert Ask(mws.Asgi(), Scope("/post", "POST", chunked), [pieces[0], pieces[0], pieces[0]])[0] == 413
 
 
@@ -617,8 +622,51 @@ def test_lifespan(mws):
         Ask(mws.Asgi(), {"type": "other"})
 
 
+@pytest.mark.parametrize("isThreaded", [False, True])
+def test_what_comes_behind_the_end_of_the_lifespan(mws, isThreaded):
+    """granian ends it while a WebSocket is open: its last messages and its end are still heard of, and requests answered."""
+    mws.WebSocketThreaded = isThreaded
+    heard = []
+
+    def OnAccept(webSocket, client):
+        webSocket.RecvTextCallback = lambda webSocket, text: heard.append((text, webSocket.SendText(text)))
+        webSocket.ClosedCallback = lambda webSocket: heard.append(webSocket.CloseCode)
+
+    mws.AcceptWebSocketCallback = OnAccept
+    app = mws.Asgi()
+
+    async def Main():
+        life, messages, sent, opened = asyncio.Queue(), asyncio.Queue(), [], asyncio.Event()
+
+        async def Send(message):
+            sent.append(message["type"])
+            opened.set()
+
+        life.put_nowait({"type": "lifespan.startup"})
+        living = asyncio.ensure_future(app({"type": "lifespan"}, life.get, Send))
+        messages.put_nowait({"type": "websocket.connect"})
+        handshake = [(b"host", b"a"), (b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", b"13"),
+                     (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")]
+        while sent != ["lifespan.startup.complete"]:
+            await opened.wait()
+        opened.clear()
+        socket = asyncio.ensure_future(app(dict(Scope("/", headers=handshake), type="websocket", subprotocols=[]), messages.get, Send))
+        await opened.wait()
+        life.put_nowait({"type": "lifespan.shutdown"})
+        await living
+        messages.put_nowait({"type": "websocket.receive", "text": "late"})
+        messages.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await socket
+        await app(Scope("/p/x"), messages.get, Send)
+        assert sent[-1] == "http.response.body" and not mws.IsStarted()
+
+    asyncio.run(Main())
+    assert mws.logged == []
+    assert heard[-1] == 1001
+
+
 def test_the_same_program_at_home(mws):
-    """Asgi() changes nothing: Start serves as ever."""
+    """Asgi() changes nothing for Start."""
     mws.Asgi()
     mws.port, mws.bindIP, mws.Banner = harness.FreePorts(1)[0], "127.0.0.1", False
     mws.Start()
@@ -629,7 +677,7 @@ def test_the_same_program_at_home(mws):
 
 
 def test_threads_are_bounded(mws):
-    """Plain handlers in threads: AsgiThreaded; never more than MaxWorkers."""
+    """Plain handlers in threads, by AsgiThreaded: at most MaxWorkers run at once."""
     mws.AsgiThreaded = True
     mws.MaxWorkers = 3
     busy, most, lock = [], [], threading.Lock()

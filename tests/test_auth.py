@@ -1,4 +1,4 @@
-"""microWebAuth, microWebDigest, microWebLogin: who may see what is below a path, and what a stranger can try."""
+"""microWebAuth, microWebDigest, microWebLogin: who may see protected paths, and what attackers can try."""
 
 import base64
 import hashlib
@@ -82,7 +82,7 @@ mws.Stop()
 
 @pytest.fixture
 def www(tmp_path):
-    """Files below www; a case-sensitive disk plays FAT with a file for each spelling."""
+    """Files below www. Several spellings of each file imitate FAT on a case-sensitive disk."""
     for folder in ("admin", "ADMIN", "Admin", "admin.", "admin ", "admin/deep"):
         (tmp_path / "www" / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / "www" / folder / "secret.txt").write_bytes(SECRET)
@@ -93,7 +93,7 @@ def www(tmp_path):
 
 
 class From(harness.RawClient):
-    """A client at another address of the loopback."""
+    """A client with another loopback address."""
 
     def __init__(self, port, source, timeoutSec=harness.DEADLINE_SEC):
         self.socket = socket.create_connection(("127.0.0.1", port), timeoutSec, (source, 0))
@@ -119,7 +119,7 @@ def Tell(server, line):
 
 
 def Skip(server, seconds):
-    """The clock of the server goes ahead; on its thread, which counts it on as well."""
+    """Move the server's clock forward, on the server's thread, which also increments it."""
     Tell(server, "mws.CallSoon(Skip, %d)" % seconds)
 
 
@@ -143,7 +143,7 @@ def Record(password, salt, count, digest=None):
 
 @pytest.mark.parametrize("own", [True, False], ids=["own", "hashlib"])
 def test_pbkdf2_vectors(run, runtime, own):
-    """The published vectors, and keys and salts of all sizes around a block, as CPython computes them."""
+    """The published vectors; and keys and salts with lengths around a block, compared with CPython."""
     records = [(password, Record(password, salt, count, digest)) for password, salt, count, digest in VECTORS]
     for size in (1, 2, 31, 32, 55, 56, 63, 64, 65, 66, 127, 128, 129, 200):
         for saltSize, count in ((1, 1), (16, 2), (60, 3), (64, 7)):
@@ -173,7 +173,8 @@ for password in ("p", "x" * 64, "x" * 65, "\u00e4\u20ac"):
 
 
 def test_hashes(run):
-    """The iterations are measured; no two hashes are the same; what is no password or no number is named."""
+    """The iterations are measured; hashes of the same password differ; an invalid password or number is named in the
+    error."""
     said = run("""
 from microWebAuth import HashPassword, CheckPassword
 measured = HashPassword("secret")
@@ -197,7 +198,7 @@ for record in ("", "secret", "pbkdf2$x$AA==$AA=="):
 
 
 def test_a_right_password_is_remembered(run):
-    """For a bounded number of them, for a time; only with its hash; a wrong one never."""
+    """A limited number, for a limited time, only together with its hash. Wrong passwords are not remembered."""
     said = run("""
 import time
 import microWebAuth
@@ -280,7 +281,7 @@ BAD_BASIC = [
 
 
 def test_bad_basic(serve, www):
-    """Each of them with an address of its own is refused with a challenge, and the server goes on."""
+    """Each request comes from another address and gets 401 with a challenge; the server continues."""
     server = serve(PROGRAM)
     for number, bad in enumerate(BAD_BASIC):
         refused = Ask(server, "/admin/who", bad, "127.0.1.%d" % (number + 1))
@@ -294,7 +295,7 @@ def test_bad_basic(serve, www):
 
 
 def test_users_by_function(serve, www):
-    """True, or the name. Anything else that counts as true does not: 1, and what an async function returns."""
+    """True or a name is accepted. Other true values are not: 1, or the coroutine of an async function."""
     server = serve(PROGRAM)
     assert Ask(server, "/check/who", Basic("anna", "open")).text == "TOP SECRET of anna"
     assert Ask(server, "/check/who", Basic("anna", "alias")).text == "TOP SECRET of Alias"
@@ -337,7 +338,7 @@ def test_each_of_nested_prefixes_must_hold(serve, www):
     assert nobody.status == 401 and 'realm="Nobody"' in nobody.Header("WWW-Authenticate")
 
 
-# -------------------------------------------------------------------------------------------------------- the ways in
+# ----------------------------------------------------------------------------------------------- path tricks
 
 HANDSHAKE = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
              ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
@@ -381,7 +382,7 @@ WITHIN = {"/admin", "/admin/", "/admin/secret.txt", "/admin/who", "//admin/secre
 
 
 def test_path_tricks(serve, www):
-    """No spelling of a protected path, by any method, shows what is there. What is at or below the prefix gets 401."""
+    """No spelling of a protected path shows its content, with any method. Paths at or below the prefix get 401."""
     server = serve(PROGRAM)
     assert harness.Fetch(server.port, "/public/a.txt").text == "public"
     for path in TRICKS:
@@ -410,7 +411,7 @@ def test_headers_open_nothing(serve, www, headers):
 
 @pytest.mark.parametrize("path", ["/%2fadmin%2fsecret.txt", "/files/admin%2fsecret.txt", "/files/admin%2Fsecret.txt", "/files%2fadmin/secret.txt"])
 def test_an_encoded_slash_in_an_argument(serve, www, path):
-    """A route with an argument is given the slash: what it shows is below the protected path."""
+    """The argument of a route may contain an encoded slash, so the handler could show a protected path."""
     server = serve(PROGRAM.replace("mws.Start()", """
 def Show(httpClient, httpResponse, args):
     httpResponse.WriteResponseFile("www/" + args["path"].replace("files/", ""))
@@ -467,10 +468,11 @@ for users in (None, 7, "name"):
     assert said.split() == ["prefix"] * 3 + ["users"] * 7 + ["scheme"] * 2 + ["realm"] * 4 + ["users"] * 2 + ["users"] * 3
 
 
-# ---------------------------------------------------------------------------------------------------- who guesses waits
+# ----------------------------------------------------------------------------------------------- guessing
 
 def test_who_guesses_waits(serve, www):
-    """Five wrong passwords are free, then an address waits 1, 2, 4 … seconds and is refused unheard. Others are not."""
+    """Five wrong passwords are free. Then an address has to wait 1, 2, 4 … seconds and is refused without a check.
+    Other addresses are not affected."""
     server = serve(PROGRAM)
     for _ in range(6):
         assert Ask(server, "/check/who", Basic("anna", "no")).status == 401
@@ -486,13 +488,13 @@ def test_who_guesses_waits(serve, www):
     server.Tell("print('ASKED', len(asked))")
     assert server.WaitLine(r"^ASKED (\d+)\nDONE$").group(1) == "26"
     Skip(server, 256)
-    for _ in range(3):                      # a right one clears nothing: its owner may be the one who guesses
+    for _ in range(3):                      # success clears no failures, because the guesser may also have an account
         assert Ask(server, "/check/who", Basic("anna", "open")).status == 200
     assert Ask(server, "/check/who", Basic("anna", "no")).status == 401
     waits = Ask(server, "/check/who", Basic("anna", "open"))
     assert waits.status == 429 and int(waits.Header("Retry-After")) > 250
     Skip(server, 256 + 1802)
-    for _ in range(6):                      # time does
+    for _ in range(6):                      # only time clears them
         assert Ask(server, "/check/who", Basic("anna", "no")).status == 401
 
 
@@ -512,11 +514,11 @@ def test_a_thousand_guesses_lock_out_nobody_else(serve, www):
     thread.join()
     assert honest == [200] * 20
     assert len(statuses) == 1000 and set(statuses) == {401, 429}
-    assert statuses.count(401) < 20         # the waits double, and the clock of the test is not fast
+    assert statuses.count(401) < 20         # the waits double, and the test's clock is not fast
 
 
 def test_addresses_are_bounded(run):
-    """32 addresses are remembered, the oldest go; a client has all of an IPv6 /64."""
+    """32 addresses are remembered, then the oldest is removed; all of an IPv6 /64 counts as one address."""
     said = run("""
 from microWebSrv import MicroWebSrv
 import microWebAuth
@@ -622,7 +624,7 @@ def NonceOf(response):
 
 
 def Digest(nonce, path, name="admin", password=PASSWORD, method="GET", count=1, **changes):
-    """The fields of a right answer to a challenge, changed; a changed one counts in the proof where it belongs to it."""
+    """The fields of a correct response to a challenge, with changes; the proof is computed with the changed values."""
     got = {"username": name, "realm": "A realm", "nonce": nonce, "uri": path, "qop": "auth", "nc": "%08x" % count,
            "cnonce": "c\u00f6nonce", "algorithm": "SHA-256"}
     got.update(changes)
@@ -643,7 +645,7 @@ def test_digest(serve, www):
     assert Ask(server, "http://localhost/d/who", Digest(nonce, "/d/who", count=4)).status == 200
     assert Ask(server, "http://localhost/d/who", Digest(nonce, "http://localhost/d/who", count=5)).status == 200
     assert Ask(server, "/d/who", Digest(nonce, "/d/who", 'b\u00f6b \\"x', "b", count=6)).text == 'TOP SECRET of b\u00f6b \\"x'
-    assert Ask(server, "/two/who", Digest(nonce, "/two/who", count=7)).status == 200     # the same realm, one nonce
+    assert Ask(server, "/two/who", Digest(nonce, "/two/who", count=7)).status == 200     # same realm, same nonce
     odd = Digest(nonce, "/d/who", count=8).replace(", ", " ,,\t, ").replace("=", " =\t") + " , "
     assert Ask(server, "/d/who", odd).status == 200
     assert Ask(server, "/d/who", Digest(nonce, "/d/who", count=9).replace("qop=auth", 'QOP="a\\uth"')).status == 200
@@ -654,7 +656,7 @@ def test_digest(serve, www):
 
 
 def test_bad_digest(serve, www):
-    """None of these is let in, none is called stale, each is a wrong password; and none ends the server."""
+    """All are refused as a wrong password, none with stale=true; the server continues."""
     server = serve(DIGEST)
     nonce, _ = NonceOf(Ask(server, "/d/who"))
     good = Digest(nonce, "/d/who")
@@ -681,7 +683,8 @@ def test_bad_digest(serve, www):
 
 
 def test_no_digest_counts_twice(serve, www):
-    """A replay is stale. What overtakes another is not; a nonce ends by its time, and when too many others are in use."""
+    """A replayed request is stale. Requests may arrive out of order. A nonce ends when it is too old, or when too many
+    others are in use."""
     server = serve(DIGEST)
 
     def Try(nonce, count, path="/d/who", **kwargs):
@@ -804,7 +807,7 @@ FORM_TYPE = ("Content-Type", "application/x-www-form-urlencoded")
 
 
 class Browser:
-    """Keeps cookies, and says where a request comes from as a browser does."""
+    """Keeps cookies, and sends Origin and Sec-Fetch-Site like a browser."""
 
     def __init__(self, server, source="127.0.0.1"):
         self.server, self.source, self.cookies = server, source, {}
@@ -848,9 +851,9 @@ def test_form(serve, www):
     assert tab.cookies != before
     assert tab.Ask("/admin/who").text == "TOP SECRET of admin"
     assert tab.Ask("/admin/secret.txt").body == SECRET
-    assert tab.Ask("/also/who").text == "TOP SECRET of admin"            # the same form
+    assert tab.Ask("/also/who").text == "TOP SECRET of admin"            # same form
     assert tab.Ask("/free").text == "TOP SECRET of None"
-    assert tab.Ask("/others/who").status == 302                          # the same name is somebody else there
+    assert tab.Ask("/others/who").status == 302                          # the same name in another set of users
     with harness.RawClient(server.port) as client:
         client.Send(harness.RequestBytes("GET", "/admin/socket", [
             *HANDSHAKE, ("Cookie", "session=" + tab.cookies["session"]), ("Sec-Fetch-Site", "same-origin")]))
@@ -865,7 +868,7 @@ def test_form(serve, www):
 
 
 def test_form_refuses(serve, www):
-    """What is no page that a person opens gets 401; a WebSocket before its 101; and forms of other sites."""
+    """Requests that are no navigation get 401; a WebSocket gets it before the 101; forms of other sites are refused."""
     server = serve(FORM)
     tab = Browser(server)
     for path in ("/admin/who", "/admin/secret.txt", "/admin/none"):
@@ -923,14 +926,14 @@ def test_form_of_the_program(serve, www):
         assert tab.LogIn("anna", "no", "/enter").status == 401
     page = tab.LogIn("anna", "open", "/enter")
     assert page.status == 429 and re.match(r"429: Too many tries. Wait for [12] seconds?\.", page.text) and page.Header("Retry-After") in "12"
-    assert tab.Ask("/check/who").text == "TOP SECRET of anna"            # who is in stays in
+    assert tab.Ask("/check/who").text == "TOP SECRET of anna"            # a logged-in user stays logged in
     assert Browser(server, "127.0.0.2").LogIn("anna", "open", "/enter").status == 302
     Skip(server, 2)
     assert tab.LogIn("anna", "open", "/enter").status == 302
 
 
 def test_the_path_of_the_form_is_open_for_the_form_alone(serve, www):
-    """A WebSocket there would be one without a log-in."""
+    """A WebSocket at the path of the form would need no login."""
     server = serve(FORM.replace('"/admin"', '"/"').replace("mws.Start()", """
 mws.AcceptWebSocketCallback = lambda webSocket, httpClient: None
 mws.Start()
@@ -940,7 +943,7 @@ mws.Start()
 
 
 def test_everything_behind_a_form(serve, www):
-    """The prefix may be all: the form itself can be reached, nothing else."""
+    """The prefix may be "/": only the form itself can be reached."""
     server = serve(FORM.replace('Protect(mws, "/also"', 'Protect(mws, "/"'))
     tab = Browser(server)
     assert tab.Ask("/login").status == 200
@@ -952,7 +955,7 @@ def test_everything_behind_a_form(serve, www):
 
 
 def test_the_hash_of_a_form_holds_nobody(serve, www):
-    """A worker computes it: another client is answered before the one that has sent the password."""
+    """A worker computes the hash: another client is answered before the one that sent the password."""
     server = serve(FORM)
     Tell(server, "count = int(HashPassword('x').split('$')[1]); users['bob'] = HashPassword('b', count * 8)")
     with harness.RawClient(server.port) as slow:
@@ -966,7 +969,8 @@ def test_the_hash_of_a_form_holds_nobody(serve, www):
 
 
 def test_guesses_at_the_same_time_count_each(serve, www):
-    """The form asks on workers. All that were let in at once count; and behind a wait one is let in, not one for each worker."""
+    """The form is processed by workers. All parallel guesses count; after a wait only one is checked, not one for each
+    worker."""
     server = serve(FORM.replace('    return password == "open"\n', """
     import time
     print("ASKED")

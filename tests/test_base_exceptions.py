@@ -1,5 +1,5 @@
-"""Whatever a program raises, wherever the server calls it: the client gets an answer or a cut, the log has it, and neither a
-worker nor a place is lost. Only Ctrl-C goes through.
+"""A program may raise any exception wherever the server calls it: the client gets a response or an abort, the exception
+is logged, and neither a worker nor a connection slot is lost. Only Ctrl-C passes.
 """
 
 import pytest
@@ -126,7 +126,7 @@ def site(request, serve, modulePath, tmp_path):
 
 
 def Check(server, isAsync):
-    """No place and no worker is lost."""
+    """No slot and no worker is lost."""
     for path in ("/hello", "/worker/hello", "/worker/hello", "/worker/hello") + (("/async/hello",) if isAsync else ()):
         assert Fetch(server.port, path).text == "hello"
 

@@ -1,10 +1,12 @@
-"""The benchmark's client finds what is wrong, and a small run makes figures and a table on both runtimes."""
+"""The benchmark's client detects wrong responses, and a small run produces figures and a table on both runtimes."""
 
 import json
+import os
 import re
 import runpy
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import harness
 
 BENCH = harness.ROOT / "bench"
 SECONDS = "0.1"
-HELLO_INSTRUCTIONS = 115_000        # of MicroPython; version 1 needed 162,000
+HELLO_INSTRUCTIONS = 115_000        # on MicroPython; version 1 needed 162,000
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BODY = b"Hello, World!"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
@@ -24,7 +26,7 @@ UPGRADED = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnecti
 
 
 class Says:
-    """A server that answers whatever it is asked with the same bytes; a connection's first answer can be another."""
+    """A server that always sends the same bytes; the first response on a connection can differ."""
 
     def __init__(self, answer, closes=False, first=None):
         self.answer, self.closes, self.first = answer, closes, first
@@ -70,7 +72,7 @@ class Says:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Run the client on a server that is there -> its figures."""
+    """Run the client against a running server -> its figures."""
     folder = tmp_path_factory.mktemp("client")
     program = folder / "client"
     warnings = ("-Wall", "-Wextra", "-Werror")
@@ -137,7 +139,8 @@ def test_wrong_answers(client, says, answer, closes, kind):
 
 
 def test_an_answer_that_never_comes(client, says):
-    """The client asks for it before it measures, and again: it waits five seconds each time, and says so."""
+    """The client checks for it before measuring, and again afterwards: it waits five seconds each time, and reports
+    it."""
     figures = client(says(GOOD[:-1], first=GOOD), connections=1)
     assert figures["requests"] == 0 and figures["stuck"] >= 1 and figures["kinds"]["timeout"] >= 1, figures
 
@@ -169,7 +172,7 @@ def test_no_upgrade(client, says):
 
 
 def test_a_run_on_both_runtimes(tmp_path):
-    """Ours and the floors, every kind of work: figures, the table, and no answer that is wrong."""
+    """Our server and the minimal servers, each kind of request: figures, the table, and no wrong response."""
     works = ("hello", "close", "args", "json", "form", "115kb", "template", "ws4k")
     command = [sys.executable, BENCH / "run.py", "--peers", "floor,floor-poll,microwebsrv", "--works", ",".join(works),
                "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", sys.executable,
@@ -185,18 +188,14 @@ def test_a_run_on_both_runtimes(tmp_path):
         assert sorted(work for work, server in cells if server == "microwebsrv") == sorted(works)
         for (work, server), cell in cells.items():
             assert cell["errors"] == 0 and cell["requests"] > 0, cell
-            stuck += cell["stuck"]              # a busy machine may take more than a second; then the table says so
+            stuck += cell["stuck"]              # a slow machine may take more than a second; then the table shows that
             assert cell["cpuUs"] > 0 and (cell["floor"] is None) == work.startswith("ws"), cell
-            assert cell["before"] is None           # version 1 was not asked
+            assert cell["before"] is None           # version 1 was not measured
+            assert cell["kernel"] is None or 0 <= cell["kernel"] <= 1, cell
             assert server != "floor" or cell["floor"] == 1, cell
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- measured: python3 bench/report.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
-    report = subprocess.run([sys.executable, str(BENCH / "report.py"), "--no-plot", "--results", str(tmp_path),
-                             "--readme", str(page)], capture_output=True, text=True, timeout=harness.DEADLINE_SEC)
-    assert report.returncode == 0, report.stderr
-    small = page.read_text(encoding="utf-8")
-    assert small.startswith("before\n<!--") and small.endswith("<!-- end -->\nbehind\n") and "old" not in small
-    assert len(re.findall(r"^\| [^|]+ \| \*\*[\d.]+\*\* \| [^|]* \| \*\*[\d.]+\*\* \|", small, re.M)) == len(works)
+    small, aimed = Report(tmp_path)
+    assert len(re.findall(r"^\| [^|]+ \| \*\*[\d.]+\*\* \| [\d.]* \|$", small, re.M)) == 2 * len(works)
+    assert "| hello | ≤ 2.5 x the asyncio floor | " in aimed and "| hello | ≤ 1 x socketify |  | not measured |" in aimed
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "## MicroPython" in text and "## CPython" in text
     for title in ("hello, closing", "route with two args", "template page", "WebSocket, 4 KB"):
@@ -204,8 +203,165 @@ def test_a_run_on_both_runtimes(tmp_path):
     assert (text.count("No errors, and nobody waited longer than a second.") == 2) == (stuck == 0)
 
 
+def Report(folder, *files):
+    """bench/report.py on the figures in that folder -> what it wrote between the marks of two pages."""
+    pages = []
+    for name, mark in (("readme", "measured"), ("performance", "goals")):
+        pages.append(folder / (name + ".md"))
+        pages[-1].write_text("before\n<!-- %s: python3 bench/report.py -->\nold\n<!-- end -->\nbehind\n" % mark,
+                             encoding="utf-8")
+    command = [sys.executable, BENCH / "report.py", "--no-plot", "--results", folder, "--readme", pages[0],
+               "--performance", pages[1], *files]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC)
+    assert said.returncode == 0, said.stderr
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    for text in texts:
+        assert text.startswith("before\n<!--") and text.endswith("<!-- end -->\nbehind\n") and "old" not in text
+    return texts
+
+
+class Broken(socketserver.StreamRequestHandler):
+    """What stands in for Falcon below: it answers hello with another text, and ends when it is asked for JSON."""
+
+    def handle(self):
+        while True:
+            line = self.rfile.readline()
+            if line.startswith(b"POST"):
+                print("the end of it", flush=True)
+                os._exit(3)
+            if not line:
+                return
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(GOOD.replace(b"World", b"Wurld"))
+
+    @classmethod
+    def Serve(cls):
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), cls)
+        server.serve_forever()
+
+
+@pytest.mark.parametrize("falcon, whyNoHello, whyNoJson", [
+    ("raise SystemExit('no Falcon here')", "did not start (no Falcon here)", None),
+    ("import sys\nsys.path[:0] = %r\nimport test_bench\ntest_bench.Broken.Serve()",
+     r"gives no right answer to hello with 2 connections \(body \d+\)", "has ended (the end of it)"),
+])
+def test_a_peer_that_fails_is_left_out(tmp_path, falcon, whyNoHello, whyNoJson):
+    """One line says why, and the others are measured."""
+    module = tmp_path / "modules" / "falcon"
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text(falcon % [str(harness.ROOT / "tests")] if "%r" in falcon else falcon)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nPYTHONPATH="$PYTHONPATH:%s" exec %s "$@"\n' % (module.parent, sys.executable))
+    python.chmod(0o755)
+    command = [sys.executable, BENCH / "run.py", "--runtime", "cpython", "--peers", "falcon,microwebsrv", "--works",
+               "hello,json", "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", python, "--results",
+               tmp_path]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC * 3)
+    assert said.returncode == 0, said.stdout + said.stderr
+    lines = re.findall(r"^cpython: falcon is left out: it (.*)$", said.stdout, re.M)
+    assert len(lines) == (2 if whyNoJson else 1), said.stdout
+    assert re.fullmatch(whyNoHello, lines[0]) or whyNoHello == lines[0], lines
+    assert re.search(r"^cpython: 100 % done in \d+ s", said.stdout, re.M)
+    figures = json.loads(next(tmp_path.glob("*-cpython.json")).read_text())
+    assert [(cell["work"], cell["server"]) for cell in figures["cells"]] == [("hello", "microwebsrv"),
+                                                                              ("json", "microwebsrv")]
+    assert figures["missing"] == {"hello": {"falcon": lines[0]}, "json": {"falcon": whyNoJson or lines[0]}}
+
+
+def Figures(path, began, times, stuck=0):
+    """A file as bench/run.py writes it; times: {(work, server): µs}"""
+    def Cell(work, server, connections=32):
+        ours = times[work, "microwebsrv"]
+        return {"work": work, "connections": connections, "server": server, "cpuUs": times[work, server],
+                "floor": times[work, server] / times.get((work, "floor"), 1), "ours": times[work, server] / ours,
+                "before": None, "kernel": 0.5, "perSec": 1000, "p50Ms": 1, "p99Ms": 2, "maxMs": 3, "requests": 100, "errors": 0,
+                "stuck": stuck if connections == 200 else 0, "reconnects": 0, "kinds": {"status": 0}, "rounds": []}
+
+    cells = [*(Cell(*key) for key in times), Cell("hello", "microwebsrv", 200)]
+    path.write_text(json.dumps({
+        "date": began[:10], "began": began, "runtime": "cpython", "version": "3", "versions": {"microwebsrv": "2"},
+        "machine": {"cpu": "none", "cores": 1, "system": "Linux"}, "missing": {}, "cells": cells,
+        "options": {"seconds": 0.1, "rounds": 1, "connections": [32, 200]}}))
+
+
+def test_goals_beside_what_was_measured(tmp_path):
+    """Two runs of one day become one with ranges; a run of another day is not among them."""
+    def Times(ours, picows):
+        return {("hello", "floor"): 5, ("hello", "microwebsrv"): ours, ("hello", "socketify"): 20,
+                ("hello", "falcon"): 10, ("json", "microwebsrv"): 10, ("json", "falcon"): 10,
+                ("ws64", "microwebsrv"): 10, ("ws64", "picows"): picows}
+
+    Figures(tmp_path / "2026-01-02-cpython.json", "2026-01-02 10:00:00", Times(8, 10))
+    Figures(tmp_path / "2026-01-02-cpython-2.json", "2026-01-02 11:00:00", Times(10, 5))
+    Figures(tmp_path / "2026-01-01-cpython.json", "2026-01-01 10:00:00", Times(100, 100))
+    small, aimed = Report(tmp_path)
+    assert "| hello | **9.0** | 5.0 | 20.0 | 10.0 |  |" in small
+    assert "2026-01-02, 2 runs of 1 round of 0.1 s: 2 of 24 goals are met, 19 are not measured." in aimed
+    assert "| hello | ≤ 1 x socketify | 0.45 (0.40–0.50) | met |" in aimed
+    assert "| hello | ≤ 0.7 x Falcon on Granian | 0.90 (0.80–1.00) | **missed** |" in aimed
+    assert "| JSON | less than every peer | 1.00 x Falcon on Granian | **missed** |" in aimed
+    assert "| WebSocket, 64 B | ≤ 1 x picows | 1.50 (1.00–2.00) | **missed** |" in aimed
+    assert "| 200 connections | no error, nobody waits a second | 0 errors, 0 waited a second, the longest 3 ms | met |" \
+        in aimed
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| hello | 9.0 | 1.80 (1.60–2.00) |" in page and "| **MicroWebSrv** | 50 | 50 | 50 |" in page
+    Figures(tmp_path / "one.json", "2026-01-03 10:00:00", Times(8, 10), stuck=1)
+    _, aimed = Report(tmp_path, tmp_path / "one.json")
+    assert "| WebSocket, 64 B | ≤ 1 x picows | 1.00 | met |" in aimed
+    assert "| 0 errors, 1 waited a second, the longest 3 ms | **missed** |" in aimed
+    _, aimed = Report(tmp_path, tmp_path / "one.json", tmp_path / "2026-01-02-cpython-2.json")
+    assert "2026-01-03, 2 runs of" in aimed         # named, they may be of two days
+
+
+def test_a_page_without_marks(tmp_path):
+    """Nothing is written into a page that has no place for it."""
+    Figures(tmp_path / "2026-01-02-cpython.json", "2026-01-02 10:00:00", {("hello", "microwebsrv"): 8})
+    page = tmp_path / "page.md"
+    page.write_text("no marks\n")
+    command = [sys.executable, BENCH / "report.py", "--no-plot", "--results", tmp_path, "--readme", page]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC)
+    assert said.returncode == 1 and "has no line <!-- measured: python3 bench/report.py -->" in said.stderr
+    assert page.read_text() == "no marks\n"
+
+
+@pytest.mark.timeout(300)
+def test_a_short_look_at_growth(tmp_path):
+    """Every study on both runtimes with its smallest sizes: figures, and the tables of the page."""
+    page = tmp_path / "growth.md"
+    page.write_text("before\n<!-- measured: python3 bench/growth.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
+    command = [sys.executable, BENCH / "growth.py", "--short", "--no-plot", "--micropython", harness.FindMicroPython(),
+               "--results", tmp_path, "--page", page]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=280)
+    assert said.returncode == 0, said.stdout + said.stderr
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!--") and text.endswith("<!-- end -->\nbehind\n") and "old" not in text
+    for runtime, title in (("cpython", "CPython"), ("micropython", "MicroPython")):
+        assert "## %s\n" % title in text
+        figures = json.loads((tmp_path / ("growth_%s.json" % runtime)).read_text(encoding="utf-8"))
+        cells = {(cell["study"], cell["case"], cell["size"]): cell["value"] for cell in figures["cells"]}
+        assert {study for study, _, _ in cells} == {"connections", "full", "routes", "fields", "file", "rows"}
+        for (study, case, size), value in cells.items():
+            assert value >= 0 and (value > 0 or "memory" in case or case == "registration"), (study, case, size)
+        assert cells["file", "an answer", 1024] < cells["file", "each MB", 1024]
+        assert cells["connections", "websocket, memory", 100] < 6000
+
+
+@pytest.mark.parametrize("values, said", [
+    ({10: 5.0, 100: 5.5, 1000: 7.0}, "flat"), ({10: 5.0, 100: 9.0, 1000: 9.9}, "flat at the end"),
+    ({10: 5.0, 100: 14.0, 1000: 104.0}, "line"), ({10: 5.0, 100: 20.0, 1000: 2000.0}, "**more than a line**"),
+    ({10: 5.0, 100: 50.0}, "line"), ({10: 0.0, 100: 50.0, 1000: 60.0}, ""),
+])
+def test_growth_is_judged(values, said):
+    code = "import growth; print(growth.Verdict(%r))" % values
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=BENCH, text=True).rstrip("\n") == said
+
+
 def test_version_1_is_a_peer():
-    """Its sources come out of git; a copy of the project without its history has none."""
+    """Its sources come from git; a copy of the project without history has none."""
     peers = runpy.run_path(str(BENCH / "peers.py"))
     if subprocess.run(["git", "cat-file", "-e", peers["VERSION_1"]], cwd=harness.ROOT, capture_output=True).returncode:
         pytest.skip("the history is not here")
@@ -217,7 +373,7 @@ def test_version_1_is_a_peer():
 
 @pytest.mark.timeout(300)
 def test_instructions_of_a_request():
-    """Ours needs more than a server that parses nothing, and the table says so."""
+    """Our server needs more than a server that parses nothing, and the table shows both."""
     if not shutil.which("valgrind"):
         pytest.skip("no valgrind")
     command = [sys.executable, BENCH / "instructions.py", "--works", "hello", "--peers", "floor-poll,microwebsrv",
@@ -228,3 +384,16 @@ def test_instructions_of_a_request():
     floor, ours, _ = re.search(r"^hello {2,}(.*)$", said.stdout, re.M)[1].split()
     assert 1000 < int(floor.replace(",", "")) < int(ours.replace(",", "")) < HELLO_INSTRUCTIONS
     assert "mp_execute_bytecode" in said.stdout
+
+
+def test_bytecodes_of_a_request():
+    """Of each function: how often it is called, and what it executes itself."""
+    command = [sys.executable, BENCH / "bytecodes.py", "--works", "hello,close,ws64", "--requests", "100",
+               "--connections", "10"]
+    said = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_SEC * 3)
+    assert said.returncode == 0 and not said.stderr, said.stdout + said.stderr
+    totals = [int(count) for count in re.findall(r"^[\w ,]+: (\d+) bytecodes and", said.stdout, re.M)]
+    assert len(totals) == 3 and 100 < totals[0] < totals[1] < 2000, said.stdout
+    assert re.search(r"^ +[1-9][\d.]+ +[\d.]+ % +1\.00 calls  (Connection\.)?Answer, microWebSrv\.py$", said.stdout, re.M)
+    assert re.search(r" 1\.00 calls  (MicroWebSocket\.)?SendText, microWebSocket\.py$", said.stdout, re.M), said.stdout

@@ -1,8 +1,8 @@
-"""What boards have and this machine has not: words of 32 bits, and firmware from 1.20 on, whose Python lacks what later
-ones have. MicroPython's WebAssembly builds have both; what needs no socket is played on the oldest one that we promise to
-run on, and on the newest.
+"""Properties of boards that this machine lacks: 32-bit words, and firmware from 1.20 on, which lacks features of later
+versions. MicroPython's WebAssembly builds have both. Everything that needs no socket runs on the oldest supported
+version and on the newest.
 
-They are fetched from npm once; tests/wasm/run.mjs starts them, and its standins.py takes the place of what they lack.
+The builds are downloaded from npm once. tests/wasm/run.mjs starts them, and its standins.py replaces missing modules.
 """
 
 import functools
@@ -35,7 +35,7 @@ def _Module(version):
 
 
 def Run(version, program, *args):
-    """-> the stdout of a program that has come to its end on this build."""
+    """-> the stdout of a program on this build, after its end."""
     folders = ":".join(map(str, (harness.SRC, MP, MP.parent)))
     done = subprocess.run([tool.Tool("node"), str(RUN), _Module(version), folders, str(program), *map(str, args)],
                           capture_output=True, text=True, encoding="utf-8", timeout=120)
@@ -107,7 +107,7 @@ for path in sys.argv[1:]:
     assert output.splitlines() == ["%s %d" % (target, len(Kept(target))) for target in sorted(fuzz_laws.LAWS)]
 
 
-# -- on this machine, with the next() of MicroPython 1.20, which knows no default
+# -- on this machine, with the next() of MicroPython 1.20, which accepts no default
 
 OLD = """
 import builtins
@@ -150,7 +150,7 @@ print("ENDED")
 
 @pytest.mark.parametrize("runtime", ("micropython",))
 def test_server_without_a_default_of_next(serve, tmp_path, runtime):
-    """It starts, three times, and each kind of answer comes."""
+    """It starts three times, and sends each kind of response."""
     www = tmp_path / "www"
     www.mkdir()
     (www / "file.bin").write_bytes(bytes(range(256)) * 400)

@@ -1,4 +1,5 @@
-"""`microwebsrv check`: what it finds, that MicroPython really has none of it, and that sound programs pass."""
+"""`microwebsrv check`: its findings, that MicroPython really lacks each of these features, and that correct programs
+pass."""
 
 import ast
 import os
@@ -9,9 +10,10 @@ import sys
 import pytest
 
 import harness
-from microwebsrv import check, data, language, project, tables
+from microwebsrv import check, data, language, members, project, tables
 
-# What `check` has to say of a program, and the program. Each is tried on MicroPython: it must not do what CPython does.
+# (the finding, the program). Each program is also run on MicroPython, where it must fail or behave differently from
+# CPython.
 LANGUAGE = [
     ("no match", "def F(x):\n    match x:\n        case 1:\n            return 2\n"),
     ("no / among", "def F(a, /, b):\n    pass\n"),
@@ -36,13 +38,13 @@ OF = {".split": "'a b'", ".rsplit": "'a b'", ".encode": "'a'", ".decode": "b'a'"
 ARGUMENTS = {"open": "'f.txt', 'w'", "print": "1", "json.dumps": "{}", "json.loads": "'{}'", "int": "'1'", "round": "1.5", "sum": "[1]",
              "zip": "[1], [2]", "bytes": "'a'", "str": "b'a'", "int.from_bytes": "b'a'", ".replace": "'a', 'b'"}
 VALUES = {"sep": "' '", "encoding": "'utf-8'", "errors": "'ignore'", "byteorder": "'big'", "newline": "''"}
-# Of the firmware of boards and not of the unix port, or the other way round.
+# Only in board firmware, or only on the unix port.
 ON_BOARDS = {"os.uname", "os.sync"}
 ON_UNIX = {"argparse"}
 
 
 def Fails(tmp_path, text):
-    """True if MicroPython does not do it."""
+    """True if MicroPython refuses or fails to run it."""
     path = tmp_path / "one.py"
     path.write_text(text, encoding="utf-8")
     command, env = harness.Command("micropython", path, ())
@@ -50,7 +52,7 @@ def Fails(tmp_path, text):
 
 
 def Said(text):
-    """What is said of one main.py."""
+    """The findings for a main.py with this text."""
     source = project.Source("main.py", text.encode())
     return [(one.line, one.text) for one in check.CheckSource(source, set())]
 
@@ -70,7 +72,7 @@ def test_lines():
 
 
 def Ask(tmp_path, expressions):
-    """Those of the expressions that MicroPython can evaluate."""
+    """The expressions that MicroPython can evaluate."""
     program = "import sys\nfor text in %r:\n    try:\n        exec(text)\n        print(text)\n    except Exception:\n        pass\n"
     out = harness.RunProgram("micropython", program % (expressions,), tmp_path)
     return out.split("\n")[:-1]
@@ -102,7 +104,7 @@ def test_methods_are_really_absent(tmp_path):
     names = [*tables.METHODS, *tables.ATTRIBUTES]
     assert Ask(tmp_path, ["%s.%s" % (thing, name) for thing in things for name in names]) == []
     assert Ask(tmp_path, ["''.upper", "OSError(1).errno"]) == ["''.upper", "OSError(1).errno"]
-    for name in names:                          # and CPython has each of them somewhere
+    for name in names:                          # each of them exists on CPython
         assert any(hasattr(thing, name) for thing in ("", b"", 1, 1.0, OSError(1), memoryview(b""), Fails, type, _Sha())), name
 
 
@@ -230,6 +232,76 @@ def test_program_with_faults(tmp_path):
     assert "www/a.css: FAT does not tell it from www/A.css" in lines
     assert any(re.match(r"www/page.pyhtml:2: \w*Error: ", line) for line in lines), done.stdout
     assert "microwebsrv: 7 things to look at" in lines
+
+
+def test_names_of_boards():
+    """A name that no port has, of a module or a class of it, however it is imported; and nothing else."""
+    text = """import machine
+import network as net
+from machine import Pin, Timer, Pinn
+from machine import ADC as Voltage
+import umachine
+machine.Pinn(2, machine.Pin.OUT)
+Pin(2, Pin.OUTPUT, Pin.PULLUP).on()
+net.WLAN(net.STA).active(True)
+net.WLAN.IF_STA, net.WLAN.IF_STATION
+Voltage.ATTN_11DB, Voltage.ATTN_12DB
+umachine.pin
+machine.nothing_like_it
+import time, json
+time.sleep_msec(1)
+time.sleep_ms(1); json.dumps({}); machine.reset(); Timer.ONE_SHOT; Pin.ALT_SPI; machine.__name__; Pin.on
+"""
+    assert sorted((line, said) for line, said in Said(text) if "no board" in said) == [
+        (3, "no board has machine.Pinn; is Pin meant?"),
+        (6, "no board has machine.Pinn; is Pin meant?"),
+        (7, "no board has machine.Pin.OUTPUT; is OUT meant?"), (7, "no board has machine.Pin.PULLUP; is PULL_UP meant?"),
+        (8, "no board has network.STA; is STA_IF meant?"),
+        (9, "no board has network.WLAN.IF_STATION; is IF_STA meant?"),
+        (10, "no board has machine.ADC.ATTN_12DB; is ATTN_11DB meant?"),
+        (11, "no board has machine.pin; is Pin meant?"),
+        (12, "no board has machine.nothing_like_it"),
+        (14, "no board has time.sleep_msec; is sleep_ms meant?")]
+    guarded = "import machine\nif hasattr(machine, 'Pinn'):\n    machine.Pinn()\ntry:\n    from machine import Other\nexcept ImportError:\n    pass\n"
+    assert Said(guarded) == []
+    source = project.Source("main.py", b"import machine\nmachine.Lamp(1)\n")
+    assert check.CheckSource(source, {"machine"}) == [], "the program has a module of this name"
+
+
+def test_names_that_there_are(tmp_path):
+    """Those of the unix port, and those that the stand-ins have."""
+    program = "import sys\nfor name in sys.argv[1:]:\n    try:\n        print(name, *dir(__import__(name)))\n    except ImportError:\n        pass\n"
+    modules = [name for name in members.MEMBERS if "." not in name]
+    lines = harness.RunProgram("micropython", program, tmp_path, args=modules).splitlines()
+    assert len(lines) > 3
+    for module, *names in map(str.split, lines):
+        assert [name for name in names if name[0] != "_" and members.Misspelt("%s.%s" % (module, name))] == []
+    for path in (harness.SRC / "microwebsrv" / "standins").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if not isinstance(node, (ast.ClassDef, ast.FunctionDef)) or node.name[0] == "_" or path.stem not in members.MEMBERS:
+                continue
+            assert not members.Misspelt("%s.%s" % (path.stem, node.name)), node.name
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            names = [one.name for one in inner if isinstance(one, ast.FunctionDef)]
+            names += [name.id for one in inner if isinstance(one, ast.Assign) for name in ast.walk(one.targets[0]) if isinstance(name, ast.Name)]
+            for name in names:
+                assert name[0] == "_" or not members.Misspelt("%s.%s.%s" % (path.stem, node.name, name)), name
+
+
+def test_package_of_the_desk():
+    assert (1, "boards have no module microwebsrv; use from microWebSrv import MicroWebSrv") in Said("from microwebsrv import MicroWebSrv\n")
+
+
+@pytest.mark.parametrize("files", [{"main.py": "x = (\n"}, {"main.py": "", "lib/a.py": "match 1:\n    case 1:\n        pass\n"},
+                                   {"main.py": "", "www/index.pyhtml": "{{ for }}"}])
+def test_no_estimate_of_what_does_not_compile(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = Run(tmp_path)
+    assert done.returncode == 1 and "KB" not in done.stdout
+    assert done.stdout.endswith("\nNo estimate of the heap: the program does not compile.\nmicrowebsrv: 1 thing to look at\n"), done.stdout
 
 
 def test_no_program(tmp_path):

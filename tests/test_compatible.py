@@ -1,4 +1,4 @@
-"""What programs of the older server expect, and what they get told when they pass something else: on each runtime."""
+"""What programs of the older server expect, and the errors for invalid arguments: on each runtime."""
 
 import re
 
@@ -33,7 +33,7 @@ mws.Start(threaded=False)
 
 @pytest.mark.parametrize("way", ("without const", "with const"))
 def test_a_module_named_micropython_on_a_desk(serve, tmp_path, runtime, way):
-    """Whatever lies on the path: the runtime is what sys.implementation says."""
+    """The runtime is determined by sys.implementation, whatever modules are in the path."""
     if runtime == "micropython":
         pytest.skip("there it is real")
     (tmp_path / "page.pyhtml").write_text("{{ for n in [1, 2] }}{{ name }}{{ n }}{{ end }}")
@@ -107,7 +107,7 @@ CASES = {
 
 
 def test_forms_of_each_kind(serve):
-    """RFC 7578: multipart/form-data gives its text fields, as text; files are left out."""
+    """RFC 7578: multipart/form-data gives the text fields; files are left out."""
     server = serve(FORMS)
     for name, (mediaType, content, expected) in CASES.items():
         for path in ("/form", "/async"):
@@ -156,8 +156,8 @@ mws.Start(threaded=False)
 
 
 def test_raw_text(serve, runtime):
-    """MicroPython's encode() gives UTF-8, whatever one asks for, and so does _write there: as many bytes as the program
-    has counted. CPython has Latin-1 where the text has no others, as the older server did."""
+    """MicroPython's encode() ignores the encoding and gives UTF-8, and _write does the same, so the length is as the
+    program counted. CPython uses Latin-1 if the text allows it, like the older server."""
     server = serve(TEXT)
     isMp = runtime == "micropython"
     for query in ("bytes", "bytes+wide", "bytes+utf", "bytes+utf+wide", "chars", "chars+wide", "bytes+latin", "bytes+latin+wide",
@@ -171,12 +171,13 @@ def test_raw_text(serve, runtime):
         else:
             assert content == text.encode()
             assert len(content) >= length
-    framed = Fetch(server.port, "/framed")              # its framing is the server's
+    framed = Fetch(server.port, "/framed")              # the server frames it
     assert framed.body == "café!".encode("utf-8" if isMp else "latin-1")
 
 
 def test_charsets_that_python_knows(serve, runtime):
-    """On CPython all of them; on MicroPython Latin-1 and UTF-8: another one is announced as what was sent."""
+    """On CPython all charsets; on MicroPython Latin-1 and UTF-8. For others the header names the charset that was
+    used."""
     server = serve(TEXT)
     text = "café при €"
     for charset in ("windows-1251", "koi8-r", "ISO-8859-1", "UTF-8", "utf-8", "ascii", "no-such"):
@@ -190,7 +191,7 @@ def test_charsets_that_python_knows(serve, runtime):
         assert answer.Header("content-length") == str(len(answer.body))
 
 
-# ----------------------------------------------------------------------------------------- answers leave at once
+# ----------------------------------------------------------------------------------------- responses are sent at once
 
 AT_ONCE = """
 import sys
@@ -232,7 +233,7 @@ mws.Start(threaded=False)
 
 
 def test_an_answer_leaves_at_once(serve, tmp_path):
-    """Not when the handler returns: a program redirects, sleeps and resets the machine."""
+    """Not only when the handler returns: a program may redirect, sleep and reset the machine."""
     (tmp_path / "file.txt").write_text("file")
     server = serve(AT_ONCE)
     for path, status in (("/redirect", 302), ("/204", 204), ("/304", 304), ("/404", 404), ("/500", 500), ("/created", 201),
@@ -311,7 +312,7 @@ mws.Start(threaded=False)
 
 
 def test_wrong_arguments(serve, tmp_path):
-    """A ValueError that names the argument, before anything is sent: the handler can still answer."""
+    """A ValueError names the argument before anything is sent, so the handler can still respond."""
     (tmp_path / "page.pyhtml").write_text("page")
     server = serve(WRONG)
     names = re.findall(r"NAME (\w+) (\d+)", server.stdout)
@@ -329,7 +330,7 @@ def test_wrong_arguments(serve, tmp_path):
 
 @pytest.mark.parametrize("isAlone", (True, False))
 def test_a_missing_file_is_false(serve, tmp_path, isAlone):
-    """With microWebFiles.py and without it; the second time, there is an answer already."""
+    """With and without microWebFiles.py. The second call returns False because there is a response already."""
     home = harness.CopySources(tmp_path / "lib")
     if isAlone:
         (home / "microWebFiles.py").unlink()
@@ -358,7 +359,7 @@ for name in ("MicroWebAsync", "microWebSocket", "NoSuch", ""):
 
 @pytest.mark.parametrize("house", ("file", "rooms", "web", "my.server", "server", "rooms in server"))
 def test_names_of_other_files(run, tmp_path, house):
-    """As the older server's module had them; without the file: ImportError."""
+    """Like in the module of the older server; ImportError if the file is missing."""
     package = house.split()[-1]
     if package not in ("file", "rooms"):
         (harness.CopyRooms if "rooms" in house else harness.CopySources)(tmp_path.joinpath(*package.split(".")))
@@ -412,12 +413,12 @@ MAKE = """
 
 @pytest.mark.parametrize("way", ("its own socket", "the server's"))
 def test_started_by_hand(serve, way):
-    """A public program makes the socket and the thread itself."""
+    """A public program creates the socket and the thread itself."""
     server = serve(BY_HAND.replace("MAKE", MAKE if way == "its own socket" else "pass"))
     server.Seen("BEFORE False")
     server.WaitLine("NOW True")
     if way == "its own socket" and server.runtime != "micropython":
-        server.Tell("print('BLOCKS', made.getblocking())")      # accept() of a client that has gone would
+        server.Tell("print('BLOCKS', made.getblocking())")      # otherwise accept() would block if the client has left
         server.WaitLine("BLOCKS False")
     for _ in range(3):
         assert Fetch(server.port, "/hello").text == "hello"
@@ -433,7 +434,7 @@ def test_started_by_hand(serve, way):
 
 
 def test_annotations(run, runtime):
-    """CPython evaluates them."""
+    """CPython evaluates annotations."""
     assert run("""
 from microWebSrv import MicroWebSrv, HttpClient, HttpResponse
 def Hello(httpClient: MicroWebSrv._client, httpResponse: MicroWebSrv._response) -> None:
@@ -469,7 +470,7 @@ FILES = {"a.gz": b"\x1f\x8b", "a.bin": b"\0", "a.txt": b"text", "a.csv": b"1,2",
 
 
 def test_what_migrating_says(serve, tmp_path):
-    """Each difference to the older server that a client can see is in docs/migrating.md, and is as it says there."""
+    """Each difference to the older server that docs/migrating.md lists is as described."""
     for name, content in FILES.items():
         path = tmp_path / "www" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -484,11 +485,11 @@ def test_what_migrating_says(serve, tmp_path):
     assert Fetch(port, "/hello/a+b?x=1+2%2B").Json() == ["GET", "/hello/a+b", [["x", "1 2+"]], {"name": "a+b"}]
     assert Fetch(port, "/form", "POST", {"Content-Type": "application/x-www-form-urlencoded"}, b"a=b+c").Json() == [["a", "b c"]]
     assert Fetch(port, "/a+b.txt").text == "plus"
-    # 405 in the place of 404, and 404 in the place of 405
+    # 405 instead of 404, and 404 instead of 405
     refused = Fetch(port, "/hello/x", "POST")
     assert (refused.status, refused.Header("allow")) == (405, "GET, HEAD, OPTIONS")
     assert Fetch(port, "/nowhere", "POST").status == 404
-    # media types that were not there, and charsets
+    # new media types and charsets
     for name, mediaType in (("a.gz", "application/gzip"), ("a.bin", "application/octet-stream"), ("a.txt", "text/plain; charset=UTF-8"),
                             ("a.csv", "text/csv; charset=UTF-8"), ("a.md", "text/markdown; charset=UTF-8"), ("a.html", "text/html"),
                             ("a.css", "text/css"), ("a.js", "application/javascript")):
@@ -498,13 +499,13 @@ def test_what_migrating_says(serve, tmp_path):
     for name in (".hidden.txt", "_part.pyhtml"):
         assert Fetch(port, "/" + name).status == 404
     assert (Fetch(port, "/empty.txt").status, Fetch(port, "/empty.txt").Header("content-length")) == (200, "0")
-    # methods have one spelling, those of routes any
+    # request methods are case-sensitive, those of routes are not
     assert Fetch(port, "/hello/x", "get").status == 501
-    # names in upper case, as FAT gives them
+    # upper-case names, as FAT gives them
     assert Fetch(port, "/PAGE.PYHTML").text == "2"
     assert Fetch(port, "/sub/").text == "index"
     assert Fetch(port, "/sub").Header("location") == "/sub/"
-    # arguments
+    # route arguments
     assert Fetch(port, "/hello/").status == Fetch(port, "/hello").status == 404
     assert [Args("/digits/" + text)["number"] for text in ("7", "0", "007", "00", "+7", "-7", "1e3", "7_0", "%D9%A1", "9" * 30)] == [
         7, 0, "007", "00", "+7", "-7", "1e3", "7_0", "\u0661", int("9" * 30)]

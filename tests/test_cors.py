@@ -1,4 +1,5 @@
-"""microWebCors: which pages of other origins may read an answer, by the Fetch standard; on every runtime, and in a browser."""
+"""microWebCors: which pages of other origins may read a response, by the Fetch standard; on every runtime, and in a
+browser."""
 
 import pytest
 
@@ -68,7 +69,7 @@ SAFE = "Access-Control-Allow-"
 
 
 def Cors(answer):
-    """-> {the end of the name: value} of the headers of CORS."""
+    """-> {end of the header name: value} of the CORS headers."""
     return {name[15:]: value for name, value in answer.headers if name.startswith("access-control-")}
 
 
@@ -108,7 +109,7 @@ def test_allowed(site, origin):
 
 @pytest.mark.parametrize("origin", REFUSED)
 def test_refused(site, origin):
-    """The answer is there, for it is the browser that keeps it from the page."""
+    """The response is complete: it is the browser that hides it from the page."""
     answer = Ask(site, "/listed/thing", origin)
     assert (answer.status, Cors(answer)) == (200, {})
     assert "Origin" in Vary(answer)
@@ -117,7 +118,7 @@ def test_refused(site, origin):
 
 
 def test_no_page(site):
-    """Without an Origin nothing is allowed, and a cache still learns that it would matter."""
+    """Without Origin nothing is allowed, but Vary still tells caches that Origin matters."""
     answer = Ask(site, "/listed/thing")
     assert Cors(answer) == {} and "Origin" in Vary(answer)
     outside = Ask(site, "/elsewhere", PANEL)
@@ -125,7 +126,7 @@ def test_no_page(site):
 
 
 def test_all_origins(site):
-    """A star depends on nothing, so there is no Vary."""
+    """"*" does not depend on the origin, so there is no Vary."""
     for origin in (PANEL, "null"):
         answer = Ask(site, "/open/thing", origin)
         assert Cors(answer) == {"allow-origin": "*"} and Vary(answer) == ["Accept"]
@@ -147,7 +148,7 @@ def test_credentials_of_one_call_are_none_of_another(site):
 # ------------------------------------------------------------------------------------------- preflights
 
 def test_preflight(site):
-    """204 with the methods of the path's routes, and the headers that the page has asked for."""
+    """204 with the methods of the path's routes, and the headers that the page asked for."""
     answer = Preflight(site, "/listed/thing", Access_Control_Request_Headers="content-type,x-token")
     assert (answer.status, answer.body) == (204, b"")
     assert Cors(answer) == {
@@ -169,7 +170,7 @@ def test_what_the_program_says_of_preflights(site):
 
 
 def test_private_network(site):
-    """Chromium 98 to 141 asks this before a request to a private address. Only an allowed origin hears yes."""
+    """Chromium 98 to 141 asks this before requests to private addresses. Only allowed origins get a yes."""
     asked = {"Access_Control_Request_Private_Network": "true"}
     assert Cors(Preflight(site, "/listed/thing", **asked))["allow-private-network"] == "true"
     assert "allow-private-network" not in Cors(Preflight(site, "/listed/thing"))
@@ -177,7 +178,7 @@ def test_private_network(site):
 
 
 def test_another_options_is_no_preflight(site):
-    """Without Access-Control-Request-Method it is the program's, or the server's."""
+    """Without Access-Control-Request-Method the program or the server answers OPTIONS."""
     mine = Ask(site, "/listed/options", PANEL, "OPTIONS")
     assert (mine.status, mine.text) == (200, "mine") and Cors(mine)["allow-origin"] == PANEL
     answer = Ask(site, "/listed/thing", PANEL, "OPTIONS")
@@ -194,7 +195,7 @@ def test_another_options_is_no_preflight(site):
     ("GET", "/listed/a.txt", b"", 200), ("HEAD", "/listed/a.txt", b"", 200), ("PUT", "/listed/thing", b'{"a": 1}', 200),
     ("GET", "/LISTED/nothing", b"", 404), ("GET", "/listed", b"", 301)])
 def test_errors_and_files(site, method, path, body, status):
-    """A script can read why its request has failed."""
+    """A script can read why its request failed."""
     if status == 500:
         site.ExpectError("RuntimeError: on purpose")
     with harness.RawClient(site.port) as client:
@@ -218,7 +219,7 @@ def Opens(server, path, origin):
 
 
 def test_web_sockets(site):
-    """They bring cookies in any case: so the origins with credentials are let in, and nobody else."""
+    """Browsers always send cookies with a WebSocket, so only origins with credentials are allowed."""
     assert Opens(site, "/listed/live", PANEL) == b"101"
     assert Opens(site, "/listed/live", "https://a.example.org") == b"101"
     assert Opens(site, "/listed/live", "https://evil.net") == b"403"
@@ -283,7 +284,7 @@ mws.Start(threaded=False)
 
 
 def test_with_a_password_and_sessions(serve):
-    """A preflight brings no password, so AllowOrigins stands first; that a password is wanted can be read by the page."""
+    """Preflights have no password, so AllowOrigins must come first; the page can read the 401."""
     server = serve(PROTECTED)
     assert Preflight(server, "/first/thing").status == 204
     refused = Ask(server, "/first/thing", PANEL)
@@ -375,7 +376,7 @@ JSON = {"Content-Type": "application/json", "X-Token": "1"}
 
 
 class Panel:
-    """A page of one server, which asks another."""
+    """A page of one server that sends requests to another."""
 
     def __init__(self, page, home, device):
         self._page = page
@@ -410,16 +411,16 @@ def panel(page, serve, runtime, tmp_path):
 def test_a_page_of_an_allowed_origin(panel):
     status, text, exposed, other = panel.Fetch("/api/reading")
     assert (status, text, exposed, other) == (200, '{"count": 0}', "21", None)
-    # A preflight goes before it: PUT, JSON, a header of one's own.
+    # These need a preflight: PUT, JSON, a custom header.
     status, text = panel.Fetch("/api/reading", method="PUT", headers=JSON, body='{"on": true}')[:2]
     assert status == 200 and '"count": 1' in text and '"on": true' in text
-    # What went wrong can be read.
+    # Errors can be read.
     for path, options, expected in (("/api/nothing", {}, 404), ("/api/reading", {"method": "POST"}, 405),
                                     ("/api/reading", {"method": "PUT", "headers": JSON, "body": "x" * 101}, 413),
                                     ("/api/fails", {}, 500)):
         status, text = panel.Fetch(path, **options)[:2]
         assert status == expected and "<h1>%d " % expected in text
-    # The routes of this path have no DELETE, so the browser does not even send it.
+    # This path has no DELETE route, so the browser does not send the request.
     assert panel.Fetch("/api/reading", method="DELETE") == ["TypeError"]
 
 

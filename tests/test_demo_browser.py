@@ -1,5 +1,5 @@
-"""examples/demo in a headless Chromium, on every runtime: each stop of the tour does what it says. Screenshots go to
-build/screenshots, which is not in git."""
+"""examples/demo in a headless Chromium, on every runtime: each stop of the tour works as described. Screenshots are
+stored in build/screenshots, which is not in git."""
 
 import gzip
 import re
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 class Demo(harness.Server):
-    """The demo as a person starts it, from some other folder: no settings but a port, it finds its modules itself."""
+    """The demo as a person starts it, from another folder: only the port is set, and it finds its modules itself."""
 
     def __init__(self, runtime, workDir, program=DEMO / "main.py"):
         self.runtime = runtime
@@ -42,7 +42,7 @@ class Demo(harness.Server):
 
 @pytest.fixture(scope="module", params=("cpython", "micropython"))
 def demo(request, tmp_path_factory):
-    """One server for all tests of a runtime."""
+    """One server for all tests on a runtime."""
     server = Demo(request.param, tmp_path_factory.mktemp("elsewhere"))
     try:
         yield server
@@ -54,7 +54,7 @@ def demo(request, tmp_path_factory):
 
 @pytest.fixture
 def tab(page, demo):
-    """page, which reads paths of the demo; whatever the browser complains of fails the test."""
+    """A page with paths of the demo. Each complaint of the browser fails the test."""
     page.complaints = []
     page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
     page.on("requestfailed", lambda request: page.complaints.append("%s: %s" % (request.url, request.failure)))
@@ -84,7 +84,7 @@ def test_home_is_alive(tab, demo, scheme, width):
     Text(tab, "#runtime", "MicroPython" if demo.runtime == "micropython" else "CPython")
     Text(tab, "#uptime", r"^\d\d:\d\d:\d\d$")
     uptime = tab.inner_text("#uptime")
-    expect(tab.locator("#uptime")).not_to_have_text(uptime)           # an event came
+    expect(tab.locator("#uptime")).not_to_have_text(uptime)           # an event arrived
     Text(tab, "#celsius", r"^-?\d+\.\d °C$")
     assert [link.get_attribute("href") for link in tab.locator(".tiles a").all()] == list(STOPS)
     Shoot(tab, demo, "home-%s-%d" % (scheme, width))
@@ -117,7 +117,7 @@ def test_page_fits_and_is_accessible(tab, demo, path):
 
 
 def test_a_board_without_sources_shows_none(tab):
-    """Where main.py is there as main.mpy, /source answers 404."""
+    """If main.py was compiled to main.mpy, /source answers 404."""
     tab.route("**/source/*", lambda route: route.fulfill(status=404))
     tab.Open("/threads.html")
     expect(tab.locator("figure")).to_have_count(0)
@@ -159,7 +159,7 @@ def test_routes(tab):
         tab.click("#multiply button")
     assert answer.value.status == 400
     Text(tab, "#multiplyAnswer", r"^400 Bad Request.*only whole numbers")
-    tab.complaints.clear()                              # Chromium's own words about the 400
+    tab.complaints.clear()                              # Chromium's message about the 400
     tab.click("text=Wait a second")
     Text(tab, "#getAnswer", r'"waitedSec": 1')
     tab.click("text=Who am I?")
@@ -267,7 +267,7 @@ def test_streams(tab):
     tab.fill("#rows", "9000000")
     tab.click("#start")
     Text(tab, "#count", r"^\d{1,3},\d{3}(,\d{3})?$")
-    tab.click("#stop")                                  # the client goes away amid an answer
+    tab.click("#stop")                                  # the client leaves during a response
     Text(tab, "#tail", r"Stopped\.$")
 
 
@@ -377,7 +377,7 @@ def test_chat_of_several_windows(tab, demo):
     ann.click("#joinButton")
     Text(ann, "#talk li:last-child", r"^You have left\.$")
     expect(ann.locator("#text")).to_be_disabled()
-    assert cleo.locator("#talk li").count() == 2        # nothing of the other room
+    assert cleo.locator("#talk li").count() == 2        # nothing from the other room
 
 
 def test_templates(tab):
@@ -385,7 +385,7 @@ def test_templates(tab):
     expect(tab.locator("tbody tr")).to_have_count(4)
     Text(tab, "tbody tr:nth-child(3)", r"Rosemary\s+12 %\s+now\s+no")
     Text(tab, "tbody tr:nth-child(4)", r"<b>Thyme</b> & sage")
-    Text(tab, "section:nth-child(2)", r"Dry: Rosemary\.\s.*nobody has set\s+is false.*clock.* \d\d:\d\d:\d\d\.")
+    Text(tab, "section:nth-child(2)", r"Dry: Rosemary\.\s.*A name without a value\s+is false.*time on the server is \d\d:\d\d:\d\d\.")
     tab.click("text=Open seed.pyhtml")
     text = tab.inner_text("body")
     assert text.count("TOTO2 = IN TEST FUNCTION 2") == 3
@@ -396,14 +396,14 @@ def test_errors(tab, demo):
     demo.ExpectError("broken on purpose")
     tab.Open("/errors.html")
     for button, answer in (("403 Forbidden", "^403 Forbidden"), ("403 Unknown type", "^403 Forbidden"),
-                           ("404 Not Found", "^404 Not Found.*no pin here.*redirected to /lost"),
+                           ("404 Not Found", "^404 Not Found.*This page does not exist.*redirected to /lost"),
                            ("405 Method", r"^405 Method Not Allowed.*allow: GET, HEAD, OPTIONS"),
-                           ("500 Internal", "^500 Internal Server Error"), ("200, still alive", "^200 OK.*runtime")):
+                           ("500 Internal", "^500 Internal Server Error"), ("200, still running", "^200 OK.*runtime")):
         tab.click("button:has-text('%s')" % button)
         Text(tab, "#errorAnswer", answer)
         assert "purpose" not in tab.inner_text("#errorAnswer")
-    tab.click("text=Get lost")
-    Text(tab, "h1", "no pin here")
+    tab.click("text=Open an unknown address")
+    Text(tab, "h1", "This page does not exist")
     Shoot(tab, demo, "404")
     assert len(tab.complaints) == 6 and all("Failed to load resource" in text for text in tab.complaints)
     tab.complaints.clear()
@@ -413,7 +413,7 @@ def test_errors(tab, demo):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
 def test_laid_out_as_on_a_board_and_ended_by_ctrl_c(runtime, page, tmp_path):
-    """The modules lie beside main.py, and the browser is connected when Ctrl-C comes."""
+    """The modules are beside main.py, and the browser is connected when Ctrl-C is pressed."""
     board = tmp_path / "flash"
     shutil.copytree(DEMO, board, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(harness.SRC, board, dirs_exist_ok=True)

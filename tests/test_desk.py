@@ -1,5 +1,5 @@
-"""`microwebsrv DIR` plays a board: programs of boards run as they are, paths are folders of the program, and the pins are on a
-page that can be clicked."""
+"""`microwebsrv DIR` imitates a board: programs for boards run unchanged, paths are folders of the program, and a page
+shows the pins and changes them by clicks."""
 
 import ast
 import http.client
@@ -16,6 +16,7 @@ import urllib.request
 import pytest
 
 import harness
+from command_tools import Desk
 from harness import Fetch
 from microwebsrv import desk, paths, world
 
@@ -78,55 +79,9 @@ MicroWebSrv(port=80, webPath="/www").Start(threaded=False)
 """
 
 
-class Desk:
-    """The command as a process, in a folder."""
-
-    def __init__(self, folder, *options):
-        env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
-        self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(folder), *map(str, options)], env=env, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
-        self.mark = 0
-
-    def Line(self, pattern):
-        found = self.out.Wait(pattern, self.mark, harness.DEADLINE_SEC)
-        assert found, "no %r in\n%s\n%s" % (pattern, self.out.text, self.err.text)
-        self.mark = found.end()
-        return found
-
-    def Port(self):
-        """Until it listens; -> the port."""
-        port = int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/").group(1))
-        WaitOpen(port)
-        return port
-
-    def Pins(self):
-        return int(self.Line(r"^microwebsrv: the pins: http://127\.0\.0\.1:(\d+)/$").group(1))
-
-    def Close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(harness.DEADLINE_SEC)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.out.Join(harness.DEADLINE_SEC)
-        self.err.Join(harness.DEADLINE_SEC)
-
-
-def WaitOpen(port):
-    for _ in range(200):
-        try:
-            with socket.create_connection(("127.0.0.1", port), 5):
-                return
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    raise AssertionError("nobody listens at %d" % port)
-
-
 @pytest.fixture
 def run(tmp_path):
-    """run(program, *options) -> a Desk with that main.py."""
+    """run(program, *options) -> a Desk with this main.py."""
     desks = []
 
     def Run(program, *options):
@@ -149,7 +104,7 @@ def Post(port, headers=(), **said):
 
 
 def Seen(port):
-    """What the page is told first."""
+    """The first state that the page receives."""
     with urllib.request.urlopen("http://127.0.0.1:%d/live" % port, timeout=harness.DEADLINE_SEC) as stream:
         return json.loads(stream.readline()[6:])
 
@@ -163,8 +118,10 @@ def Until(look, wanted):
     assert found == wanted
 
 
-def test_program_of_a_board(run):
-    """Pins, an interrupt, PWM, ADC, lights, a sensor, Wi-Fi: the program sees what is clicked, the page what the program does."""
+def test_program_of_a_board(run, tmp_path):
+    """Pins, an interrupt, PWM, ADC, LEDs, a sensor, Wi-Fi: the program sees the clicks, and the page sees what the
+    program does."""
+    (tmp_path / "www").mkdir()
     one = run(LAMP)
     pins = one.Pins()
     port = one.Port()
@@ -203,7 +160,7 @@ def test_reset_runs_the_program_again(run):
 
 
 def test_page_is_for_this_computer_only(run):
-    """A page of somebody else can neither read nor click; nor can a name that leads here."""
+    """A page of another origin can neither read nor click, and other host names are refused."""
     one = run(LAMP)
     pins = one.Pins()
     one.Port()
@@ -247,7 +204,7 @@ for port in %r:
 
 
 def test_ports(run):
-    """That of the program, if it can be had; a chosen one counts."""
+    """The port of the program if it is free; an explicit port takes precedence."""
     free = harness.FreePorts(2)
     assert run(PORTS % ([free[0]],)).Port() == free[0]
     with socket.create_server(("127.0.0.1", 0)) as busy:
@@ -313,14 +270,14 @@ def test_flash_may_be_a_folder_of_its_own(tmp_path):
 
 
 def test_nothing_of_it_is_in_the_library():
-    """The server knows no stand-in, and this process has none of their names."""
+    """The server uses no stand-ins, and this process has none of their names."""
     code = "import microWebSrv, sys; microWebSrv.MicroWebSrv(); print([n for n in sys.modules if n.startswith('microwebsrv') or n == 'machine'])"
     env = dict(os.environ, PYTHONPATH=str(harness.SRC))
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout == "[]\n"
     assert not hasattr(time, "ticks_ms") and not hasattr(os, "ilistdir")
 
 
-# Each is run as main.py; it prints what it finds, as a board would.
+# Each is run as main.py and prints its results, as on a board.
 SNIPPETS = {
     "time": ("import time\na = time.ticks_ms()\ntime.sleep_ms(2)\ntime.sleep_us(10)\nprint(0 < time.ticks_diff(time.ticks_ms(), a) < 2000)\n"
              "print(time.ticks_diff(time.ticks_add(5, -10), 5), time.mktime((2024, 1, 2, 3, 4, 5, 0, 0)) > 0)", "True\n-10 True"),
@@ -382,7 +339,7 @@ off"""),
 
 @pytest.mark.parametrize("name", sorted(SNIPPETS))
 def test_stand_ins(tmp_path, name):
-    """Run by a program that ends: what is printed before its folder is served."""
+    """Each snippet is a program that ends; its output is read before its folder is served."""
     program, wanted = SNIPPETS[name]
     (tmp_path / "main.py").write_text(program + "\nimport sys\nsys.exit()\n")
     env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
@@ -401,7 +358,7 @@ def test_own_module_comes_before_a_stand_in(run, tmp_path):
 
 
 def test_a_single_program(tmp_path):
-    """A file in the place of the folder."""
+    """A file instead of a folder."""
     (tmp_path / "blink.py").write_text("from machine import Pin\nfrom microWebSrv import MicroWebSrv\nPin(2, Pin.OUT).on()\nMicroWebSrv().Start(threaded=False)\n")
     one = Desk(tmp_path / "blink.py")
     try:
@@ -412,7 +369,7 @@ def test_a_single_program(tmp_path):
 
 
 def test_stand_ins_have_what_docs_name():
-    """Each module can be imported, and is listed."""
+    """Each module can be imported and is listed."""
     folder = harness.SRC / "microwebsrv" / "standins"
     assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(desk.STANDINS)
     for path in folder.glob("*.py"):
@@ -435,12 +392,12 @@ def test_world_interrupts_are_called_in_order():
     assert seen[3:] == ["rise"]
 
 
-# -- what can't be done ------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, code, said", [
-    (["none"], 2, "none is not a folder"),
-    (["none.py"], 2, "none.py is not a folder"),
-    (["--port", "x"], 2, "argument --port: invalid Port value: 'x'"),
+    (["none"], 2, "there is no folder none"),
+    (["none.py"], 2, "there is no program none.py"),
+    (["--port", "x"], 2, "argument --port: must be a number from 0 to 65535, not x"),
     (["--pins", "70000"], 2, "argument --pins: must be a number from 0 to 65535, not 70000"),
     (["--nothing"], 2, "unrecognized arguments: --nothing"),
 ])
@@ -448,7 +405,7 @@ def test_wrong_use(tmp_path, words, code, said):
     env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([sys.executable, "-m", "microwebsrv", *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr
-    assert len(re.findall("^microwebsrv: .*$", done.stderr, re.M)) == 1
+    assert re.fullmatch("microwebsrv: .*\n", done.stderr)
 
 
 # -- in a browser ------------------------------------------------------------------------
@@ -522,7 +479,7 @@ mws.Start(threaded=False)
 
 
 def test_portal(run, tmp_path):
-    """A new board: its portal finds the three networks, a wrong password is told, the right one is kept."""
+    """A new board: its portal lists the three networks, reports a wrong password, and saves the right one."""
     one = run(PORTAL % harness.FreePorts(1)[0])
     port = one.Port()
 

@@ -1,16 +1,17 @@
-"""What the README and docs/ say is true: every program runs, every curl below it is a real request, every link leads
-somewhere, and the tables agree with the code.
+"""Checks the README and docs/: every program runs, every curl below it is a real request, every link has a target, and the
+tables agree with the code.
 
-    ```python            a whole program; without a server of its own it is one of handlers for a server on port 8080
-    ```python board      needs a board: it is only compiled for one
+    ```python            a whole program; without a server it contains handlers for a server on port 8080
+    ```python board      needs a board, or is part of a program: STAGES defines what runs with it on MicroPython
     ```python desk       needs CPython
-    ```console           $ curl …, then what it prints; with -i the lines named must be there, in this order
+    ```console           $ curl …, then its output; with -i, lines that the output must contain in this order
 """
 
 import argparse
 import ast
 import re
 import shlex
+import ssl
 import subprocess
 import sys
 import types
@@ -29,7 +30,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def Programs():
-    """Yield (name, text, its console) of each program of all pages; the name says where it stands."""
+    """Yield (name, text, its console) for each program on all pages; the name tells the place."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         found = []
@@ -38,7 +39,7 @@ def Programs():
             language, info, code = block.group(1), block.group(2).strip(), block.group(3)
             if language == "python":
                 found.append(["%s:%d" % (page.name, line), code, "", info])
-            elif language == "console":
+            elif language == "console" and page.name != "command.md":       # tests/test_command.py has those
                 assert found, "%s:%d: a console without a program" % (page.name, line)
                 found[-1][2] += code
         yield from found
@@ -51,7 +52,7 @@ BOARD = [(name, code) for name, code, _, info in ALL if info == "board"]
 
 
 def Whole(code):
-    """A block that brings handlers only gets its server."""
+    """Add a server to a block that has only handlers."""
     lines = [] if re.search(r"^(?:from|import) microWebSrv|^from microWebSrv import", code, re.M) else \
         ["from microWebSrv import MicroWebSrv"]
     lines.append(code)
@@ -62,11 +63,11 @@ def Whole(code):
     return "\n".join(lines) + "\n"
 
 
-NOTES = "abcdefghijklmnopqrstuvwxyz"        # of the file notes.txt
+NOTES = "abcdefghijklmnopqrstuvwxyz"        # content of the file notes.txt
 
 
 def Part(text):
-    """What -F name=value and -F name=@notes.txt send."""
+    """The content sent by -F name=value and -F name=@notes.txt."""
     name, _, value = text.partition("=")
     if value[0] == "@":
         name, value = '%s"; filename="%s' % (name, value[1:]), NOTES
@@ -74,7 +75,7 @@ def Part(text):
 
 
 class Curl:
-    """One curl command line, as much of it as the pages use."""
+    """A curl command line, with the options that the pages use."""
 
     def __init__(self, words):
         parser = argparse.ArgumentParser(add_help=False)
@@ -120,7 +121,7 @@ class Curl:
 
 
 def Commands(console):
-    """Yield (Curl, the lines that it prints)."""
+    """Yield (Curl, the expected lines)."""
     for part in re.split(r"^\$ ", console, flags=re.M)[1:]:
         command, *lines = part.rstrip("\n").split("\n")
         words = shlex.split(command)
@@ -150,6 +151,115 @@ def test_program_for_a_board_compiles(tmp_path, name, code):
     assert done.returncode == 0, done.stderr
 
 
+# What stands for the board's hardware and for the Wi-Fi of the pages, which is called otherwise in there.
+PRETEND = "import sys, pretend\nsys.modules['network'] = pretend\npretend.NETWORKS['my network'] = 'my password'\n"
+LOGIN_PAGE = {"login.pyhtml": "<form method=post>{{ problem }}</form>"}
+
+
+class Stage:
+    """What is beside a program of a page that needs a board, and what is seen of it: `asks` are pairs of a request (method,
+    target, host) and a pattern for status and content of its answer, `says` is a line that is printed then. A program
+    without them ends by itself and prints `prints`."""
+
+    def __init__(self, page, words, before="", after="", www=(), asks=(), says=None, prints=None):
+        self.page, self.words, self.before, self.after = page, words, before, after
+        self.www, self.asks, self.says, self.prints = dict(www), asks, says, prints
+
+    def Whole(self, code):
+        code = self.before + code + self.after
+        return code if self.prints is not None else Whole(code)
+
+
+STAGES = [
+    Stage("auth.md", "print(HashPassword(", prints=r"pbkdf2\$\d+\$\S+\$\S+\n"),
+    Stage("auth.md", 'scheme="form")', www={"admin.pyhtml": "{{ user }}"},
+          asks=[("GET /admin/", "302 "), ("GET /login", "200 .*<form")]),
+    Stage("auth.md", "def Page(httpClient, httpResponse, code, text)", www=LOGIN_PAGE,
+          before="from microWebSrv import MicroWebSrv\nimport microWebAuth, microWebSession\n",
+          after="\nmws = MicroWebSrv(webPath='www')\nmicroWebSession.UseSessions(mws, 'nobody knows these bytes')\n"
+                "microWebAuth.Protect(mws, '/', {'a': microWebAuth.HashPassword('b')}, scheme='form', page=Page)\n",
+          asks=[("GET /login", "200 <form method=post></form>")]),
+    Stage("boards.md", "mip.install(", before="import sys\nclass mip:\n    install = print\nsys.modules['mip'] = mip\n",
+          prints=r"http://[\d.]+:8000/package.json\n"),
+    Stage("boards.md", "def Connect(", before=PRETEND, asks=[("GET /hello", "200 Hello")]),
+    Stage("boards.md", "mws.AllowedHosts", before="from microWebSrv import MicroWebSrv\nmws = MicroWebSrv(webPath='www')\n",
+          asks=[("GET /notes.txt lamp.local", "200 abc"), ("GET /notes.txt evil.example", "421 ")]),
+    Stage("hooks.md", "machine.reset", before="\n", asks=[("POST /restart", "200 The device starts again")],
+          says="Here a board starts again"),
+    Stage("memory.md", "gc.threshold(", after="print(gc.threshold() > 0)", prints="True\n"),
+    Stage("memory.md", '"/memory"', asks=[("GET /memory", r'200 {"(free|taken)": \d+, "(free|taken)": \d+}')]),
+    Stage("portal.md", "Provision(", before=PRETEND, asks=[("GET /", "200 <h1>My lamp")]),
+    Stage("portal.md", "Texts = (", after="print(len(microWebPortal.Texts))", prints="7\n"),
+    Stage("sessions.md", "class FileStore", prints="None b'a' None\n",
+          after="os.mkdir('kept')\nstore = FileStore('kept')\nfirst = store.Get(b'1')\nstore.Set(b'1', b'a', 60)\n"
+                "second = store.Get(b'1')\nstore.Delete(b'1')\nprint(first, second, store.Get(b'1'))\n"),
+    Stage("templates.md", '"/status"', www={"status.pyhtml": "{{ for room in rooms }}{{ room }} {{ end }}{{ warm }}"},
+          before="from microWebSrv import MicroWebSrv\n", asks=[("GET /status", "200 hall attic True")]),
+    Stage("testing.md", "mws.GetPort()", prints=r"http://127\.0\.0\.1:\d+/\n", after="\nprint(url)\nmws.Stop()\n"),
+    Stage("tls.md", "UseTLS("),
+    Stage("tutorial.md", "wlan.connect(", before=PRETEND, prints=r"http://127\.0\.0\.1/\n"),
+]
+# Their programs run in the steps that the pages describe, in other test files.
+ELSEWHERE = {"extending.md": "test_extending.py", "testing.md": "test_testclient.py"}
+
+
+def Staged():
+    """Yield (id, stage, code) of each program for a board."""
+    for name, code in BOARD:
+        page = name.split(":")[0]
+        fits = [stage for stage in STAGES if stage.page == page and stage.words in code]
+        assert len(fits) == 1 or page in ELSEWHERE and not fits, "%s: STAGES has %d stages for it" % (name, len(fits))
+        if fits:
+            yield name, fits[0], code
+
+
+@pytest.mark.parametrize("runtime", ["micropython"])
+@pytest.mark.parametrize("stage, code", [one[1:] for one in Staged()], ids=[one[0] for one in Staged()])
+def test_program_for_a_board(serve, run, tmp_path, stage, code):
+    """On MicroPython, with stand-ins for the hardware."""
+    (tmp_path / "www").mkdir()
+    for name, text in {"notes.txt": NOTES, **stage.www}.items():
+        (tmp_path / "www" / name).write_text(text)
+    path = tmp_path / "program.py"
+    path.write_text(stage.Whole(code), encoding="utf-8")
+    if stage.prints is not None:
+        assert re.search(stage.prints + r"\Z", run(path, modulePath=(harness.SRC, harness.ON_DEVICE), args=("1",)))
+        return
+    if "cert.pem" in code:
+        assert harness.LoadTool("make_certificate").Main(["127.0.0.1", "-o", str(tmp_path)]) == 0
+    server = serve(DESK, args=(path,))
+    for request, expected in stage.asks:
+        method, target, host = (request + " localhost").split()[:3]
+        with harness.RawClient(server.port) as client:
+            client.Send(harness.RequestBytes(method, target, [("Connection", "close")], host=host))
+            answer = client.ReadResponse(method)
+        assert re.match(expected, "%d %s" % (answer.status, answer.text), re.S), (request, answer.status, answer.text)
+    if "cert.pem" in code:
+        ssl.get_server_certificate(("127.0.0.1", server.port), ca_certs=str(tmp_path / "cert.pem"))
+    if stage.says:
+        server.WaitLine(stage.says)
+    server.Finish()
+
+
+def test_each_stage_has_its_program():
+    assert {stage.words for _, stage, _ in Staged()} == {stage.words for stage in STAGES}
+    for page, test in ELSEWHERE.items():
+        assert '"%s"' % page in (harness.ROOT / "tests" / test).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_program_hides_in_an_indented_block(page):
+    """Only what stands in a fence is run."""
+    text = _FENCE.sub(lambda found: "\n" * found.group().count("\n"), page.read_text(encoding="utf-8"))
+    for block in re.findall(r"(?<=\n\n)(?:(?:    .*)?\n)+", text):
+        code = re.sub("^    ", "", block, flags=re.M)
+        try:
+            ast.parse(code)
+        except SyntaxError:
+            continue
+        assert not re.search(r"^(from|import) microWeb|^@MicroWebSrv|^def ", code, re.M), code
+
+
 def test_the_pages_have_programs():
     assert len(RUN) > 30 and sum(len(list(Commands(console))) for _, _, console, _ in RUN) > 50
     assert {info for _, _, _, info in ALL} <= {"", "board", "desk"}
@@ -157,7 +267,8 @@ def test_the_pages_have_programs():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/migrating.md", "CHANGELOG.md"])
 def test_optional_files_are_named(page):
-    """A person who reads only this page knows what a file brings. (Those of version 1 are not in the list of what is new.)"""
+    """A reader of only this page learns what each file adds. (The files of version 1 are not in the list of new
+    ones.)"""
     text = (harness.ROOT / page).read_text(encoding="utf-8")
     old = ("microWebSocket", "microWebTemplate", "microWebDeflate", "microWebEvents") if page != "README.md" else ()
     missing = [one.name for one in registry.Load() if "`%s.py`" % one.name not in text and one.name not in old]
@@ -165,7 +276,7 @@ def test_optional_files_are_named(page):
 
 
 def Anchors(text):
-    """The ids that a heading gets where these pages are read."""
+    """The ids that headings get on GitHub and similar sites."""
     headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", text), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -188,13 +299,13 @@ def test_links_lead_somewhere(page):
 REFERENCE = harness.ROOT / "docs" / "reference.md"
 EXTENDING = harness.ROOT / "docs" / "extending.md"
 CORE = harness.SRC / "microWebSrv.py"
-# Class attributes of the server that are no settings: what optional files fill and use.
+# Class attributes of the server that are not settings: used or set by optional files.
 SEAMS = {"Client", "Response", "Disk", "PercentDecode", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop",
          "FromJSON", "ToJSON", "HttpError", "Reason", "Returned"}
 
 
 def Tables():
-    """-> {the first cell's name: the cells} of every table row of the reference whose first cell is code."""
+    """-> {first name in the first cell: cells} of each row in the reference's tables whose first cell is code."""
     rows = {}
     for line in REFERENCE.read_text(encoding="utf-8").split("\n"):
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -205,7 +316,7 @@ def Tables():
 
 
 def Defaults(isBoard, platform):
-    """-> {attribute: default} of class MicroWebSrv, as the source gives it for a board or for CPython."""
+    """-> {attribute: default} of class MicroWebSrv in the source, for a board or for CPython."""
     tree = ast.parse(CORE.read_text(encoding="utf-8"))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "MicroWebSrv")
     env = {"BOARD": isBoard, "MICROPYTHON": isBoard, "sys": types.SimpleNamespace(platform=platform)}
@@ -257,7 +368,7 @@ STUBS = ("microWebSrv", "microWebEvents")
 
 
 def Public():
-    """Yield the public names that the stubs promise: Class.Name. What only an optional file uses is in docs/extending.md."""
+    """Yield the public names in the stubs: Class.Name. Names for optional files are in docs/extending.md."""
     for module in STUBS:
         tree = ast.parse((harness.SRC / (module + "-stubs") / "__init__.pyi").read_text(encoding="utf-8"))
         for node in tree.body:

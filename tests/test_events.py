@@ -1,4 +1,5 @@
-"""microWebEvents: what one thread sends, every subscribed client reads; nobody who is slow or gone costs the others."""
+"""microWebEvents: every subscribed client receives what any thread sends. A slow or lost client does not affect
+others."""
 
 import json
 import shutil
@@ -96,7 +97,8 @@ mws.Stop()
 
 
 class Stream:
-    """A client that listens: Next() -> the text of the next event, '' at the end. A chunk is one event or several."""
+    """A client that listens: Next() -> the text of the next event, '' at the end. A chunk contains one or more
+    events."""
 
     def __init__(self, server, path="/events/hub", method="GET", **kwargs):
         self.text = ""
@@ -126,7 +128,7 @@ def Counted(server, name="hub"):
 
 
 def WaitCounted(server, count, name="hub"):
-    """The kernel tells the server some time after a client has gone; each question takes a turn of its loop."""
+    """The kernel reports a lost client after some time; each request lets the server's loop run once."""
     deadline = time.monotonic() + harness.DEADLINE_SEC
     while Counted(server, name) != count:
         assert time.monotonic() < deadline, "%s clients, not %d" % (Counted(server, name), count)
@@ -222,7 +224,7 @@ def test_only_a_stream_that_was_accepted_is_subscribed(serve):
 
 
 def test_silence_is_broken_by_a_comment(serve):
-    """The clock counts whole seconds: a comment comes once a second at most."""
+    """The clock counts whole seconds, so at most one comment a second is sent."""
     server = serve(PROGRAM)
     with Stream(server, "/events/nervous") as stream:
         assert [stream.Next(), stream.Next()] == [":\n\n"] * 2
@@ -300,8 +302,8 @@ def test_stop_ends_the_streams_and_a_restart_begins_anew(serve):
 
 
 def test_threads_that_send_at_once_lose_nothing(serve, runtime):
-    """On MicroPython with a heap of 16 MB. Four threads make garbage faster than it is collected, and the events that wait for
-    the clients lie between it: of 2 MB there was sometimes no piece of 32 KB left in which a list of 4000 events could grow."""
+    """On MicroPython with a heap of 16 MB. Four threads produce garbage faster than it is collected, and waiting events
+    fragment the heap: with 2 MB there was sometimes no free block of 32 KB for a list of 4000 events."""
     threads, count = 4, 1000
     server = serve(PROGRAM, options=("-X", "heapsize=16M") if runtime == "micropython" else ())
     with Stream(server, "/events/wide") as first, Stream(server, "/events/wide") as second:
@@ -318,7 +320,7 @@ def test_who_sends_without_a_pause_does_not_hold_the_engine(serve):
     server = serve(PROGRAM)
     with Stream(server) as stream:
         reader = threading.Thread(target=stream.client.ReadToEnd)
-        reader.start()                          # as fast as the events come: the server never has to wait for it
+        reader.start()                          # reads at full speed, so the server never waits for it
         server.Tell("_thread.start_new_thread(Flood, ('hub', 0, 1 << 30))")
         assert [Counted(server) for _ in range(20)] == [1] * 20
         stream.client.SendEnd()
@@ -353,7 +355,7 @@ MicroWebSrv([("/events", "GET", Events)], Port(), "127.0.0.1").Start(threaded=Fa
 
 
 def test_without_asyncio(serve, runtime, modulePath, tmp_path):
-    """A hub needs no loop: events go on where microWebAsync.py is absent, from threads and from plain handlers."""
+    """A hub needs no asyncio: without microWebAsync.py, threads and plain handlers can send events."""
     if runtime == "cpython-asyncio":
         pytest.skip("it is there")
     folder = tmp_path / "lib"
@@ -364,11 +366,11 @@ def test_without_asyncio(serve, runtime, modulePath, tmp_path):
         server.Tell("hub.Send('hello')")
         assert first.Next() == second.Next() == "data: hello\n\n"
     server.ExpectError("TypeError|AttributeError")
-    assert harness.Fetch(server.port, "/async").status == 500       # an async iterable needs the file
+    assert harness.Fetch(server.port, "/async").status == 500       # an async iterable needs microWebAsync.py
 
 
 def test_what_is_no_json(run):
-    """NaN and infinity: a browser's JSON.parse would refuse the event."""
+    """NaN and infinity: JSON.parse in a browser would refuse the event."""
     assert run("""
 from microWebEvents import MicroWebEvents
 hub = MicroWebEvents()

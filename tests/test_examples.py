@@ -1,10 +1,11 @@
-"""The short programs of examples/ run as they stand, on each runtime, and do what their first lines say."""
+"""The short programs in examples/ run unchanged on each runtime, and do what their first lines say."""
 
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -25,7 +26,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @pytest.fixture
 def example(serve, modulePath):
-    """example(name) -> the Server; it must stop when it is asked to, and leave with code 0."""
+    """example(name) -> the Server; it must stop on request and exit with code 0."""
     servers = []
 
     def Example(name):
@@ -43,7 +44,7 @@ def test_each_example_has_a_test():
     assert names == {name[5:] for name in globals() if name.startswith("test_") and name[5:] in names}
 
 
-# What each needs beside microWebSrv.py: it runs with that and nothing else.
+# The files that each example needs besides microWebSrv.py. It is run with these only.
 NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": ["microWebPortal"], "dashboard": ["microWebLogin", "microWebAuth", "microWebSession", "microWebSecurity", "microWebEvents"],
          "door": ["microWebSession"], "door_lock": ["microWebAuth"],
          "file_manager": ["microWebFiles", "microWebUpload"], "hello": [],
@@ -53,7 +54,7 @@ NEEDS = {"async_tasks": ["microWebAsync"], "captive_portal": ["microWebPortal"],
 
 
 def Alone(name, folder):
-    """A folder as a board has it: the example, and the files that it needs."""
+    """A folder like on a board: the example and the files that it needs."""
     for module in ["microWebSrv", *NEEDS[name]]:
         shutil.copy(harness.SRC / (module + ".py"), folder)
     shutil.copy(EXAMPLES / (name + ".py"), folder)
@@ -64,7 +65,7 @@ def Alone(name, folder):
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 @pytest.mark.parametrize("name", sorted(set(NEEDS) - {"https"}))
 def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
-    """One Ctrl-C, with only the files that its first lines name beside it."""
+    """One Ctrl-C ends it; only the files named in its first lines are there."""
     text = (EXAMPLES / (name + ".py")).read_text(encoding="utf-8").partition('"""\n\n')[0]
     assert set(re.findall(r"microWeb(?!Srv)\w+", text)) == set(NEEDS[name])
     (tmp_path / "board").mkdir()
@@ -73,13 +74,13 @@ def test_ctrl_c_ends_it_without_a_traceback(serve, tmp_path, name):
     assert Fetch(server.port, path).status in (200, 404)
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
-    assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""       # what Start() says of itself
+    assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""       # except for Start()'s banner
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT")
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 def test_https(serve, tmp_path):
-    """With only the files that it names, and a certificate of the tool."""
+    """With only the files that it names, and a certificate made by the tool."""
     assert harness.LoadTool("make_certificate").Main(["localhost", "127.0.0.1", "-o", str(tmp_path)]) == 0
     (tmp_path / "board").mkdir()
     server = serve(DESK, modulePath=(tmp_path / "board",), args=(Alone("https", tmp_path / "board"),))
@@ -87,10 +88,35 @@ def test_https(serve, tmp_path):
     assert Fetch(plain, "/a").Header("location") == "https://localhost:%d/a" % server.port
     context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     with urllib.request.urlopen("https://localhost:%d/" % server.port, timeout=DEADLINE, context=context) as answer:
-        assert answer.read() == b"<h1>nobody in between can read this</h1>"
+        assert answer.read() == b"<h1>this connection is encrypted</h1>"
     server.process.send_signal(signal.SIGINT)
     server.WaitExit()
     assert re.sub("MicroWebSrv: port .*\n", "", server.stderr) == ""
+
+
+FAULTS = {
+    "https.py": ("There is no cert.pem with its key.pem in this folder: tools/make_certificate.py makes them", 1),
+    "demo/main.py PORT": ("The demo can't start: can't listen on 127.0.0.1, port PORT: ", 1),
+    "demo/main.py abc": ("The port must be a number from 0 to 65535, not abc", 2),
+    "demo/main.py 65536": ("The port must be a number from 0 to 65535, not 65536", 2),
+    "control_panel/main.py PORT": ("The control panel can't start: can't listen on 127.0.0.1, port PORT: ", 1),
+    "control_panel/main.py 65536": ("The control panel can't start: there is no port 65536", 1),
+}
+
+
+@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+@pytest.mark.parametrize("words", FAULTS)
+def test_what_keeps_it_from_starting_is_one_line(runtime, modulePath, tmp_path, words):
+    """No traceback, no address that nobody serves, and no password that does not count."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        name, *args = words.replace("PORT", port).split()
+        command, env = harness.Command(runtime, EXAMPLES / name, modulePath, (), args)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=DEADLINE)
+    line, status = FAULTS[words]
+    assert done.stdout.startswith(line.replace("PORT", port)) and done.stdout.count("\n") == 1, done.stdout
+    assert (done.stderr, done.returncode) == ("", status)
+    assert list(tmp_path.iterdir()) == [], "nothing is kept of a panel that has not started"
 
 
 def test_hello(example):
@@ -139,7 +165,7 @@ def test_rest_api(example):
 
 
 def test_rest_api_has_tests():
-    """The tests within it, by pytest; in a folder of their own, without the settings of this one."""
+    """Run its tests with pytest in a separate folder, without our settings."""
     path = EXAMPLES / "rest_api.py"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 70
     done = subprocess.run([sys.executable, "-B", "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", EXAMPLES, "-p", "no:cacheprovider", path],
@@ -156,7 +182,7 @@ def test_sensor_page(example):
 
 
 def test_wifi_settings(example, tmp_path):
-    """A portal on the desk; its page, its form; the site; and the network is forgotten by the button of the site."""
+    """A portal on the desk: its page and form; then the site, whose button forgets the network."""
     server = example("wifi_settings")
     url = "http://127.0.0.1:%d/wifi" % server.port
     ours = {"Host": "127.0.0.1:%d" % server.port}
@@ -178,7 +204,7 @@ def test_wifi_settings(example, tmp_path):
     assert "Connecting" in Ask("/wifi", "POST", b"n=Home&p=correct+horse&t=" + token).text
     server.WaitLine("^Open http://127.0.0.1:%d/" % server.port)
     assert json.loads((tmp_path / "wifi.json").read_text()) == {"name": "Home", "password": "correct horse"}
-    assert "I am 127.0.0.1." in Ask("/").text
+    assert "My address is 127.0.0.1." in Ask("/").text
     assert Ask("/forget", "POST").status == 200
     Wait("/", url)
     assert not (tmp_path / "wifi.json").exists()
@@ -193,7 +219,7 @@ def test_captive_portal(example):
 
 
 def test_dashboard(example):
-    """Nothing without a log-in; a switch that is pressed is seen in the stream of values; a log-out ends it."""
+    """Without a login nothing is shown; a pressed switch appears in the stream of values; logout ends the stream."""
     assert len((EXAMPLES / "dashboard.py").read_text("utf-8").splitlines()) <= 100
     server = example("dashboard")
     assert Fetch(server.port, "/").status == 302 and Fetch(server.port, "/switch/lamp", "POST").status in (401, 403)
@@ -217,20 +243,20 @@ def test_dashboard(example):
 def test_door(example):
     server = example("door")
     page = Fetch(server.port, "/")
-    assert "Who is there?" in page.text and not page.Header("set-cookie")
+    assert "Enter the code." in page.text and not page.Header("set-cookie")
     assert Fetch(server.port, "/open", "POST").status == 403
     assert Fetch(server.port, "/", "POST", dict(FORM, Origin="http://evil.example"), b"code=2580").status == 403
-    assert "not the code" in Fetch(server.port, "/", "POST", FORM, b"code=1").text
+    assert "This code is wrong" in Fetch(server.port, "/", "POST", FORM, b"code=1").text
     entered = Fetch(server.port, "/", "POST", FORM, b"code=2580")
     cookie = {"Cookie": entered.Header("set-cookie").split(";")[0]}
     page = Fetch(server.port, "/", headers=cookie).text
     token = re.search('name="csrf" value="([^"]+)"', page).group(1)
-    assert "You are in" in page and Fetch(server.port, "/open", "POST", cookie).status == 403
+    assert "You are logged in" in page and Fetch(server.port, "/open", "POST", cookie).status == 403
     opened = Fetch(server.port, "/open", "POST", {**cookie, "X-CSRF-Token": token})
     assert (opened.status, opened.Header("location")) == (302, "/")
     server.Seen("^The door opens")
     assert Fetch(server.port, "/leave", "POST", {**cookie, "X-CSRF-Token": token}).status == 302
-    assert "Who is there?" in Fetch(server.port, "/", headers=cookie).text
+    assert "Enter the code." in Fetch(server.port, "/", headers=cookie).text
     for _ in range(5):
         assert Fetch(server.port, "/", "POST", FORM, b"code=1").status == 200
     assert Fetch(server.port, "/", "POST", FORM, b"code=2580").status == 429
@@ -299,7 +325,7 @@ def test_file_manager(example, tmp_path):
     assert Fetch(server.port, "/files/a%20b.bin").status == 404
 
 
-# What the scripts of the pages do needs a browser; the server has been seen on each runtime above, so one will do.
+# The scripts in the pages need a browser. The server is tested on each runtime above, so one is enough here.
 ONCE = pytest.mark.parametrize("runtime", ["micropython"])
 
 

@@ -1,5 +1,5 @@
-"""Optional files: docs/extending.md is followed to the letter in a copy of this repository, and each file of ours is seen present,
-absent, and present but broken.
+"""Optional files: the steps of docs/extending.md are carried out in a copy of this repository; and each of our files is
+tested present, absent, and broken.
 """
 
 import json
@@ -27,7 +27,7 @@ DESK = {one.name for one in FILES if not one.isForBoards}
 BOTH = pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 
 
-# ---------------------------------------------------------------------------- one line outside of its own files
+# ---------------------------------------------------------------------------- one line outside of the new files
 
 def Contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*")
@@ -36,7 +36,7 @@ def Contents(folder):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A copy of what the tools make files of, with the capability in it; and what has changed by it."""
+    """A copy of the inputs of the tools, with the new file; and the changes that the tools made."""
     folder = tmp_path_factory.mktemp("house")
     for name in ("core", "src", "tools"):
         shutil.copytree(harness.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -59,7 +59,7 @@ def _Make(folder):
 
 @pytest.mark.timeout(180)
 def test_one_line_is_all_that_it_takes(house):
-    """Everything else that has changed was made by the tool."""
+    """The tools made all other changes."""
     folder, changed = house
     made = {"core/optional.py", "src/microWebSrv.py", "docs/boards.md", "board/microWebRate.mpy", "board/rate.json",
             "src/rate.json", "board/names.txt"}
@@ -203,12 +203,13 @@ def SeesThread(server):
 
 
 def Found(server):
-    """What does nothing until the program calls it is seen by its module only. It serves before it is ended."""
+    """A file that does nothing until the program calls it is only visible as a module. It must serve before it is
+    stopped."""
     Fetch(server.port, "/a.txt")
     return server.Seen("^FOUND (.*)$").group(1).split()
 
 
-# file: (what is asked, the answer with it, the answer without it)
+# file: (request, response with the file, response without it)
 SEEN = {
     "microWebSocket": (lambda server: Handshake(server)[:12], "HTTP/1.1 101", "HTTP/1.1 501"),
     "microWebTemplate": (lambda server: Fetch(server.port, "/plain.pyhtml").status, 200, 501),
@@ -250,7 +251,7 @@ def test_each_file_is_seen():
 @pytest.mark.parametrize("isThere", [True, False], ids=["present", "absent"])
 @pytest.mark.parametrize("name", NAMES)
 def test_present_and_absent(serve, runtime, tmp_path, name, isThere):
-    """With all files, and without one and those that need it."""
+    """With all files; and without one file and those that need it."""
     if name in DESK and runtime == "micropython":
         pytest.skip("it is for CPython")
     gone = [] if isThere else [one.name for one in FILES if name in registry.WithNeeds([one.name], FILES)]
@@ -280,7 +281,7 @@ SETTINGS = [name for block in re.findall(r"# with microWeb\w+\.py\n((?:    \w+: 
 
 @BOTH
 def test_what_the_program_has_set_stays(run):
-    """On the class, before any server is made: no optional file puts its default in the place of it."""
+    """An attribute set on the class before any server is made: no optional file replaces it by a default."""
     assert {"MaxWorkers", "FilesVersion", "WebSocketPingSec", "WebSocketWindowBits"} <= set(SETTINGS)
     said = run("""
 import sys
@@ -330,7 +331,7 @@ print(MicroWebSrv().isAttached)
 @BOTH
 @pytest.mark.parametrize("name", NAMES)
 def test_present_and_broken(run, runtime, tmp_path, name):
-    """Whatever is wrong with it, the server says so when it is made; and when it is mended, it serves."""
+    """Any defect is reported when a server is made; after a repair the server works."""
     if name in DESK and runtime == "micropython":
         pytest.skip("it is for CPython")
     lib = tmp_path / "lib"
@@ -345,7 +346,7 @@ def test_present_and_broken(run, runtime, tmp_path, name):
 
 @BOTH
 def test_a_file_without_what_it_needs_is_loud(run, tmp_path):
-    """microWebPages needs microWebTemplate, whose name is much like its own."""
+    """microWebPages needs microWebTemplate. ImportError must be raised although the names are similar."""
     for module in ("microWebSrv", "microWebPages"):
         shutil.copy(harness.SRC / (module + ".py"), tmp_path)
     said = run("""
@@ -389,7 +390,7 @@ print(" ".join(said))
 @BOTH
 @pytest.mark.parametrize("isBoard", (True, False))
 def test_a_board_collects_before_each_import(run, runtime, tmp_path, isBoard):
-    """What the last import has left in pieces is gone before the next one needs a large piece: 4 to 12 KB of heap."""
+    """Garbage of one import is collected before the next import needs a large block: this saves 4 to 12 KB of heap."""
     home = harness.CopySources(tmp_path / "lib")
     core = home / "microWebSrv.py"
     text = core.read_text(encoding="utf-8")

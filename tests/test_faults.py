@@ -1,6 +1,7 @@
-"""What fails underneath: the server goes on, the client can see that its answer is not whole, and the log says it.
+"""Failures of the system below: the server continues, the client can see that its response is incomplete, and the log
+tells it.
 
-docs/reliability.md has the table of faults; each of its rows names a test, here or in another file.
+docs/reliability.md has the table of faults; each row names a test, here or in another file.
 """
 
 import errno
@@ -100,7 +101,7 @@ def runtime(request):
 
 @pytest.fixture
 def faulty(serve, runtime, modulePath):
-    """The core's own poll loop, or the same under asyncio, which an async handler turns on."""
+    """With the core's own poll loop, and under asyncio, which an async handler enables."""
     def Serve(settings=""):
         return serve(PROGRAM.replace("# SETTINGS", settings), modulePath=(*modulePath, MP), args=runtime.split("-")[1:])
     return Serve
@@ -112,7 +113,7 @@ def Plan(server, *args):
 
 
 def Left(server):
-    """How many of the planned failures have not happened."""
+    """The number of planned failures that have not happened yet."""
     server.Tell("print('LEFT', fault_sockets.plan.left)")
     return int(server.WaitLine(r"LEFT (\d+)").group(1))
 
@@ -127,7 +128,7 @@ FAULTS = (errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.EIO, errno.ENOBU
 
 
 def _Converse(port):
-    """All exchanges in turn on one connection; -> how many answers came whole, each of them right."""
+    """All exchanges one after another on one connection. -> the number of complete responses; each must be right."""
     whole = 0
     with RawClient(port) as client:
         try:
@@ -138,7 +139,7 @@ def _Converse(port):
                 response = client.ReadResponse()
                 assert (response.status, response.body) == (200, content)
                 whole += 1
-        except (h11.RemoteProtocolError, ConnectionError):      # cut, and seen to be
+        except (h11.RemoteProtocolError, ConnectionError):      # the connection was aborted, and the client sees it
             pass
         except AssertionError as error:
             assert "no complete response: ConnectionClosed" in str(error), error
@@ -157,7 +158,7 @@ def test_every_send_and_recv_may_fail(faulty, kind):
         Plan(server, None, 0, 0)
         if left:
             break
-        # A recv behind the last request reads the client's goodbye: nobody misses anything.
+        # A recv after the last request only reads the end of the stream, so no response is affected.
         assert whole < len(EXCHANGES) or kind == "recv", "send %d failed and the client has not seen it" % at
         assert Fetch(server.port, "/hello").text == "hello"
         assert at < 300
@@ -206,14 +207,14 @@ def test_accept_may_fail(faulty, code):
 
 
 def test_the_listening_socket_dies(faulty):
-    """The network has gone and come back: it listens again, on the same port."""
+    """The network fails and comes back: the server listens again on the same port."""
     server = faulty()
     assert Fetch(server.port, "/hello").text == "hello"
     server.Tell("fault_sockets.KillListeners(); print('KILLED')")
     server.WaitLine("KILLED")
     answer = b""
     until = time.monotonic() + harness.DEADLINE_SEC
-    while time.monotonic() < until:             # refused, or reset in the old one's queue: it comes again
+    while time.monotonic() < until:             # refused, or reset in the queue of the old listener: try again
         try:
             with RawClient(server.port) as client:
                 client.Send(Get("/hello", "Connection: close"))
@@ -357,7 +358,7 @@ mws.HeadTimeoutSec = mws.BodyTimeoutSec = mws.SendTimeoutSec = mws.KeepAliveTime
 # SERVE
 """
 
-# The bell is a thread's: it takes no memory to wait for it, none of the engine and none of the heap.
+# A thread waits for the bell, since that takes no memory of the engine or the heap.
 IN_A_THREAD = """
 mws.Start()
 while True:
@@ -387,7 +388,7 @@ def _Ring(port):
 
 
 def _Squeeze(server, bellPort, free):
-    """Requests of all kinds while so many bytes are free; -> the first bytes of each answer."""
+    """Send all kinds of requests while only this many bytes are free. -> the first bytes of each response"""
     requests = [Get("/hello"), Post("/echo", b"x" * 1000), Chunked("/async", [b"y" * 300] * 3), Get("/stream"), HANDSHAKE]
     kept = [RawClient(server.port) for _ in requests]
     fresh = []
@@ -402,7 +403,7 @@ def _Squeeze(server, bellPort, free):
             for client, request in zip(clients, requests):
                 client.Send(request)
         waiting = [client.socket for client in kept + fresh]
-        while waiting:                          # who has no answer when nothing comes any more waits for the bell
+        while waiting:                          # a client without a response waits for the bell when nothing arrives
             answered = select.select(waiting, [], [], 0.1)[0]
             if not answered:
                 break
@@ -421,8 +422,8 @@ def _Squeeze(server, bellPort, free):
 @pytest.mark.parametrize("loop", (IN_A_THREAD, IN_ASYNCIO), ids=("poll loop", "asyncio"))
 @pytest.mark.parametrize("runtime", ("micropython",))
 def test_no_memory_at_any_point_of_a_request(serve, runtime, loop):
-    """What is free falls to nothing in small steps: each request is answered or cut, and when there is room again, the
-    server serves as before, with its clock and its acceptor alive."""
+    """The free memory decreases to zero in small steps: each request is answered or aborted, and when memory is free
+    again, the server serves as before, with its clock and listener."""
     bellPort, = harness.FreePorts(1)
     server = serve(SQUEEZE.replace("# SERVE", loop), args=(bellPort,), options=("-X", "heapsize=1M"))
     seen = {}
@@ -449,7 +450,7 @@ def NoRoom(*args):
 
 
 def test_no_memory_for_the_clock(faulty):
-    """What looks at the deadlines goes on: who sends half a head still gets his 408."""
+    """Deadlines are still checked: a client that sends half a head gets 408."""
     server = faulty(NO_ROOM + """
 left = [2]
 
@@ -470,7 +471,7 @@ core.list = Once
 
 
 def test_no_memory_for_the_log(faulty):
-    """Neither ErrorCallback nor the console has room for what happened: it is not said, but the server goes on."""
+    """Neither ErrorCallback nor the console has memory for the message: it is lost, but the server continues."""
     server = faulty(NO_ROOM + """
 mws.ErrorCallback = core.print = NoRoom
 mws.AddRoute("/raises", "GET", NoRoom)
@@ -501,12 +502,12 @@ mws.AddRoute("/pieces", "GET", Pieces)
 @pytest.mark.parametrize("place", ("mws.ErrorCallback = Exit", "mws.AccessCallback = Exit", "mws.Ticks.append(Exit)", "mws.CallSoon(Exit)",
                                    "mws.CallSoon(mws.Call, Exit)"))
 def test_sys_exit_in_what_the_server_calls(faulty, place):
-    """It ends what it was called in, not the server."""
+    """It ends the callback, not the server."""
     server = faulty(SYS_EXIT)
     server.Tell(place + "; print('SET')")
     server.WaitLine("SET")
     if "Error" in place:
-        server.ExpectError("SystemExit")                # the console has it in the place of ErrorCallback
+        server.ExpectError("SystemExit")                # on the console instead of in ErrorCallback
         assert Fetch(server.port, "/exit").status == 500
         data = harness.RawExchange(server.port, Get("/pieces"))
         assert b"first" in data and not data.endswith(b"\r\n0\r\n\r\n")
@@ -541,10 +542,10 @@ def FailNext(server, times=1):
 
 @pytest.mark.parametrize("place", ("Link.GetAddr", "Link.__init__", "Connection.__init__", "Link.OnEvent", "Link.Watch"))
 def test_no_memory_for_a_connection(faulty, place):
-    """Whoever came is cut, not kept waiting, and takes no place."""
+    """A new connection is closed at once, does not wait, and takes no slot."""
     name = place.partition(".")[2]
     settings = FAIL_ONCE + "core.%s = Failing(core.%s)\n" % (place, place)
-    if name == "GetAddr":                               # a handler's failure, for comparison: it is answered
+    if name == "GetAddr":                               # for comparison, a failure of the handler: it is answered
         settings += "mws.AddRoute('/addr', 'GET', lambda client, response: response.WriteResponseOk(content=str(client.GetAddr())))\n"
     server = faulty(settings)
     FailNext(server)
@@ -554,7 +555,8 @@ def test_no_memory_for_a_connection(faulty, place):
             assert client.ReadResponse().status == 500
         else:
             answer = client.ReadToEnd()
-            assert not answer or name == "Watch" and answer.startswith(b"HTTP/1.1 404 ")    # it came with its request
+            # the request arrived together with the connection
+            assert not answer or name == "Watch" and answer.startswith(b"HTTP/1.1 404 ")
     server.Seen("LOG (accept|a connection failed|GET /addr)\\|.*injected")
     assert Fetch(server.port, "/hello").text == "hello"
     server.Tell("print('LINKS', len(mws.links))")
@@ -563,13 +565,13 @@ def test_no_memory_for_a_connection(faulty, place):
 
 @pytest.mark.parametrize("place", ("Evict", "Listen"))
 def test_no_memory_to_recover_the_listener(faulty, place):
-    """accept() fails, and so does what is done about it: the next try comes all the same."""
+    """accept() fails, and the recovery fails too: the next attempt still takes place."""
     server = faulty(FAIL_ONCE + "mws.%s = Failing(mws.%s)\n" % (place, place))
     FailNext(server)
     Plan(server, "accept", 1, errno.ENOBUFS, 7 if place == "Listen" else 2)
     until = time.monotonic() + harness.DEADLINE_SEC
     answer = b""
-    while not answer and time.monotonic() < until:      # refused while nobody listens
+    while not answer and time.monotonic() < until:      # refused while there is no listener
         try:
             answer = harness.RawExchange(server.port, Get("/hello", "Connection: close"))
         except ConnectionError:
@@ -580,7 +582,7 @@ def test_no_memory_to_recover_the_listener(faulty, place):
 
 @pytest.mark.parametrize("place", ("Connection.OnExpired", "Link.Abort"))
 def test_no_memory_to_cut_a_connection(faulty, place):
-    """The clock tries again a second later."""
+    """Tick tries again a second later."""
     server = faulty(FAIL_ONCE + "core.%s = Failing(core.%s)\n" % (place, place))
     with RawClient(server.port) as client:
         client.Send(Get("/hello"))
@@ -592,7 +594,7 @@ def test_no_memory_to_cut_a_connection(faulty, place):
 
 
 def test_no_memory_to_drain(faulty):
-    """What waits for a slow client can't be cut shorter: he is cut."""
+    """The bytes for a slow client can't be shortened in place: the connection is aborted."""
     server = faulty(FAIL_ONCE + """
 core.Link.OnWritable = Failing(core.Link.OnWritable, lambda link: link.out)
 watch = core.Link.Watch
@@ -645,7 +647,8 @@ mws.MaxSendQueueLen = 2000
 @pytest.mark.parametrize("place,isFull", ((NO_ROOM_FOR_THE_REST, "FAILED"), (FAILS_BEHIND_THE_SEND, "FULL")),
                          ids=("the rest of a piece", "what had waited"))
 def test_no_memory_for_what_the_socket_left(faulty, place, isFull):
-    """Half of it went and the rest is lost: nothing may follow or go twice, even where the program goes on."""
+    """Half of the bytes were sent and the rest is lost: nothing may follow or be sent twice, even if the program
+    continues."""
     server = faulty(FAIL_ONCE + place + """
 
 def Raw(httpClient, httpResponse):
@@ -663,7 +666,7 @@ mws.AddRoute("/raw", "GET", Raw)
 """)
     FailNext(server)
     with RawClient(server.port, receiveBuffer=4096) as client:
-        client.Send(b"GET /raw HTTP/1.0\r\n\r\n")          # content without a frame: all that comes is compared
+        client.Send(b"GET /raw HTTP/1.0\r\n\r\n")          # content without framing: all received bytes are compared
         server.WaitLine(isFull)
         content = client.ReadToEnd().partition(b"\r\n\r\n")[2]
     server.WaitLine("WENT ON")
@@ -674,7 +677,7 @@ mws.AddRoute("/raw", "GET", Raw)
 
 
 def test_no_memory_to_make_room_in_a_raw_answer(faulty):
-    """Whoever gets a MemoryError from _write may write the piece again: none of it was taken."""
+    """After a MemoryError from _write the program may write the piece again: none of it was queued."""
     server = faulty(FAIL_ONCE + """
 core._IsWritable = Failing(core._IsWritable)
 mws.MaxSendQueueLen = 2000
@@ -698,7 +701,7 @@ mws.AddRoute("/raw", "GET", Raw)
 
 @pytest.mark.parametrize("runtime", ("micropython",))
 def test_who_never_reads_a_raw_answer_costs_patience_and_no_memory(serve, runtime, modulePath):
-    """What may wait is little beside the heap, here half of this port's usual one."""
+    """The queue is limited to a small part of the heap, here half of this port's usual heap."""
     server = serve(PROGRAM.replace("# SETTINGS", """
 def Raw(httpClient, httpResponse):
     httpResponse.WriteResponseOk(None, "text/plain", None, None)
@@ -717,7 +720,7 @@ mws.AddRoute("/raw", "GET", Raw)
 
 
 def test_no_memory_to_tell_the_engine(faulty):
-    """A worker thread tries until the engine has heard that its handler failed; a WebSocket's thread does the same."""
+    """A worker thread retries until the engine knows that its handler failed; a WebSocket's thread does the same."""
     server = faulty(FAIL_ONCE + """
 core.MicroWebSrv.CallSoon = Failing(core.MicroWebSrv.CallSoon, lambda self, func, *args: func.__name__ in ("_Call", "_Done"))
 mws.WebSocketThreaded = True
@@ -743,9 +746,9 @@ mws.AddRoute("/raises", "GET", Raises, threaded=True)
 
 
 def test_no_memory_for_what_a_thread_asked(faulty):
-    """The call is made when there is some."""
+    """The call is made when memory is free again."""
     server = faulty(FAIL_ONCE + "core.MicroWebSrv._RunCalls = Failing(core.MicroWebSrv._RunCalls)\n")
-    assert Fetch(server.port, "/hello").text == "hello"     # from now on the engine runs
+    assert Fetch(server.port, "/hello").text == "hello"     # from here on the engine runs
     FailNext(server)
     server.Tell("mws.CallSoon(print, 'CALLED')")
     server.WaitLine("FAILED")
@@ -755,7 +758,7 @@ def test_no_memory_for_what_a_thread_asked(faulty):
 # -- the tables of SECURITY.md and docs/reliability.md
 
 def Rows(path, columns):
-    """The rows of all tables with so many columns, without their heads."""
+    """The rows of all tables with this many columns, without table heads."""
     rows = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in path.read_text("utf-8").splitlines()
             if line.startswith("| ")]
     return [row for row in rows if len(row) == columns and not set(row[0]) <= set("-: ")][0:]
@@ -775,7 +778,7 @@ LIMIT = r"(?:Max|Buffer|Stop|WebSocketPing)\w+|\w+Sec"
 
 
 def Limits():
-    """name -> the expression of its default, as the sources have it: of the core, WebSockets and worker threads."""
+    """name -> source of its default, for the core, WebSockets and worker threads."""
     found = {}
     for path in (harness.CORE / "server.py", harness.CORE / "engine.py",
                  harness.SRC / "microWebSocket.py", harness.SRC / "microWebThreads.py"):
@@ -804,7 +807,7 @@ def test_the_limits_of_security_md_are_those_of_the_sources():
 
 def test_each_row_of_the_table_of_faults_names_a_test():
     rows = Rows(RELIABILITY, 4)
-    rows = rows[1:[row[0] for row in rows].index("beside")]         # the table of waiting has as many columns
+    rows = rows[1:[row[0] for row in rows].index("other clients")]         # the table of waiting has as many columns
     assert len(rows) > 30
     for row in rows:
         for file, test in re.findall(r"`(test_\w+)::(test_\w+)`", row[3]):
@@ -821,6 +824,7 @@ def test_each_mutation_of_the_table_is_one_of_the_tool():
 
 
 def test_each_place_of_a_mutation_is_there():
-    """A place that has gone is a fault that nobody looks for any more; the tool fails with it, and so does this."""
+    """If the code of a known fault no longer exists, the fault is not tested any more; the tool and this test fail
+    then."""
     for name, file, old, *_ in harness.LoadTool("mutate").MUTATIONS:
         assert (harness.ROOT / file).read_text("utf-8").count(old) == 1, name

@@ -1,5 +1,5 @@
-"""A firmware with the server in it: manifest.py, tools/freeze_www.py, and a program that runs from it where nothing can
-be written. The files that the manifest names become a read-only image, which is all that the program has.
+"""A firmware that contains the server: manifest.py, tools/freeze_www.py, and a program that runs from it without a
+writable file system. The files of the manifest become a read-only image, which is all that the program has.
 """
 
 import os
@@ -20,7 +20,7 @@ DEMO = harness.ROOT / "examples" / "demo" / "www"
 
 
 class Options:
-    """What a manifest reads as `options`."""
+    """The `options` of a manifest."""
 
     def __init__(self, given):
         self._values = dict(given)
@@ -33,7 +33,7 @@ class Options:
 
 
 class Firmware:
-    """Stands in for the part of MicroPython's build that executes manifests: {path in the firmware: (file, opt)}."""
+    """Replaces the part of MicroPython's build that executes manifests. -> {path in the firmware: (file, opt)}"""
 
     def __init__(self, **variables):
         self.files = {}
@@ -49,7 +49,7 @@ class Firmware:
         names = {"include": self.include, "module": self.module, "package": self.package, "options": Options(options),
                  "freeze_mpy": self.freeze_mpy}
         before = os.getcwd()
-        os.chdir(os.path.dirname(path))         # relative paths are those of the manifest that runs
+        os.chdir(os.path.dirname(path))         # relative paths refer to the manifest that runs
         try:
             with open(path, encoding="utf-8") as file:
                 exec(compile(file.read(), path, "exec"), names)
@@ -77,7 +77,7 @@ class Firmware:
         self.files[name] = (path, opt)
 
     def Write(self, folder):
-        """Each file compiled as the build would, into a folder."""
+        """Compile each file into a folder, as the build does."""
         for name, (path, opt) in self.files.items():
             target = (folder / name).with_suffix(".mpy")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def test_site_and_main_go_in(tmp_path):
 
 
 def test_manifest_of_a_board(tmp_path):
-    """As the head of manifest.py shows it: the board's manifest, then ours."""
+    """As described at the top of manifest.py: the board's manifest, then ours."""
     shown = re.search(r"^#     (include\(\"\$.*\n)#     (include.*\n)", MANIFEST.read_text(), re.M)
     frozen = Freeze(DEMO, tmp_path / "build" / "frozen")
     boards = tmp_path / "boards"
@@ -191,7 +191,7 @@ def Write(httpClient, httpResponse):
 MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=www_site).Start(threaded=False)
 """
 
-# The image is all that is left of the file system when main.py begins.
+# When main.py starts, only the image is left of the file system.
 BOOT = """
 import sys
 import vfs
@@ -230,7 +230,7 @@ def firmware(image, tmp_path):
 
 
 def test_a_folder_in_rom_is_a_web_path(tmp_path):
-    """Not frozen, but as read-only: `mpremote romfs` with the .mpy files and www as it is."""
+    """Not frozen, but also read-only: `mpremote romfs` with the .mpy files and an unchanged www."""
     firmware = Firmware()
     firmware.include(str(MANIFEST), template=False)
     firmware.Write(tmp_path / "rom")
@@ -315,7 +315,7 @@ print(gc.mem_alloc() - before, sum(buffer))
 
 
 def test_a_file_is_read_where_it_is(tmp_path):
-    """No copy of the data is made, however large the file."""
+    """Its data is not copied, however large the file is."""
     www = tmp_path / "www"
     www.mkdir()
     (www / "large.bin").write_bytes(b"\1" * 200000)
@@ -325,7 +325,7 @@ def test_a_file_is_read_where_it_is(tmp_path):
 
 
 def test_what_is_private_stays_out(tmp_path):
-    """Hidden files and programs are no part of a site, wherever they are in it."""
+    """Hidden files and programs are excluded, wherever they are in the site."""
     for name in ("a.txt", ".secret", "main.py", ".git/config", "sub/b.txt", "sub/.c", "sub/d.py"):
         path = tmp_path / "www" / name
         path.parent.mkdir(parents=True, exist_ok=True)

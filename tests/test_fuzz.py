@@ -1,6 +1,7 @@
-"""The laws of mp/fuzz_laws.py: what tools/fuzz.py has kept is replayed on both runtimes, and hypothesis looks further.
+"""The laws of mp/fuzz_laws.py: the inputs stored by tools/fuzz.py are tested on both runtimes, and hypothesis generates
+more.
 
-The long way, guided by coverage: python3 tools/fuzz.py --seconds 600.
+A long search, guided by coverage: python3 tools/fuzz.py --seconds 600.
 """
 
 import ast
@@ -27,7 +28,7 @@ def test_kept_inputs_on_cpython(target):
 
 
 def test_kept_inputs_on_micropython(tmp_path):
-    """In one process for all targets."""
+    """One process for all targets."""
     program = "import fuzz_laws\nfor target in %r:\n    print(target, fuzz_laws.Replay(target, '%s/' + target + '.txt'))\n" % (
         sorted(fuzz_laws.LAWS), CORPUS)
     output = harness.RunProgram("micropython", program, tmp_path, (harness.SRC, MP, MP.parent),
@@ -46,7 +47,7 @@ def test_the_corpus_is_small():
     assert {path.name for path in CORPUS.iterdir()} == {"%s.txt" % target for target in [*fuzz_laws.LAWS, "h11"]}
 
 
-# -- hypothesis: what was kept, changed a little, and what is made of words
+# -- hypothesis: stored inputs with small changes, and inputs made of words
 
 WORDS = {
     "head": [b"GET ", b"/", b" HTTP/1.1\r\n", b"HTTP/1.0", b"Host: a\r\n", b"\r\n", b"\r", b"\n", b": ", b"%41", b"%", b"?",
@@ -69,7 +70,7 @@ EXAMPLES = {"server": 150, "head": 300, "chunked": 300, "frame": 300}
 
 @st.composite
 def Changed(draw, target):
-    """An input that was kept with a few words put into it, or words alone."""
+    """A stored input with a few words inserted, or only words."""
     word = st.one_of(st.sampled_from(WORDS[target]), st.binary(max_size=3))
     data = draw(st.one_of(st.sampled_from(Kept(target)), st.lists(word, max_size=12).map(b"".join)))
     for _ in range(draw(st.integers(0, 3))):
@@ -103,6 +104,6 @@ BROKEN = [
 def test_a_law_can_fail(monkeypatch, target, owner, name, broken):
     module = {"MicroWebSocket": fuzz_laws.microWebSocket, "_Exchange": importlib.import_module("microWebAsync")}.get(owner, fuzz_laws.core)
     monkeypatch.setattr(getattr(module, owner), name, broken)
-    with pytest.raises(Exception):              # noqa: B017  a law, or whatever the broken code raises
+    with pytest.raises(Exception):              # noqa: B017  a law fails, or the broken code raises another exception
         for data in Kept(target):
             fuzz_laws.LAWS[target](data)

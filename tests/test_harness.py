@@ -1,4 +1,4 @@
-"""The harness itself: it must see what it is there to see."""
+"""The harness itself: it must detect what it is made to detect."""
 
 import pytest
 
@@ -146,7 +146,7 @@ print(hasattr(select, "epoll"), hasattr(select, "poll"), selectors.DefaultSelect
 
 
 def test_changed_runtimes(tmp_path):
-    """What is changed before the program begins, and nothing else."""
+    """The changes made before the program starts, and nothing else."""
     plain = harness.RunProgram("cpython", WHICH, tmp_path).split()
     assert harness.RunProgram("cpython-select", WHICH, tmp_path).split() == ["False", "False", "True", plain[3]]
     assert harness.RunProgram("cpython-asyncio", WHICH, tmp_path).split() == [*plain[:3], "True"]

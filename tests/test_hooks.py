@@ -1,4 +1,5 @@
-"""Hooks before and after handlers, error pages of a program's own, headers and cookies, the end of an answer and of a client."""
+"""Hooks before and after handlers, the program's error pages, headers and cookies, and notification of sent responses
+and lost clients."""
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_an_answer_of_a_hook_comes_before_the_content(site):
     with RawClient(site.port) as client:
         client.Send(b"POST /admin/say HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
         assert client.ReadResponse().status == 401
-    with RawClient(site.port) as client:        # a short content is read and dropped, and the connection goes on
+    with RawClient(site.port) as client:        # short content is read and dropped, and the connection is kept
         client.Send(b"POST /admin/say HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
         assert client.ReadResponse().status == 401
         client.Send(b"12345GET /say HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -337,7 +338,8 @@ def test_cookies(cookies):
     for field, expected in (("a=1; b=2", [["a", "1"], ["b", "2"]]), ("a=1;a=2;b=x=y;;c", [["a", "1"], ["b", "x=y"]]), ("", [])):
         assert Fetch(cookies.port, "/get", headers=[("Cookie", field)]).Json() == expected
     assert Fetch(cookies.port, "/get").Json() == []
-    many = "; ".join("n%d=%d" % (i, i) for i in range(300))     # so many names of one hash would take a board long
+    # a board would need a long time for so many names with the same hash
+    many = "; ".join("n%d=%d" % (i, i) for i in range(300))
     assert len(Fetch(cookies.port, "/get", headers=[("Cookie", many)]).Json()) == 100
     assert Fetch(cookies.port, "/wrong").Headers("set-cookie") == []
     assert "TAKEN" not in cookies.stdout
@@ -429,7 +431,7 @@ def test_what_happens_after_the_answer(serve):
             response = client.ReadResponse()
             assert size is None or len(response.body) == size
         assert server.WaitLine("SENT " + line), target
-    with RawClient(server.port) as client:      # a client that goes before it has read the answer
+    with RawClient(server.port) as client:      # a client that leaves before it reads the response
         client.Send(RequestBytes("GET", "/before"))
         client.ReadExactly(1)
         client.Close(reset=True)
@@ -449,10 +451,10 @@ def test_a_handler_that_works_long_sees_that_the_client_goes(serve, target, how)
 
 
 def test_a_stream_may_find_out_that_its_client_has_gone(serve):
-    """It looks while it makes a piece: it can't be closed at that moment, and ends by itself. Who waits for the end of the
-    answer is told, and the server goes on."""
+    """A source that is running notices the loss: it can't be closed at that moment, and ends by itself. The OnSent
+    callback is called, and the server continues."""
     server = serve(ENDS)
-    server.ExpectError("generator")             # the log says that it could not be closed
+    server.ExpectError("generator")             # the log tells that it could not be closed
     with RawClient(server.port) as client:
         client.Send(RequestBytes("GET", "/pieces"))
         server.WaitLine("PULLS")
@@ -489,7 +491,7 @@ mws.Start(threaded=False)
 
 @pytest.mark.parametrize("threaded", [True, False])
 def test_a_web_socket_may_ask_whether_its_client_is_there(serve, threaded):
-    """It reads nothing by that: messages come in their order, one by one."""
+    """IsConnected() reads no messages: they arrive in order, one by one."""
     server = serve(SOCKET.replace("THREADED", str(threaded)))
     with RawClient(server.port) as client:
         client.Send(RequestBytes("GET", "/", [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
@@ -580,7 +582,7 @@ mws.Start(threaded=False)
 
 @pytest.mark.parametrize("content", ["None", "'text'"])
 def test_an_answer_that_is_refused_leaves_what_was_set(serve, content):
-    """A ValueError is about one answer: the next one has the headers and cookies of before, once."""
+    """A ValueError concerns one response: the next one has the headers and cookies set before, once."""
     server = serve(REFUSED % (content, content))
     response = Fetch(server.port, "/twice")
     assert response.status == 200

@@ -1,7 +1,7 @@
-"""A client that wants to do harm: it sends without end, sends what costs much time or memory, changes what is shared, and
-holds places. What others feel of it is bounded, on every runtime.
+"""Malicious clients: they send endlessly, send data that takes much time or memory, change shared data, and hold
+connection slots. The effect on other clients is limited, on every runtime.
 
-Longer and with figures: tools/soak.py and bench/bench_waiting.py.
+For longer runs and figures: tools/soak.py and bench/bench_waiting.py.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ mws.ErrorCallback = lambda text, error: print("LOG", text, repr(error))
 mws.Start(threaded=False)
 """
 
-# The content limit of a desk needs a heap that is larger than the unix port's own.
+# The content limit of a desk needs a larger heap than the unix port's default.
 HEAP = ("-X", "heapsize=16M")
 
 
@@ -92,7 +92,7 @@ def site(request, tmp_path_factory):
 
 @pytest.fixture
 def alone(serve, runtime, tmp_path):
-    """alone(settings, routes) -> a server of its own."""
+    """alone(settings, routes) -> a new server."""
     Www(tmp_path)
 
     def Serve(settings="", routes="", **kwargs):
@@ -102,7 +102,7 @@ def alone(serve, runtime, tmp_path):
     return Serve
 
 
-# -- fairness: who sends without end
+# -- fairness: endless senders
 
 HANDSHAKE = harness.RequestBytes("GET", "/ws", (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
                                                 ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")))
@@ -124,7 +124,7 @@ FLOODS = {
 
 
 class Flood(threading.Thread):
-    """Sends a piece again and again, and takes whatever comes back."""
+    """Sends a piece again and again, and reads whatever is received."""
 
     def __init__(self, port, start, piece):
         super().__init__(daemon=True)
@@ -155,7 +155,7 @@ class Flood(threading.Thread):
 
 @pytest.mark.parametrize("what", FLOODS)
 def test_who_sends_without_end_holds_nobody_up(site, what):
-    """After eight requests, or one piece that was read, others have their turn."""
+    """After eight requests, or one received piece, other connections get their turn."""
     flood = Flood(site.port, *FLOODS[what])
     flood.start()
     longest = 0
@@ -174,7 +174,7 @@ def test_who_sends_without_end_holds_nobody_up(site, what):
 
 
 def test_a_raw_answer_that_is_read_drop_by_drop_holds_others_two_seconds(alone):
-    """All of its waiting together: each drop that is read is progress, and does not count."""
+    """The total time counts: a slow reader does not extend it by reading a few bytes."""
     server = alone()
     with RawClient(server.port, receiveBuffer=4096) as client:
         client.Send(Get("/raw"))
@@ -199,7 +199,7 @@ def test_a_raw_answer_that_is_read_drop_by_drop_holds_others_two_seconds(alone):
 
 
 def test_several_sends_of_an_answer_leave_at_once(alone):
-    """TCP_NODELAY: without it the second would wait for the client's acknowledgment, which takes 40 ms."""
+    """TCP_NODELAY: without it the second send would wait for the client's ACK, about 40 ms."""
     server = alone(routes="""
 def Three(httpClient, httpResponse):
     httpResponse.WriteResponseOk(None, "text/plain", None, None)
@@ -257,7 +257,7 @@ def _CpuSec(server):
 
 @pytest.mark.parametrize("what", COSTLY)
 def test_time_is_in_proportion_to_bytes(site, what):
-    """Half a megabyte of the worst costs less than a second of the processor; it was 5 to 30."""
+    """The worst half megabyte takes less than a second of CPU time; it used to be 5 to 30."""
     data, status = COSTLY[what]
     before = _CpuSec(site)
     with RawClient(site.port) as client:
@@ -272,7 +272,7 @@ def test_time_is_in_proportion_to_bytes(site, what):
 
 
 def test_numbers_and_texts_of_json(site):
-    """An integer above 1,022 digits is bad JSON; a text of digits is a text, and a hundred colons are no danger."""
+    """An integer above 1,022 digits is invalid JSON; a string of digits is allowed, and so are a hundred colons."""
     for content, kind in ((b"9" * 500, "int"), (b"[" + b"9" * 1100 + b"]", "NoneType"), (b'"' + b"0" * 5000 + b'"', "str"),
                           (b'["\\"' + b"0" * 5000 + b'\\\\", 1]', "list"), (b'["\\\\", ' + b"1" * 5000 + b', "x"]', "NoneType"),
                           (b"[" + b"123," * 5000 + b"1]", "list"), (b'["' + b"12:30 " * 800 + b'"]', "list")):
@@ -280,7 +280,7 @@ def test_numbers_and_texts_of_json(site):
 
 
 def test_json_has_no_nan(alone):
-    """ValueError, and a 500: no browser reads it. Texts that hold the words are texts."""
+    """ValueError and 500, since no browser can read NaN. Strings may contain the words."""
     server = alone(routes="""
 def Numbers(httpClient, httpResponse):
     name = httpClient.GetRequestQueryString()
@@ -301,7 +301,7 @@ routes.append(("/numbers", "GET", Numbers))
 # -- shared plain data
 
 def test_what_a_handler_changes_no_other_client_sees(alone):
-    """The head of a request is remembered: what a handler gets of it is its own, however it changes it."""
+    """Equal requests share a head: a handler gets copies of its data and may change them."""
     server = alone(routes="""
 def Changed(values):
     before = sorted(list(values.items()))
@@ -341,7 +341,7 @@ routes.append(("/change/<name>", "GET", Change))
         assert client.ReadResponse().Json() == first
 
 
-# -- places
+# -- connection slots
 
 SMALL_DOOR = """
 mws.MaxConnections = 4
@@ -354,7 +354,7 @@ ASYNC = 'routes.append(("/async", "POST", AsyncEcho))'
 
 
 class Trickle(threading.Thread):
-    """Four clients that each send a byte now and then, and connect anew when they are cut."""
+    """Four clients that each send a byte now and then, and reconnect when they are aborted."""
 
     def __init__(self, port, starts, piece=b"a", pauseSec=0.3):
         super().__init__(daemon=True)
@@ -403,11 +403,12 @@ HOLDERS = {
 
 @pytest.mark.parametrize("what", HOLDERS)
 def test_four_slow_senders_do_not_lock_everybody_out(alone, what):
-    """Who is slow to begin makes room after a second, who is behind with content after a quarter of BodyTimeoutSec."""
+    """A client that is slow to start makes room after a second; one that is late with content after a quarter of
+    BodyTimeoutSec."""
     starts, piece = HOLDERS[what]
     server = alone(SMALL_DOOR, ASYNC)
     with Trickle(server.port, starts, piece):
-        time.sleep(0.3)                     # they have all the places
+        time.sleep(0.3)                     # they hold all slots
         start = time.monotonic()
         served = [Fetch(server.port, "/hello").status for _ in range(2)]
         took = time.monotonic() - start
@@ -416,8 +417,8 @@ def test_four_slow_senders_do_not_lock_everybody_out(alone, what):
 
 
 def test_a_full_house_of_slow_readers(alone):
-    """They make progress, and no place ends soon: a new client hears 503 after HeadTimeoutSec. Who has taken nothing for a
-    quarter of SendTimeoutSec makes room."""
+    """They make progress, so no slot becomes free soon: a new client gets 503 after HeadTimeoutSec. A client that has
+    read nothing for a quarter of SendTimeoutSec makes room."""
     server = alone(SMALL_DOOR + "mws.HeadTimeoutSec = 3")
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(RawClient(server.port, receiveBuffer=4096)) for _ in range(4)]
@@ -448,7 +449,7 @@ def test_a_full_house_of_slow_readers(alone):
 
 @pytest.mark.parametrize("runtime", ("cpython", "cpython-asyncio"))
 def test_what_a_connection_inherits(alone):
-    """Linux tells of room in a socket late, when the client has taken megabytes; unless it is told otherwise."""
+    """Without TCP_NOTSENT_LOWAT, Linux reports room in a socket only after the client has read megabytes."""
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
         pytest.skip("no Linux")
     server = alone(routes="""
@@ -462,7 +463,7 @@ routes.append(("/options", "GET", Options))
 
 
 def _Rest(client, received):
-    """-> all the bytes of a download, in the end without a pause."""
+    """-> all bytes of a download; the rest is read without pauses."""
     while True:
         piece = client.Receive(1 << 20)
         received += len(piece)
@@ -471,8 +472,8 @@ def _Rest(client, received):
 
 
 def test_a_slow_download_is_not_cut(alone, tmp_path):
-    """One client takes 60 KB a second; one takes megabytes at once and then nothing, as curl --limit-rate does: they have
-    paid for the pause."""
+    """One client reads 60 KB a second; one reads megabytes at once and then pauses, like curl --limit-rate: its reading
+    allows for the pause."""
     with open(tmp_path / "www" / "large.bin", "wb") as file:
         file.truncate(1 << 25)
     server = alone("mws.SendTimeoutSec = 1")
@@ -492,7 +493,7 @@ def test_a_slow_download_is_not_cut(alone, tmp_path):
         assert _Rest(bursts, ofBursts) > 1 << 25 and _Rest(steady, ofSteady) > 1 << 25
 
 
-# -- memory: everything that is remembered, filled at once
+# -- memory: all caches, filled at once
 
 WALK = r"""
 import sys
@@ -602,7 +603,7 @@ FILLED = 300
 
 
 def _Fill(port):
-    """What makes the tables grow: other paths, other fields, other media types, other pages."""
+    """Requests that fill the caches: different paths, fields, media types, pages."""
     tail = "x" * 180
     requests = []
     for number in range(FILLED):
@@ -618,7 +619,7 @@ def _Fill(port):
 
 
 def test_every_table_has_a_bound(alone, runtime, tmp_path):
-    """In entries and in bytes: all of them are filled, and then what the server holds is walked through."""
+    """A limit on entries and bytes: all tables are filled, and then all objects of the server are measured."""
     www = tmp_path / "www"
     for number in range(FILLED):
         (www / ("f%d.txt" % number)).write_text("text")
@@ -654,7 +655,7 @@ mws.AcceptWebSocketCallback = Answer
 
 
 def test_a_refusal_reaches_a_client_that_sends_for_long(alone):
-    """It is read on while it sends, for as long as content has time: a reset would take the answer with it."""
+    """The server reads on while the client sends, up to BodyTimeoutSec: a reset would destroy the response."""
     server = alone("mws.BodyTimeoutSec = 6", ASYNC)
     for target in (b"/echo", b"/nothing"):
         with RawClient(server.port) as client:
@@ -664,7 +665,7 @@ def test_a_refusal_reaches_a_client_that_sends_for_long(alone):
                 client.Send(b"x" * 20000)
                 time.sleep(0.05)
             assert client.ReadResponse().status == (413 if target == b"/echo" else 404)
-            with pytest.raises(ConnectionError):            # but not for ever
+            with pytest.raises(ConnectionError):            # but only for a limited time
                 until = time.monotonic() + 6
                 while time.monotonic() < until:
                     client.Send(b"x" * 20000)
@@ -699,7 +700,7 @@ mws.AcceptWebSocketCallback = Accept
 
 @pytest.mark.parametrize("what", ["tasks", "threads"])
 def test_the_work_of_clients_that_have_gone_is_bounded(alone, what):
-    """Async handlers, and the threads of WebSockets: as many as there may be connections. Then 503, until one ends."""
+    """Async handlers and WebSocket threads: at most as many as connections. Then 503, until one ends."""
     server = alone(GATE, WAITS)
     request = Get("/waits") if what == "tasks" else HANDSHAKE
     for _ in range(4):
@@ -727,7 +728,7 @@ def test_the_work_of_clients_that_have_gone_is_bounded(alone, what):
 # -- the program itself
 
 def test_several_threads_in_start_at_once(serve, runtime):
-    """One of them opens the port, the others return; threaded routes have their answers."""
+    """One of them opens the port, the others return; threaded routes are served."""
     server = serve("""
 import _thread
 import time

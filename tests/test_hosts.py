@@ -1,4 +1,4 @@
-"""AllowedHosts: a page of somebody else whose name leads to this server, by DNS rebinding, gets nothing."""
+"""AllowedHosts: a page of another site whose name resolves to this server (DNS rebinding) is refused."""
 
 import signal
 
@@ -50,7 +50,7 @@ def Ask(server, host, target="/hello", method="GET", fields=(), body=b""):
 def test_names_and_addresses(site):
     server = site(NAMES)
     for host in ("device.local", "DEVICE.LOCAL", "device.local.", "localhost:8080", "localhost", "device.local:80", *ADDRESSES):
-        for _ in range(2):                      # the second time the head is known
+        for _ in range(2):                      # the second time the head is in the memo
             assert (host, Ask(server, host).status) == (host, 200)
     for host in ("evil.example", "evil.example:8080", "xlocalhost", "localhos", "localhost.evil.example", "ocal", "1.2.3.4.evil.example",
                  "127.0.0.1.nip.io", "0x7f000001", "device.local..x"):
@@ -58,15 +58,15 @@ def test_names_and_addresses(site):
             assert (host, Ask(server, host).status) == (host, 421)
     answer = Ask(server, "evil.example")
     assert answer.reason == "Misdirected Request" and answer.isClosing
-    if harness.SourcesOf(server.runtime) == harness.SRC:        # the build for boards has no texts
+    if harness.SourcesOf(server.runtime) == harness.SRC:        # the board build has no explanations
         assert "not one of AllowedHosts: evil.example" in answer.text
-    # the target's authority is the one that counts (RFC 9112 section 3.2.2)
+    # the authority of the target overrides Host (RFC 9112 section 3.2.2)
     assert Ask(server, "localhost", "http://evil.example/hello").status == 421
     assert Ask(server, "evil.example", "http://localhost/hello").status == 200
 
 
 def test_before_everything(site):
-    """Files, pages that are not there, errors, content, OPTIONS, WebSockets and hooks: nothing is called."""
+    """Files, missing pages, errors, content, OPTIONS, WebSockets and hooks: no code of the program is called."""
     server = site(NAMES)
     assert Ask(server, "localhost", "/page.html").text == "page"
     server.Seen("ANSWERED 200")
@@ -97,7 +97,7 @@ def test_values(site, allowed, host, status):
 
 
 def test_without_a_host(site):
-    """An empty name in the list lets those in that have none: HTTP/1.0."""
+    """An empty name in the list allows requests without a host: HTTP/1.0."""
     server = site('mws.AllowedHosts = [""]')
     with RawClient(server.port) as client:
         client.Send(b"GET /hello HTTP/1.0\r\n\r\n")
@@ -106,7 +106,7 @@ def test_without_a_host(site):
 
 @pytest.mark.parametrize("options, allowed", (((), False), (("--host", "evil.example"), True), (("--no-reload",), False)))
 def test_the_command(tmp_path, options, allowed):
-    """It is on while one works at the desk: localhost and addresses; --host names one more, and so does main.py."""
+    """The command enables it: localhost and IP addresses are allowed; --host and main.py can add names."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "index.html").write_text("index")

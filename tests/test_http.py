@@ -39,7 +39,7 @@ player = SharedSite(PLAYER)
 
 
 def Played(server, data, expected):
-    """What the server makes of a row and a last request behind it, in the words of the table."""
+    """The server's reaction to a row followed by a last request, in the format of the table."""
     last = expected[-1]
     if isinstance(last, tuple) and last[-1]:
         data += Get("/end", "Connection: close")
@@ -65,7 +65,7 @@ def _InWords(response, row):
 
 
 def _Expected(outcome):
-    """Where there is no route the table's request is answered with a status."""
+    """Without a matching route, the table's request is answered with a status."""
     special = {"OPTIONS": 204, "GET": None, "POST": None}
     return [special.get(request[0], 501) or request if isinstance(request, tuple) else request for request in outcome]
 
@@ -84,7 +84,7 @@ def _Wrong(server, rows):
 
 
 def test_bad_messages(player):
-    """Each is answered with exactly this status, and the connection closes before the request behind it is read."""
+    """Each is answered with exactly this status, and the connection closes before the following request is read."""
     assert not _Wrong(player, [(rule, data, [status]) for rule, status, data in cases.BAD])
 
 
@@ -113,7 +113,8 @@ def test_bytes_one_by_one(player):
 
 
 def test_error_reaches_a_client_that_still_sends(player):
-    """9.6: closing on unread bytes would reset the connection, and its sender may never come to read the answer."""
+    """9.6: to close with unread bytes would reset the connection, so a client that still sends might never read the
+    response."""
     much = 8 << 20
     for data, status in ((b"GET /" + b"a" * much, 414), (Get("/", "X: " + "y" * much), 431),
                          (Post("/", b"z" * much), 413), (Chunked("/", [b"z" * 65536] * 128), 413)):
@@ -376,7 +377,8 @@ def test_http10_keep_alive(site):
 
 @pytest.mark.parametrize("path", ["/stream", "/async-stream", "/raw"])
 def test_http10_has_no_chunks(site, path):
-    """6.1: for a 1.0 client content of unknown length ends where the connection ends, even if it asked to keep it."""
+    """6.1: for a 1.0 client, content of unknown length ends with the connection, even if the client asked to keep
+    it."""
     with RawClient(site.port) as client:
         client.Send(b"GET %s HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" % path.encode())
         response = client.ReadResponse()
@@ -398,7 +400,7 @@ PIPELINE = [
 
 
 def test_pipeline_in_order(site):
-    """9.3.2: answers leave in the order of the requests, however long each of them takes."""
+    """9.3.2: responses leave in the order of the requests, however long each takes."""
     data = b"".join(request for request, _ in PIPELINE)
     bodies = [response.body for response in Answers(site, data, ("GET",) * len(PIPELINE))]
     assert bodies == [body for _, body in PIPELINE]
@@ -417,7 +419,7 @@ def test_pipeline_behind_head(site):
 
 
 def test_half_closed_client_is_answered(site):
-    """A client that closes its sending half still waits for its answers."""
+    """A client that closes its sending side still waits for its responses."""
     with RawClient(site.port) as client:
         client.Send(Get("/async?1") + Get("/hello?2") + Get("/thread?3") + Get("/stream"))
         client.SendEnd()
@@ -426,7 +428,7 @@ def test_half_closed_client_is_answered(site):
 
 
 def test_unread_content_is_no_request(site):
-    """An async handler that answers without reading: what it left is read and dropped, never as a request."""
+    """An async handler responds without reading: the rest is read and dropped, never treated as a request."""
     hidden = Get("/hello?hidden")
     data = Post("/async-unread", hidden) + Chunked("/async-unread", [hidden]) + Get("/hello?1", "Connection: close")
     texts = [response.text for response in Answers(site, data, ("POST", "POST", "GET"))]
@@ -504,7 +506,7 @@ def test_expect_continue(site, target):
 
 
 def test_expect_with_the_content_already_sent(site):
-    """It may be left out when content has come already."""
+    """100 is not sent when content has arrived already."""
     data = _Expecting("/echo") + b"hello" + Get("/hello", "Connection: close")
     first, second = Answers(site, data, ("POST", "GET"))
     assert (first.body, second.status) == (b"hello", 200) and len(first.interim) <= 1
@@ -513,7 +515,8 @@ def test_expect_with_the_content_already_sent(site):
 @pytest.mark.parametrize("target, length, status", [
     ("/echo", 100001, 413), ("/none", 5, 404), ("/file.txt", 5, 405), ("/hello", 5, 405)])
 def test_expect_is_refused_at_once(site, target, length, status):
-    """A final status instead of 100; the content that may follow or not can't be told from a request: it closes."""
+    """A final status instead of 100; the connection closes, because it is unknown whether content or a request
+    follows."""
     with RawClient(site.port) as client:
         client.Send(_Expecting(target, length))
         assert client.ReadUntil(b"\r\n").startswith(b"HTTP/1.1 %d " % status)
@@ -527,7 +530,7 @@ def test_expect_without_content(site):
 
 
 def test_expect_in_http10(site):
-    """A 1.0 client knows no 100."""
+    """HTTP/1.0 has no 100."""
     with RawClient(site.port) as client:
         client.Send(b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
         response = client.ReadResponse("POST")
@@ -542,7 +545,7 @@ SAME_AS_GET = ("/hello?x", "/file.txt", "/big.bin", "/stream", "/async-stream", 
 
 @pytest.mark.parametrize("target", SAME_AS_GET)
 def test_head_is_get_without_content(site, target):
-    """RFC 9110 9.3.2: the same header fields."""
+    """RFC 9110 9.3.2: the same header fields as for GET."""
     def Fields(response):
         return sorted(pair for pair in response.headers if pair[0] != "date")
 
@@ -584,7 +587,7 @@ def test_methods(site):
 
 
 def test_absolute_form(site):
-    """3.2.2: the target's authority counts, and any server must understand it."""
+    """3.2.2: every server must accept this form, and the target's authority overrides Host."""
     response = Fetch(site.port, "http://elsewhere.example:1/hello?x")
     assert (response.status, response.text) == (200, "hello x")
     assert Fetch(site.port, "HTTP://elsewhere.example/file.txt").text == "a file"
@@ -595,7 +598,7 @@ def test_absolute_form(site):
 
 @pytest.mark.parametrize("code", [204, 304])
 def test_bodiless_status(site, code):
-    """RFC 9110 6.4.1: they end with their head, whatever content they were given."""
+    """RFC 9110 6.4.1: these responses end with the head, whatever content is passed."""
     data = Get("/status/%d" % code) + Get("/hello", "Connection: close")
     first, second = Answers(site, data, ("GET", "GET"))
     assert (first.status, first.body, first.Header("x-code"), second.status) == (code, b"", str(code), 200)
@@ -675,7 +678,7 @@ def test_helpers(site, name, status, mediaType):
 
 
 def test_redirect(site):
-    """A Location is ASCII: what may not stand in a URL is percent-encoded, and what is encoded stays so."""
+    """Location is ASCII: characters that are invalid in a URL are percent-encoded, encoded ones are kept."""
     assert Fetch(site.port, "/helpers/redirect").Header("location") == "/hello?%C3%A9%20x"
     assert Fetch(site.port, "/helpers/away").Header("location") == "http://example.com/a?b=%20#c"
     with httpx.Client(base_url=site.Url(), follow_redirects=True) as client:

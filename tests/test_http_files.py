@@ -1,4 +1,5 @@
-"""Static files and files as answers, end to end, on every runtime. (The tables of mp/room_files.py hold the rest.)"""
+"""Static files and files as responses, end to end, on every runtime. (More cases are in the tables of
+mp/room_files.py.)"""
 
 import gzip
 import os
@@ -78,7 +79,7 @@ def Www(folder):
     (www / "dangling.txt").symlink_to("nowhere.txt")
     (www / "inside.txt").symlink_to("dir/index.html")
     (www / "insidedir").symlink_to("dir")
-    for path in www.rglob("*"):         # the second in which a file was written has no strong validator yet
+    for path in www.rglob("*"):         # a file has no strong validator in the second when it was written
         if path.is_file() and not path.is_symlink():
             os.utime(path, (784111777, 784111777))
 
@@ -109,7 +110,7 @@ def test_big_file(site):
 
 
 def test_many_at_once(site):
-    """One buffer serves all; each client gets its own bytes."""
+    """All share one buffer, but each client gets its own file."""
     clients = [RawClient(site.port, receiveBuffer=4096) for _ in range(8)]
     try:
         for number, client in enumerate(clients):
@@ -181,14 +182,14 @@ def test_links_that_lead_out(site, target):
 @pytest.mark.parametrize("target, status", [("/linked.txt", 200), ("/onlygz.txt", 404), ("/outdir/secret.txt", 404),
                                             ("/linked.txt.gz", 404)])
 def test_compressed_siblings_that_lead_out(site, target, status):
-    """A .gz beside a file is a file like any other: it may not be a link that leaves the folder."""
+    """A .gz file is a file like any other: it must not be a link that leaves the folder."""
     response = Fetch(site.port, target, headers={"Accept-Encoding": "gzip"})
     assert (response.status, response.Header("content-encoding")) == (status, None)
 
 
 @pytest.mark.parametrize("target", ["/inside.txt", "/insidedir/index.html", "/insidedir/"])
 def test_links_that_stay_below_the_folder(site, target):
-    """MicroPython can't resolve a link, so there none is followed."""
+    """MicroPython can't resolve links, so it follows none."""
     response = Fetch(site.port, target)
     assert (response.status, response.text) == (200, "<p>dir") or site.runtime == "micropython" and response.status == 404
 
@@ -229,7 +230,7 @@ mws.Start(threaded=False)
 
 
 def test_a_link_in_the_place_of_a_file(serve, tmp_path):
-    """What was looked at is what is opened, or nothing is: also when the last answer about it is but a moment old."""
+    """Either the file that was checked is opened, or none; also if the last response for it was sent a moment ago."""
     www, outside = tmp_path / "www", tmp_path / "outside"
     for path in (www / "a.txt", www / "dir" / "a.txt", www / "b.txt", www / "sub" / "c.txt", outside / "a.txt",
                  outside / "c.txt"):
@@ -245,7 +246,7 @@ def test_a_link_in_the_place_of_a_file(serve, tmp_path):
         response = Fetch(server.port, target)
         assert (response.status, SECRET in response.text) == (404, False), target
     assert Fetch(server.port, "/b.txt").text == "inside"
-    # A file of the same length and age in the place of one that was sent in this second, behind a link to its folder.
+    # A file of equal length and age replaces one that was sent in this second, behind a link to its folder.
     data = (Get("/b.txt") + Get("/sub/c.txt") * 2 + Get("/replace") + Get("/b.txt") + Get("/sub/c.txt")
             + Get("/oldsub/c.txt", "Connection: close"))
     responses = Answers(server, data, ("GET",) * 7)
@@ -280,7 +281,7 @@ MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=".").Start(threaded=False)
 
 
 def test_no_file_can_be_opened(serve, tmp_path):
-    """503: a cache would keep a 404."""
+    """503, because a cache may store a 404."""
     (tmp_path / "a.txt").write_text("a")
     server = serve(FULL)
     for target in ("/a.txt", "/send"):
@@ -305,7 +306,7 @@ mws.Start(threaded=False)
 
 
 def test_the_whole_file_system(serve, tmp_path):
-    """webPath="/": for a board whose files are all for the web, or to look around."""
+    """webPath="/": for a board whose files may all be served."""
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "index.html").write_text("index")
     server = serve(ROOT % "/")
@@ -343,7 +344,7 @@ MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=".").Start(threaded=False)
 
 
 def test_paths_beyond_ascii_in_a_plain_locale(serve, tmp_path):
-    """Names are UTF-8 as URLs have it, whatever the locale says."""
+    """File names are UTF-8, as in URLs, whatever the locale is."""
     (tmp_path / "\u00e9").mkdir()
     (tmp_path / "\u00e9" / "\u20ac.txt").write_text("euro")
     server = serve(PLAIN_LOCALE)
@@ -353,7 +354,8 @@ def test_paths_beyond_ascii_in_a_plain_locale(serve, tmp_path):
 
 
 def test_a_folder_of_ten_thousand_files(serve, tmp_path):
-    """What a file costs does not depend on how many lie beside it (a list of them takes MicroPython 11 ms)."""
+    """The time for a file does not depend on the number of files in its folder (listing them takes MicroPython 11
+    ms)."""
     for folder, count in (("few", 1), ("many", 10000)):
         (tmp_path / folder).mkdir()
         for number in range(count):
@@ -369,7 +371,7 @@ def test_a_folder_of_ten_thousand_files(serve, tmp_path):
         return time.monotonic() - start
 
     with RawClient(server.port) as client:
-        until = time.monotonic() + 10       # a folder that has just changed is looked at each time
+        until = time.monotonic() + 10       # a folder that has just changed is listed each time
         while Duration("/many/0.txt") > 4 * Duration("/few/0.txt"):
             assert time.monotonic() < until
 
@@ -410,7 +412,7 @@ mws.Start(threaded=False)
 
 
 def test_a_fat_volume(serve, tmp_path, runtime):
-    """It refuses a slash at the end, tells upper from lower case nowhere, and has a short name for each name."""
+    """FAT refuses a trailing slash, ignores case everywhere, and has a short name for each name."""
     if runtime != "micropython":
         pytest.skip("only MicroPython brings FAT")
     server = serve(FAT)
@@ -427,7 +429,8 @@ def test_a_fat_volume(serve, tmp_path, runtime):
 
 
 def test_times_that_no_clock_has(serve, tmp_path):
-    """Before 1970, and to come: MicroPython's gmtime dies of the first. Last-Modified is never later than Date."""
+    """Times before 1970, on which MicroPython's gmtime fails, and in the future. Last-Modified is never later than
+    Date."""
     for name, second in (("old.txt", -86400), ("zero.txt", 0), ("next.txt", 4102444800)):
         (tmp_path / name).write_text(name)
         os.utime(tmp_path / name, (second, second))
@@ -442,7 +445,7 @@ def test_times_that_no_clock_has(serve, tmp_path):
 
 
 def test_the_core_alone(serve, tmp_path, modulePath):
-    """Without microWebFiles.py: a Range is ignored, .gz is a file like any other, the date is the one validator."""
+    """Without microWebFiles.py: Range is ignored, .gz files are ordinary files, and the only validator is the date."""
     alone = harness.CopySources(tmp_path / "alone")
     (alone / "microWebFiles.py").unlink()
     Www(tmp_path)
@@ -460,7 +463,7 @@ def test_the_core_alone(serve, tmp_path, modulePath):
 
 
 def test_a_pipe_holds_nothing_up(serve, tmp_path):
-    """What is neither file nor folder is not there: opening a named pipe would block for ever."""
+    """Only files and folders exist for the server: opening a named pipe would block for ever."""
     os.mkfifo(tmp_path / "pipe.txt")
     server = serve(LEVELS.format(2))
     with RawClient(server.port, timeoutSec=3) as client:
@@ -479,7 +482,7 @@ def test_conditional_requests(site):
 
 
 def test_a_changed_file_is_sent_anew(site):
-    """The validator changes with size or time."""
+    """The validator changes with the size or the time."""
     path = Folder(site) / "www" / "changing.txt"
     path.write_text("old")
     os.utime(path, (999999999, 999999999))
@@ -498,7 +501,7 @@ def Folder(server):
 
 
 def test_a_new_file_is_there_at_once_or_soon(site):
-    """That there is none may be believed for a second, not longer."""
+    """The absence of a file may be cached for a second, not longer."""
     www = Folder(site) / "www"
     name = "new-%s" % site.runtime
     assert Fetch(site.port, "/%s.txt" % name).status == 404
@@ -526,7 +529,7 @@ def test_ranges(site):
 
 
 def test_a_download_goes_on_where_it_broke_off(site):
-    """As curl -C does: a range behind what is there, if the file is the same."""
+    """Like curl -C: a range after the downloaded bytes, if the file is unchanged."""
     with RawClient(site.port) as client:
         client.Send(Get("/big.bin"))
         head = client.ReadUntil(b"\r\n\r\n")
@@ -625,7 +628,7 @@ MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath=Www()).Start(threaded=False
 
 
 def test_a_file_that_shrinks_cuts_the_connection(serve, tmp_path):
-    """Less than Content-Length said: the client must see that it is not whole."""
+    """Fewer bytes than Content-Length: the client must see that the response is incomplete."""
     (tmp_path / "short.txt").write_bytes(b"s" * 300000)
     server = serve(GONE)
     server.ExpectError("shorter")
@@ -665,7 +668,7 @@ mws.Start(threaded=False)
 
 
 def test_default_headers(serve, tmp_path):
-    """Every answer has them, and none of them twice."""
+    """Each response has them, and none of them twice."""
     (tmp_path / "a.txt").write_text("a")
     server = serve(DEFAULTS)
     for target, status, frame, cache in (
@@ -694,7 +697,7 @@ mws.Start(threaded=False)
 
 
 def test_small(serve, tmp_path):
-    """A preset of all limits: below them all is as ever, above them the status says which one it was."""
+    """SetSmall sets all limits: requests below them work, requests above get the status of the limit."""
     (tmp_path / "a.txt").write_bytes(b"a" * 10000)
     server = serve(SMALL)
     assert Fetch(server.port, "/a.txt").body == b"a" * 10000

@@ -90,7 +90,7 @@ def Site(port):
     return mws
 """
 
-# The program stops its server when the console says so.
+# The program stops its server on a console command.
 THREADED = HEAD + """
 mws = Site(Port())
 print("BEFORE %s" % mws.IsStarted())
@@ -111,7 +111,7 @@ print("RETURNED %s" % mws.IsStarted())
 def _Refuses(port):
     try:
         RawClient(port).Close()
-    except ConnectionError:         # refused; or reset, in the moment in which it stops
+    except ConnectionError:         # refused; or reset, at the moment of the stop
         return True
     return False
 
@@ -130,7 +130,7 @@ def test_start_in_a_thread_and_stop(serve):
     server.Tell("stop")
     server.WaitLine("STOPPED False")
     assert _Refuses(server.port)
-    server.WaitExit()               # no thread and no task is left behind: the program can end
+    server.WaitExit()               # no thread or task is left, so the program can end
 
 
 @pytest.mark.parametrize("path", ["/stop", "/stop-async", "/stop-thread"])
@@ -150,7 +150,8 @@ def test_stop_from_a_handler(serve, path):
 @pytest.mark.parametrize("request_, body", [
     (Get("/async"), b"slow"), (Get("/thread"), b"slow"), (Get("/stream"), b"piece " * 5)])
 def test_what_is_in_flight_may_finish(serve, request_, body):
-    """StopGraceSec; the connection closes behind the answer. An endless source is asked to end, so a stream may be cut."""
+    """StopGraceSec; the connection closes after the response. An endless source is asked to end, so a stream may be cut
+    off."""
     server = serve(THREADED)
     with RawClient(server.port) as client, RawClient(server.port) as idle:
         client.Send(request_)
@@ -172,7 +173,7 @@ def test_a_request_that_is_half_sent_may_finish(serve):
     server = serve(THREADED)
     with RawClient(server.port) as client:
         client.Send(Post("/echo", b"hello")[:-3])
-        assert Fetch(server.port, "/hello").text == "hello"     # the half has arrived
+        assert Fetch(server.port, "/hello").text == "hello"     # the first half has arrived
         server.Tell("stop")
         WaitRefused(server.port)
         client.Send(b"llo")
@@ -183,7 +184,7 @@ def test_a_request_that_is_half_sent_may_finish(serve):
 
 
 def test_stop_does_not_wait_for_ever(serve):
-    """A handler that never ends, a client that never finishes: after the grace time they are cut off."""
+    """A handler that never ends and a client that never finishes: they are aborted after the grace time."""
     server = serve(THREADED.replace("mws.Start()", "mws.StopGraceSec = 1; mws.Start()"))
     with RawClient(server.port) as never, RawClient(server.port) as half:
         never.Send(Get("/never"))
@@ -246,7 +247,7 @@ for turn in range(4):
 
 
 def test_restart(serve):
-    """On the same port at once, again and again."""
+    """On the same port at once, several times."""
     server = serve(RESTART)
     for turn in range(4):
         if turn:
@@ -306,7 +307,7 @@ print("STOPPED %s" % mws.IsStarted())
 
 
 def test_start_while_it_stops(serve):
-    """Start() waits until what is in flight has been answered or cut off."""
+    """Start() waits until the requests in progress are answered or aborted."""
     server = serve(WHILE_IT_STOPS)
     for _ in range(2):
         with RawClient(server.port) as half:
@@ -375,7 +376,7 @@ mws.Stop()
 
 
 def test_restart_after_ctrl_c(serve):
-    """As at the REPL: it cuts what goes on, and the next Start() serves on the same port."""
+    """As at the REPL: Ctrl-C aborts the requests in progress, and the next Start() serves on the same port."""
     server = serve(HEAD + """
 mws = MicroWebSrv([("/", "GET", Hello)], Port(), "127.0.0.1", "www")
 for _ in range(3):
@@ -394,7 +395,7 @@ for _ in range(3):
 
 
 def test_ctrl_c_while_a_handler_blocks(serve):
-    """The first one asks, and a second one takes the handler away."""
+    """The first Ctrl-C asks the server to stop, the second one interrupts the handler."""
     server = serve(HEAD + """
 def Blocks(httpClient, httpResponse):
     print("CALLED")
@@ -410,7 +411,7 @@ for _ in range(2):
     with RawClient(server.port) as client:
         client.Send(Get("/blocks"))
         server.WaitLine("CALLED")
-        for _ in range(DEADLINE_SEC):                       # signals that come too fast are one
+        for _ in range(DEADLINE_SEC):                       # signals that come too fast are merged
             server.process.send_signal(signal.SIGINT)
             if server.HasLine("CTRL-C False", 1):
                 break
@@ -679,7 +680,7 @@ def test_stop_from_another_thread(serve):
 
 
 def test_many_clients_while_it_stops(serve):
-    """Each gets a whole answer or none at all; nothing is left half."""
+    """Each gets a complete response or none."""
     server = serve(THREADED)
     halves, answered = [], []
 
@@ -731,7 +732,7 @@ def test_a_program_that_ends_goes_on_serving(serve):
 
 
 def test_nothing_is_left_open(serve):
-    """A hundred connections of all kinds later, the process has as many files open as before."""
+    """After a hundred connections of all kinds, the process has as many open files as before."""
     server = serve(THREADED)
     files = harness.Path("/proc/%d/fd" % server.pid)
     Fetch(server.port, "/thread")

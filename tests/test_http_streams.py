@@ -1,4 +1,4 @@
-"""Answers that stream, handlers that fail, values that may not be sent, worker threads: end to end, on every runtime."""
+"""Streamed responses, failing handlers, invalid header values, worker threads: end to end, on every runtime."""
 
 import time
 
@@ -222,7 +222,7 @@ def test_the_connection_lives_on_behind_a_stream(site, way):
 
 
 def test_kinds_of_pieces(site):
-    """Text is UTF-8; an empty piece is no end; status and fields are the handler's."""
+    """Text is sent as UTF-8; an empty piece does not end the stream; the handler sets status and fields."""
     response = Fetch(site.port, "/mixed")
     assert response.body == "text \u00e9 bytes array view!".encode()
     assert (response.status, response.Header("x-own")) == (201, "yes")
@@ -252,7 +252,7 @@ def test_a_client_that_leaves_closes_the_source(site, way):
 
 
 def test_a_client_that_never_reads_closes_the_source(site):
-    """SendTimeoutSec without progress: what is pulled stays bounded, and the connection is cut."""
+    """SendTimeoutSec without progress: a limited number of pieces is pulled, and the connection is aborted."""
     clients = [RawClient(site.port, receiveBuffer=4096) for _ in range(3)]
     start = time.monotonic()
     for client, way in zip(clients, ("sync", "async", "thread")):
@@ -266,13 +266,13 @@ def test_a_client_that_never_reads_closes_the_source(site):
 
 
 def test_a_slow_reader_gets_everything(site):
-    """Whoever makes progress is not cut off, though the whole takes longer than the timeout."""
+    """A client that makes progress is not aborted, although the whole response takes longer than the timeout."""
     with RawClient(site.port) as client:
         client.Send(Get("/sync/240/50000?-slow", "Connection: close"))
         size, start = 0, time.monotonic()
         while time.monotonic() - start < 3.5:
             size += len(client.ReadExactly(300000))
-            time.sleep(0.2)         # it is the pace of this client that is tested
+            time.sleep(0.2)         # the pace of this client is what is tested
         size += len(client.ReadToEnd())
     assert size > 12000000
     site.WaitLine("CLOSED sync-slow after 240")
@@ -296,7 +296,7 @@ def test_events_arrive_one_by_one_until_the_client_leaves(site):
 
 
 def test_a_polite_goodbye_ends_an_endless_stream(site):
-    """EventSource.close() sends a FIN only: whoever closed his half of an endless stream has gone."""
+    """EventSource.close() only sends a FIN: closing the sending side ends an endless stream."""
     with RawClient(site.port) as client:
         client.Send(Get("/endless-events"))
         client.ReadUntil(b"data: tick\n\n")
@@ -305,7 +305,7 @@ def test_a_polite_goodbye_ends_an_endless_stream(site):
 
 
 def test_raw_writes(site):
-    """A loop of _write behind a head: bounded memory, and it ends when the client has gone."""
+    """A loop of _write after a head: limited memory, and it ends when the client has left."""
     assert Fetch(site.port, "/raw-thread").text == "0 1 2 3 4 "
     with RawClient(site.port, receiveBuffer=4096) as client:
         client.Send(Get("/raw-endless"))
@@ -353,8 +353,8 @@ mws.Start(threaded=False)
 
 @pytest.mark.parametrize("receiveBuffer", (4096, None))
 def test_a_long_raw_answer_of_a_plain_handler(serve, tmp_path, receiveBuffer):
-    """It holds the engine, and nothing is sent by any loop meanwhile: the client gets all of it as fast as it reads. On
-    the same connection everything else goes on."""
+    """It blocks the engine, and no loop sends meanwhile: the client gets all of it as fast as it reads. After it the
+    connection works as before."""
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "file.bin").write_bytes(bytes(range(256)) * 1000)
     server = serve(RAW)
@@ -389,7 +389,7 @@ def test_a_long_raw_answer_of_a_plain_handler(serve, tmp_path, receiveBuffer):
 
 
 def test_a_generator_of_empty_pieces(serve):
-    """It has nothing to say yet: others are served until it has."""
+    """It has no data yet: other clients are served meanwhile."""
     server = serve("""
 from microWebSrv import MicroWebSrv
 from ready import Port
@@ -419,7 +419,8 @@ MicroWebSrv([("/stream", "GET", Stream), ("/say", "GET", Say)], Port(), "127.0.0
 
 @pytest.mark.parametrize("path", ("/raw?n=3", "/raw-thread?n=3", "/raw-async?n=3", "/raw?n=1000000000"))
 def test_head_of_a_raw_answer(serve, path):
-    """The same field lines and no content, be it endless; the next request on the connection has its own answer."""
+    """The same field lines without content, even for an endless response; the next request on the connection gets its
+    own response."""
     server = serve(RAW)
     with RawClient(server.port) as client:
         if "n=3" in path:
@@ -462,7 +463,7 @@ def test_an_answer_for_nobody(site, way):
 
 
 def test_reading_from_a_client_that_left(site):
-    """An OSError in the handler; that a client left is no error of the server, and nothing is logged."""
+    """The handler gets an OSError; a lost client is not an error of the server, so nothing is logged."""
     with RawClient(site.port) as client:
         client.Send(Post("/gone-read", b"x" * 100)[:-50])
         site.WaitLine("CALLED")
@@ -473,7 +474,7 @@ def test_reading_from_a_client_that_left(site):
 @pytest.mark.parametrize("size, left", [(100, 0), (100, 50), (3000000, 3000000), (3000000, 2900000), (3000000, 0)])
 @pytest.mark.parametrize("query", ["", "?read"])
 def test_an_upload_that_an_async_handler_refuses(site, size, left, query):
-    """Its 403 gets through whatever has come of the content, and who goes on reading afterwards is told the end of it."""
+    """The 403 arrives, however much content was sent; a handler that reads on gets the end of the content."""
     if query and left == size:
         pytest.skip("it would wait for content that never comes")
     data = Post("/refuse" + query, b"x" * size)
@@ -517,8 +518,8 @@ WAYS = ["header", "name", "pairs", "type", "charset", "redirect", "json", "file"
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_response_splitting(site, way):
-    """CR, LF and NUL in what becomes a header are a ValueError, and nothing of the answer was sent yet. A charset that does
-    not exist is UTF-8."""
+    """CR, LF and NUL in header values raise ValueError before anything is sent. An unknown charset is replaced by
+    UTF-8."""
     for value in ("a%0D%0AX-Evil:%20yes", "a%0AX-Evil:%20yes", "a%0DX-Evil:%20yes", "a%00b", "a%0D%0A%0D%0A%3Chtml%3E"):
         response = Fetch(site.port, "/inject?way=%s&v=%s" % (way, value))
         if way == "charset" and response.status == 200:
@@ -672,9 +673,9 @@ failing = SharedSite(FAILING)
     ("plain", "KeyError"), ("async", "KeyError"), ("held", "KeyError"), ("content", "ValueError"), ("args", "TypeError"),
     ("memory", "MemoryError"), ("json", "ValueError"), ("first", "KeyError")])
 def test_a_failure_before_the_head_is_500(failing, path, error):
-    """Without internals; it is logged, and the connection and the server live on."""
+    """Without details; the exception is logged, and connection and server continue."""
     if path == "json" and failing.runtime == "micropython":
-        error = None            # its json writes whatever it is given
+        error = None            # its json accepts any value
     data = Get("/" + path) + Get("/hello", "Connection: close")
     first, second = Answers(failing, data, ("GET", "GET"))
     assert second.text == "hello"
@@ -686,7 +687,7 @@ def test_a_failure_before_the_head_is_500(failing, path, error):
 
 @pytest.mark.parametrize("path, error", [("exit", "SystemExit"), ("exit-async", "SystemExit"), ("cancelled", "CancelledError")])
 def test_what_ends_programs_ends_no_server(failing, path, error):
-    """sys.exit() in a handler, and a handler that waits for a task that was cancelled: 500, and nothing is lost."""
+    """sys.exit() in a handler, and a handler that awaits a cancelled task: 500, and nothing is lost."""
     for _ in range(3):
         first, second = Answers(failing, Get("/" + path) + Get("/hello", "Connection: close"), ("GET", "GET"))
         assert (first.status, second.text) == (500, "hello")
@@ -702,7 +703,7 @@ def test_what_ends_programs_cuts_a_stream(failing, path):
 
 
 def test_a_failure_on_a_thread_and_in_the_callback(failing):
-    """ErrorCallback may fail as well: both are on the console then."""
+    """ErrorCallback may fail as well: then both exceptions are on the console."""
     failing.ExpectError("the callback fails as well")
     assert Fetch(failing.port, "/thread").status == 500
     failing.WaitLine("LOG GET /thread")
@@ -710,14 +711,14 @@ def test_a_failure_on_a_thread_and_in_the_callback(failing):
 
 
 def test_a_failure_behind_a_complete_answer(failing):
-    """It was sent, so it stands; the failure is logged."""
+    """The response was sent and stays valid; the failure is logged."""
     assert Fetch(failing.port, "/late").text == "complete"
     failing.WaitLine(r"LOG GET /late\|KeyError")
 
 
 @pytest.mark.parametrize("path", ["raw", "stream", "astream", "type"])
 def test_a_failure_behind_the_head_cuts_the_connection(failing, path):
-    """The client must see that the content is not whole: no last chunk."""
+    """The client must see that the content is incomplete: there is no last chunk."""
     data = harness.RawExchange(failing.port, Get("/" + path) + Get("/hello"))
     assert data.startswith(b"HTTP/1.1 200 OK\r\n") and not data.endswith(b"0\r\n\r\n") and b"hello" not in data
     with pytest.raises(Exception, match="peer closed|closed"):
@@ -735,7 +736,7 @@ def test_access_callback(failing):
 
 
 def test_bad_requests_and_the_callbacks(failing):
-    """A client's fault is no error of the server: nothing on ErrorCallback, but on AccessCallback it is seen."""
+    """A bad request is not an error of the server: ErrorCallback is not called, but AccessCallback is."""
     mark = len(failing.stdout)
     harness.RawExchange(failing.port, b"GET / HTTP/1.1\r\n\r\n")
     Fetch(failing.port, "/hello")
@@ -756,7 +757,7 @@ MicroWebSrv([("/fail", "GET", Fail)], Port(), "127.0.0.1").Start(threaded=False)
 
 
 def test_the_default_log(serve):
-    """One line and the traceback on stderr, with what was asked for; nothing of each request."""
+    """One line and the traceback on stderr, with method and target; successful requests are not logged."""
     server = serve(DEFAULTS)
     server.ExpectError(r"GET /fail\?x.*KeyError: .?fault")
     assert Fetch(server.port, "/fail?x").status == 500

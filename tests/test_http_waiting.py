@@ -1,4 +1,4 @@
-"""Limits, deadlines and clients that take their time: nobody else waits for them. On every runtime."""
+"""Limits, deadlines and slow clients: no other client waits for them. On every runtime."""
 
 import contextlib
 import resource
@@ -16,7 +16,7 @@ from http_tools import Chunked, Get, Post, SendEnd, SharedSite
 sys.path.insert(0, str(harness.ROOT / "bench"))
 import bench_waiting
 
-# The clock of the deadlines is coarse: one second ends within three, with a second for a busy machine.
+# The clock of the deadlines is coarse: one second ends within three; another one is for slow machines.
 EARLY_SEC, LATE_SEC = 0.9, 4
 
 PROGRAM = """
@@ -88,7 +88,7 @@ site = SharedSite(HASTY, Www)
 
 @contextlib.contextmanager
 def OneSecond():
-    """What happens within takes one second, as coarse as the clock is."""
+    """The block must take one second, with the coarse clock's tolerance."""
     start = time.monotonic()
     yield
     took = time.monotonic() - start
@@ -121,7 +121,8 @@ HALVES = [b"G", b"GET / HTTP/1.1\r\n", Get("/hello")[:-1], b"\r\nG", Post("/echo
 
 
 def test_half_a_request_is_408(site):
-    """RFC 9110 15.5.9; also on a connection that has served a request before. All at once, for it takes its time."""
+    """RFC 9110 15.5.9; also on a connection that has served a request before. All cases run at once, because they take
+    time."""
     with contextlib.ExitStack() as stack:
         waiting = []
         for half in HALVES:
@@ -137,13 +138,13 @@ def test_half_a_request_is_408(site):
             SendEnd(client)
             client.ExpectClose()
     for half in HALVES:
-        if b"async" in half:            # its handler is told that there will be no more, twice
+        if b"async" in half:            # the handler is told twice that no more content will arrive
             site.WaitLine("GONE")
             site.WaitLine("GONE")
 
 
 def test_a_trickle_of_a_head_is_408(site):
-    """Bytes that keep coming are no progress: the whole head has its time."""
+    """Arriving bytes are no progress: the deadline is for the whole head."""
     with RawClient(site.port) as client:
         client.socket.settimeout(0.2)
         start = time.monotonic()
@@ -160,7 +161,8 @@ def test_a_trickle_of_a_head_is_408(site):
 
 @pytest.mark.parametrize("path", ["/echo", "/async-echo", "/async-pieces"])
 def test_a_trickle_of_content_is_408_and_a_steady_flow_is_not(site, path):
-    """BodyTimeoutSec, and a second more for each KiB that came, whether a handler waits for all of it or for each byte."""
+    """BodyTimeoutSec, plus a second for each received KiB, whether a handler waits for all content or reads byte by
+    byte."""
     with RawClient(site.port) as trickle, RawClient(site.port) as steady:
         trickle.Send(Post(path, b"x" * 5000)[:-5000])
         steady.Send(Post(path, b"x" * 8192)[:-8192])
@@ -175,14 +177,14 @@ def test_a_trickle_of_content_is_408_and_a_steady_flow_is_not(site, path):
             except socket.timeout:
                 pass
             if refused:
-                time.sleep(0.5)         # it is the pace of this client that is tested
+                time.sleep(0.5)         # the pace of this client is what is tested
         assert EARLY_SEC < refused < LATE_SEC
         assert trickle.ReadResponse().status == 408
         assert steady.ReadResponse().text == "8192 bytes"
 
 
 def test_a_handler_may_take_its_time(site):
-    """No deadline of the client's runs while the server is at work, also when it reads the content late."""
+    """No deadline of the client runs while the server works, also when it reads the content late."""
     with RawClient(site.port) as first, RawClient(site.port) as second, RawClient(site.port) as third:
         first.Send(Get("/slow?30") + Get("/hello"))
         second.Send(Get("/slow-thread?30") + Get("/hello"))
@@ -196,7 +198,8 @@ def test_who_never_reads_is_cut_off(site):
     with RawClient(site.port, receiveBuffer=4096) as client:
         client.Send(Get("/big.bin"))
         client.ReadUntil(b"\r\n\r\n")
-        time.sleep(LATE_SEC + 3)        # it is the silence of this client that is tested; what the system holds counts as taken
+        # this client's silence is tested; bytes that the system has buffered count as received
+        time.sleep(LATE_SEC + 3)
         size = len(client.ReadToEnd())
     assert size < bench_waiting.BIG_SIZE
     assert Fetch(site.port, "/hello").text == "hello"
@@ -205,7 +208,7 @@ def test_who_never_reads_is_cut_off(site):
 # -- content
 
 def test_content_above_the_limit(site):
-    """413 with a length that is known, and as soon as it is passed where it is not."""
+    """413 at once if the length is known, otherwise as soon as the limit is exceeded."""
     assert Fetch(site.port, "/echo", "POST", body=b"x" * 10000).text == "10000 bytes"
     for data in (Post("/echo", b"x" * 10001), Chunked("/echo", [b"x" * 5000, b"x" * 5001]),
                  Post("/async-echo", b"x" * 10001), Chunked("/async-echo", [b"x" * 5000] * 3)):
@@ -213,7 +216,7 @@ def test_content_above_the_limit(site):
             client.Send(data)
             response = client.ReadResponse()
             assert (response.status, response.isClosing) == (413, True)
-        site.WaitLine("LOG 413")        # the program's owner wants to know
+        site.WaitLine("LOG 413")        # this is of interest to the program's owner
 
 
 def test_413_before_the_content_is_sent(site):
@@ -227,7 +230,7 @@ def test_an_async_handler_reads_more_in_pieces(site):
 
 
 def test_content_that_nobody_reads_does_not_pile_up(site):
-    """An async handler that does not read: the client is paused after a buffer or two, not stored."""
+    """An async handler does not read: the client is paused after a buffer or two, and the content is not stored."""
     with RawClient(site.port) as client:
         client.socket.settimeout(1)
         client.Send(b"POST /slow-reader HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
@@ -245,7 +248,7 @@ FEW = PROGRAM.replace("# SETTINGS", "mws.MaxConnections = 5\n# LIMITS")
 
 
 def test_idle_connections_never_hold_the_last_slot(serve):
-    """Each of many that stay connected is served, and there is always room for one more."""
+    """Many clients stay connected, each is served, and there is always room for one more."""
     server = serve(FEW)
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(_Kept(server.port)) for _ in range(12)]
@@ -275,7 +278,7 @@ def test_the_oldest_idle_connection_makes_room(serve):
 
 
 def test_silent_connections_make_room(serve):
-    """A browser opens sockets in advance and says nothing on them."""
+    """Browsers open sockets in advance without sending anything."""
     server = serve(FEW)
     with contextlib.ExitStack() as stack:
         for _ in range(5):
@@ -301,13 +304,13 @@ def test_half_requests_hold_no_slot_for_ever(serve):
             client.Send(Get("/hello", "Connection: close"))
             data = client.ReadToEnd()
         assert data.endswith(b"hello") or data.startswith(b"HTTP/1.1 503 ")
-        until = time.monotonic() + 2 * LATE_SEC     # then their time is over, and that of closing politely
+        until = time.monotonic() + 2 * LATE_SEC     # then their deadlines, including that of lingering, have passed
         while Fetch(server.port, "/hello").status != 200:
             assert time.monotonic() < until
 
 
 def test_a_crowd_at_a_small_door(serve):
-    """Sixty clients at once where five have room: each is answered, at once or after a 503 and another try."""
+    """Sixty clients at once with room for five: each is answered, at once or after a 503 and a retry."""
     server = serve(FEW)
     answers, lock = [], threading.Lock()
 
@@ -333,7 +336,7 @@ def test_a_crowd_at_a_small_door(serve):
 
 
 def test_a_full_house_of_endless_work_says_so(serve):
-    """Every slot is busy: the next client is told so or waits, and the server serves again as soon as there is room."""
+    """Every slot is busy: the next client gets 503 or waits, and is served as soon as there is room."""
     server = serve(FEW)
     with contextlib.ExitStack() as stack:
         busy = [stack.enter_context(RawClient(server.port)) for _ in range(5)]
@@ -375,7 +378,8 @@ calm = SharedSite(CALM, Www)
 
 @pytest.mark.parametrize("name, company", bench_waiting.COMPANY, ids=[name for name, _ in bench_waiting.COMPANY])
 def test_nobody_waits_for_others(calm, name, company):
-    """The times that docs/ shows come from bench/bench_waiting.py; here they only must not be those of a server that waits."""
+    """The times in docs/ come from bench/bench_waiting.py; here they must only differ from those of a server that
+    waits."""
     pauseSec = 0.05 if company is bench_waiting.Trickle else 0
     fresh, kept = bench_waiting.Measure(calm.port, company, 40, pauseSec)
     print("%s beside %s: new connection median %.1f max %.1f ms, kept connection median %.1f max %.1f ms" % (

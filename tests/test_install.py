@@ -1,5 +1,5 @@
-"""From an empty board to its page, with the commands of docs/boards.md as they stand there. The board is the unix port
-of MicroPython at the other end of a pseudo terminal; mpremote is the real one.
+"""From an empty board to its page, with the commands of docs/boards.md. The board is the unix port of MicroPython
+behind a pseudo terminal; mpremote is the real one.
 """
 
 import json
@@ -25,7 +25,7 @@ pty = pytest.importorskip("pty", reason="pseudo terminals are a thing of unix")
 
 
 class Board:
-    """A board on a serial line: `port` is its device, `folder` what is on it."""
+    """A board on a serial line: `port` is the device, `folder` its file system."""
 
     def __init__(self, folder):
         import tty
@@ -36,7 +36,7 @@ class Board:
         self.Start()
 
     def Start(self):
-        """The power is on: main.py runs, if there is one."""
+        """Power on: main.py runs, if it exists."""
         ports = ",".join(map(str, harness.FreePorts(1)))
         command, env = harness.Command("micropython", harness.ON_DEVICE / "raw_repl.py",
                                        (harness.ON_DEVICE, EXAMPLES), args=(ports,))
@@ -44,7 +44,7 @@ class Board:
                                         stderr=subprocess.PIPE, text=True)
 
     def WaitReset(self):
-        """It has ended to start again, and does."""
+        """It has ended to restart, and does."""
         code = self.process.wait(harness.DEADLINE_SEC)
         with self.process.stderr:
             log = self.process.stderr.read()
@@ -54,7 +54,7 @@ class Board:
     def WaitReady(self):
         """-> the port of its server."""
         line = self.process.stderr.readline()
-        if line.startswith("MicroWebSrv: port "):       # what the server says of itself
+        if line.startswith("MicroWebSrv: port "):       # the server's banner
             line = self.process.stderr.readline()
         found = re.fullmatch(r"READY (\d+)\n", line)
         assert found, line + (self.process.stderr.read() if line.startswith("Traceback") else "")
@@ -84,7 +84,7 @@ def Commands(heading):
 
 
 def Run(command, board, folder):
-    """One command of a person, who has one board connected."""
+    """Run one command of a person with one connected board."""
     words = shlex.split(command)
     if words[0] == "mpremote":
         words[:1] = [harness.FindTool("mpremote"), "connect", board.port]
@@ -97,7 +97,7 @@ def Run(command, board, folder):
 
 @pytest.fixture
 def clone(tmp_path):
-    """What a person has of this project."""
+    """A copy of the project as a person has it."""
     for name in ("board", "core", "src", "tools", "examples"):
         shutil.copytree(harness.ROOT / name, tmp_path / "clone" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("package.json", "rooms.json"):
@@ -117,25 +117,25 @@ def test_few_commands_to_a_page(board, clone):
     assert all(name.endswith(".mpy") for name in names)
     phone = Phone(port)
     while Ask(phone, "/generate_204", "connectivitycheck.gstatic.com").status != 302:
-        pass                                    # the portal opens in the first second
+        pass                                    # the portal opens within the first second
     page = Ours(phone)
     assert (page.status, page.mediaType) == (200, "text/html")
     assert "<h1>My device</h1>" in page.text and "<bdi>Home</bdi>" in page.text
     assert "Connecting to" in Send(phone, n="Home", p="correct horse").text
-    while "I am 127.0.0.1" not in Ours(phone, "/").text:
+    while "My address is 127.0.0.1" not in Ours(phone, "/").text:
         pass
     assert json.loads((board.folder / "wifi.json").read_text()) == {"name": "Home", "password": "correct horse"}
 
 
 class Phone:
-    """Where a phone finds the board."""
+    """The addresses where a phone finds the board."""
 
     def __init__(self, port):
         self.port = port
 
 
 def test_main_and_a_site(board, clone):
-    """The program that joins the Wi-Fi, and its www, copied as the page says."""
+    """The program that joins the Wi-Fi and its www, copied as the page says."""
     text = BOARDS.read_text(encoding="utf-8")
     program = next(block for block in re.findall(r"^```python board\n(.*?)^```$", text, re.M | re.S)
                    if "def Connect" in block)
@@ -170,6 +170,6 @@ def test_rooms_are_installed_by_mpremote(board, clone):
 
 
 def test_packages_of_the_table():
-    """The table of docs/boards.md names the packages that there are."""
+    """The table of docs/boards.md lists the existing packages."""
     named = set(re.findall(r"^\| `(\w+\.json)` \|", BOARDS.read_text(encoding="utf-8"), re.M))
     assert named == {name + ".json" for name in tool.Sets(tool.registry.Load())}

@@ -1,4 +1,4 @@
-"""microWebJson: values that handlers return, JSON that is checked, JSON streams, errors as JSON; on every runtime."""
+"""microWebJson: returned values, checked JSON content, JSON streams, errors as JSON; on every runtime."""
 
 import json
 
@@ -212,7 +212,7 @@ def Body(answer, expected):
 def test_returned(site, kind, name):
     status, contentType, body = RETURNED[name]
     with RawClient(site.port) as client:
-        for _ in range(2):                      # and the connection goes on
+        for _ in range(2):                      # the connection is kept
             client.Send(RequestBytes("GET", "/%s/%s" % (kind, name)))
             answer = client.ReadResponse()
             assert (answer.status, answer.Header("content-type"), Body(answer, body)) == (status, contentType, body)
@@ -235,7 +235,7 @@ def test_head_of_what_is_returned(site, kind, name):
 @pytest.mark.parametrize("name, error", [
     ("nan", "JSON"), ("wrong", r"must return \(code, value\)"), ("number", "iterable"), ("split", "control"), ("badcode", "code must be")])
 def test_what_can_not_be_returned(site, kind, name, error):
-    """It is logged, the client gets a 500, and the server goes on."""
+    """It is logged, the client gets a 500, and the server continues."""
     assert Fetch(site.port, "/%s/%s" % (kind, name)).status == 500
     site.ExpectError("(Type|Value)Error: .*" + error)
     assert Fetch(site.port, "/%s/dict" % kind).status == 200
@@ -243,7 +243,7 @@ def test_what_can_not_be_returned(site, kind, name, error):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_stream_is_cut(site, kind):
-    """The first piece has left with the head at the earliest when the second is asked for: 500, or a cut."""
+    """The head is sent with the first piece, at the earliest when the second is requested: so 500, or an abort."""
     site.ExpectError("on purpose")
     assert Fetch(site.port, "/%s/broken" % kind).status == 500
 
@@ -331,9 +331,9 @@ def test_shapes(site):
             assert answer.Json() == [json.loads(content)]
 
 
-# Content that is no JSON: line and column of the first wrong character, from 1.
+# Invalid JSON: line and column of the first wrong character, counted from 1.
 BAD = {
-    b"": (1, 1), b"x": (1, 1), b"[1, 2": (1, 6), b'{"a": 1,\n "b": x}': (2, 7), b'{"a":\n\n\nNaN}': None, b'["\xc3\xa9", x]': (1, 7),
+    b"": (1, 1), b"x": (1, 1), b"[1, 2": (1, 6), b'{"a": 1,\n "b": x}': (2, 7), b'{"a":\n\n\nNaN}': None, b'["\xc3\xa9", x]': (1, 7), b"\xef\xbb\xbf[1, x]": (1, 5),
     b'"abc': None, b"[1] x": None, b"{'a': 1}": (1, 2), b"[Infinity]": None, b"[1e999]": None, b'["\xff"]': None, b"[" * 20000: None, b"9" * 2000: None, b"[" + b"9" * 200000 + b"]": None, b"\x00": (1, 1),
     b"nul": None, b"undefined": (1, 1), b"[1 @": (1, 4), b"[1]\n\n@": None,
 }
@@ -350,7 +350,7 @@ def test_shapes_of_all_kinds(site, target, content, status):
 
 @pytest.mark.parametrize("target", ["/rows", "/jsonrows"])
 def test_a_stream_whose_first_piece_is_refused(site, target):
-    """What is left of it must not come between the answers of a connection that goes on, nor take the place of one."""
+    """The rest of the stream must not be sent on the kept connection, nor replace the error."""
     with RawClient(site.port) as client:
         client.Send(RequestBytes("GET", target) + RequestBytes("GET", "/plain/dict") * 6 + RequestBytes("GET", "/slow") + RequestBytes("GET", "/plain/dict"))
         assert [client.ReadResponse().status for _ in range(9)] == [409] + [200] * 8
@@ -378,7 +378,7 @@ LOOSE = [b"[1}", b"[1,]", b"[,1]", b"[1 2]", b'{"a" 1}', b'{"a":1,,}', b"[01]", 
 
 @pytest.mark.parametrize("content", LOOSE)
 def test_what_json_of_micropython_takes(site, content):
-    """Its parser is loose: documented, and seen here if a version of it changes."""
+    """Its parser is lenient; this is documented, and a change in MicroPython would show here."""
     assert Post(site, "/any", content).status == (200 if site.runtime == "micropython" else 400)
 
 
@@ -419,7 +419,7 @@ def test_a_stream_that_fails_has_no_end(site, kind):
     said = harness.RawExchange(site.port, RequestBytes("GET", "%s/stream?count=9000&bad=4000" % kind))
     assert said.startswith(b"HTTP/1.1 200 ") and b'{"at": 100}' in said.replace(b"\r\n", b"") or b'"at"' in said
     assert not said.endswith(b"0\r\n\r\n") and b"}]" not in said
-    assert Fetch(site.port, kind + "/stream?count=3&bad=2").status == 500      # the head has not left
+    assert Fetch(site.port, kind + "/stream?count=3&bad=2").status == 500      # the head is not sent yet
     said = harness.RawExchange(site.port, ("GET %s/stream?count=9000&bad=4000 HTTP/1.0\r\n\r\n" % kind).encode())
     assert b"}]" not in said
 
@@ -487,7 +487,7 @@ mws.Start(threaded=False)
 
 @BOTH
 def test_without_the_file(serve, runtime, tmp_path):
-    """What a handler returns is nothing to the server."""
+    """Without the file the server ignores the result of a handler."""
     lib = harness.CopySources(tmp_path / "lib")
     (lib / "microWebJson.py").unlink()
     (lib / "microWebAsync.py").unlink()

@@ -1,5 +1,5 @@
-"""mip brings exactly the files of a package, onto the unix port of MicroPython, from our own server on the loopback; and
-the demo runs from what it brought. The registry of optional files drives what packages there are.
+"""mip installs exactly the files of a package, on the unix port of MicroPython, from our own server on the loopback;
+and the demo runs with them. The registry of optional files determines the packages.
 """
 
 import json
@@ -19,9 +19,9 @@ tool = harness.LoadTool("make_packages")
 FILES = tool.registry.Load()
 CLASSIC = ["microWebSrv", "microWebSocket", "microWebTemplate"]
 SETS = tool.Sets(FILES)
-DEMO_NEEDS = ("package", "asyncio", "threads", "files", "pages", "events", "upload")
+DEMO_NEEDS = ("package", "asyncio", "threads", "files", "pages", "events", "upload", "websocketplus")
 
-# Serves the folder www, the programs in it too.
+# Serves the folder www, including its programs.
 SHOP = """
 from microWebSrv import MicroWebSrv
 from ready import Port
@@ -39,7 +39,7 @@ mip.install(sys.argv[1], target=sys.argv[2])
 """
 
 
-# The mip of 1.20 to 1.24 takes the addresses of a package as they stand; it knows no relative ones.
+# mip of 1.20 to 1.24 uses the addresses of a package unchanged and does not support relative ones.
 OLD_INSTALL = """
 import os
 import requests
@@ -63,7 +63,7 @@ for name, url in requests.get(address).json()["urls"]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """The address of a server that has the repository as it is, as a person makes it."""
+    """The address of a server for the repository in its current state."""
     folder = tmp_path_factory.mktemp("shop")
     for name in ("core", "src", "board"):
         shutil.copytree(harness.ROOT / name, folder / "www" / name, ignore=shutil.ignore_patterns("*-stubs", "__pycache__"))
@@ -100,7 +100,7 @@ def test_registry_names_the_files_that_there_are():
 
 
 def test_sets():
-    """A package brings all that its file needs."""
+    """A package contains all files that its file needs."""
     assert SETS["package"] == CLASSIC and SETS["core"] == ["microWebSrv"]
     assert SETS["websocket"] == ["microWebSrv", "microWebSocket"]
     assert SETS["deflate"] == ["microWebSrv", "microWebSocket", "microWebDeflate"]
@@ -112,7 +112,7 @@ LINE = "microWebThing      thing      board    microWebPages      1000  things\n
 
 
 def test_one_line_adds_a_file(tmp_path):
-    """To the core's list, to the build and to the packages. (The manifest: tests/test_frozen.py.)"""
+    """One line adds it to the core's list, the build and the packages. (The manifest: tests/test_frozen.py.)"""
     text = tool.registry.REGISTRY.read_text(encoding="utf-8")
     files = tool.registry.Parse(text + LINE)
     assert '    "Thing "\n)\n' in tool.registry.CoreList(files)
@@ -146,7 +146,7 @@ def test_a_file_for_desks_is_for_desks():
     (LINE.replace("1000", "many"), "a number"),
     (LINE + LINE, "twice"),
     (LINE.replace("thing ", "pages "), "twice"),
-    (LINE.replace("microWebPages", "microWebNone"), "is not there"),
+    (LINE.replace("microWebPages", "microWebNone"), "does not exist"),
     (LINE.replace("board", "desk ") + LINE.replace("Thing", "Other").replace("thing ", "other ").replace(
         "microWebPages", "microWebThing"), "does not"),
 ])
@@ -157,7 +157,7 @@ def test_line_is_refused(line, says):
 
 @pytest.mark.timeout(180)
 def test_check_names_what_is_stale(tmp_path):
-    """In a clone of its own: a made file that is changed, one that is missing, one that should not be there."""
+    """In a clone: a generated file that was changed, one that is missing, one that should not exist."""
     for name in ("core", "src", "board", "tools"):
         shutil.copytree(harness.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("package.json", "rooms.json"):
@@ -170,7 +170,7 @@ def test_check_names_what_is_stale(tmp_path):
     (tmp_path / "core" / "optional.py").write_text("# None.\nOPTIONAL = ''\n")
     (tmp_path / "board" / "names.txt").write_text("")
     done = subprocess.run([*command, "--check"], capture_output=True, text=True)
-    stale = {line.split()[1] for line in done.stderr.splitlines() if "is not what it should be" in line}
+    stale = {line.split()[1] for line in done.stderr.splitlines() if "is out of date" in line}
     assert done.returncode == 1
     assert stale == {"board/core.json", "src/old.json", "src/microWebSrv.py", "core/optional.py", "board/names.txt"}
     assert subprocess.run(command, capture_output=True).returncode == 0
@@ -201,13 +201,13 @@ def test_package_brings_its_files(shop, kind, name, tmp_path):
 
 @pytest.mark.parametrize("address", ["/package.json", "", "/board/"])
 def test_folder_is_the_classic_three_compiled(shop, address, tmp_path):
-    """mip.install("github:OWNER/REPOSITORY") takes the package.json at the root."""
+    """mip.install("github:OWNER/REPOSITORY") uses the package.json at the root."""
     Install(shop.Url(address), tmp_path / "lib", tmp_path)
     assert Installed(tmp_path / "lib") == Files("board", CLASSIC)
 
 
 def test_one_file_is_brought_by_its_address(shop, tmp_path):
-    """So does the mip of 1.20."""
+    """Also with the mip of 1.20."""
     Install(shop.Url("/board/microWebSrv.mpy"), tmp_path / "lib", tmp_path)
     assert Installed(tmp_path / "lib") == Files("board", ["microWebSrv"])
 

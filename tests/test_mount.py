@@ -1,4 +1,4 @@
-"""microWebMount: an ASGI application beside our routes, on our own server and behind an ASGI server."""
+"""microWebMount: an ASGI application next to our routes, on our own server and behind an ASGI server."""
 
 import json
 
@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import harness
 from harness import RawClient, RequestBytes
 
-# A bare application: what an ASGI server has to do for it, and nothing of a framework.
+# A minimal application without a framework: it tests what an ASGI server has to do.
 BARE = """
 import asyncio
 from microWebSrv import MicroWebSrv
@@ -163,7 +163,7 @@ def test_content_both_ways(bare, content):
 
 
 def test_back_pressure(bare):
-    """The client takes nothing: the application waits in send(); then it takes all, or goes."""
+    """The client reads nothing: the application waits in send(); then the client reads everything, or leaves."""
     with RawClient(bare.port, receiveBuffer=65536) as client:
         client.Send(RequestBytes("GET", "/app/big"))
         head = client.ReadUntil(b"\r\n\r\n")

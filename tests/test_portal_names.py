@@ -1,5 +1,5 @@
-"""The DNS server of microWebPortal: its replies byte for byte and as dnspython reads them, on both interpreters; queries that
-are broken in ten thousand ways; and what dig says to it.
+"""The DNS server of microWebPortal: its replies byte for byte and as dnspython parses them, on both interpreters; ten
+thousand malformed queries; and the output of dig.
 """
 
 import random
@@ -54,7 +54,7 @@ def Wire(name="captive.apple.com", kind="A", **kwargs):
 
 
 def Patched(data, **places):
-    """The bytes with others at some places: _2=b"…"."""
+    """The bytes with replacements at some positions: _2=b"…"."""
     data = bytearray(data)
     for place, value in places.items():
         place = int(place[1:])
@@ -62,7 +62,7 @@ def Patched(data, **places):
     return bytes(data)
 
 
-LONGEST = ".".join(["a" * 63] * 3 + ["b" * 61])     # 255 bytes with all lengths
+LONGEST = ".".join(["a" * 63] * 3 + ["b" * 61])     # 255 bytes including all lengths
 HEAD = bytes.fromhex("1234 0100 0001 0000 0000 0000")
 OPT = bytes.fromhex("00 0029 1000 00000000 0000")
 KEYS = dns.tsigkeyring.from_text({"key.example": "c2VjcmV0"})
@@ -74,7 +74,7 @@ def Signed():
     return query.to_wire()
 
 
-# A query, and the code of its reply with the number of records in it: question, answer, authority, additional.
+# A query, and its reply's code with the number of records in each section: question, answer, authority, additional.
 FORMERR, NOTIMP, REFUSED, BADVERS = (1, 0, 0, 0, 0), (4, 1, 0, 0, 0), (5, 1, 0, 0, 0), (16, 1, 0, 0, 1)
 TABLE = {
     "A": (Wire(), (0, 1, 1, 0, 0)),
@@ -134,10 +134,10 @@ TABLE = {
 
 
 def Check(query, reply):
-    """What must hold for any reply to any bytes; -> the reply as dnspython reads it."""
+    """Check that hold for any reply to any bytes. -> the reply as dnspython parses it"""
     assert 12 <= len(reply) <= 512
     assert (reply[2] ^ query[2]) & 0x78 == 0
-    if reply[2] >> 3 & 15 == dns.opcode.UPDATE:         # whose question dnspython reads as a zone
+    if reply[2] >> 3 & 15 == dns.opcode.UPDATE:         # whose question dnspython parses as a zone
         reply = Patched(reply, _2=bytes([reply[2] & 0x87]))
     message = dns.message.from_wire(reply, ignore_trailing=False, raise_on_truncation=True)
     assert message.id == query[0] << 8 | query[1] and message.flags & dns.flags.QR
@@ -168,7 +168,7 @@ def test_table(answers):
 
 @BOTH
 def test_what_stands_in_the_records(answers):
-    """No cache may keep any of it: soon the names have their real addresses again."""
+    """No cache may keep the records, because soon the names have their real addresses again."""
     queries = [Query(), Query(kind="AAAA"), Query(use_edns=0, want_dnssec=True), Query(use_edns=0)]
     first, none, dnssec, plain = (Check(query.to_wire(), reply) for query, reply in zip(
         queries, answers([query.to_wire() for query in queries])))
@@ -190,7 +190,7 @@ def test_a_query_that_is_cut_anywhere(answers):
 
 
 def Mutant(draw):
-    """Bytes that are almost a query: parts of good ones joined, changed, cut, doubled; or any at all."""
+    """Almost a query: parts of valid ones joined, changed, cut, doubled; or random bytes."""
     kind = draw.random()
     if kind < 0.1:
         return draw.randbytes(draw.randrange(0, 64))
@@ -229,7 +229,7 @@ def Mutant(draw):
 
 @pytest.mark.timeout(180)
 def test_ten_thousand_mutants(request, tmp_path):
-    """A well-formed reply or silence, the same on both interpreters; and what dnspython takes for a query gets one."""
+    """A valid reply or none, the same on both interpreters; a query for dnspython always gets a reply."""
     draw = random.Random(20)
     queries = [Mutant(draw) for _ in range(10000)]
     (tmp_path / "queries").write_text("".join(query.hex() + "\n" for query in queries))
@@ -251,11 +251,11 @@ def test_ten_thousand_mutants(request, tmp_path):
 
 
 def Reference(query):
-    """The code that follows from what dnspython reads; None where it can't say."""
+    """The expected code according to dnspython; None if it can't tell."""
     try:
         message = dns.message.from_wire(query, one_rr_per_rrset=True)
     except dns.exception.DNSException:
-        # Of a record like TSIG it reads what is in it as well.
+        # It also parses the content of records like TSIG.
         return dns.rcode.FORMERR if not query[2] >> 3 & 15 and Counts(query)[3] == 0 else None
     isOdd = Counts(query)[0] != 1 or Counts(query)[1] or Counts(query)[2]
     if message.edns > 0 and not isOdd:

@@ -1,4 +1,4 @@
-"""`microwebsrv push`: the real mpremote at a pseudo terminal, and behind that the unix port of MicroPython."""
+"""`microwebsrv push`: the real mpremote on a pseudo terminal, connected to the unix port of MicroPython."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ class Desk:
                                 env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
     def Push(self, *options, code=0, log=False):
-        """-> what it prints; without the log it ends by itself."""
+        """-> the output; without the log, the command ends by itself."""
         process = self.Begin(*options, *([] if log else ["--no-log"]))
         out, err = process.communicate(timeout=50)
         assert process.returncode == code, out + err
@@ -68,13 +68,13 @@ class Desk:
         return out
 
     def Refused(self, *options, code=3):
-        """The one line of a push that can't be done."""
+        """The one line of a push that fails."""
         out = self.Push(*options, code=code)
         assert self.error.startswith("microwebsrv: ") and self.error.count("\n") == 1, out + self.error
         return self.error[13:-1]
 
     def Files(self):
-        """What is on the board, without the manifest."""
+        """The files on the board, without the manifest."""
         return {"/" + path.relative_to(self.device).as_posix() for path in self.device.rglob("*")
                 if path.is_file() and path.name != push.MANIFEST}
 
@@ -102,7 +102,7 @@ SERVER = {"/lib/microWebSrv.mpy", "/lib/microWebSocket.mpy", "/lib/microWebTempl
 
 
 def test_empty_board_becomes_the_program(program):
-    """Modules and pages are compiled, main.py is not; it runs, and the heap is told."""
+    """Modules and pages are compiled, main.py is not; it runs, and the free heap is shown."""
     out = program.Push()
     assert program.Files() == SERVER | {"/main.py", "/lib/util.mpy", "/lib/microWebPages.mpy", "/www/style.css",
                                         "/lib/www_pyhtml/__init__.mpy", "/lib/www_pyhtml/sum.mpy"}
@@ -140,7 +140,7 @@ def test_dry_run_changes_nothing_and_the_program_goes_on(program):
 
 
 def test_deletes_what_it_brought_and_nothing_else(program):
-    """Files of the user stay, also where one of ours was changed on the board."""
+    """Files of the user are kept, also one of ours that was changed on the board."""
     program.Write("data/old.txt", "old")
     program.Write("data/edited.txt", "old")
     program.Push()
@@ -172,7 +172,7 @@ def test_settings_that_the_board_has_changed_stay(program):
 
 
 def test_log_until_ctrl_c(program):
-    """The program goes on when the log is left."""
+    """The program continues when the log is left."""
     process = program.Begin()
     out = harness.Output(process.stdout)
     assert out.Wait(r"^the program begins$", 0, 30), out.text
@@ -187,7 +187,7 @@ def test_log_until_ctrl_c(program):
 
 
 def test_server_in_a_thread(program):
-    """main.py ends at once: the heap is asked while the server runs."""
+    """main.py ends at once: the heap is measured while the server runs."""
     program.Write("main.py", MAIN % (program.port, THREADED))
     out = program.Push()
     assert int(out.split(" bytes of the heap are left")[0].split()[-1]) > 100000
@@ -198,7 +198,7 @@ def test_server_in_a_thread(program):
 
 
 def test_server_in_the_loop_of_the_program(program):
-    """await Serve() brings microWebAsync, and tells the heap as Start() does."""
+    """await Serve() adds microWebAsync, and shows the heap like Start()."""
     start = MAIN.partition("MicroWebSrv(port")[0] + """
 import asyncio
 
@@ -259,7 +259,7 @@ def test_pages_as_they_are(program):
 
 
 def test_broken_off_push_goes_on(program):
-    """The board has lost its power in between: half a file beside, no manifest. The next push mends it."""
+    """The board has lost power during a push: an incomplete .new file, no manifest. The next push completes it."""
     program.Push()
     (program.device / push.MANIFEST).unlink()
     (program.device / "lib" / "util.mpy").unlink()
@@ -270,7 +270,7 @@ def test_broken_off_push_goes_on(program):
     assert manifest["/lib/util.mpy"] == hashlib.sha256((program.device / "lib" / "util.mpy").read_bytes()).hexdigest()
 
 
-# -- what can't be done -----------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------
 
 def test_flash_that_is_too_small(program):
     program.board.Close()
@@ -280,7 +280,7 @@ def test_flash_that_is_too_small(program):
 
 
 def test_bytes_that_are_lost_on_the_line(program):
-    """What is in its place is the old file, or nothing."""
+    """The file is either the old one, or missing."""
     program.board.Close()
     program.Plug(isNoisy=True)
     assert "did not arrive as it was sent; try again" in program.Refused()
@@ -382,7 +382,7 @@ def test_compare():
 
 @pytest.mark.parametrize("free, fits", [(6, True), (5, False)])
 def test_room(free, fits):
-    """Two blocks for the manifest; b is written beside the old b; a takes what the deleted file has left."""
+    """Two blocks for the manifest; b is written before the old b is removed; a uses the space of the deleted file."""
     plan = push.Plan(copies=["a", "b"], deletes=["c"])
     facts = device.Facts("micropython", (1, 29, 0), 6, "/", 4096, free)
     files, sizes = {"a": b"x" * 4097, "b": b"x" * 8193}, {"b": 8192, "c": 1}
@@ -425,7 +425,7 @@ def test_files_that_a_program_needs(tmp_path, program, names):
 
 
 def test_server_that_lies_in_the_folder(tmp_path):
-    """An old copy of the server is replaced where it lies: the program imports it from there."""
+    """An old copy of the server is replaced at its place, because the program imports it from there."""
     (tmp_path / "main.py").write_text("from web.microWebSrv import MicroWebSrv\n")
     (tmp_path / "web").mkdir()
     for name in ("microWebSrv.py", "microWebSocket.py", "__init__.py"):

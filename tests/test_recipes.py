@@ -1,5 +1,5 @@
-"""The programs of examples/security, which docs/recipes-security.md compares with those of another server: they run as they
-stand, on each runtime."""
+"""The programs of examples/security, which docs/recipes-security.md compares with those of another server, run
+unchanged on each runtime."""
 
 import ast
 import base64
@@ -22,7 +22,7 @@ def recipe(serve):
 
 
 def Cookie(answer):
-    """-> {"Cookie": what a browser sends back}, and what else the answer says of it."""
+    """-> ({"Cookie": the value that a browser sends back}, the attributes of the cookie)."""
     pair, _, rest = answer.Header("set-cookie").partition("; ")
     return {"Cookie": pair}, rest
 

@@ -1,4 +1,4 @@
-"""CONNECTION: the tables of mp/room_connection.py, on both runtimes; and what hypothesis makes of their bytes."""
+"""CONNECTION: the tables of mp/room_connection.py, on both runtimes; and mutations of their bytes by hypothesis."""
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +23,7 @@ BYTES = st.sampled_from([b"", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\x00", b"\x0
 
 @st.composite
 def Mutated(draw):
-    """A row of the tables with a few places changed; perhaps another row behind it."""
+    """A row of the tables with a few changed bytes, optionally followed by another row."""
     data = draw(st.sampled_from(ROWS))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, min(len(data), 300)))
@@ -38,7 +38,7 @@ def Limits():
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(Mutated(), st.lists(st.integers(1, 400), max_size=4))
 def test_any_bytes_cut_anywhere(data, cuts):
-    """Whatever the bytes: requests or a status, no other exception, and the same however they arrive."""
+    """Any bytes give requests or a status, no other exception, and the same result however they are split."""
     at = [0, *sorted(cuts), len(data)]
     pieces = [data[start:end] for start, end in zip(at, at[1:]) if data[start:end]]
     assert Requests(pieces, Limits()) == Requests([data], Limits())
@@ -47,11 +47,12 @@ def test_any_bytes_cut_anywhere(data, cuts):
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(Mutated())
 def test_nothing_is_read_that_h11_reads_otherwise(data):
-    """Verdict, number of requests and their bodies; where we disagree, mp/fuzz_h11.py has a name for it."""
+    """Verdict, number of requests and their bodies are the same as h11's; known differences have a name in
+    mp/fuzz_h11.py."""
     fuzz_h11.Compare(data)
 
 
-# One for each name: bytes that make us disagree for this reason and no other.
+# For each name: bytes on which we differ from h11 only for this reason.
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 _POST = b"POST /p HTTP/1.1\r\nHost: a\r\n"
 _CHUNKED = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -63,12 +64,12 @@ DISAGREE = {
     "only OPTIONS may ask for *": b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
     "a URI without a host": b"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
     "malformed percent-encoding or UTF-8 in the path": b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
-    "only HTTP/1.x is spoken here": b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+    "only HTTP/1.x is supported": b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
     "missing Host": b"GET / HTTP/1.2\r\n\r\n",
     "malformed Host": b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
     "malformed or repeated Content-Length": _POST + b"Content-Length: 5, 5\r\n\r\nhello",
-    "faulty Transfer-Encoding": _POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "Content-Length beyond all bounds": _POST + b"Content-Length: 1234567890123456789\r\n\r\nhello",
+    "bad Transfer-Encoding": _POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "Content-Length too large": _POST + b"Content-Length: 1234567890123456789\r\n\r\nhello",
     "unknown expectation": _GET + b"Expect: more\r\n\r\n",
     "malformed chunk size": _CHUNKED + b"5 \r\nhello\r\n0\r\n\r\n",
     "chunk or trailer line too long": _CHUNKED + b"5;" + b"a" * 5000,
@@ -83,8 +84,8 @@ DISAGREE = {
     "7.1.1": _CHUNKED + b"5 ;a\r\nhello\r\n0\r\n\r\n",
     "7.1.2": _CHUNKED + b"0\r\nContent-Length: x\r\n\r\n",
 }
-# In HTTP/1.0 the coding alone is faulty; a folded trailer is what h11 unfolds.
-MORE = [("faulty Transfer-Encoding", b"POST /p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+# In HTTP/1.0 the coding alone is invalid; h11 unfolds a folded trailer.
+MORE = [("bad Transfer-Encoding", b"POST /p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ("malformed or endless trailers", _CHUNKED + b"0\r\nX: y\r\n z:\r\n\r\n"),
         ("malformed header field", _GET + b"X: y\nZ: z\r\n\r\n"), ("malformed header field", _GET + b"X: y\r\n z:\r\n\r\n")]
 

@@ -22,7 +22,7 @@ def _Files():
 
 
 class Site:
-    """A server on a port that the system has chosen."""
+    """A server on a free port."""
 
     def __init__(self, webPath="/nowhere"):
         self.log = []
@@ -117,7 +117,7 @@ def test_a_handler_stops_it():
 
 
 def test_a_handler_starts_it_again():
-    """The old run has to end first: the handler waits for nobody."""
+    """The old run has to end first, but the handler does not wait for that."""
     with Running() as site:
         first = site.server._listener
         assert site.Get("/again") == b""
@@ -136,7 +136,7 @@ def test_ctrl_c_ends_a_run_in_the_foreground():
 
 
 def test_calls_of_threads_wake_it():
-    """It sleeps for up to a second: a call is done long before."""
+    """The loop sleeps for up to a second, but a call wakes it."""
     with Running() as site:
         site.Get()
         for _ in range(3):
@@ -178,7 +178,7 @@ def test_no_thread_can_be_started(monkeypatch):
 
 
 def test_the_log(monkeypatch):
-    """ErrorCallback, and stderr where there is none or where it fails."""
+    """ErrorCallback; stderr if there is none or if it fails."""
     import io
     import sys
     site = Site()
@@ -205,7 +205,7 @@ def test_the_log(monkeypatch):
 
 
 def test_the_banner(monkeypatch, tmp_path):
-    """Once for each server: where, with what, and what is missing."""
+    """Once for each server: the port, the optional files, and a folder that was given and is missing."""
     import io
     import sys
     for found, folder, text in ((["one", "two"], tmp_path, "with one, two\n"), ([], tmp_path, "with no optional file\n"),
@@ -235,13 +235,13 @@ def test_stop_waits_for_what_is_in_flight():
 
 
 def test_who_waits_together_comes_in_together():
-    """A look at the sockets lets in sixteen: the first of all may be one of the first sixteen."""
+    """One poll accepts up to sixteen clients, before it serves the first of them."""
     with Running() as site:
         goesOn = threading.Event()
         looks = []
 
         class Poll:
-            """That of the server, counting."""
+            """The server's poll object, with a counter."""
 
             def __init__(self, poll):
                 self.unregister, self.register, self.modify, self.close = poll.unregister, poll.register, poll.modify, poll.close
@@ -270,7 +270,7 @@ def test_who_waits_together_comes_in_together():
 
 
 def test_stop_wakes_it():
-    """It sleeps for up to a second."""
+    """The loop sleeps for up to a second, but Stop() wakes it."""
     for _ in range(3):
         with Running() as site:
             tick = threading.Event()
@@ -284,7 +284,7 @@ def test_stop_wakes_it():
 
 
 def test_another_loop_may_take_it():
-    """Of microWebAsync: a server that is started within an asyncio program joins its loop."""
+    """With microWebAsync, a server that is started within an asyncio program joins its loop."""
     site = Site()
     told = []
     site.server.Adopt = lambda threaded: told.append(threaded) or True
@@ -298,7 +298,7 @@ def test_another_loop_may_take_it():
 
 
 def test_the_server_outlives_its_program(monkeypatch):
-    """Once for each server, whatever it was started and stopped."""
+    """Registered once for each server, however often it is started and stopped."""
     import atexit
     told = []
     monkeypatch.setattr(atexit, "register", told.append)
@@ -321,9 +321,9 @@ def test_the_server_outlives_its_program(monkeypatch):
         patch.setattr(site.server, "Stop", lambda: told.append("stopped"))
         patch.setattr(microWebSrv, "time", Time)
         site.server._Remain()
-    assert told[1:] == ["stopped"] and [text for text, _ in site.log] == ["the program has died of an error, and its server goes on"]
+    assert told[1:] == ["stopped"] and [text for text, _ in site.log] == ["the program ended with an error; its server keeps running"]
     site.server.Stop()
-    site.server._Remain()                       # it has ended: nothing to wait for, nothing to say
+    site.server._Remain()                       # the server has ended: there is no wait and no message
     assert len(site.log) == 1
 
 

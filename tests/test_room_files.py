@@ -9,7 +9,7 @@ import microWebSrv
 import pytest
 from http_tools import CheckRow, RoomTest, rooms
 
-BOUND = 32768               # bytes, of all the keys of a table
+BOUND = 32768               # bytes of all keys in a table
 
 
 @RoomTest("files")
@@ -19,7 +19,7 @@ def test_files(interpreter, row):
 
 @pytest.mark.parametrize("length", [8, 200, 400])
 def test_what_is_remembered_of_links_is_bounded(tmp_path, length):
-    """Whatever was asked for within a second, in entries and in bytes."""
+    """The number of entries and their bytes, whatever was requested within a second."""
     folder = microWebSrv.Folder(str(tmp_path))
     deep = tmp_path
     for _ in range(length // 200 + 1):
@@ -66,8 +66,8 @@ class _Time:
 
 
 def test_links_are_looked_at_again_in_the_next_second(tmp_path, monkeypatch):
-    """A folder that was moved out of webPath, with a link in its place: its files are the same to stat. What was known of them
-    counts for one second."""
+    """A folder is moved out of webPath and replaced by a link: stat gives the same values for its files. The earlier
+    check is valid for one second."""
     clock = _Time(monkeypatch)
     www = tmp_path / "www"
     (www / "sub").mkdir(parents=True)
@@ -105,19 +105,20 @@ except OSError:
 
 
 def test_a_link_that_comes_later_is_seen_by_micropython(tmp_path):
-    """It keeps a list of the links of a folder, until the folder changes."""
+    """MicroPython caches the links of a folder until the folder changes."""
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "a.txt").write_bytes(b"text")
     (tmp_path / "link").symlink_to(tmp_path / "www")
     made = int((tmp_path / "www").stat().st_ctime)
-    while time.time() < made + 1.05:            # its file system knows whole seconds
+    while time.time() < made + 1.05:            # its file system has whole seconds
         time.sleep(0.05)
     first, *others = harness.RunProgram("micropython", LATER, tmp_path, (harness.SRC,)).split("\n")
     assert first.startswith("(False, 4, ") and others == ["None", "None", ""]
 
 
 def test_another_file_in_the_same_second(tmp_path, monkeypatch):
-    """What takes the place of a file is looked at anew, within the second too: a longer one, and a link that leads out."""
+    """The replacement of a file is checked again, even within the second: a longer file, and a link that leads
+    outside."""
     _Time(monkeypatch)
     (tmp_path / "www").mkdir()
     path = tmp_path / "www" / "a.txt"
@@ -139,10 +140,10 @@ def test_another_file_in_the_same_second(tmp_path, monkeypatch):
     assert folder.Stat("/a.txt") is None
 
 
-# -- a folder on a disk, and its links: of CPython, MicroPython follows none and can make none
+# -- a folder on disk with links: for CPython; MicroPython follows none and can't create them
 
 def _Tree(tmp_path):
-    """A webPath with links in it and something outside -> (the folder, {path: what Stat says of it, or None})."""
+    """A webPath with links, and files outside of it. -> (the folder, {path: result of Stat, or None})"""
     www, outside = tmp_path / "www", tmp_path / "www-other"
     for folder in (www / "sub" / "deep", outside):
         folder.mkdir(parents=True)
@@ -166,7 +167,7 @@ def _Files():
 
 
 def _CheckFolder(folder, www, expected):
-    """Stat, and Open of what it says is a file, twice: the second time it is known. No file stays open."""
+    """Stat, and Open if Stat finds a file, twice: the second time it is cached. No file stays open."""
     before = _Files()
     for _ in range(2):
         for path, what in expected.items():
@@ -176,7 +177,7 @@ def _CheckFolder(folder, www, expected):
             else:
                 assert stat[:2] == ((True, stat[1]) if what is True else (False, what)), path
                 assert stat[2] == int((www / path[1:]).stat().st_mtime), path
-            if path[-1] == "/":                         # Stat alone says that a file has no slash
+            if path[-1] == "/":                         # only Stat refuses a slash after a file
                 pass
             elif what is None or what is True:
                 try:
@@ -197,10 +198,10 @@ def test_a_folder_and_its_links(tmp_path):
 
 
 def test_a_folder_where_the_system_cannot_walk(tmp_path, monkeypatch):
-    """Windows: links are looked at before a file is opened by its path."""
+    """Windows: links are checked before a file is opened by its path."""
     www, expected = _Tree(tmp_path)
     monkeypatch.setattr(os, "supports_dir_fd", set())
-    del expected["/pipe.txt"]                           # there are none
+    del expected["/pipe.txt"]                           # Windows has no pipes
     _CheckFolder(microWebSrv.Folder(str(www)), www, expected)
 
 
@@ -233,7 +234,7 @@ def test_a_file_is_opened_without_a_look_before(tmp_path):
 
 
 def test_what_is_known_is_opened_without_a_walk(tmp_path, monkeypatch):
-    """A file that was opened once in this second is opened by its path, and not name by name."""
+    """A file that was already opened in this second is opened by its path, not name by name."""
     _Time(monkeypatch)
     www, _ = _Tree(tmp_path)
     folder = microWebSrv.Folder(str(www))
@@ -245,7 +246,7 @@ def test_what_is_known_is_opened_without_a_walk(tmp_path, monkeypatch):
 
 
 def test_the_whole_disk(tmp_path):
-    """What a program calls a file is one, links and relative paths too."""
+    """A program may name any file, also by links and relative paths."""
     www, _ = _Tree(tmp_path)
     assert microWebSrv.Disk.Stat(str(www / "out.txt"))[:2] == (False, 10)
     with microWebSrv.Disk.Open(str(www / "out.txt")) as file:
@@ -269,7 +270,7 @@ def test_names_beyond_ascii_and_utf8(tmp_path):
 
 @pytest.mark.parametrize("number, isFound", [(24, True), (23, True), (13, False), (2, False)])
 def test_too_many_files_are_not_absence(tmp_path, monkeypatch, number, isFound):
-    """Stat says what it knows when there is no descriptor for the last look at the links: Open will tell."""
+    """Stat returns what it knows if there is no descriptor for the last check of links: Open then raises the error."""
     (tmp_path / "a.txt").write_bytes(b"text")
     folder = microWebSrv.Folder(str(tmp_path))
 
@@ -285,7 +286,7 @@ def test_too_many_files_are_not_absence(tmp_path, monkeypatch, number, isFound):
 
 
 def test_a_change_of_the_time_alone_is_a_change(tmp_path, monkeypatch):
-    """Of equal length, in the same second of the clock: what was known of the older one is not said of the newer."""
+    """Equal length, within the same second: the cached data of the older file is not used for the newer one."""
     _Time(monkeypatch)
     path = tmp_path / "a.txt"
     path.write_bytes(b"text")

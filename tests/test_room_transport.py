@@ -24,7 +24,7 @@ def _Files():
 
 @pytest.mark.parametrize("bindIP", ["127.0.0.1", "", "localhost", "0.0.0.0"])
 def test_listening(bindIP):
-    """At once again on the port where a connection has just ended; accept never blocks."""
+    """A port can be used again right after a connection on it has ended; accept never blocks."""
     with microWebSrv.Listen(0, bindIP)[0] as listener:
         port = listener.getsockname()[1]
         assert listener.getsockname()[0] == ("0.0.0.0" if bindIP in ("", "0.0.0.0") else "127.0.0.1")
@@ -34,7 +34,7 @@ def test_listening(bindIP):
         with socket.create_connection(("127.0.0.1", port)) as client:
             select.select([listener], [], [], 5)
             server, _ = listener.accept()
-            server.close()                      # first: the port of this side waits for the other's end
+            server.close()                      # first, since the port of this side waits for the other side's end
             assert client.recv(1) == b""
     again, number = microWebSrv.Listen(port, "127.0.0.1")
     again.close()
@@ -43,7 +43,7 @@ def test_listening(bindIP):
 
 @pytest.mark.skipif(not microWebSrv.INHERITS, reason="of Linux")
 def test_what_connections_have_of_their_listener():
-    """No small answer waits for another one, and each piece that a slow client takes is told."""
+    """Small responses don't wait for each other, and each read of a slow client is reported."""
     with microWebSrv.Listen(0, "127.0.0.1")[0] as listener, socket.create_connection(listener.getsockname()):
         select.select([listener], [], [], 5)
         with listener.accept()[0] as server:
@@ -52,7 +52,7 @@ def test_what_connections_have_of_their_listener():
 
 
 def test_a_crowd_waits_in_the_backlog():
-    """Sixteen clients connect at once, and nobody accepts them yet."""
+    """Sixteen clients connect at once before any is accepted."""
     clients = []
     with microWebSrv.Listen(0, "127.0.0.1")[0] as listener:
         try:
@@ -70,7 +70,7 @@ def test_an_address_that_cannot_be_had():
             microWebSrv.Listen(listener.getsockname()[1], "127.0.0.1")
         assert error.value.errno == 98
     with pytest.raises(OSError):
-        microWebSrv.Listen(0, "203.0.113.7")    # an address of nobody
+        microWebSrv.Listen(0, "203.0.113.7")    # an address that this machine does not have
     assert _Files() == before
 
 
@@ -106,7 +106,7 @@ def test_both_poll_objects_say_the_same(kind):
         poll.unregister(number)
         poll.register(number, 4)
         assert list(poll.poll(1)) == [(number, 4)]
-        assert poll.fileno() >= 0               # of an asyncio loop it is one reader
+        assert poll.fileno() >= 0               # asyncio watches it as one reader
         poll.unregister(number)
         assert list(poll.poll(0)) == []
     finally:
@@ -143,24 +143,24 @@ def test_a_wake_up_is_a_datagram_to_itself():
     try:
         assert not wake.sock.getblocking()
         assert wake.sock.getsockname()[0] == "127.0.0.1" and 49152 <= wake.sock.getsockname()[1] < 65536
-        wake.Clear()                            # nothing has come
+        wake.Clear()                            # nothing was received
         for _ in range(3):
             wake.Set()
         assert select.select([wake.sock], [], [], 5)[0]
         for _ in range(3):
             wake.Clear()
         assert not select.select([wake.sock], [], [], 0)[0]
-        for _ in range(10000):                  # until its queue is full, and beyond
+        for _ in range(10000):                  # until its queue is full, and more
             wake.Set()
     finally:
         wake.sock.close()
-    wake.Set()                                  # a thread that comes late
+    wake.Set()                                  # from a thread that is late
     wake.Clear()
 
 
 @pytest.mark.parametrize("busy, isFound", [(0, True), (49, True), (50, False)])
 def test_ports_that_are_taken_are_left(monkeypatch, busy, isFound):
-    """Fifty tries, then there is none."""
+    """After fifty attempts it gives up."""
     tries = []
     made = set()
 
@@ -250,7 +250,7 @@ def Played():
 
 def test_a_link_reads_and_writes():
     with Played() as (server, link, other):
-        link.OnEvent(1)                             # nothing has come after all
+        link.OnEvent(1)                             # there is nothing to receive
         other.send(b"hello")
         link.Look()
         link.Send(b"answer")
@@ -262,7 +262,7 @@ def test_a_link_reads_and_writes():
 
 
 def test_a_link_waits_for_room():
-    """A megabyte to a client that reads late: nothing is lost, and waiting for room ends when there is some."""
+    """A megabyte for a client that reads late: nothing is lost, and the wait ends as soon as there is room."""
     with Played() as (_, link, other):
         data = bytes(range(256)) * 4096
         link.Send(data)
@@ -295,7 +295,7 @@ def test_a_link_settles():
 
 @pytest.mark.parametrize("hasPoll", [True, False])
 def test_is_there_room(monkeypatch, hasPoll):
-    """With poll, and on Windows with select."""
+    """With poll; on Windows with select."""
     if not hasPoll:
         monkeypatch.delattr(microWebSrv.select, "poll")
     one, other = _Pair()

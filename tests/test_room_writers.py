@@ -10,6 +10,6 @@ def test_writing(interpreter, row):
 
 
 def test_charsets_that_this_python_knows():
-    """MicroPython knows two, see the table Announced."""
+    """MicroPython knows two charsets, see the table Announced."""
     assert microWebSrv.Encode("\u0444", "windows-1251") == (b"\xf4", "windows-1251")
     assert microWebSrv.Encode("\u20ac", "koi8-r") == (b"?", "koi8-r")

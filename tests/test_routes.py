@@ -1,4 +1,4 @@
-"""microWebRoutes: typed arguments, groups, GetUrl, GetList, pages for what is not found; on every runtime."""
+"""microWebRoutes: typed arguments, groups, GetUrl, GetList, pages for 404; on every runtime."""
 
 import json
 
@@ -13,7 +13,7 @@ BOTH = pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 
 # ------------------------------------------------------------------------------------------- patterns and paths
 
-# route: {path: arguments, None where it does not match}. A path is in the normal form of the router: NUL is an encoded slash.
+# route: {path: arguments, None if it does not match}. Paths are normalised as in the router: NUL is an encoded slash.
 PATTERNS = {
     "/i/<int:n>": {
         "/i/0": {"n": 0}, "/i/42": {"n": 42}, "/i/-5": {"n": -5}, "/i/-0": {"n": 0}, "/i/007": {"n": 7}, "/i/5/": {"n": 5},
@@ -91,7 +91,7 @@ def test_patterns(runtime, tmp_path):
 
 @pytest.mark.parametrize("version", test_boards.VERSIONS)
 def test_patterns_on_boards(version, tmp_path):
-    """32 bits, and the oldest MicroPython that we promise to run on."""
+    """On 32 bits, with the oldest supported MicroPython."""
     path = tmp_path / "main.py"
     path.write_text(MATCH.replace("json.loads(sys.stdin.readline())", repr(CASES)), encoding="utf-8")
     CheckPatterns(test_boards.Run(version, path))
@@ -161,7 +161,7 @@ for register in (lambda: mws.AddRoute("/x/<int:n>", "GET", Handler),
 
 @BOTH
 def test_without_the_file(runtime, tmp_path):
-    """A typed route is refused when it is registered, decorated or not, of WebSockets too."""
+    """A typed route is refused at registration, decorated or not, also for WebSockets."""
     lib = harness.CopySources(tmp_path / "lib")
     (lib / "microWebRoutes.py").unlink()
     said = harness.RunProgram(runtime, ABSENT, tmp_path, (lib,)).splitlines()
@@ -188,7 +188,8 @@ for repeat in (1, 1, 8):
 
 @BOTH
 def test_time_is_proportional(runtime, tmp_path):
-    """Several arguments, a path of 2 and of 18 KB that nearly matches: no more than its length, with much room for noise."""
+    """Several arguments; paths of 2 and 18 KB that almost match: the time grows in proportion to the length, with a
+    generous tolerance."""
     urls = ["/<path:a>/<int:b>/<path:c>/<int:d>/<path:e>/end", "/<path:a>/<name>-<int:b>/<path:c>/y", "/<a>-<b>-<int:c>-<d>"]
     said = harness.RunProgram(runtime, HOSTILE, tmp_path, (harness.SourcesOf(runtime),), args=urls, timeoutSec=60).split()
     assert float(said[2]) < 40 * max(float(said[1]), 2), said
@@ -360,7 +361,7 @@ def test_lists_of_a_multipart_form(site):
     assert said[6:9] == [["b"], ["1", "2"], "2"]
 
 
-# ------------------------------------------------------------------------------------------- what is not found
+# ------------------------------------------------------------------------------------------- pages for 404
 
 def test_page_for_what_is_not_found(site):
     for method, target in (("GET", "/nothing.txt"), ("GET", "/nothing"), ("POST", "/nothing"), ("GET", "/gone/5"),
@@ -408,7 +409,7 @@ mws.Start(threaded=False)
 
 
 def test_a_template_for_what_is_not_found(serve, tmp_path):
-    """And a fallback that is not there: the page, no loop."""
+    """Also with a missing fallback: the page is sent, without a loop."""
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "_404.pyhtml").write_text("<p>{{ 40 + 4 }}</p>")
     server = serve(PAGES)

@@ -1,4 +1,4 @@
-"""microWebSecurity: the headers that a browser is told to keep to, and who the client is behind a proxy."""
+"""microWebSecurity: security headers, and the client's address behind a proxy."""
 
 import re
 
@@ -109,7 +109,7 @@ def test_a_narrower_prefix_changes_them(site):
 # ------------------------------------------------------------------------------------------- the nonce
 
 def test_a_page_with_a_nonce(site):
-    """The page has the nonce of its policy, twice the same; the next answer another one."""
+    """The page contains the nonce of its policy, the same one twice; the next response has another one."""
     seen = set()
     for path in ("/with.pyhtml", "/page/with", "/framed/with.pyhtml", "/with.pyhtml"):
         answer = Fetch(site.port, path)
@@ -136,7 +136,7 @@ def test_an_error_page_with_a_nonce(site):
 
 
 def test_a_page_that_leaves_in_pieces(site):
-    """Its head leaves before the nonce is used."""
+    """The head is sent before the nonce is used."""
     answer = Fetch(site.port, "/page/long")
     assert len(answer.body) > 20000
     nonce = re.search("nonce='(.*?)'", answer.text).group(1)
@@ -160,6 +160,7 @@ def Who(httpClient, httpResponse):
 
 mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
 mws.AccessCallback = lambda httpClient, code: print("ACCESS", httpClient.GetIPAddr(), code)
+mws.AcceptWebSocketCallback = lambda webSocket, httpClient: print("OPENED", httpClient.GetHost())
 microWebSecurity.TrustProxies(mws, %s)
 microWebSecurity.SecurityHeaders(mws)
 mws.Start(threaded=False)
@@ -178,10 +179,10 @@ def Who(server, path="/who", **fields):
 
 @pytest.mark.parametrize("header, address", [
     ("203.0.113.7", "203.0.113.7"),
-    ("1.2.3.4, 203.0.113.7", "203.0.113.7"),                        # what the client has sent itself
+    ("1.2.3.4, 203.0.113.7", "203.0.113.7"),                        # the client sent an address itself
     ("1.2.3.4, 203.0.113.7, 10.1.2.3", "203.0.113.7"),              # two proxies
     ("203.0.113.7,10.1.2.3,10.9.9.9", "203.0.113.7"),
-    ("127.0.0.1, 203.0.113.7", "203.0.113.7"),                      # it would like to be one
+    ("127.0.0.1, 203.0.113.7", "203.0.113.7"),                      # the client claims to be a proxy
     ("10.1.2.3", "10.1.2.3"), ("10.0.0.1, 10.1.2.3", "10.0.0.1"),   # a client in the network of the proxies
     ("203.0.113.7:5555", "203.0.113.7"), ("[2001:db8::1]:80", "2001:db8::1"), ("2001:DB8::1", "2001:db8::1"),
     ("2001:db8::1, 2001:db8::2", "2001:db8::1"), ("::ffff:203.0.113.7", "203.0.113.7"),
@@ -214,6 +215,14 @@ def test_host_is_not_believed_unless_one_says_so(plain, stranger):
     ("for=203.0.113.7;proto=https;host=a.example, for=10.0.0.1;proto=http;host=b", ["203.0.113.7", True, "a.example"]),
     ('for="1.2.3.4, for=9.9.9.9", for=203.0.113.7', ["203.0.113.7", False, "localhost"]),
     ("for=_hidden, for=10.0.0.1;proto=https", ["10.0.0.1", True, "localhost"]),
+    # a client may have chosen what stands in quotes, such as the host
+    ('for=203.0.113.7;host="a;for=6.6.6.6";proto=https', ["203.0.113.7", True, "a for=6.6.6.6"]),
+    ('for=203.0.113.7;host="a,for=6.6.6.6";proto=https', ["203.0.113.7", True, "a for=6.6.6.6"]),
+    ('host="a;for=6.6.6.6,for=6.6.6.6";for="203.0.113.7"', ["203.0.113.7", False, "a for=6.6.6.6 for=6.6.6.6"]),
+    ('for=203.0.113.7;host="a";for="6.6.6.6";proto=https', ["127.0.0.1", True, "a"]),
+    ('for=203.0.113.7;host="a"";proto=https', ["127.0.0.1", True, "localhost"]),
+    ('for=", for="203.0.113.7";proto=https', ["203.0.113.7", True, "localhost"]),
+    ('for="a\\", for="203.0.113.7";proto=https', ["203.0.113.7", True, "localhost"]),
     ("", ["127.0.0.1", False, "localhost"])])
 def test_forwarded(named, header, expected):
     assert Who(named, Forwarded=header) == expected
@@ -225,8 +234,25 @@ def test_only_the_header_that_the_proxy_writes_counts(plain, named):
                X_Forwarded_Host="evil.net") == ["203.0.113.7", False, "localhost"]
 
 
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+
+@pytest.mark.parametrize("origin, host, status", [
+    ("https://door.example", "door.example", 101), ("https://door.example", "Door.example:443", 101), ("http://evil.net", "door.example", 403),
+    ("http://localhost", "door.example", 403), ("http://localhost", None, 101)])
+def test_whose_pages_may_open_a_websocket(named, origin, host, status):
+    """Those of the host that the proxy names, if it does."""
+    said = {"Forwarded": "for=203.0.113.7" + (';host="%s"' % host if host else ""), "Origin": origin}
+    with harness.RawClient(named.port) as client:
+        client.Send(harness.RequestBytes("GET", "/", dict(HANDSHAKE, **said)))
+        assert client.ReadResponse(upgrade="websocket").status == status
+    if status == 101:
+        named.WaitLine("^OPENED %s$" % (host or "localhost").lower())
+
+
 def test_who_else_is_told(plain):
-    """The log, a handler on a worker thread; and the head that equal requests share says nothing of the one before."""
+    """The log and a handler on a worker thread get the address; the head that equal requests share holds no data of an
+    earlier client."""
     assert Who(plain, "/worker", X_Forwarded_For="203.0.113.8")[0] == "203.0.113.8"
     plain.Seen("^ACCESS 203.0.113.8 200$")
     with harness.RawClient(plain.port) as client:

@@ -1,6 +1,6 @@
-"""The contract: every member of the seed API, by its name, its arguments and its defaults, on each runtime.
+"""The contract: every member of the seed API, with its name, arguments and defaults, on each runtime.
 
-tools/seed_api.py makes docs/seed-api.md of this: a member without a test here fails the last test.
+tools/seed_api.py makes docs/seed-api.md from this file: a member without a test here fails the last test.
 """
 
 import importlib.util
@@ -466,12 +466,12 @@ print(type(MicroWebTemplate("{{ if }}").Validate()) is str)
 
 # ------------------------------------------------------------------------------------------------- the signatures
 
-DESK_DEFAULTS = {"MaxWebSocketRecvLen": "65536"}        # a board has that of the contract
+DESK_DEFAULTS = {"MaxWebSocketRecvLen": "65536"}        # a board has the contract's default
 
 
 @pytest.mark.parametrize("owner, name, signature", Tool().Members(), ids=lambda value: value)
 def test_signature(owner, name, signature):
-    """More arguments may follow those of the contract, if they have a default. A server brings what optional files add."""
+    """More arguments with defaults may follow those of the contract. A server has the methods of the optional files."""
     module = owner if owner.startswith("Micro") else "microWebSrv"
     module = module[0].lower() + module[1:]
     kind = getattr(importlib.import_module(module), owner)

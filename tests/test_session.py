@@ -1,4 +1,4 @@
-"""microWebSession: what a client changed, replayed or stole is an empty session, and another site changes nothing."""
+"""microWebSession: a changed, replayed or stolen cookie gives an empty session, and other sites change nothing."""
 
 import base64
 import hmac
@@ -208,7 +208,7 @@ def browse():
 
 
 def Signed(data, key=KEY, name="session", purpose=b"s", mark=bytes(8)):
-    """A cookie as the server signs it, with CPython's own HMAC."""
+    """A cookie as the server signs it, made with CPython's HMAC."""
     mac = hmac.digest(key.encode() if isinstance(key, str) else key, purpose + name.encode() + mark + data, "sha256")
     return base64.b64encode(mac + data).decode()
 
@@ -218,7 +218,7 @@ def Payload(values, ageSec=28800, identity=b"i" * 16):
 
 
 def Value(response):
-    """The value of the session cookie that an answer sets, without what it says of it."""
+    """The value of the session cookie in a response, without its attributes."""
     found = re.findall(r"session=([^;]*)", response.headers.get("set-cookie", ""))
     assert len(found) == 1, response.headers
     return found[0]
@@ -247,7 +247,7 @@ VECTORS = [     # RFC 4231, sections 4.2 to 4.8; 4.6 is cut to 128 bits there
 
 
 def test_hmac(run):
-    """RFC 4231, and keys and texts of every length around a block against CPython's hmac."""
+    """RFC 4231; and keys and texts of all lengths around a block, compared with CPython's hmac."""
     cases = [(bytes.fromhex(key), bytes.fromhex(data), mac) for key, data, mac in VECTORS]
     for size in (0, 1, 63, 64, 65, 128):
         for length in (0, 1, 55, 56, 63, 64, 65, 1000):
@@ -301,8 +301,8 @@ for _ in range(50):
 
 
 def test_equal_takes_the_same_time(run, runtime):
-    """10,000 comparisons, in turns: that of a MAC whose first byte is wrong, and of one whose last byte is. The best of
-    50 runs of each are alike. (That the loop has no early end is counted besides, where it is ours.)"""
+    """10,000 comparisons, alternating between MACs whose first byte differs and MACs whose last byte differs. The best
+    of 50 runs of each are similar. (For our own loop, a count checks that it has no early end.)"""
     said = run(EQUAL, modulePath=(harness.SRC,))
     assert said.startswith("36 True True\n")
     if runtime == "micropython":
@@ -331,7 +331,8 @@ print(store.Get(b"a"))
 
 
 def test_store(run):
-    """It is full: the one that ends first goes, and a session that is there gets no second place. What has ended is not given."""
+    """When it is full, the session that expires first is removed; an update needs no new place. Expired sessions are
+    not returned."""
     said = run(STORE)
     assert said.splitlines() == ["b'3' b'2'", "b'3' None b'4'", "None None", "None"]
 
@@ -343,11 +344,12 @@ KINDS = pytest.mark.parametrize("args", ["KEY", "KEY, store=store"], ids=["cooki
 
 @KINDS
 def test_a_session(sessions, browse, args):
-    """Kept from request to request, changed in depth, saved by itself; nothing is sent where nothing was changed."""
+    """Kept between requests, also after a change in a nested value; saved automatically; no cookie is sent without a
+    change."""
     client = browse(sessions(args))
     first = client.get("/get")
     assert first.json() == {} and "set-cookie" not in first.headers and first.headers["vary"] == "Cookie"
-    assert client.get("/plain.pyhtml").headers.get("vary") is None      # nobody has asked for the session
+    assert client.get("/plain.pyhtml").headers.get("vary") is None      # the session was not used
     made = client.get("/set?name=J%C3%BCrgen&empty=")
     assert made.json() == {"name": "Jürgen", "empty": ""}
     assert re.fullmatch(r"session=[^;]+; Path=/; SameSite=Lax; Max-Age=28800; HttpOnly", made.headers["set-cookie"])
@@ -357,7 +359,7 @@ def test_a_session(sessions, browse, args):
     assert client.get("/append/1").json()["list"] == [1]
     assert client.get("/append/two").json()["list"] == [1, "two"]
     assert client.get("/get").json() == {"name": "Jürgen", "empty": "", "list": [1, "two"]}
-    assert client.get("/fail").status_code == 500                       # of an error page, too
+    assert client.get("/fail").status_code == 500                       # also for an error page
     assert client.get("/get").json()["fail"] == 1
     gone = client.get("/logout")
     assert gone.headers["set-cookie"] == "session=; Path=/; SameSite=Lax; Max-Age=0; HttpOnly"
@@ -374,7 +376,7 @@ def test_a_handler_that_writes_nothing(sessions, browse):
 
 
 def test_the_cookie_is_what_it_says(sessions, browse):
-    """Byte by byte as CPython's HMAC signs it; and a cookie that CPython signs is a session."""
+    """It is byte for byte as CPython's HMAC signs it; and a cookie signed by CPython is accepted."""
     server = sessions()
     before = int(time.time())
     value = Value(browse(server).get("/set?a=1"))
@@ -385,7 +387,7 @@ def test_the_cookie_is_what_it_says(sessions, browse):
 
 
 def test_the_store_has_the_values(sessions, browse):
-    """The cookie has an identity and nothing else; 128 bits of it are random."""
+    """The cookie contains only an id of 128 random bits."""
     server = sessions("KEY, store=store")
     values = {Value(browse(server).get("/set?secret=" + "x" * 100)) for _ in range(3)}
     raws = [base64.b64decode(value) for value in values]
@@ -394,11 +396,11 @@ def test_the_store_has_the_values(sessions, browse):
 
 
 def Tampered(value):
-    """What a client may make of a cookie."""
+    """Changes that a client could make to a cookie."""
     raw = base64.b64decode(value)
     yield from (value[:-4], value[4:], value[:44], value[: len(value) // 2], value[0], "", "=", "a", "%00", "\xff\xfe")
     yield from (value.rstrip("=") + value, value.rstrip("=") + "AAAA", "AAAA" + value, value.swapcase(), json.dumps({"user": "ann"}))
-    for at in (0, 1, 15, 31, 32, 35, 36, 47, len(raw) - 1):     # a bit of the MAC, the end, the identity and the values
+    for at in (0, 1, 15, 31, 32, 35, 36, 47, len(raw) - 1):   # in each part: the MAC, the expiry, the id and the values
         yield base64.b64encode(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1:]).decode()
     yield base64.b64encode(bytes(32) + raw[32:]).decode()
     yield base64.b64encode(raw[32:]).decode()
@@ -417,20 +419,20 @@ def test_forged_and_truncated(sessions, browse, args):
                Signed(data, name="__Host-session"), Signed(data, mark=b""), Signed(data, mark=b"12345678")]
     for value in forged:
         assert Got(server, value) == {}, value
-    with harness.RawClient(server.port) as client:              # in the head itself
+    with harness.RawClient(server.port) as client:              # within the head itself
         for cookie in (b"session", b"session=", b";;=;session==", b"session=\xff\xfe", b"a=b; session=\"x\"", b"=session=x"):
             client.Send(b"GET /get HTTP/1.1\r\nHost: a\r\nCookie: " + cookie + b"\r\n\r\n")
             assert client.ReadResponse().Json() == {}
 
 
 def test_hmac_pads_zeros(sessions):
-    """HMAC fills a short key with zeros (RFC 2104): a key with zeros at its end is the same key. No other is."""
+    """HMAC pads a short key with zeros (RFC 2104), so a key with trailing zeros is the same key. No other key is."""
     server = sessions()
     assert Got(server, Signed(Payload({"a": 1}), KEY.encode() + b"\0")) == {"a": 1}
 
 
 def test_swapped(sessions, browse):
-    """A token of a page is no cookie, and a cookie is no token; a cookie of another name is none."""
+    """A page's token is no cookie, and a cookie is no token; a cookie under another name is refused."""
     server = sessions()
     client = browse(server)
     cookie = Value(client.get("/set?user=ann"))
@@ -442,7 +444,7 @@ def test_swapped(sessions, browse):
 
 
 def test_another_name(sessions, browse):
-    """Two servers of one host have one set of cookies: each has a name."""
+    """Two servers on one host share the cookies of a browser, so each needs its own name."""
     server = sessions('KEY, name="door"')
     client = browse(server)
     client.get("/set?a=1")
@@ -463,7 +465,7 @@ def test_expired(sessions, browse, args):
 
 @KINDS
 def test_sliding(sessions, browse, args):
-    """It is renewed when it has had half of its time, by a request that looks at it, and not before."""
+    """It is renewed by a request that uses it after half of its lifetime, not before."""
     server = sessions(args + ", maxAgeSec=100")
     client = browse(server)
     first = Value(client.get("/set?user=ann"))
@@ -479,7 +481,7 @@ def test_sliding(sessions, browse, args):
 
 
 def test_no_clock(sessions, browse):
-    """A board before it has the time: what it signs counts in this run only, and not from the moment when it has it."""
+    """A board without the time: its signatures are valid only in this run, and only until the clock is set."""
     server = sessions("KEY, maxAgeSec=100")
     client = browse(server)
     with_clock = Value(client.get("/set?user=ann"))
@@ -494,13 +496,13 @@ def test_no_clock(sessions, browse):
     assert Got(server, without) == {} and Got(server, with_clock) == {"user": "ann"}
     assert Got(server, Signed(Payload({"user": "ann"}), mark=bytes(8))) == {"user": "ann"}
     client.get("/clock/0/0")
-    again = browse(sessions("KEY, maxAgeSec=100"))              # it was started again
+    again = browse(sessions("KEY, maxAgeSec=100"))              # it was restarted
     again.get("/clock/0/0")
     assert again.get("/get", headers={"Cookie": "session=" + without}).json() == {}
 
 
 def test_rotation(sessions, browse):
-    """The first key signs, each of them verifies; who was signed with an older one is signed anew with the next change."""
+    """The first key signs, all keys verify; a session signed with an older key is signed again at the next change."""
     server = sessions("[KEY, OLDER.encode()]")
     assert Got(server, Signed(Payload({"a": 1}), OLDER)) == {"a": 1}
     assert Got(server, Signed(Payload({"a": 1}), KEY)) == {"a": 1}
@@ -514,7 +516,7 @@ def test_rotation(sessions, browse):
 
 
 def test_no_key(sessions, browse):
-    """Each start has a key of its own: the sessions of the last one are over."""
+    """Each start uses a new key: the sessions of the previous run are invalid."""
     client = browse(sessions(""))
     value = Value(client.get("/set?a=1"))
     assert client.get("/get").json() == {"a": "1"}
@@ -523,7 +525,7 @@ def test_no_key(sessions, browse):
 
 @KINDS
 def test_fixation(sessions, browse, args):
-    """Who gave the victim a session before the log-in has nothing afterwards; a token of before is no token of after."""
+    """An attacker's session that was planted before the login is useless afterwards, and so is an earlier token."""
     server = sessions(args)
     attacker = browse(server)
     planted = Value(attacker.get("/set?visits=1"))
@@ -539,7 +541,7 @@ def test_fixation(sessions, browse, args):
 
 
 def test_replayed_after_clear(sessions, browse):
-    """On the server it is dead. In the cookie nobody can know: docs/sessions.md says so."""
+    """With a store it is invalid. Without one this can't be known, as docs/sessions.md explains."""
     server = sessions("KEY, store=store")
     client = browse(server)
     value = Value(client.get("/set?user=ann"))
@@ -553,7 +555,7 @@ def test_replayed_after_clear(sessions, browse):
 
 
 def test_a_request_from_before_the_log_out(sessions, browse):
-    """Its session is not there any more: what it changes brings nothing back."""
+    """Its session was deleted meanwhile: its changes don't restore it."""
     server = sessions('KEY, store=store)\nmws.Before(lambda client, response: (client.GetSession(), None)[1], "/set"')
     client = browse(server)
     value = Value(client.get("/set?user=ann"))
@@ -568,7 +570,7 @@ def test_a_request_from_before_the_log_out(sessions, browse):
 
 
 def test_bounded_store(sessions, browse):
-    """Three at most: the one that ends first has gone, and no number of strangers makes it grow."""
+    """At most three: the one that expires first is removed, and strangers can't make the store grow."""
     server = sessions("KEY, store=store")
     clients = []
     for number in range(5):
@@ -601,7 +603,7 @@ def test_many_clients(sessions):
 
 
 def test_too_long(sessions, browse):
-    """More than a cookie holds is one clear line in the log, and what was there before stays."""
+    """A session too large for a cookie gives one clear log line, and the previous values are kept."""
     server = sessions("KEY")
     server.ExpectError("session must have less than 4,000 bytes")
     client = browse(server)
@@ -616,7 +618,7 @@ def test_too_long(sessions, browse):
 
 
 def test_half_of_the_head(serve, tmp_path):
-    """A small server takes small heads: a cookie that it sets must fit into one, or the client is locked out."""
+    """A small server accepts small heads: its cookie must fit into one, or the client would be locked out."""
     (tmp_path / "www").mkdir()
     program = PROGRAM.replace("UseSessions(mws", "mws.MaxRequestHeadLen = 2048\nUseSessions(mws") % (KEY, OLDER, "KEY")
     server = serve(program, args=(tmp_path / "www",))
@@ -626,7 +628,7 @@ def test_half_of_the_head(serve, tmp_path):
 
 
 def test_what_is_no_json(sessions, browse):
-    """Signed by us, and can't be read: MicroPython writes nan. An empty session, no error."""
+    """A session with a valid signature but invalid JSON (MicroPython writes nan) is empty, not an error."""
     client = browse(sessions("KEY"))
     client.get("/odd")
     assert client.get("/get").json() in ({}, {"odd": 1.5})
@@ -653,7 +655,7 @@ for key in ("", b"15 bytes of key", [], [b"0123456789abcdef", "short"]):
 
 
 def test_tls(serve, tmp_path):
-    """Secure, and a name that only HTTPS can set; on the engine and on workers. It is another cookie."""
+    """Secure, and with a name that only HTTPS can set; on the engine and on workers. It is a different cookie."""
     assert harness.LoadTool("make_certificate").Main(["127.0.0.1", "-o", str(tmp_path / "tls")]) == 0
     server = serve(PROGRAM % (KEY, OLDER, "KEY"), args=(tmp_path / "www", tmp_path / "tls"))
     url = "https://127.0.0.1:%d" % server.port
@@ -671,7 +673,7 @@ def test_tls(serve, tmp_path):
 
 
 def test_behind_a_trusted_proxy(sessions):
-    """What it says of the scheme and the host counts."""
+    """The scheme and host that the proxy reports are used."""
     server = sessions("KEY", "from microWebSecurity import TrustProxies\nTrustProxies(mws, '127.0.0.1', host=True)\n")
     said = {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "panel.example", "Cookie": "a=b"}
     assert harness.Fetch(server.port, "/set?a=1", headers=said).Header("set-cookie").startswith("__Host-session=")
@@ -683,7 +685,7 @@ def test_behind_a_trusted_proxy(sessions):
 
 
 def test_behind_another_proxy(sessions, browse):
-    """The program says that it has TLS."""
+    """The program declares that a proxy uses TLS."""
     server = sessions("KEY, isSecure=True")
     answer = browse(server).get("/set?a=1")
     value = re.fullmatch(r"__Host-session=([^;]+); .*Secure", answer.headers["set-cookie"]).group(1)
@@ -696,6 +698,19 @@ def test_behind_another_proxy(sessions, browse):
     assert Post(server, Cookie="a=b", Origin="http://" + host) == 403
 
 
+def test_behind_a_proxy_that_names_the_port(sessions):
+    """nginx with `Host $host:$server_port`. A browser leaves out the port that is its scheme's."""
+    server = sessions()
+    for origin, host, status in (("https://a.example", "a.example:443", 200), ("http://a.example", "a.example:80", 200),
+                                 ("https://a.example:8443", "a.example:8443", 200), ("https://a.example", "a.example:80", 403),
+                                 ("http://a.example", "a.example:443", 403), ("https://a.example", "a.example:4430", 403),
+                                 ("https://a.example:443", "a.example", 403), ("https://b.example", "a.example:443", 403)):
+        assert Post(server, Cookie="a=b", Origin=origin, host=host) == status, (origin, host)
+    server = sessions("KEY, isSecure=True")
+    assert Post(server, Cookie="a=b", Origin="https://a.example", host="a.example:443") == 200
+    assert Post(server, Cookie="a=b", Origin="http://a.example", host="a.example:80") == 403
+
+
 def test_sessions_of_sockets(sessions, browse):
     server = sessions("KEY")
     with connect("ws://127.0.0.1:%d/ws" % server.port,
@@ -706,11 +721,11 @@ def test_sessions_of_sockets(sessions, browse):
 
 # --- forgery --------------------------------------------------------------------
 
-def Post(server, headers=(), method="POST", path="/change", body=b"", **more):
+def Post(server, headers=(), method="POST", path="/change", body=b"", host=None, **more):
     """The status of a request with these headers."""
     headers = dict(headers)
     headers.update((name.replace("_", "-"), value) for name, value in more.items())
-    request = harness.RequestBytes(method, path, list(headers.items()), body, host="127.0.0.1:%d" % server.port)
+    request = harness.RequestBytes(method, path, list(headers.items()), body, host or "127.0.0.1:%d" % server.port)
     with harness.RawClient(server.port) as client:
         client.Send(request)
         return client.ReadResponse(method).status
@@ -732,8 +747,8 @@ def test_headers_of_browsers(sessions):
             assert Post(server, cookie, method, Sec_Fetch_Site="same-origin", Origin=ours) == 200
             assert Post(server, cookie, method, Origin=ours) == 200
             assert Post(server, cookie, method, Sec_Fetch_Site="cross-site", Origin="http://evil.example") == 403
-        assert Post(server, cookie, Origin=ours.replace("http:", "https:")) == 200      # a proxy has TLS
-        assert Post(server, cookie, Sec_Fetch_Site="none") == 200                       # typed, or a bookmark
+        assert Post(server, cookie, Origin=ours.replace("http:", "https:")) == 200      # behind a proxy with TLS
+        assert Post(server, cookie, Sec_Fetch_Site="none") == 200                       # typed in, or a bookmark
         for site in ("cross-site", "same-site", "Same-Origin", "same-origin, cross-site", "?"):
             assert Post(server, cookie, Sec_Fetch_Site=site, Origin=ours) == 403, site
         for origin in bad:
@@ -741,7 +756,8 @@ def test_headers_of_browsers(sessions):
         for method in ("GET", "HEAD"):
             assert Post(server, cookie, method, Sec_Fetch_Site="cross-site", Origin="http://evil.example") == 200
         assert Post(server, cookie, "OPTIONS", Origin="http://evil.example") in (200, 204)
-    assert Post(server) == 200 and Post(server, Authorization="Bearer x") == 200        # curl: nobody forges that
+    # curl: requests without cookies can't be forged
+    assert Post(server) == 200 and Post(server, Authorization="Bearer x") == 200
     assert Post(server, COOKIE) == 403
     assert Post(server, Cookie="other=1") == 403
     server.SeenError(r"CSRF: refused POST '/change' of 127\.0\.0\.1: 'http://evil\.example'")
@@ -750,7 +766,7 @@ def test_headers_of_browsers(sessions):
 
 
 def test_nothing_was_changed(sessions, browse):
-    """What is refused never comes to a handler, whatever path, method or length it has; and who may go on, goes on."""
+    """A refused request reaches no handler, whatever its path, method or length; allowed requests do."""
     server = sessions()
     client = browse(server)
     for path in ("/change", "//change", "/%63hange", "/change/", "/nowhere", "/a.txt", "/plain.pyhtml"):
@@ -762,7 +778,7 @@ def test_nothing_was_changed(sessions, browse):
 
 
 def test_expect_is_not_continued(sessions):
-    """A refusal comes before the content is asked for."""
+    """The refusal is sent before the content is requested."""
     server = sessions()
     with harness.RawClient(server.port) as client:
         client.Send(b"POST /change HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
@@ -771,16 +787,16 @@ def test_expect_is_not_continued(sessions):
 
 
 def test_prefix_and_origins(sessions):
-    """Only below the prefix, in any case, for FAT has none; and a site that the program knows may send."""
+    """Only below the prefix, in any case, since FAT ignores case; known sites may send."""
     server = sessions('KEY, csrf="/change", origins=("https://panel.example",)')
     evil = {"Origin": "http://evil.example"}
     assert Post(server, evil, path="/open/change") == 200
     for path in ("/change", "/CHANGE", "/change/more", "//change", "/%43hange"):
         assert Post(server, evil, path=path) == 403, path
-    assert Post(server, evil, path="/x/../change") == 404          # there is no such path: dots are names
+    assert Post(server, evil, path="/x/../change") == 404          # no such path: dots are ordinary names
     assert Post(server, COOKIE, Origin="https://panel.example", Sec_Fetch_Site="cross-site") == 200
     assert Post(server, COOKIE, Origin="https://panel.example.evil.example") == 403
-    server = sessions('KEY, origins="https://panel.example.community"')       # one of them as a text
+    server = sessions('KEY, origins="https://panel.example.community"')       # a single site as a str
     for origin, status in (("https://panel.example.community", 200), ("https://panel.example.com", 403), ("https://panel.example", 403)):
         assert Post(server, COOKIE, Origin=origin) == status, origin
 
@@ -790,20 +806,21 @@ def test_off(sessions):
 
 
 def test_tokens(sessions, browse):
-    """Where a browser says nothing: by a header or a field, of this session, each different."""
+    """Without information from the browser, a token is needed: in a header or a field, from this session; each token is
+    different."""
     server = sessions()
     client = browse(server)
     client.get("/set?user=ann")
     tokens = [re.search('value="([^"]+)"', client.get("/form.pyhtml").text).group(1) for _ in range(40)]
     assert len(set(tokens)) == 40 and {len(token) for token in tokens} == {64}
-    for token in tokens:                # with + and / among them
+    for token in tokens:                # some contain + and /
         assert client.post("/change", headers={"X-CSRF-Token": token}).status_code == 200
         assert client.post("/change", data={"csrf": token, "a": "1"}).json()["a"] == "1"
         assert client.post("/change", data={"a": "1", "csrf": token}).json()["csrf"] == token
     assert client.post("/change", headers={"X-CSRF-Token": tokens[0], "Origin": "null"}).status_code == 200
     assert client.post("/change", headers={"X-CSRF-Token": tokens[0], "Origin": "http://evil.example"}).status_code == 403
     assert client.request("DELETE", "/change", headers={"X-CSRF-Token": tokens[0]}).status_code == 200
-    late = re.findall(r"[A-Za-z0-9+/]{64}", client.get("/late.pyhtml").text)        # behind the first block of the page
+    late = re.findall(r"[A-Za-z0-9+/]{64}", client.get("/late.pyhtml").text)        # after the first block of the page
     assert len(late) == 2
     for token in late:
         assert client.post("/change", data={"csrf": token}).status_code == 200
@@ -821,7 +838,8 @@ def test_tokens(sessions, browse):
 
 
 def test_async_handlers(serve, browse, tmp_path):
-    """They begin before their content has come: a token in the header counts, and none in a field. Sessions are all the same."""
+    """They start before the content has arrived: a token in a header counts, one in a field does not. Sessions work the
+    same."""
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "form.pyhtml").write_text(WWW["form.pyhtml"])
     program = PROGRAM.replace("def Change(", "async def Change(").replace("= httpClient.ReadRequestP", "= await httpClient.ReadRequestP")
@@ -838,7 +856,7 @@ def test_async_handlers(serve, browse, tmp_path):
 
 
 def test_tokens_without_a_session(sessions, browse):
-    """A page for strangers has a token too: it is worth nothing to who has a session."""
+    """A page for strangers has a token, too: it is invalid for a client with a session."""
     server = sessions()
     stranger = browse(server, "language=en")
     token = re.search('value="([^"]+)"', stranger.get("/form.pyhtml").text).group(1)
@@ -850,7 +868,7 @@ def test_tokens_without_a_session(sessions, browse):
 
 
 def Opens(server, **headers):
-    """Whether a WebSocket with these headers is opened."""
+    """True if a WebSocket with these headers is opened."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         with connect("ws://127.0.0.1:%d/ws" % server.port, additional_headers=headers) as socket:
@@ -862,7 +880,7 @@ def Opens(server, **headers):
 
 
 def test_sockets(sessions, browse):
-    """From another site: a 403, before any WebSocket is there."""
+    """From another site: 403, before a WebSocket exists."""
     server = sessions()
     assert Opens(server) and Opens(server, Origin="http://127.0.0.1:%d" % server.port)
     assert not Opens(server, Origin="http://evil.example") and not Opens(server, Origin="null")
@@ -878,7 +896,7 @@ def test_sockets(sessions, browse):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium for which every name is this machine: *.test is a network, which it trusts less than localhost."""
+    """Chromium that resolves every name to this machine: *.test is a network, which it trusts less than localhost."""
     from playwright.sync_api import sync_playwright
     flags = ["--host-resolver-rules=MAP *.test 127.0.0.1", "--disable-background-networking", "--no-first-run", "--disable-gpu"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -893,8 +911,8 @@ def browser():
 @pytest.mark.parametrize("host", ["127.0.0.1", "device.test"])
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 def test_two_origins_in_a_browser(sessions, page, host):
-    """Forms, fetch and WebSockets of another host, and of another port of the same host, which gets the cookie too. To
-    127.0.0.1 the browser sends Sec-Fetch-Site, to the other name nothing but Origin."""
+    """Forms, fetch and WebSockets of another host, and of another port of the same host, which gets the cookie too. For
+    127.0.0.1 the browser sends Sec-Fetch-Site, for the other name only Origin."""
     server, other = sessions(), sessions()
     ours = "http://%s:%d" % (host, server.port)
     page.goto(ours + "/set?user=ann")
@@ -909,7 +927,7 @@ def test_two_origins_in_a_browser(sessions, page, host):
     server.SeenError("CSRF: refused GET '/ws' of 127.0.0.1: 'http://evil.test:%d'|refused GET '/ws' .* 'cross-site'" % other.port)
     server.SeenError("CSRF: refused POST '/change' of 127.0.0.1: '%s'" % (
         "same-site" if host == "127.0.0.1" else "http://device.test:%d" % other.port))
-    for number, name in enumerate(("form", "quiet"), 1):        # one that hides where it comes from needs its token
+    for number, name in enumerate(("form", "quiet"), 1):        # a page without Origin needs a token
         page.goto(ours + "/%s.pyhtml" % name)
         page.click("button")
         page.wait_for_url("**/change")

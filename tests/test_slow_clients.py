@@ -1,7 +1,7 @@
-"""Clients that are slow, greedy or rude: the others are served meanwhile, and the server keeps little for them.
+"""Slow, greedy or rude clients: others are served meanwhile, and the server keeps little memory for them.
 
-What tests/test_http_waiting.py has (deadlines, eviction, idle and trickling company) is not repeated here. tools/soak.py and
-bench/bench_waiting.py have the times.
+Cases of tests/test_http_waiting.py (deadlines, eviction, idle and slow clients) are not repeated here. tools/soak.py
+and bench/bench_waiting.py measure times.
 """
 
 import contextlib
@@ -71,13 +71,13 @@ def site(serve, runtime, tmp_path):
     (tmp_path / "www").mkdir()
     with open(tmp_path / "www" / "big.bin", "wb") as file:
         file.truncate(BIG_SIZE)
-    # The port's own 2 MB are too few for 2000 connections.
+    # The port's default of 2 MB is too little for 2000 connections.
     return serve(PROGRAM, options=("-X", "heapsize=16M") if runtime.startswith("micropython") else (),
                  args=runtime.split("-")[1:])
 
 
 def Kilobytes(server):
-    """Of MicroPython what is reachable: its heap is as large as it is, and garbage fills it."""
+    """On MicroPython the reachable memory, because the heap has a fixed size and contains garbage."""
     heap = Fetch(server.port, "/heap").Json()[0] >> 10
     if heap:
         return heap
@@ -91,7 +91,7 @@ def Files(server):
 
 @contextlib.contextmanager
 def Bounded(server, most):
-    """What the process has grown by in the end, in KB."""
+    """The growth of the process in KB, at the end."""
     before = Kilobytes(server)
     yield
     grown = Kilobytes(server) - before
@@ -104,7 +104,7 @@ def Served(server):
 
 
 def test_head_and_content_byte_by_byte_with_others_between(site):
-    """Each byte is a read of its own, and behind each a stranger is served."""
+    """Each byte is read separately, and after each one another client is served."""
     for data, content in ((Get("/hello"), "hello"), (Post("/echo", b"12345"), "5 bytes"),
                           (Chunked("/async", [b"123", b"45"]), "5 bytes")):
         with RawClient(site.port) as client, RawClient(site.port) as other:
@@ -149,7 +149,7 @@ def test_thousands_of_idle_connections(site):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-# -- what has no end
+# -- endless requests
 
 ENDLESS = {
     "8 MB without a line end": (b"GET /" + b"a" * 1000, b"a" * 65536, 128, (b"414",)),
@@ -179,14 +179,14 @@ def test_what_has_no_end_is_refused_and_not_kept(site, what):
                         Served(site)
             SendEnd(client)
             answer = client.ReadToEnd()
-        # A client that still sends while the server has closed may be told by a reset, which takes the answer with it.
+        # If a client still sends when the server has closed, a reset may destroy the response.
         assert not answer or answer[9:12] in statuses, answer[:200]
         Served(site)
 
 
 @pytest.mark.parametrize("runtime", ("cpython-asyncio", "micropython-asyncio"))
 def test_endless_content_for_who_reads_it_is_not_kept(site):
-    """An async handler that reads in pieces: 64 MB pass through."""
+    """An async handler reads in pieces: 64 MB pass through."""
     size = 64 << 20
     with Bounded(site, 12000), RawClient(site.port) as client:
         client.Send(Post("/async", b"")[:-len("Content-Length: 0\r\n\r\n")] + b"Content-Length: %d\r\n\r\n" % size)
@@ -221,8 +221,8 @@ STAGES = {
 
 
 def test_a_reset_at_every_stage(site):
-    """SO_LINGER 0: the kernel tells the server at once, wherever it is. Nothing is left of it, and nothing is logged but that
-    a handler's content has ended."""
+    """SO_LINGER 0: the kernel reports the reset at once, in any state. Nothing of the connection remains, and only the
+    end of a handler's content is logged."""
     Served(site)
     files = Files(site)
     for stage in STAGES.values():
@@ -237,8 +237,8 @@ def test_a_reset_at_every_stage(site):
 
 
 def test_half_closed_at_every_stage(site):
-    """FIN: what was asked whole is answered, what was not is cut, and then the server closes. Only who asked for 100 MB has to
-    take them."""
+    """FIN: complete requests are answered, incomplete ones are aborted, and then the server closes. Only a client that
+    requested 100 MB has to read them."""
     Served(site)
     files = Files(site)
     for name, stage in STAGES.items():
@@ -254,7 +254,7 @@ def test_half_closed_at_every_stage(site):
 
 
 def _WaitForFiles(server, most):
-    """A connection that was given up takes the server a turn or two: each question is one."""
+    """After an aborted connection the server needs one or two turns of its loop: each request gives it one."""
     for _ in range(2000):
         if Files(server) <= most:
             return

@@ -1,5 +1,5 @@
-"""The same few things on each build of the server and each kind of poll loop: a hello, a form, a file, a page, a WebSocket,
-Stop and Start. What is tested in depth elsewhere runs on fewer of them.
+"""A few features on each build of the server and each kind of poll loop: a hello, a form, a file, a page, a WebSocket,
+Stop and Start. The detailed tests run on fewer of them.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 import harness
 
-# (runtime, what the program imports the server from)
+# (runtime, build from which the program imports the server)
 VARIANTS = [
     ("cpython", "files"), ("cpython-asyncio", "files"), ("cpython-select", "files"), ("cpython", "rooms"),
     ("micropython", "files"), ("micropython", "mpy"), ("micropython", "rooms"),
@@ -52,7 +52,7 @@ print("ENDED", mws.IsStarted())
 
 @pytest.fixture(scope="session")
 def builds(tmp_path_factory):
-    """{name: the folder with this build of the server}"""
+    """{name: folder with this build of the server}"""
     folder = tmp_path_factory.mktemp("builds")
     done = subprocess.run([sys.executable, str(harness.ROOT / "tools" / "build_mpy.py"), "--unix", "-o", str(folder / "mpy")],
                           capture_output=True, text=True)
@@ -100,7 +100,7 @@ def test_serves_stops_and_starts_again(server):
 
 
 def test_the_folder_of_rooms_within_a_package(builds, tmp_path):
-    """Programs that keep the server in a package of their own: lib.microWebSrv finds lib.microWebSocket."""
+    """The server may be a subpackage of a program: lib.microWebSrv finds lib.microWebSocket."""
     shutil.copytree(builds["rooms"], tmp_path / "lib")
     (tmp_path / "lib" / "__init__.py").write_text("")
     program = "from lib.microWebSrv import MicroWebSrv\nprint(sorted(MicroWebSrv(port=0).Upgraders))\n"

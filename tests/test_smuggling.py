@@ -1,4 +1,4 @@
-"""Request smuggling: all obfuscations of mp/fuzz_smuggling.py, in the rooms of both runtimes and on real sockets."""
+"""Request smuggling: all obfuscations of mp/fuzz_smuggling.py, with the rooms on both runtimes and on real sockets."""
 
 import re
 
@@ -37,13 +37,13 @@ def _Sent(port, data):
         client.Send(data)
         try:
             client.SendEnd()
-        except OSError:             # it has closed already
+        except OSError:             # closed already
             pass
         return client.ReadToEnd()
 
 
 def test_refused_on_a_connection(site):
-    """One answer, which refuses and closes; what hides behind it is never read."""
+    """One response, which refuses and closes; the hidden request is never read."""
     for what, data in cases.REFUSED:
         answers = _Sent(site.port, data)
         count = len(re.findall(rb"HTTP/1\.1 \d\d\d ", answers))
@@ -55,12 +55,12 @@ def test_refused_on_a_connection(site):
 
 
 def test_content_on_a_connection(site):
-    """A name that only looks like the coding's is none: the length counts."""
+    """A name that only resembles Transfer-Encoding is ignored: Content-Length counts."""
     for what, data in cases.WHOLE:
         response, = harness.ParseResponses(_Sent(site.port, data), ("POST",))
         assert (response.status, response.body) == (200, cases.REST), what
 
 
 def test_the_hidden_request_would_be_seen(site):
-    """What the tests above look for is there when nothing hides it."""
+    """The tests above would find the hidden request: without obfuscation it is answered."""
     assert _Sent(site.port, cases.SMUGGLED).endswith(b"\r\n\r\nsmuggled")

@@ -1,4 +1,4 @@
-"""How a server starts and ends: what can't be right is said in one sentence, once; the port; signals; memory that runs out."""
+"""How a server starts and ends: errors in one sentence, once; the port; signals; lack of memory."""
 
 import signal
 import socket
@@ -56,12 +56,12 @@ print(mws.IsStarted())
 
 
 def test_one_sentence_that_names_the_value(run):
-    """At construction, or at Start where only the system knows."""
+    """When the server is made; or at Start, if only the system can tell."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         lines = run(WRONG, args=(port,)).splitlines()
     for value in ("-1", "65536", "70000", "'80'", "None", "80.5"):
-        assert lines.pop(0) == "ValueError port must be a number from 0 to 65535, not " + value
+        assert lines.pop(0) == "ValueError port must be an int from 0 to 65535, not " + value
     for value in ("None", "5", "b'www'", "['www']"):
         assert lines.pop(0) == "ValueError webPath must be str, not " + value
     assert lines.pop(0) == "ValueError bindIP must be str, not 5"
@@ -95,7 +95,7 @@ mws.Stop()
 
 @pytest.mark.parametrize("webPath", ("/no/such/folder", "there"))
 def test_the_banner_comes_once_for_each_server(serve, tmp_path, webPath):
-    """However often it starts; and it says when there is no folder."""
+    """However often it starts; it reports a missing folder."""
     (tmp_path / "there").mkdir()
     server = serve(BANNER, args=(webPath,))
     server.WaitLine("STARTED")
@@ -104,6 +104,59 @@ def test_the_banner_comes_once_for_each_server(serve, tmp_path, webPath):
     assert len(lines) == 2 and all("port %d, with micro" % server.port in line for line in lines), server.stderr
     for line in lines:
         assert line.endswith("; there is no folder /no/such/folder") == (webPath != "there"), line
+
+
+FIRST = """
+import socket
+import sys
+from microWebSrv import MicroWebSrv
+
+def Connects(port):
+    client = socket.socket()
+    try:
+        client.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        return True
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+class Console:
+    "What is written to stderr, and whether the port is open at that moment."
+    said = ""
+    isOpen = []
+    def write(self, text):
+        self.said += text
+        self.isOpen.append(Connects(port))
+        return len(text)
+    flush = close = lambda self: None
+
+port = int(sys.argv[1])
+taken = socket.socket()
+taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+taken.bind(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+taken.listen(1)
+mws = MicroWebSrv(port=port, bindIP="127.0.0.1")
+try:
+    mws.Start()
+except OSError:
+    print("REFUSED", mws.Banner)
+taken.close()
+if sys.implementation.name == "cpython":
+    sys.stderr = Console()
+mws.Start()
+mws.Stop()
+print("STARTED", mws.Banner, all(Console.isOpen), sys.stderr.said if Console.isOpen else "")
+"""
+
+
+def test_the_banner_comes_when_it_listens(runtime, run):
+    """One line, of the port and the files; not while the port is another program's. And it misses no folder that nobody has given."""
+    port = harness.FreePorts(1)[0]
+    lines = run(FIRST, args=(port,)).splitlines()
+    assert lines[0] == "REFUSED True" and len([line for line in lines if line]) == 2, lines
+    assert lines[1].startswith("STARTED False True MicroWebSrv: port %d, with microWebSocket, " % port) or runtime == "micropython", lines
+    assert lines[1].startswith("STARTED False True ") and "folder" not in lines[1]
 
 
 ANY_PORT = """
@@ -142,7 +195,7 @@ real, core.os = core.os, Os()
 
 @pytest.mark.parametrize("busy", ("", BUSY), ids=("", "one that is taken"))
 def test_port_0(serve, busy):
-    """A free port: GetPort() says which, and it stays the server's when it starts again."""
+    """A free port: GetPort() tells it, and it is kept when the server starts again."""
     server = serve(ANY_PORT.replace("BUSY", busy))
     server._mark = 0
     ports = []
@@ -216,7 +269,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("routes", ("plain", "async"))
 def test_sigterm_stops_gracefully(serve, way, routes):
-    """What is in flight may finish, nobody new comes in, and the program ends with code 0 and no traceback."""
+    """Requests in progress may finish, new clients are refused, and the program exits with code 0 without a
+    traceback."""
     server = serve(SIGNALS.replace("WAY", WAYS[way]), args=(routes,))
     if way == "at its end":
         server.WaitLine("FINALLY")
@@ -231,7 +285,7 @@ def test_sigterm_stops_gracefully(serve, way, routes):
             try:
                 RawClient(server.port).Close()
             except OSError:
-                break                           # it has stopped listening
+                break                           # it no longer listens
         assert server.process.poll() is None
         server.Tell("go on")
         assert client.ReadResponse().text == "slow"
@@ -243,7 +297,7 @@ def test_sigterm_stops_gracefully(serve, way, routes):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
 @pytest.mark.parametrize("runtime", ("cpython",))
 def test_sigterm_of_the_program(serve):
-    """A handler that the program has made stays its own; and a second SIGTERM kills."""
+    """A handler that the program has set is kept; and a second SIGTERM kills."""
     server = serve(SIGNALS.replace("WAY", """
     import signal
     signal.signal(signal.SIGTERM, lambda number, frame: print("MINE"))
@@ -297,7 +351,7 @@ finally:
 @pytest.mark.parametrize("runtime", ("cpython",))
 @pytest.mark.parametrize("way", ("threaded", "foreground"))
 def test_sigterm_before_anybody_serves(serve, way):
-    """Its listener is open, its loop has not begun: the program ends, with nothing left open."""
+    """The listener is open, but the loop has not started: the program ends, and nothing stays open."""
     server = serve(EARLY, args=(way,))
     server.WaitExit()
     assert "FINALLY False" in server.stdout
@@ -341,7 +395,7 @@ for line in sys.stdin:
 
 
 def Launch(runtime, folder, program):
-    """A program that says READY when it is told to start."""
+    """Run a program that prints READY and starts on request."""
     server = harness.Server.__new__(harness.Server)
     server.runtime, server._expected = runtime, []
     ports = ",".join(map(str, harness.FreePorts()))
@@ -353,11 +407,12 @@ def Launch(runtime, folder, program):
 @pytest.mark.parametrize("times", (1, 3))
 @pytest.mark.parametrize("place", ("farewell", "leave", "never"))
 def test_no_memory_to_stop(runtime, tmp_path, place, times):
-    """The server is not busy for ever: it says good-bye as soon as it can, ends, and starts again."""
+    """Stop() is delayed, not prevented: the server closes its connections as soon as possible, ends, and can start
+    again."""
     with Launch(runtime, tmp_path, FAULT) as server:
         if place != "farewell":
-            server.Tell("core.MicroWebSrv._Farewell = lambda self: False")      # straight to the end
-        if place == "never":                            # something else goes wrong there
+            server.Tell("core.MicroWebSrv._Farewell = lambda self: False")      # directly to the end
+        if place == "never":                            # another error occurs there
             server.Tell("core.MicroWebSrv._RunCalls = lambda self: 1 / 0")
             server.ExpectError("ZeroDivisionError")
         for _ in range(2):
@@ -373,5 +428,5 @@ def test_no_memory_to_stop(runtime, tmp_path, place, times):
                 server.WaitLine("STOPPED False False")
                 assert client.ReadToEnd() == b""
         assert "LOG a call on the engine|MemoryError('injected'" in server.stdout
-        if place == "never":                            # both tracebacks are there to their ends
+        if place == "never":                            # both tracebacks are complete
             server.SeenError("(?s)ZeroDivisionError.*ZeroDivisionError")

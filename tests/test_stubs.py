@@ -1,4 +1,4 @@
-"""What editors and mypy --strict make of programs: right ones pass, wrong ones are told where."""
+"""The stubs as editors and mypy --strict use them: correct programs pass, for incorrect ones the errors are located."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import registry
 ALLOWLIST = harness.SRC / "microWebSrv-stubs" / "allowlist.txt"
 STUBS = sorted(path.name[:-len("-stubs")] for path in harness.SRC.glob("*-stubs"))
 
-# Typed like this it runs on a board too: MicroPython never evaluates an annotation.
+# Typed this way it also runs on boards: MicroPython never evaluates annotations.
 PROGRAM = """
 from microWebSrv import HttpClient, HttpResponse, MicroWebSrv
 from ready import Port
@@ -144,7 +144,7 @@ WRONG = {
 
 
 def Mypy(paths, cwd):
-    """-> what mypy --strict says, sorted by file."""
+    """-> the output of mypy --strict, sorted by file."""
     env = dict(os.environ, MYPYPATH=str(harness.SRC))
     done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--enable-error-code", "unused-awaitable",
                            "--config-file", os.devnull, "--no-error-summary", *map(str, paths)],
@@ -155,7 +155,7 @@ def Mypy(paths, cwd):
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """What mypy says of all programs, in one run."""
+    """The output of mypy for all programs, in one run."""
     folder = tmp_path_factory.mktemp("typed")
     programs = dict(RIGHT, **{name: HEAD + text + "\n" for name, (text, _) in WRONG.items()})
     (folder / "ready.pyi").write_text("def Port() -> int: ...\n", encoding="utf-8")
@@ -178,7 +178,7 @@ def test_wrong_programs(judged, name):
 
 @pytest.mark.parametrize("build", ["one file", "rooms"])
 def test_the_typed_program_runs(serve, tmp_path, build):
-    """The types that it names are there at run time, in the one file and in the folder of rooms."""
+    """The types that it names exist at run time, in the single file and in the folder of rooms."""
     server = serve(PROGRAM, modulePath=(harness.CopyRooms(tmp_path / "rooms"),)) if build == "rooms" else serve(PROGRAM)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert harness.Fetch(server.port, "/led/red", "POST", form, b"state=on").Json() == {"red": "on"}
@@ -186,7 +186,7 @@ def test_the_typed_program_runs(serve, tmp_path, build):
 
 
 def test_each_module_says_in_its_stub_what_it_has(tmp_path):
-    """stubtest compares the names, the arguments and their defaults with the running code."""
+    """stubtest compares the names, the arguments and their defaults with the code."""
     env = dict(os.environ, MYPYPATH=str(harness.SRC), PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "--allowlist", str(ALLOWLIST), *STUBS], cwd=tmp_path,
                           env=env, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""When a page is compiled, how long it is kept, and the modules that take the place of its source."""
+"""When pages are compiled, how long they are cached, and the modules that replace their sources."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from test_template_language import Alone
 
 TOOL = harness.ROOT / "tools" / "compile_templates.py"
 
-# Render(page, …) -> text; Compiled() -> how often something was compiled since it was last asked.
+# Render(page, …) -> text; Compiled() -> number of compilations since its last call.
 HEAD = """
 import os, sys
 import microWebTemplate as t
@@ -85,7 +85,7 @@ class Clock:
 
 @pytest.fixture(params=("cpython", "micropython"))
 def do(request, tmp_path):
-    """do(program) runs it behind HEAD, beside a folder www; it asserts by itself."""
+    """do(program) runs the program, which has its own asserts, after HEAD, with a folder www."""
     (tmp_path / "www").mkdir()
 
     def Do(program, modulePath=(harness.SRC,), options=()):
@@ -109,7 +109,7 @@ assert Compiled() == 1
 
 
 def test_a_change_is_seen_at_once(do):
-    """Also one of the same size, within the same second, and one of what is included or extended."""
+    """Also a change of equal size within the same second, and a change of an included or extended page."""
     do("""
 for text in ("one", "two", "six", "seven"):
     Write("a.pyhtml", text)
@@ -147,7 +147,7 @@ assert Render("a.pyhtml") == "again"
 
 
 def test_bounded_in_number(do):
-    """With microWebPages.py, the one that was not asked for the longest goes."""
+    """With microWebPages.py the least recently used page is removed."""
     do("""
 t.MaxPages = 3
 for name in "abcd":
@@ -165,7 +165,7 @@ assert Compiled() == 1
 
 
 def test_bounded_in_bytes(do):
-    """The bytes are those of the sources, of what is included too; the newest page is kept whatever it is."""
+    """The bytes are those of the sources, with includes; the newest page is kept, whatever its size."""
     do("""
 t.MaxBytes = 1000
 for name in "abc":
@@ -187,7 +187,7 @@ assert Compiled() == 0
 
 
 def test_the_small_cache_has_bounds(do):
-    """Without microWebPages.py: when there is no room for one more page, the others go."""
+    """Without microWebPages.py: when the cache is full, all other pages are removed."""
     do("""
 t.MaxPages, t.MaxBytes = 3, 1000
 for name in "abcd":
@@ -213,7 +213,7 @@ assert Render("big.pyhtml") == "small"
 
 
 def test_two_requests_of_one_page_share_nothing(do):
-    """Rendered step by step beside each other, each sees its own names, in functions too."""
+    """Rendered alternately step by step, each page sees its own names, also in functions."""
     do("""
 Write("a.pyhtml", '''{{ py }}
   seen = []
@@ -252,7 +252,7 @@ assert Render("a.pyhtml") == ""
 
 
 def test_one_file_seen_from_two_roots(do):
-    """A page rendered from elsewhere has its own folder as its root, also when another page has included it before."""
+    """A page outside of webPath has its own folder as the root, even if another page included it before."""
     do("""
 os.mkdir("other"), os.mkdir("other/sub")
 for name, text in (("a", "{{ include 'su' + 'b/b' }}"), ("x", "outer"), ("sub/x", "inner"),
@@ -267,7 +267,7 @@ for _ in range(2):
 
 
 def test_what_a_renderer_gives(do):
-    """A page of one block is a tuple: its length is known. Of a longer one two blocks are pulled at once."""
+    """A page of one block is a tuple, so its length is known. Of a longer page, two blocks are pulled at once."""
     do("""
 Write("short.pyhtml", "{{ x }}")
 Write("long.pyhtml", "{{ for i in rows }}" + "." * 500 + "{{ end }}")
@@ -285,7 +285,7 @@ assert sum([len(block) for block in blocks]) == 500 * 1000
 
 
 def test_long_pages_of_long_characters(do):
-    """Blocks are counted in characters, whatever their bytes are."""
+    """Block are counted in characters, not in bytes."""
     do("""
 Write("a.pyhtml", "{{ for i in range(n) }}" + "\\u20ac" * 7 + "{{ i }}{{ end }}")
 for n in (1, 50, 110, 120, 130, 200, 2000, 5000):
@@ -308,7 +308,7 @@ except t.TemplateError:
 
 @pytest.fixture(scope="module")
 def builtModules(tmp_path_factory):
-    """microWebTemplate.mpy and microWebPages.mpy as boards get them: minified, all names of their own shortened."""
+    """microWebTemplate.mpy and microWebPages.mpy as boards get them, with shortened private names."""
     folder = tmp_path_factory.mktemp("mpy")
     tool = harness.LoadTool("build_mpy")
     made = tool.Made(tool.Command(), "board")
@@ -338,7 +338,7 @@ assert Render("UP.PYHTML") == "up"
 @pytest.mark.parametrize("pages", ("py", "mpy"))
 @pytest.mark.parametrize("modules", ("py", "mpy"))
 def test_precompiled(do, builtModules, modules, pages, isBare):
-    """Modules of pages and of the server, each as .py or as .mpy: they serve with the source and without, and errors still name
+    """Modules of pages and of the server, each as .py or .mpy: they work with and without the source, and errors name
     the line of the page."""
     if do.runtime != "micropython" and (pages, modules) != ("py", "py"):
         pytest.skip("CPython has no .mpy")
@@ -400,7 +400,8 @@ def test_a_module_older_than_its_source_is_left_alone(do):
 
 
 def test_a_module_of_another_page_is_left_alone(do):
-    """a/b.pyhtml and a__b.pyhtml would have one module; the tool says so, and the server looks whose it is."""
+    """a/b.pyhtml and a__b.pyhtml would have the same module; the tool reports it, and the server checks which page a
+    module belongs to."""
     (do.folder / "www" / "a").mkdir()
     (do.folder / "www" / "a" / "b.pyhtml").write_text("folder")
     assert _CompileTool(do.folder, "www").returncode == 0
@@ -429,7 +430,7 @@ except SyntaxError:
                                           ("from www_pyhtml.lost import x\n", "ImportError")))
 @pytest.mark.parametrize("isPackage", (True, False), ids=("package", "module"))
 def test_broken_is_loud_and_absent_is_silent(do, source, kind, isPackage):
-    """Whatever a package or a module of a page lacks or does wrong; names that are alike are not the same."""
+    """Any defect of a package or of a page's module raises; similar names are not confused."""
     (do.folder / "www" / "a.pyhtml").write_text("a")
     package = do.folder / "www_pyhtml"
     package.mkdir()
@@ -469,7 +470,7 @@ def test_the_tool_says_what_is_wrong(tmp_path):
 # ---- memory
 
 def test_ten_thousand_rows_in_a_small_heap(tmp_path):
-    """MicroPython with 128 KB: the rows are never held, whether they are 10 or 10,000."""
+    """MicroPython with 128 KB: the rows are not stored, for 10 or 10,000 of them."""
     (tmp_path / "www").mkdir()
     (tmp_path / "lib").mkdir()
     row = "<tr><td>{{ i }}</td><td>{{ name }}</td></tr>\n"

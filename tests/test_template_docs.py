@@ -1,4 +1,4 @@
-"""The examples of docs/templates.md: each page gives what the box below it says."""
+"""The examples of docs/templates.md: each page renders what the following box shows."""
 
 import re
 

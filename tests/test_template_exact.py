@@ -1,4 +1,4 @@
-"""Code in {{ py }} keeps its meaning to the letter: the program that is compiled has the syntax tree of the lines as they are."""
+"""Code in {{ py }} keeps its exact meaning: the compiled program has the same syntax tree as the lines of the page."""
 
 import ast
 import random
@@ -18,7 +18,7 @@ UNITS = (" ", "  ", "    ", "\t", "  \t")
 
 
 def _Compiles(code):
-    """Does CPython take it?"""
+    """True if CPython compiles it."""
     try:
         compile(code, "", "exec")
         return True
@@ -27,7 +27,7 @@ def _Compiles(code):
 
 
 class Writer:
-    """Writes programs by chance."""
+    """Writes random programs."""
 
     def __init__(self, seed, prefixes=PREFIXES):
         self.rng = random.Random(seed)
@@ -54,7 +54,7 @@ class Writer:
                 else "(%s\n,\n%s)" % (inner, self.Expression(depth + 1)) if kind == 8 else self.String() + self.String())
 
     def Suite(self, depth):
-        """Its lines are indented as an editor does it, which is not within a text."""
+        """The lines are indented as an editor does it, not within strings."""
         head = self.Any("if v:", "while v:", "try:\n  pass\nfinally:", "for v in w:", "with v:", "def f(v=%s):" % self.Expression(2),
                         "@(%s)\ndef g(*w):" % self.Expression(2), "class K:", "@f\nclass K(f):", "def h(): # it's '''")
         unit = self.Any(*UNITS)
@@ -77,7 +77,8 @@ class Writer:
 
 
 class _AsPage(ast.NodeTransformer):
-    """What a page calls global is a local of the page: nonlocal within functions and classes, nothing outside of them."""
+    """Globals of a page are locals of its function: `global` becomes nonlocal within functions and classes, and is
+    removed outside."""
 
     depth = 0
 
@@ -94,12 +95,12 @@ class _AsPage(ast.NodeTransformer):
 
 
 def _Body(template):
-    """The statements of the page's function that came from the first {{ py }}, found in the body of a loop and a condition."""
+    """The statements of the page's function from the first {{ py }}, found in the body of a loop and a condition."""
     page = MicroWebTemplate(template).page
     page.files, page.texts = [], []
     tree = ast.parse(Compiler(page).Compile(page.name))
     loop = next(node for node in tree.body[0].body if isinstance(node, ast.For))
-    return loop.body[1].body[1:]                # behind the flag of the loop, and the first `pass`
+    return loop.body[1].body[1:]                # after the flag of the loop and the first `pass`
 
 
 def _Check(block, margin="", head="\n"):
@@ -112,7 +113,7 @@ def _Check(block, margin="", head="\n"):
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2 ** 32), st.sampled_from(("", "  ", "\t", "      ")))
 def test_the_tree_is_that_of_the_lines(seed, margin):
-    """The margin that all lines have, within texts too, is the template's; it is no part of the program."""
+    """The common indentation of all lines, also within strings, belongs to the template, not to the program."""
     _Check(Writer(seed).Block(), margin)
 
 
@@ -147,7 +148,7 @@ FACTS = (
 
 
 def _Program(seed):
-    """A program that runs, and is one for MicroPython too."""
+    """A program that runs, also on MicroPython."""
     writer = Writer(seed, ("", "", "", "r"))
     lines = []
     for _ in range(writer.rng.randrange(1, 6)):
@@ -157,7 +158,7 @@ def _Program(seed):
             "def f(a=1):\n{0}'''doc\n  '''\n{0}global v, k\n{0}k += a\n{0}v = [{1}, # it's\n{0}{2}]\n{0}return v\nw = f(2)".format(
                 unit, writer.String(), writer.String())))
     block = START + "\n".join(lines)
-    return block if _Compiles(block) else _Program(seed + 1000)         # two strings may be none beside each other
+    return block if _Compiles(block) else _Program(seed + 1000)         # two strings side by side may be invalid
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -169,7 +170,8 @@ def test_the_results_are_those_of_the_lines_on_micropython(tmp_path_factory, see
         names = {}
         exec(block, names)
         values = repr([names["v"], names["w"], names["k"]])
-        if values.isascii() and "\\x" not in values and "{{ end }}" not in block:   # MicroPython writes other texts in other ways
+        # MicroPython writes other strings differently
+        if values.isascii() and "\\x" not in values and "{{ end }}" not in block:
             expected.append(values)
             jobs.append({"code": PROGRAM % block})
     answers = RunJobs("micropython", jobs, tmp_path_factory.mktemp("exact"))

@@ -1,4 +1,4 @@
-"""Templates in files: include, extends, the folder they may not leave, and what is shown of their errors."""
+"""Templates in files: include, extends, the folder that they can't leave, and their error messages."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from test_template_language import RunJobs
 
 BASE = "<html>{{ block head }}<title>{{ title }}</title>{{ end }}\n<body>{{ block body }}base{{ end }}</body></html>"
 
-# name: ({file: text}, the page, the source of the variables, result)
+# name: ({file: text}, page, source of the variables, result)
 FILES = {
     "include": ({"page.pyhtml": "[{{ include part.pyhtml }}]", "part.pyhtml": "<p>"}, "{}", "[<p>]"),
     "include in quotes": ({"page.pyhtml": "{{ include 'a b.pyhtml' }}{{ include \"part.html\" }}", "a b.pyhtml": "1",
@@ -107,7 +107,7 @@ FILES = {
                                             "b.pyhtml": "<{{ block x }}{{ end }}>"}, "{'name': 'c'}", "[<c>]"),
 }
 
-# name: ({file: text}, the source of the variables, file of the error, its line, what)
+# name: ({file: text}, source of the variables, file of the error, line, message)
 FILE_ERRORS = {
     "in an included file": ({"page.pyhtml": "a\n{{ include sub/p.pyhtml }}", "sub/p.pyhtml": "\n\n{{ 1 // 0 }}"}, "{}",
                             "sub/p.pyhtml", 3, "ZeroDivisionError"),
@@ -194,7 +194,7 @@ def _Write(folder, files):
 
 
 def Answers(runtime, folder):
-    """{name: (job, answer)}: each case rendered from files below a folder www, as a server does it."""
+    """{name: (job, result)}: each case rendered from files below a folder www, as a server does it."""
     jobs = []
     table = {**FILES, **{"error: " + name: case for name, case in FILE_ERRORS.items()}}
     for number, (files, values, *_) in enumerate(table.values()):
@@ -238,7 +238,7 @@ def test_a_page_that_is_not_there_is_an_oserror(runtime, tmp_path):
 
 @pytest.mark.parametrize("runtime", ("cpython", "micropython"))
 def test_a_page_outside_of_the_web_folder_has_its_own_root(runtime, tmp_path):
-    """A handler may render a file from anywhere; its includes then stay in that file's folder."""
+    """A handler may render any file; its includes are restricted to the folder of that file."""
     _Write(tmp_path, {"page.pyhtml": "", "../other/t.pyhtml": "{{ include /u.pyhtml }}", "../other/u.pyhtml": "u",
                       "../other/v.pyhtml": "{{ include ../www/page.pyhtml }}"})
     jobs = [{"file": "other/%s.pyhtml" % name, "root": "www"} for name in "tv"]

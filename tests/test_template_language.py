@@ -1,4 +1,4 @@
-"""The template language: one table, every runtime, and the reference renderer as a witness of the table itself."""
+"""The template language: one table on every runtime. The reference renderer checks the table itself."""
 
 import json
 import shutil
@@ -12,14 +12,14 @@ RUNNER = harness.ON_DEVICE / "template_runner.py"
 
 
 def RunJobs(runtime, jobs, workDir, options=(), modulePath=(harness.SRC,)):
-    """-> the answers of tests/ondevice/template_runner.py, run in workDir."""
+    """-> the results of tests/ondevice/template_runner.py, run in workDir."""
     path = workDir / "jobs.json"
     path.write_text(json.dumps(jobs, ensure_ascii=False), encoding="utf-8")
     return json.loads(harness.RunProgram(runtime, RUNNER, workDir, modulePath, options, (path,)))
 
 
 def Alone(folder):
-    """A folder with microWebTemplate.py and nothing else."""
+    """A folder with only microWebTemplate.py."""
     (folder / "alone").mkdir(exist_ok=True)
     shutil.copy(harness.SRC / "microWebTemplate.py", folder / "alone")
     return folder / "alone"
@@ -44,17 +44,18 @@ def TableJobs():
 
 
 def Answers(texts):
-    """{name: the answer to its job}"""
+    """{name: result of its job}"""
     return dict(zip((*CASES, *("error: " + name for name in ERRORS), *("pages: " + name for name in PAGES_CASES)), texts))
 
 
 def CheckError(answer, name, isShown=True):
-    """file, line N: what, and with microWebPages.py the line itself; Validate says the same of what can be seen without running."""
+    """The error is "file, line N: message", with microWebPages.py followed by the line itself. Validate reports the
+    same if no execution is needed."""
     template, _, line, what = ERRORS[name]
     assert "text" not in answer
     message = answer["error"]
     assert message.startswith("TemplateError: template, line %d: " % line), message
-    assert what in message or not isShown and "ENOENT" in message        # MicroPython does not say which file it was
+    assert what in message or not isShown and "ENOENT" in message        # MicroPython does not tell which file it was
     shown = template.split("\n")[line - 1].strip()[:160]
     assert message.endswith("\n    " + shown) or not shown if isShown else "\n" not in message
     assert answer["validate"] is None or "TemplateError: " + answer["validate"] == message
@@ -77,7 +78,7 @@ def test_error(answers, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_case_alone(aloneAnswers, name):
-    """The language of the original document needs microWebTemplate.py only."""
+    """The language of the original server needs only microWebTemplate.py."""
     assert aloneAnswers[name] == {"validate": None, "text": CASES[name][2]}
 
 
@@ -86,7 +87,7 @@ def test_error_alone(aloneAnswers, name):
     template = ERRORS[name][0]
     if "{{ block" in template or "{{ extends" in template or "by expression" in name:
         assert "microWebPages.py" in aloneAnswers["error: " + name]["error"]
-    elif "{{ verbatim" not in template:     # there it is a variable
+    elif "{{ verbatim" not in template:     # a variable without microWebPages.py
         CheckError(aloneAnswers["error: " + name], name, False)
 
 
@@ -103,21 +104,21 @@ def test_validate_sees_errors_of_the_language(answers, name):
     assert answers["error: " + name]["validate"]
 
 
-# What regular expressions are too simple for.
+# Cases for which regular expressions are too simple.
 BEYOND_REFERENCE = ("markup", "literal braces", "many lines", "many spaces", "del",
                     "raw, block and extends are names too")
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in BEYOND_REFERENCE])
 def test_reference_agrees_with_the_table(name):
-    """What the tests take as the truth is itself tested."""
+    """The reference is also a test of the table."""
     template, values, expected = CASES[name]
     assert Reference(template.replace("\r\n", "\n")).Render(eval(values)) == expected.replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("runtime", ("cpython", "micropython"))
 def test_an_unknown_name_in_the_middle_of_a_statement(runtime, tmp_path):
-    """MicroPython knows only the line on which the statement begins."""
+    """MicroPython reports only the line where the statement begins."""
     jobs = [{"code": code, "vars": "{'x': 1}"} for code in ("\n{{ [1,\n x, nope] }}", "{{ py }}\n  str([1,\n    nope])\n{{ end }}")]
     for answer in RunJobs(runtime, jobs, tmp_path):
         assert answer["error"].startswith("TemplateError: template, line %d: NameError: 'nope'" % (
@@ -132,7 +133,7 @@ def test_escape_only_if_told(tmp_path):
 
 
 def test_more_names_than_micropython_can_take(tmp_path):
-    """There a function that sees local number 256 of the one around it crashes the interpreter."""
+    """On MicroPython a nested function that uses local number 256 of the outer one crashes the interpreter."""
     jobs = []
     for count in (235, 300):
         names = ["n%d" % n for n in range(count)]

@@ -1,8 +1,9 @@
-"""Pages in memory: what is kept and until when, blocks, includes, and what a name may reach; in this process, with a clock of its own."""
+"""Cached pages: which are kept and for how long, blocks, includes, and where names may lead; in this process, with a
+test clock."""
 
 import microWebTemplate
 import pytest
-from microWebPages import Markup        # with it are the includes of an expression, and errors that show their line
+from microWebPages import Markup        # adds includes by expression, and errors that show the line
 from microWebTemplate import MicroWebTemplate, TemplateError
 
 
@@ -53,7 +54,7 @@ class Server:
         return text.replace("<", "&lt;")
 
     def Render(self, path, **values):
-        """-> (the page, how many blocks it had, is it told that this is all?)."""
+        """-> (the page, number of blocks, True if the first block was announced as the only one)."""
         blocks = self.Renderers[".pyhtml"](self, "/www" + path, values)
         isWhole = isinstance(blocks, tuple)
         blocks = list(blocks)
@@ -74,7 +75,7 @@ def Bounds(monkeypatch, **bounds):
         monkeypatch.setattr(microWebTemplate, name, value)
 
 
-# -- what is kept
+# -- the cache
 
 def test_a_page_is_read_once_until_one_of_its_files_changes(monkeypatch):
     Clock(monkeypatch)
@@ -83,7 +84,7 @@ def test_a_page_is_read_once_until_one_of_its_files_changes(monkeypatch):
     for _ in range(2):
         assert server.Render("/page.pyhtml", x=1)[0] == "one 1"
     assert source.read == ["/page.pyhtml", "/part.pyhtml"]
-    source.files["/part.pyhtml"] = ("two ", 1000)            # no byte more, and no second later: it can't be seen
+    source.files["/part.pyhtml"] = ("two ", 1000)            # same size, same second: the change can't be seen
     assert server.Render("/page.pyhtml", x=2)[0] == "one 2"
     source.files["/part.pyhtml"] = ("two ", 1001)
     assert server.Render("/page.pyhtml", x=2)[0] == "two 2"
@@ -99,7 +100,7 @@ def test_a_page_is_read_once_until_one_of_its_files_changes(monkeypatch):
 
 @pytest.mark.parametrize("age, isKept", [(0, False), (1.9, False), (2, True), (3600, True), (-1, True)])
 def test_a_file_of_this_second_may_change_again(monkeypatch, age, isKept):
-    """Whole seconds: the next version could have the same. One that is to come is none of this second."""
+    """With whole seconds, the next version could have the same time. A time in the future does not count."""
     Clock(monkeypatch, 1000.0 + age)
     source = Source(page="text")
     server = Server(source)
@@ -120,7 +121,7 @@ def test_the_newest_file_of_a_page_counts(monkeypatch):
 
 @pytest.mark.parametrize("most, count, read", [(3, 3, 3), (3, 4, 8), (4, 4, 4)])
 def test_so_many_pages_are_kept(monkeypatch, most, count, read):
-    """When there is no room for one more, the others go: here all of them, again and again."""
+    """When the cache is full, all other pages are removed: here again and again."""
     Clock(monkeypatch)
     Bounds(monkeypatch, MaxPages=most)
     source = Source(**{"p%d" % number: "%d" % number for number in range(count)})
@@ -161,13 +162,13 @@ def test_the_bytes_are_those_of_all_its_files(monkeypatch):
     server.Render("/other.pyhtml")
     server.Render("/page.pyhtml")
     server.Render("/other.pyhtml")
-    assert source.read.count("/other.pyhtml") == 2          # 30 + 30 and 1 are too many
+    assert source.read.count("/other.pyhtml") == 2          # 30 + 30 and 1 are too many bytes
 
 
 # -- blocks
 
 def test_a_page_comes_in_blocks(monkeypatch):
-    """A block each time that so much has been written; the first is told to be all, if it is."""
+    """A block each time when enough is written; the first one is announced as the only one if it is."""
     Clock(monkeypatch)
     Bounds(monkeypatch, _BLOCK=100)
     source = Source(loop="{{ for i in range(n) }}{{ '%010d' % i }}{{ end }}", text="x" * 5000, short="",
@@ -179,7 +180,7 @@ def test_a_page_comes_in_blocks(monkeypatch):
         assert (count, isWhole) == (blocks, blocks == 1), n
         assert server.Render("/inner.pyhtml", n=n) == (page, count, isWhole), n
     page, count, isWhole = server.Render("/text.pyhtml")
-    assert page == "x" * 5000 and not isWhole and count == 3     # behind each fourth piece of 512 characters
+    assert page == "x" * 5000 and not isWhole and count == 3     # after every fourth piece of 512 characters
     assert server.Render("/short.pyhtml") == ("", 1, True)
 
 
@@ -250,7 +251,7 @@ def test_a_relative_path_below_the_folder(tmp_path, monkeypatch):
     assert microWebTemplate.Locate(None, "www/a.pyhtml")[1:] == ("www/", "a.pyhtml")
 
 
-# -- what is written
+# -- escaping
 
 class Html:
     def __html__(self):
@@ -259,7 +260,8 @@ class Html:
 
 @pytest.mark.parametrize("isServers", [True, False])
 def test_what_is_escaped(isServers):
-    """A server looks first whether there is something to escape; a template of a program calls its function for each text."""
+    """A server first checks whether there is a character to escape; a program's template calls its function for each
+    text."""
     called = []
 
     def Escape(text):
@@ -277,8 +279,8 @@ def test_what_is_escaped(isServers):
 def test_a_template_of_a_text():
     template = MicroWebTemplate("{{ a }}{{ b }}")
     assert template.Validate() is None
-    assert template.Execute({"a": 1, "b": 2}, {"b": 3}) == "13"      # the second counts more
-    assert template.Execute({"a": "<"}, {"b": "x"}) == "<x"          # nothing is escaped where no function was given
+    assert template.Execute({"a": 1, "b": 2}, {"b": 3}) == "13"      # the second dict takes precedence
+    assert template.Execute({"a": "<"}, {"b": "x"}) == "<x"          # no escaping without a function
     assert MicroWebTemplate("").Execute() == ""
     assert "expected }}" in MicroWebTemplate("{{ a").Validate()
 
@@ -301,7 +303,7 @@ def test_another_renderer_stays():
 
 
 def test_what_a_path_says(tmp_path):
-    """Pages from elsewhere: their source is the module."""
+    """For pages outside of webPath the module is the source."""
     (tmp_path / "a.txt").write_bytes(b"text")
     stat = microWebTemplate.Stat(str(tmp_path / "a.txt"))
     assert stat == (False, 4, int((tmp_path / "a.txt").stat().st_mtime))
@@ -346,7 +348,7 @@ def test_an_error_names_file_line_and_text(monkeypatch):
     ("{{ if 0 }}\n{{ elif nope.x }}{{ end }}", 2), ("{{ for i in (1,\n nope) }}{{ end }}", 2), ("{{ for i in () }}\n{{ else }}\n{{ nope }}{{ end }}", 3),
     ("{{ a }}\n{{ [1,\n2,\nnope] }}", 4)])
 def test_the_line_of_an_error(text, line):
-    """Where it stands in the template, whatever spans several lines before it."""
+    """The line in the template, whatever multi-line code precedes it."""
     template = MicroWebTemplate(text)
     assert template.Validate() is None
     with pytest.raises(TemplateError, match="^template, line %d: NameError: 'nope' isn't defined" % line):

@@ -1,4 +1,4 @@
-"""Generated templates: the compiled code gives what the reference renderer gives, on both runtimes."""
+"""Generated templates: the compiled code gives the same result as the reference renderer, on both runtimes."""
 
 import json
 import random
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import microWebPages  # noqa: F401  blocks
+import microWebPages  # noqa: F401  enables blocks
 from microWebTemplate import MicroWebTemplate, TemplateError
 from template_cases import Reference
 from test_template_language import RunJobs
@@ -34,7 +34,7 @@ START = ("{{ py }}\n  count = 0\n  nothing = []\n  def Twice(v):\n    return v *
 
 
 def _Tag(word):
-    """A tag, spaced in one of the ways that are all the same."""
+    """A tag with one of the equivalent spacings."""
     return st.sampled_from(("{{ %s }}", "{{%s}}", "{{  %s\t}}", "{{\n%s\n}}")).map(lambda form: form % word)
 
 
@@ -82,7 +82,7 @@ def test_text_without_braces_is_itself(text):
 
 @given(st.text(st.sampled_from("{}a \n'\"#\\%")))
 def test_single_braces_are_text(text):
-    """All is text where there is no {{; where there is, it compiles or says why not."""
+    """Everything is text if there is no {{; otherwise it compiles, or raises an error."""
     template = MicroWebTemplate(text)
     if "{{" in text:
         assert template.Validate() is None or template.Validate().startswith("template, line ")
@@ -92,7 +92,7 @@ def test_single_braces_are_text(text):
 
 @pytest.mark.parametrize("prefix", ("f", "F", "fr", "rf", "Rf"))
 def test_names_in_format_strings(prefix):
-    """MicroPython knows only the first."""
+    """MicroPython supports only the first prefix."""
     assert MicroWebTemplate("{{ %s'{name}-{other!r:>5}' }}" % prefix).Execute({"name": 1, "other": 2}) == "1-    2"
 
 
@@ -119,8 +119,7 @@ def test_compiled_is_as_the_reference(template):
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.lists(TEMPLATES.map(START.__add__), min_size=40, max_size=60, unique=True))
 def test_compiled_is_as_the_reference_on_micropython(tmp_path_factory, templates):
-    """Many templates for each start of the interpreter. (Errors there have texts, and sometimes types, of their own"""
-    """.)"""
+    """Many templates for each start of the interpreter. (Error texts differ there, and sometimes the types.)"""
     jobs = [{"code": template, "vars": repr(VALUES)} for template in templates]
     answers = RunJobs("micropython", jobs, tmp_path_factory.mktemp("generated"))
     for template, answer in zip(templates, answers):
@@ -131,7 +130,7 @@ def test_compiled_is_as_the_reference_on_micropython(tmp_path_factory, templates
 
 @given(st.integers(0, 2 ** 32))
 def test_cut_templates_never_crash(seed):
-    """Whatever a template is cut to, it renders or raises a TemplateError with a line that is there."""
+    """A template that is cut anywhere renders, or raises a TemplateError with an existing line."""
     rng = random.Random(seed)
     whole = (START + "{{ for x in xs }}\n{{ if x }}{{ x }}\n{{ else }}{{ raw '}}' }}{{ end }}{{ end }}{{ # c }}"
              "{{ block n }}{{ a }}{{ end }}")

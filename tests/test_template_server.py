@@ -1,4 +1,4 @@
-"""Pages through the whole server: index pages, handlers, FlashMessage, streaming, and errors that tell nothing."""
+"""Pages in a server: index pages, handlers, FlashMessage, streaming, and errors that reveal nothing."""
 
 import shutil
 import subprocess
@@ -118,7 +118,7 @@ def test_pages_beside_each_other(server):
                                            ("/outside.pyhtml", r"outside\.pyhtml, line 1: ValueError")))
 def test_errors_say_nothing_to_the_browser(server, path, pattern):
     server.ExpectError(pattern)
-    server.ExpectError("Error: ")           # CPython shows what it came of too
+    server.ExpectError("Error: ")           # CPython shows the cause, too
     answer = harness.Fetch(server.port, path)
     assert answer.status == 500
     for secret in (b"secret", b"line", b"Error:", b"www"):
@@ -127,7 +127,7 @@ def test_errors_say_nothing_to_the_browser(server, path, pattern):
 
 
 def test_an_error_in_the_middle_breaks_the_answer_off(server):
-    """The status is long gone: the client must see that the page is not whole."""
+    """The status was sent long before: the client must see that the page is incomplete."""
     server.ExpectError(r"late\.pyhtml, line 2: ZeroDivisionError")
     server.ExpectError("ZeroDivisionError: ")
     with harness.RawClient(server.port) as client:
@@ -166,7 +166,7 @@ mws.Start(threaded=False)
 
 
 def test_a_site_without_a_folder(serve):
-    """webPath may be any object with Stat and Open: pages, what they include, and their errors."""
+    """webPath may be any object with Stat and Open: pages, includes, and their errors."""
     server = serve(SITE % ("index.pyhtml", "Site()"))
     assert harness.Fetch(server.port, "/plain.pyhtml").body == b"plain 42"
     assert harness.Fetch(server.port, "/handler/3").body == b"inpart2"
@@ -186,7 +186,7 @@ def test_the_debug_flag_shows_the_excerpt(serve):
 
 
 def test_pages_that_are_only_precompiled(serve, tmp_path):
-    """No file is there: the modules answer as a static path, as an index page and for a handler."""
+    """Without files: the modules are used for a static path, an index page and a handler."""
     for name, text in (("index", "in{{ include sub/part }}"), ("sub/part", "part{{ include _own.pyhtml }}"),
                        ("sub/_own", ""), ("sub/index", "sub {{ n }}"), ("_parts/x", "x")):
         path = tmp_path / "www" / (name + ".pyhtml")
@@ -200,7 +200,7 @@ def test_pages_that_are_only_precompiled(serve, tmp_path):
         assert harness.Fetch(server.port, path).body == b"inpart"
     assert harness.Fetch(server.port, "/sub/part.pyhtml").body == b"part"
     assert harness.Fetch(server.port, "/handler/5").body == b"sub 5"
-    for path in ("/sub/_own.pyhtml", "/_parts/x.pyhtml"):       # they have modules, and are no pages
+    for path in ("/sub/_own.pyhtml", "/_parts/x.pyhtml"):       # they have modules, but no path
         assert harness.Fetch(server.port, path).status == 404
     assert harness.Fetch(server.port, "/nothing.pyhtml").status == 404
 
@@ -209,7 +209,7 @@ def test_pages_that_are_only_precompiled(serve, tmp_path):
 @pytest.mark.parametrize("pages", ("py", "mpy"))
 @pytest.mark.parametrize("build", ("unix", "board"))
 def test_precompiled_pages_with_the_build_for_boards(tmp_path, build, pages, isBare):
-    """The server of tools/build_mpy.py, the pages of tools/compile_templates.py: each pair that a person can combine."""
+    """The server of tools/build_mpy.py with the pages of tools/compile_templates.py: all possible combinations."""
     if isBare and pages == "py":
         pytest.skip("the tool makes all of one kind")
     (tmp_path / "www" / "sub").mkdir(parents=True)
@@ -237,7 +237,7 @@ def test_precompiled_pages_with_the_build_for_boards(tmp_path, build, pages, isB
 
 
 def test_a_handler_and_the_visitor_see_one_folder(serve, tmp_path):
-    """A page below webPath has webPath as its root, also where a handler knows it by a relative path."""
+    """A page below webPath has webPath as its root, even if a handler names it by a relative path."""
     (tmp_path / "www" / "sub").mkdir(parents=True)
     (tmp_path / "www" / "sub" / "page.pyhtml").write_text("{{ include ../part }}{{ include /part }}")
     (tmp_path / "www" / "part.pyhtml").write_text("part")

@@ -1,4 +1,5 @@
-"""microWebTestClient: its answers are those of a socket, byte for byte; and what a test can see and steer with it."""
+"""microWebTestClient: its responses are the same as over a socket, byte for byte; and what tests can inspect and
+control."""
 
 import json
 import os
@@ -25,7 +26,7 @@ WWW = {
     "blocks.pyhtml": "{{ extends _base.pyhtml }}{{ block title }}Blocks{{ end }}{{ block text }}{{ for i in range(900) }}{{ i }} {{ end }}{{ end }}",
     "wrong.pyhtml": "{{ 1 / 0 }}",
 }
-# What differs between two runs of one server: the time, and what is random in what is signed.
+# Differences between two runs of a server: the time, and random parts of signed values.
 MASKED = (rb"(?m)^(Date: )[^\r]+", rb"(session=)[A-Za-z0-9+/=]{40,}", rb'(name="csrf" value=")[^"]+')
 
 
@@ -40,12 +41,12 @@ def MakeSite(folder):
     www.mkdir()
     for name, text in WWW.items():
         (www / name).write_text(text)
-        os.utime(www / name, (1600000000, 1600000000))      # the ETag of a file that has just changed is another one
+        os.utime(www / name, (1600000000, 1600000000))      # a file that has just changed has a different ETag
     (www / "folder").mkdir()
 
 
 def Turns(trace):
-    """[(bytes that the client sends, bytes that come)], a turn for each answer."""
+    """[(bytes sent by the client, bytes received)], one for each response."""
     turns = []
     for isSent, text in trace:
         data = bytes.fromhex(text)
@@ -61,7 +62,7 @@ def IsLast(head, answer):
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_answers_are_those_of_a_socket(run, serve, tmp_path, kind):
-    """The same bytes are sent to the same program through a real socket."""
+    """The same bytes are sent to the same program over a real socket."""
     MakeSite(tmp_path)
     rows = [json.loads(line) for line in run(SITE, args=("client", kind), timeoutSec=50).splitlines() if line[:1] == "["]
     assert len(rows) > 75 + 4 * (kind == "async")
@@ -75,7 +76,7 @@ def test_answers_are_those_of_a_socket(run, serve, tmp_path, kind):
                     raw.Close()
                 raw = RawClient(server.port)
             raw.Send(sent)
-            if not wanted:              # a frame that has no answer
+            if not wanted:              # a frame without a reply
                 continue
             got = b""
             while len(got) < len(wanted):
@@ -99,7 +100,7 @@ def test_program(run, tmp_path, name):
 
 
 def test_without_threads(tmp_path):
-    """The client turns the loop, as on a board that has none; threaded handlers run on it."""
+    """The client runs the loop, as on a board without threads; threaded handlers run on it."""
     lib = tmp_path / "lib"
     lib.mkdir()
     for path in harness.SRC.glob("*.py"):
@@ -111,14 +112,14 @@ def test_without_threads(tmp_path):
 
 
 def test_as_a_board_gets_it(tmp_path):
-    """The .mpy files, whose names are short, with the limits of a board."""
+    """The .mpy files with short names, and the limits of a board."""
     (tmp_path / "www").mkdir()
     for name in ("clock", "cookies", "errors", "flow", "redirects", "sockets", "streams", "timeouts"):
         assert harness.RunProgram("micropython", PROGRAMS / (name + ".py"), tmp_path, (harness.ROOT / "board",)) == "", name
 
 
 def test_two_names_of_a_guest_are_never_one():
-    """Of the files that it uses it takes over short names, and two of them might be the same."""
+    """It uses short names of the files that it extends; no two of its names may get the same one."""
     tool = harness.LoadTool("build_mpy")
     sources = {name: text for name, text in tool.Sources().items() if name in ("microWebSrv", "microWebTestClient")}
     words = set(re.findall(r"\w+", tool.Stubs("microWebTestClient")))

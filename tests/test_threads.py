@@ -1,7 +1,7 @@
-"""Threads that send, broadcast, publish and stop at once; on the unix port of MicroPython without a GIL. Worker threads, and
+"""Threads that send, broadcast, publish and stop at the same time; on the unix port of MicroPython without a GIL. Worker threads, and
 the program's own asyncio beside servers on threads.
 
-    python3 tests/test_threads.py [--minutes 10] [--runtime micropython]      the long way, by hand
+    python3 tests/test_threads.py [--minutes 10] [--runtime micropython]      a long run, started by hand
 """
 
 import argparse
@@ -93,7 +93,7 @@ def Get(path):
 
 
 class Listener(threading.Thread):
-    """Reads until the server closes: every message whole, and those of each thread in their order."""
+    """Reads until the server closes. Every message must be complete, and those of each thread in order."""
 
     def __init__(self, port, first):
         super().__init__()
@@ -113,7 +113,7 @@ class Listener(threading.Thread):
                 if self.count > 20:
                     self.begun.set()
         except Exception as error:
-            # Who still sends when the server has closed is reset, and what had not been read is lost with it.
+            # A client that sends after the server has closed gets a reset, and unread bytes are lost.
             isReset = isinstance(error, ConnectionError) or "the end of the stream" in str(error)
             self.wrong = None if isReset and self.ends else error
         self.begun.set()
@@ -164,7 +164,8 @@ class Stream(Listener):
 
 
 def Cycle(server, seconds, workers=True):
-    """Clients of all kinds for a while, then Stop with all of it going on, and Start; -> how many messages were right."""
+    """Run clients of all kinds for a while, then Stop during full activity, and Start. -> the number of correct
+    messages"""
     listeners = [Socket(server.port, HANDSHAKE) for _ in range(3)] + [Stream(server.port, harness.RequestBytes("GET", "/events"))]
     for listener in listeners:
         assert listener.begun.wait(harness.DEADLINE_SEC), "nothing is heard"
@@ -302,7 +303,7 @@ def test_a_worker_writes_in_every_way(serve):
 
 
 def test_workers_that_block_hold_only_each_other(serve):
-    """MaxWorkers is 2: the third waits for one that is free, and plain handlers for none."""
+    """MaxWorkers is 2: a third request waits for a free worker, plain handlers don't wait."""
     server = serve(WORKERS)
     clients = [RawClient(server.port) for _ in range(3)]
     for client in clients:
@@ -317,7 +318,7 @@ def test_workers_that_block_hold_only_each_other(serve):
 
 
 def test_sys_exit_in_a_worker(serve):
-    """It is answered and logged, and no worker is lost: here they are two."""
+    """It is answered and logged, and no worker is lost; there are two."""
     server = serve(WORKERS)
     for _ in range(5):
         assert Fetch(server.port, "/exit").status == 500
@@ -348,7 +349,7 @@ def test_a_worker_whose_client_does_not_read_is_woken(serve):
 
 
 def test_stop_while_workers_work(serve):
-    """The ones that answer within StopGraceSec are heard; a blocked write ends with the server."""
+    """Requests that are answered within StopGraceSec succeed; a blocked write ends with the server."""
     server = serve(WORKERS.replace("mws.Start()", "mws.StopGraceSec = 1; mws.Start()", 1))
     with RawClient(server.port, receiveBuffer=4096) as client:
         client.Send(Get("/raw"))
@@ -361,7 +362,7 @@ def test_stop_while_workers_work(serve):
 
 
 def test_a_worker_may_restart_the_server(serve):
-    """Its own client is not cut: it has its answer before the server begins anew."""
+    """Its own client gets the response before the server restarts."""
     server = serve(WORKERS)
     for _ in range(3):
         with RawClient(server.port) as client:
@@ -388,7 +389,7 @@ def test_without_threads_a_handler_runs_on_the_engine(serve, modulePath, tmp_pat
 
 
 def test_without_asyncio_an_async_handler_is_an_error(run, runtime, modulePath, tmp_path):
-    """When it is registered, in each of the three ways; and nothing imports asyncio."""
+    """At registration, in each of the three ways; and asyncio is not imported."""
     if runtime == "cpython-asyncio":
         pytest.skip("it is there")
     out = run("""
@@ -423,7 +424,7 @@ print("asyncio" in sys.modules)
     assert all("needs microWebAsync.py" in line for line in lines)
 
 
-# -- beside the program's own asyncio
+# -- together with the program's own asyncio
 
 BESIDE = """
 import asyncio
@@ -476,7 +477,7 @@ PLACES = {
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("place", PLACES)
 def test_servers_on_threads_beside_asyncio(serve, runtime, place):
-    """A server with plain handlers never meets asyncio: it serves while the program's loop runs, and after its end."""
+    """A server with plain handlers does not use asyncio: it serves while the program's loop runs, and after its end."""
     before, inside = PLACES[place]
     program = BESIDE.replace("INSIDE", inside).replace("BEFORE", before)
     for _ in range(20 if runtime == "micropython" else 5):
@@ -543,7 +544,7 @@ asyncio.run(Main())
 
 @pytest.mark.parametrize("way", WAYS)
 def test_two_servers_with_async_handlers(serve, way):
-    """Each may stop while the other goes on; on MicroPython they share the one loop, whoever runs it."""
+    """Each may stop while the other continues; on MicroPython they share the only loop, whichever runs it."""
     server = serve(SHARED.replace("WAY", WAYS[way]))
     ports = [server.port]
     server.WaitReady()
@@ -572,8 +573,8 @@ def test_two_servers_with_async_handlers(serve, way):
 
 
 def test_the_loop_is_a_servers(serve, runtime):
-    """MicroPython has one loop: where a server with async handlers runs it in a thread, asyncio.run() says so instead of
-    breaking the interpreter; and where the program runs it, an async stream of a server in a thread does."""
+    """MicroPython has one loop. If a server with async handlers runs it in a thread, asyncio.run() raises an error
+    instead of crashing the interpreter; if the program runs it, an async stream of a server in a thread does."""
     if runtime != "micropython":
         pytest.skip("CPython has a loop for each thread")
     server = serve(SHARED.replace("WAY", """
@@ -641,7 +642,7 @@ print("LAST LINE")
 
 
 def Interrupted(server):
-    """One Ctrl-C, and the process ends."""
+    """After one Ctrl-C the process ends."""
     server.process.send_signal(signal.SIGINT)
     server.process.wait(harness.DEADLINE_SEC)
     server._Drain()
@@ -657,18 +658,18 @@ def test_one_ctrl_c_ends_a_program_whose_server_goes_on(serve, routes):
 
 
 def test_a_program_that_dies_and_its_server_does_not(serve, runtime):
-    """The log says so. (MicroPython can't tell at its end whether it died.)"""
+    """The log tells it. (MicroPython can't tell at its end whether the program failed.)"""
     server = serve(REMAINS.replace("ROUTES", "") + "raise KeyError('dead')\n")
     server.ExpectError("KeyError: .?dead")
     if runtime != "micropython":
-        server.SeenError("died of an error, and its server goes on")
+        server.SeenError("ended with an error; its server keeps running")
     assert Fetch(server.port, "/hello").text == "hello"
     Interrupted(server)
 
 
 @pytest.mark.parametrize("routes", ("", ', ("/async", "GET", Async)'))
 def test_ctrl_c_ends_a_server_in_the_foreground(serve, routes):
-    """Start() returns, once, and says nothing."""
+    """Start() returns after one Ctrl-C, without a message."""
     server = serve(REMAINS.replace("ROUTES", routes).replace("threaded=True", "threaded=False"))
     with RawClient(server.port) as client:
         client.Send(Get("/hello"))

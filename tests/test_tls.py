@@ -1,4 +1,5 @@
-"""microWebTls: HTTPS and WSS on each runtime; handshakes that hold nobody; certificates; the plain port that redirects."""
+"""microWebTls: HTTPS and WSS on each runtime; handshakes that block nobody; certificates; the plain port that
+redirects."""
 
 import os
 import re
@@ -81,7 +82,8 @@ async def Async(httpClient, httpResponse):
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
-    """A folder: a certificate in cert.pem and key.pem, RSA ones in rsa.*, others of an authority in chain.pem."""
+    """A folder: a certificate in cert.pem and key.pem, RSA ones in rsa.*, others signed by an authority in
+    chain.pem."""
     folder = tmp_path_factory.mktemp("certificates")
     assert MAKE.Main([*NAMES, "-o", str(folder)]) == 0
     assert MAKE.Main([*NAMES, "-o", str(folder / "other")]) == 0
@@ -108,14 +110,14 @@ def certificates(tmp_path_factory):
 
 
 def OpenSSL(*args, cwd=None, stdin=b""):
-    """-> what the command printed; it must succeed."""
+    """-> the output of the command, which must succeed."""
     done = subprocess.run(["openssl", *args], cwd=cwd, input=stdin, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
 
 def SClient(port, *args, stdin=b""):
-    """-> all that s_client says; its end is that of its input, or with -ign_eof that of the connection."""
+    """-> the output of s_client. It ends with its input, or with -ign_eof when the connection ends."""
     done = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, *args], input=stdin,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE)
     return done.stdout.decode("latin-1")
@@ -130,7 +132,7 @@ def tls(serve, certificates):
 
 
 class TlsClient(harness.RawClient):
-    """A raw client under TLS, which trusts one certificate and nothing else."""
+    """A raw client with TLS that trusts only one certificate."""
 
     def __init__(self, port, authority, name="localhost", **kwargs):
         super().__init__(port, **kwargs)
@@ -148,12 +150,12 @@ def Ask(client, target="/who", **kwargs):
 
 
 def Files(server):
-    """How many files the process has open."""
+    """The number of open files of the process."""
     return len(os.listdir("/proc/%d/fd" % server.pid))
 
 
 def FilesAtRest(server, certificates):
-    """The same when it has served for the first time, and closed."""
+    """The same, after the first connection was served and closed."""
     with TlsClient(server.port, certificates / "cert.pem") as client:
         assert Ask(client).status == 200
         before = Files(server)
@@ -162,7 +164,7 @@ def FilesAtRest(server, certificates):
 
 
 def Until(condition):
-    """Ask again and again, until it is so."""
+    """Repeat until the condition is true."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline, "it did not become so"
@@ -221,7 +223,7 @@ def Try(*files):
 """ + "\n".join(lines) + "\n"
     server = tls(start=program + "mws.Start()\n")
     assert dict(zip(calls, server.stdout.split())) == calls
-    assert harness.Fetch(server.port, "/who").Json()["isSecure"] is False       # it has stayed a plain one
+    assert harness.Fetch(server.port, "/who").Json()["isSecure"] is False       # still a plain server
 
 
 @pytest.mark.parametrize("runtime", ["cpython"])
@@ -259,7 +261,7 @@ def test_certificates_change_while_it_runs(tls, certificates):
     server.Finish()
 
 
-# -- what is spoken ------------------------------------------------------------------------
+# -- protocol versions and ciphers -----------------------------------------------------------
 
 def test_requests_of_every_kind(tls, certificates):
     server = tls()
@@ -280,7 +282,7 @@ def test_requests_of_every_kind(tls, certificates):
 
 
 def test_async_handlers(tls, certificates):
-    """On MicroPython all is served in asyncio's loop then."""
+    """On MicroPython everything then runs in asyncio's loop."""
     server = tls(ASYNC)
     with TlsClient(server.port, certificates / "cert.pem") as client:
         assert Ask(client, "/async").Json() == {"isSecure": True}
@@ -339,7 +341,7 @@ mws.Start()""")
 
 
 def test_a_slow_reader_gets_every_byte_in_its_order(tls, certificates):
-    """What TLS could not send yet must not be taken for sent when more is queued behind it."""
+    """Bytes that TLS could not send yet must not count as sent when more is queued after them."""
     server = tls(start=NARROW)
     client = TlsClient(server.port, certificates / "cert.pem", receiveBuffer=4096)
     with connect("ws://localhost:%d/" % server.port, sock=client.socket, open_timeout=DEADLINE,
@@ -371,7 +373,7 @@ def test_protocols_and_ciphers(runtime, shared, options, answer):
 
 @pytest.fixture(scope="module")
 def shared(certificates, tmp_path_factory):
-    """shared(runtime) -> one server for a table of questions."""
+    """shared(runtime) -> one server for a table of requests."""
     servers = {}
 
     def Shared(runtime):
@@ -387,7 +389,7 @@ def shared(certificates, tmp_path_factory):
 
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 def test_nothing_is_renegotiated(tls):
-    """A client could keep the server busy with it."""
+    """A client could keep the server busy with renegotiation."""
     server = tls()
     said = SClient(server.port, "-tls1_2", stdin=b"R\n")
     assert "Secure Renegotiation IS supported" in said or server.runtime == "micropython"
@@ -396,7 +398,7 @@ def test_nothing_is_renegotiated(tls):
 
 @pytest.mark.parametrize("runtime", ["cpython", "cpython-asyncio"])
 def test_the_end_is_said_but_not_of_half_an_answer(tls, certificates):
-    """close_notify; MicroPython has no way to send it."""
+    """close_notify; MicroPython can't send it."""
     server = tls()
     server.ExpectError("the end")
     request = harness.RequestBytes("GET", "/who", headers={"Connection": "close"})
@@ -416,7 +418,7 @@ def test_the_end_is_said_but_not_of_half_an_answer(tls, certificates):
     server.Finish()
 
 
-# -- handshakes that hold nobody -------------------------------------------------------------
+# -- handshakes that block nobody --------------------------------------------------------------
 
 def Hello():
     """The first flight of a client."""
@@ -435,7 +437,7 @@ def test_200_half_open_handshakes_beside_a_client(tls, certificates):
     with TlsClient(server.port, certificates / "cert.pem") as working:
         for number in range(200):
             clients.append(harness.RawClient(server.port))
-            clients[-1].Send(hello[:number % 4 * len(hello) // 3])          # nothing, thirds, all
+            clients[-1].Send(hello[:number % 4 * len(hello) // 3])          # none, thirds, all of it
             if not number % 20:
                 assert Ask(working).status == 200
         with TlsClient(server.port, certificates / "cert.pem") as another:
@@ -466,7 +468,7 @@ def test_clients_that_vanish_in_the_handshake(tls, certificates):
         assert Ask(client).status == 200
     Until(lambda: Files(server) <= before)
     server.SeenError(r"TLS with 127\.0\.0\.1: ")
-    if "FATAL_ALERT" in server.stderr:          # the alert of a client without trust; the reset that follows may overtake it
+    if "FATAL_ALERT" in server.stderr:          # the client's alert; the reset that follows may arrive first
         server.ExpectError("FATAL_ALERT")
     server.Finish()
 
@@ -524,7 +526,7 @@ def test_a_limit_of_connections(tls, certificates):
     busy = ssl.create_default_context(cafile=certificates / "cert.pem")
     with connect("wss://localhost:%d/" % server.port, ssl=busy, open_timeout=DEADLINE) as webSocket, \
             TlsClient(server.port, certificates / "cert.pem") as idle:
-        assert Ask(idle).isClosing              # the last place is not kept by one who is idle
+        assert Ask(idle).isClosing              # an idle connection does not hold the last slot
         with TlsClient(server.port, certificates / "cert.pem") as next:
             assert Ask(next).status == 200
         webSocket.send("still here")
@@ -574,7 +576,7 @@ def test_a_second_port_redirects(tls, certificates):
 
 
 def test_the_plain_port_asks_for_no_password(tls):
-    """The redirect comes before a hook that was added earlier: a browser would send the password without TLS."""
+    """The redirect runs before a hook that was added earlier: a browser would send the password without TLS."""
     server = tls("mws.Before(lambda client, response: response.WriteResponseForbidden())\n", REDIRECT)
     with harness.RawClient(int(server.WaitLine("PLAIN (\\d+)").group(1))) as client:
         client.Send(harness.RequestBytes("GET", "/"))
@@ -649,11 +651,11 @@ def test_make_certificate_of_an_authority(tmp_path):
         MAKE.Main(["three.local", "-o", str(tmp_path / "three"), "--authority", str(home)])
 
 
-# -- CPython: what the loop would otherwise never see ------------------------------------------------
+# -- CPython: cases that the loop would not see otherwise --------------------------------------------
 
 @pytest.mark.parametrize("runtime", ["cpython"])
 def test_a_read_that_has_to_write_first(run):
-    """A handshake that fills the send buffer: TLS wants to write, and reading goes on behind it."""
+    """The handshake fills the send buffer: TLS has to write, and reading continues afterwards."""
     assert run("""
 import ssl
 from microWebSrv import MicroWebSrv

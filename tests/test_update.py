@@ -1,5 +1,5 @@
-"""examples/update: a program and a firmware are replaced when all of it has come and was checked, and come back when they do not
-start; with a stand-in for the flash of an ESP32."""
+"""examples/update: a program and a firmware are replaced after complete reception and verification, and restored if
+they do not start; with a stand-in for the flash of an ESP32."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ RUNTIMES = pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 
 @pytest.fixture
 def board(serve, modulePath, tmp_path):
-    """board() -> the Server, started again: what the one before has left on the flash is there."""
+    """board() -> the Server, restarted: the flash keeps the state of the previous one."""
     shutil.copytree(UPDATE, tmp_path / "flash", ignore=shutil.ignore_patterns("__pycache__"))
     running = []
 
@@ -66,7 +66,7 @@ def test_a_program(board, tmp_path):
     server = board()
     assert Version(server) == "This is version 1."
     assert SendProgram(server, Program({"app.py": VERSION_2, "more.py": b"X = 1\n"})).status == 200
-    server.WaitLine("Here a board starts again")
+    server.WaitLine("A real board would restart now")
     assert Version(server) == "This is version 1.", "nothing changes before the start"
     server = board()
     assert Version(server) == "This is version 2." and (tmp_path / "flash" / "b" / "more.py").read_bytes() == b"X = 1\n"
@@ -110,7 +110,7 @@ def test_a_program_that_is_refused(board, tmp_path):
         first.Send(body[:300])
         while SendProgram(server, Program({"app.py": VERSION_2}, {})).status != 409:
             pass
-    while SendProgram(server, Program({"app.py": VERSION_2}, {})).status != 422:     # the first one has gone
+    while SendProgram(server, Program({"app.py": VERSION_2}, {})).status != 422:     # the first one has ended
         pass
     assert not (tmp_path / "flash" / "slots.json").exists()
     assert Version(board()) == "This is version 1."
@@ -164,7 +164,7 @@ print("torn", slots.run, slots.old)
 
 @RUNTIMES
 def test_the_power_fails_at_the_switch(runtime, tmp_path):
-    """There is always a program: the old one or the new one."""
+    """There is always a program, the old or the new one."""
     printed = harness.RunProgram(runtime, POWER, tmp_path, (harness.SourcesOf(runtime), UPDATE))
     assert printed.splitlines() == ["before a None a", "between b a b", "behind b a b", "torn a None"]
 
@@ -181,7 +181,7 @@ def test_a_firmware(board, tmp_path):
         client.Send(RequestBytes("PUT", "/update/firmware", [USER, ("X-SHA256", "0" * 64), ("Content-Length", "30000")]) + content[:9000])
     assert not (flash / "flash.json").exists(), "nothing of that boots"
     assert SendFirmware(server, content).status == 200
-    server.WaitLine("Here a board starts again")
+    server.WaitLine("A real board would restart now")
     assert (flash / "ota_1.bin").read_bytes() == content + b"\xff" * (-len(content) % 4096)
     assert PowerOn(flash) == 1
     Confirm(board())

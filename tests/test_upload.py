@@ -1,5 +1,5 @@
-"""microWebUpload: forms with files and PUT as a stream, to folders and writers; with the clients that people use, and with
-those that mean harm."""
+"""microWebUpload: forms with files and PUT as a stream, to folders and writers; with common clients and malicious
+ones."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ import requests
 
 import harness
 from harness import DEADLINE_SEC, Fetch, RawClient, RequestBytes
-from http_tools import MP, SharedSite   # it makes the next one known
+from http_tools import MP, SharedSite   # makes the next module importable
 import play_upload
 from play_upload import A, END, FORM, Part
 
@@ -90,8 +90,8 @@ class Writer:
 
     def Write(self, data):
         self.size += len(data)
-        if self.name == "full.bin" and self.size > 5000:
-            raise OSError(28)
+        if self.name in ("full.bin", "quota.bin") and self.size > 5000:
+            raise OSError(28 if self.name == "full.bin" else 122)
         if self.name == "crash.bin":
             raise RuntimeError("on purpose")
 
@@ -166,7 +166,7 @@ site = SharedSite(PROGRAM, Prepare)
 
 @pytest.fixture
 def up(site):
-    """The folder of the uploads: nothing but whole files is in it, before and behind each test."""
+    """The folder of the uploads: before and after each test it contains only complete files."""
     folder = _folder / "up"
     yield folder
     Quiet(site)
@@ -177,14 +177,14 @@ def up(site):
 
 
 def Quiet(site):
-    """Wait until no upload is under way."""
+    """Wait until no upload is in progress."""
     deadline = time.monotonic() + DEADLINE_SEC
     while any(name[0] == "." for name in Fetch(site.port, "/turn").Json()):
         assert time.monotonic() < deadline, "a part file is left"
 
 
 def WaitParts(site, count):
-    """Wait until so many uploads are under way."""
+    """Wait until this many uploads are in progress."""
     deadline = time.monotonic() + DEADLINE_SEC
     while sum(name[0] == "." for name in Fetch(site.port, "/turn").Json()) != count:
         assert time.monotonic() < deadline, "%d uploads were expected" % count
@@ -208,7 +208,7 @@ def test_cases(interpreter, tmp_path):
     assert printed == "CASES %d, bad 0\n" % (len(play_upload.CASES) + len(play_upload.PUTS))
 
 
-# ------------------------------------------------------------------------------------------------------- where it goes
+# ------------------------------------------------------------------------------------------------------- targets
 
 BIG = bytes(range(256)) * 1200
 
@@ -232,9 +232,9 @@ def test_put(site, up):
     assert Fetch(site.port, "/put/a%20b.bin", "PUT", {"Content-Range": "bytes 0-0/2"}, b"y").status == 400
     assert (up / "a b.bin").read_bytes() == b"x"
     assert Fetch(site.port, "/put/big", "PUT", (), b"x" * 1000001).status == 413
-    for name in ("..%2Fx", "%2e%2e%5cx", "..", "%2e%2e", "CON", "a:x"):
+    for name in ("..%2Fx", "%2e%2e%5cx", "..", "%2e%2e", "CON", "a:x", "conin$.txt", "a%C2%85%D8%9C%7Fb"):
         answer = Fetch(site.port, "/put/" + name, "PUT", (), b"x")
-        assert answer.status == 200 and answer.Json()["files"][0][1] in ("x", "file", "_CON")
+        assert answer.status == 200 and answer.Json()["files"][0][1] in ("x", "file", "_CON", "_conin$.txt", "a___b")
     assert not (_folder / "x").exists()
 
 
@@ -259,7 +259,7 @@ def test_writers_of_the_program(site, up):
     assert (up / "own-y.txt").read_text() == "text"
 
 
-@pytest.mark.parametrize("name, status", [("full.bin", 507), ("wrong.bin", 422), ("a.exe", 415)])
+@pytest.mark.parametrize("name, status", [("full.bin", 507), ("quota.bin", 507), ("wrong.bin", 422), ("a.exe", 415)])
 def test_a_writer_refuses(site, up, name, status):
     text = Part('name="f"; filename="y.txt"', b"text")
     body = Form(text, Part('name="f"; filename="ok.bin"', b"x"), Part('name="f"; filename="%s"' % name, b"x" * 6000), text)
@@ -275,7 +275,7 @@ def test_a_writer_refuses(site, up, name, status):
 
 @pytest.mark.parametrize("size", [10, 5000])
 def test_the_disk_is_full(site, up, size):
-    """Found out while it writes, or when it closes the file: nothing is left, and nothing is logged."""
+    """The error occurs on a write, or when the file is closed: no file remains, and nothing is logged."""
     assert Send(site, "/disk", Form(Part('name="f"; filename="a"', b"x" * size))).status == 507
     assert list((_folder / "disk").iterdir()) == []
 
@@ -302,7 +302,7 @@ def test_progress(site, up):
 # ---------------------------------------------------------------------------------------------------------- refusals
 
 def test_refused_before_the_content(site, up):
-    """A client that waits for `100 Continue` gets the refusal in its place, and sends nothing."""
+    """A client that waits for `100 Continue` gets the refusal instead, and sends nothing."""
     for path, size, status in (("/guarded", 10, 401), ("/full", 10, 507), ("/small", 1000000, 413), ("/no/route", 10, 404)):
         with RawClient(site.port) as client:
             client.Send(RequestBytes("POST", path, {"Content-Type": FORM, "Content-Length": size, "Expect": "100-continue"}))
@@ -334,7 +334,7 @@ def test_the_connection_goes_on_behind_a_refusal_of_a_form(site, up):
             assert [client.ReadResponse().status for _ in range(2)] == [200, 200]
     refused = harness.RawExchange(site.port, RequestBytes("POST", "/up", {"Content-Type": "text/plain"}, body) * 2)
     assert refused.startswith(b"HTTP/1.1 415 ")
-    with RawClient(site.port) as client:        # a bad form whose content has come: where the next request begins is known
+    with RawClient(site.port) as client:     # the content of the bad form has arrived, so the next request can be found
         client.Send(RequestBytes("POST", "/up", {"Content-Type": FORM}, body[:-8]) + RequestBytes("GET", "/turn"))
         assert [client.ReadResponse().status for _ in range(2)] == [400, 200]
 
@@ -380,7 +380,7 @@ def test_a_client_that_falls_silent(site, up):
 
 
 def test_a_slow_client(site, up):
-    """Byte by byte, others are served meanwhile."""
+    """Byte by byte; other clients are served meanwhile."""
     body = Form(A, Part('name="f"; filename="a"', b"1\r\n--\r\n2"))
     with RawClient(site.port) as client:
         client.Send(RequestBytes("POST", "/up", {"Content-Type": FORM, "Content-Length": len(body)}))
@@ -393,7 +393,7 @@ def test_a_slow_client(site, up):
 
 
 def test_two_uploads_of_one_name(site, up):
-    """The last one that ends is what is kept, whole; one that breaks off leaves nothing."""
+    """The upload that ends last is kept, complete; an aborted one leaves no file."""
     def Begin(content):
         client = RawClient(site.port)
         client.Send(RequestBytes("PUT", "/put/same.bin", {"Content-Length": "10000"}) + content * 5000)
@@ -411,7 +411,7 @@ def test_two_uploads_of_one_name(site, up):
 
 
 def test_hostile_forms(site, up):
-    """Each costs its sender more than the server: refused at the limit, and long before it was all sent."""
+    """Each takes its sender more effort than the server: it is refused at the limit, long before it is complete."""
     for part in (Part('name="a"', b""), Part('name="f"; filename="a"', b"")):
         assert Send(site, "/up", part * 10000 + END).status == 413
     for start in (b"--B\r\nX: ", b"--B\r\n" + b"X: y\r\n" * 300, b"--B" + b" " * 2000):
@@ -467,7 +467,8 @@ def test_curl(site, up, tmp_path):
     Expect(json.loads(done.stdout), up, [("a", ["1"])], "q_uo;te%.bin")
     done = subprocess.run([*curl, "-T", source, site.Url("/put/c.bin")], capture_output=True, check=True)
     assert json.loads(done.stdout)["files"][0][3] == len(BIG) and (up / "c.bin").read_bytes() == BIG
-    done = subprocess.run([*curl, "-T", "-", site.Url("/put/d.bin")], capture_output=True, check=True, input=BIG)      # chunked
+    # chunked
+    done = subprocess.run([*curl, "-T", "-", site.Url("/put/d.bin")], capture_output=True, check=True, input=BIG)
     assert (up / "d.bin").read_bytes() == BIG
     done = subprocess.run([*curl, "-o", os.devnull, "-w", "%{http_code}", "-F", "f=@%s" % source, site.Url("/small")], capture_output=True)
     assert done.stdout == b"413", "told so before it has sent all"
@@ -540,7 +541,7 @@ mws.Start(threaded=False)
 
 @pytest.mark.parametrize("runtime", ["micropython"])
 def test_memory(serve, tmp_path):
-    """10 MB through a heap that has not room for a tenth of them."""
+    """10 MB with a heap smaller than a tenth of that."""
     (tmp_path / "up").mkdir()
     server = serve(MEMORY, options=("-X", "heapsize=600k"))
     content = os.urandom(1 << 20) * 10

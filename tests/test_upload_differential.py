@@ -1,5 +1,5 @@
-"""The same forms for microWebUpload, python-multipart and Werkzeug: the same fields, the same bytes, the same refusals. Where they
-differ, the difference has a name, and docs/uploads.md has it too."""
+"""The same forms for microWebUpload, python-multipart and Werkzeug: equal fields, equal bytes, equal refusals.
+Differences have a name, which is explained in docs/uploads.md."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import werkzeug.exceptions
 import werkzeug.formparser
 
 import harness
-from http_tools import MP               # it makes the next one known
+from http_tools import MP               # makes the next module importable
 import play_upload
 
 COUNT = 1500
@@ -30,7 +30,7 @@ def Content(choose, boundary):
     pieces = [choose.choice(PIECES + (mark[:-1], mark[1:-1], mark[:len(mark) // 2], b"\n--", b"--" + boundary.encode()[:-1]))
               for _ in range(choose.randrange(8))]
     content = b"".join(pieces)
-    while mark in b"\r\n" + content:            # a valid form does not have it in its content
+    while mark in b"\r\n" + content:            # the content of a valid form does not contain it
         content = content.replace(mark[2:], b"")
     return content
 
@@ -40,7 +40,7 @@ def Quoted(text):
 
 
 def PartOf(choose, boundary):
-    """-> bytes of one part, its delimiter among them."""
+    """-> bytes of one part with its delimiter."""
     disposition = "form-data; name=" + Quoted(choose.choice(WORDS))
     lines = []
     if choose.random() < 0.5:
@@ -56,14 +56,14 @@ def PartOf(choose, boundary):
 
 
 def Valid(choose):
-    """-> boundary, the content of a form as clients send it."""
+    """-> (boundary, content of a form as clients send it)."""
     boundary = choose.choice(BOUNDARIES)
     parts = b"".join([PartOf(choose, boundary) for _ in range(choose.randrange(1, 6))])
     return boundary, parts + b"--%s--" % boundary.encode() + choose.choice((b"", b"\r\n"))
 
 
 def Broken(choose, boundary, body):
-    """-> the kind of damage, and what is left."""
+    """-> (kind of damage, the damaged form)."""
     kind = choose.choice(("cut", "byte lost", "byte changed", "byte added", "slice twice", "lines of LF", "no disposition", "folded",
                           "disposition twice", "encoded", "preamble", "epilogue", "padding", "other boundary", "name lost", "no colon",
                           "filename*", "percent"))
@@ -103,7 +103,7 @@ def Forms(seed, count):
         yield kind, 'multipart/form-data; boundary="%s"' % boundary, body
 
 
-# ---------------------------------------------------------------------------------- the three, in one form of outcome
+# ---------------------------------------------------------------------------------- the three, in one result format
 
 def Outcome(fields, files):
     """fields: (name, bytes); files: (field, name, content type, bytes)."""
@@ -116,7 +116,7 @@ def Outcome(fields, files):
 
 
 def Text(data):
-    """As the core reads text that is no UTF-8: every byte beyond ASCII is a U+FFFD."""
+    """Decode text like the core: each invalid byte becomes U+FFFD."""
     try:
         return data.decode()
     except UnicodeError:
@@ -131,7 +131,7 @@ def Ours(interpreter, forms, folder):
         status, *found = json.loads(line)
         if found:
             for file in found[1]:
-                while file[1][:2] == "2-":      # the second one of a name
+                while file[1][:2] == "2-":      # the second file with the same name
                     file[1] = file[1][2:]
             found = [[(name, values) for name, values in found[0]], sorted(found[1], key=lambda file: file[0])]
         yield status, found or None
@@ -152,7 +152,7 @@ def Werkzeug(contentType, body):
 
 
 def PythonMultipart(contentType, body):
-    """Its parser and the way in which Starlette reads it."""
+    """Its parser, used as in Starlette."""
     boundary = contentType.partition('"')[2][:-1].encode()
     parts, state = [], {}
 
@@ -180,7 +180,7 @@ def PythonMultipart(contentType, body):
     except python_multipart.exceptions.FormParserError:
         return None
     if not state.get("isEnd"):
-        return None                             # it does not refuse by itself what ends too early
+        return None                             # it does not detect a premature end by itself
     fields, files = [], []
     for headers, data in parts:
         kind, options = python_multipart.multipart.parse_options_header(headers.get(b"content-disposition", b""))
@@ -203,7 +203,7 @@ _DISPOSITION = re.compile(rb"[ \t]*form-data((?:%s)*)[ \t]*" % _PARAMETER)
 
 
 def Natures(boundary, body):
-    """What is in a form about which the three may differ: names of docs/uploads.md."""
+    """The properties of a form on which the three may differ: names in docs/uploads.md."""
     mark = b"--" + boundary.encode()
     found = set()
     if not body.startswith(mark):
@@ -252,12 +252,12 @@ def _OfHead(head):
 
 
 def _Plain(outcome):
-    """Without what is not ASCII in the values of fields."""
+    """The result without non-ASCII field values."""
     return outcome and [[(name, [value.encode("ascii", "ignore") for value in values]) for name, values in outcome[0]], outcome[1]]
 
 
 def Compare(interpreter, seed, count, folder):
-    """-> a Counter of (reference, nature or "", outcome), and the forms that differ without a reason."""
+    """-> a Counter of (reference, nature or "", outcome), and the forms that differ without a known reason."""
     logging.disable()
     forms = list(Forms(seed, count))
     counts, odd = Counter(), []
@@ -267,7 +267,7 @@ def Compare(interpreter, seed, count, folder):
             other = reference(contentType, body)
             natures = always
             if mine != other and _Plain(mine) == _Plain(other):
-                natures = natures | {"no UTF-8"}        # the same bytes in fields, read in other ways
+                natures = natures | {"no UTF-8"}        # the same bytes in fields, decoded differently
             what = "same" if mine == other else "we refuse" if mine is None else "they refuse" if other is None else "different"
             counts[name, what if what == "same" else "+".join(sorted(natures)), what] += 1
             if what != "same" and not natures:

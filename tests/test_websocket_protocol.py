@@ -1,4 +1,4 @@
-"""The WebSocket protocol, the MicroWebSocket object and permessage-deflate without a socket, on both runtimes."""
+"""The WebSocket protocol, the MicroWebSocket class and permessage-deflate without a socket, on both runtimes."""
 
 import codecs
 
@@ -29,8 +29,8 @@ def test_every_check_is_run():
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=12), st.integers(0, 12))
 def test_utf8_like_cpython(data, cut):
-    """Our validator stops at the same byte as Python's incremental decoder, with the same bytes left. Only of a
-    surrogate Python wants to see three bytes (an error handler may let it pass), where two are wrong already."""
+    """Our validator stops at the same byte as Python's incremental decoder, with the same bytes left, except for
+    surrogates: Python needs three bytes (an error handler may accept them), we stop at the second."""
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     tail = b""
     for piece in (data[:cut], data[cut:]):
@@ -68,4 +68,4 @@ def test_noise_never_raises(data):
     recorder.OnReceived(data)
     recorder._link.Turn()
     size = len(recorder._message[1]) if recorder._message else 0
-    assert len(recorder._rest) < 140 and size <= 116        # a control frame; the limit for packed ones
+    assert len(recorder._rest) < 140 and size <= 116        # a control frame; the limit for compressed ones

@@ -78,7 +78,7 @@ while "threads" in sys.argv and len(ended) < len(opened):
 
 
 class Client(harness.RawClient):
-    """A WebSocket by hand."""
+    """A WebSocket client that sends raw frames."""
 
     def __init__(self, server, path="/", headers=(), more=b"", handshake=HANDSHAKE, host="localhost", **kwargs):
         super().__init__(server.port, **kwargs)
@@ -89,7 +89,7 @@ class Client(harness.RawClient):
         self.Send(Frame(0x81, text.encode()))
 
     def ReadFrame(self):
-        """-> (first byte, payload) of one frame from the server, which is not masked."""
+        """-> (first byte, payload) of one unmasked frame from the server."""
         first, size = self.ReadExactly(2)
         if size > 125:
             size = int.from_bytes(self.ReadExactly(2 if size == 126 else 8), "big")
@@ -101,7 +101,7 @@ class Client(harness.RawClient):
         return payload.decode()
 
     def ReadClose(self):
-        """-> the code of the close frame that comes next; behind it the server must close."""
+        """-> the code of the Close frame that must follow; then the server must close."""
         first, payload = self.ReadFrame()
         assert first == 0x88, (first, payload)
         self.Send(Frame(0x88, payload[:2]))
@@ -111,7 +111,7 @@ class Client(harness.RawClient):
 
 @pytest.fixture
 def open_(serve):
-    """open_(settings) -> a server of PROGRAM that has executed them."""
+    """open_(settings) -> a server of PROGRAM that has executed the settings."""
     return lambda settings="", **kwargs: serve(PROGRAM % settings, **kwargs)
 
 
@@ -139,7 +139,7 @@ def test_echo(open_, threaded):
 
 
 def test_compressed_echo(open_):
-    """microWebDeflate.py stands beside microWebSocket.py: that is all it takes."""
+    """microWebDeflate.py next to microWebSocket.py is enough."""
     server = open_()
     with connect("ws://127.0.0.1:%d/" % server.port) as client:
         assert [extension.name for extension in client.protocol.extensions] == ["permessage-deflate"]
@@ -154,7 +154,7 @@ def test_compressed_echo(open_):
 
 
 def test_small_echo_does_not_stall(open_):
-    """Two sends where one would do cost 40 ms on a connection with delayed acknowledgements."""
+    """Two sends instead of one would take 40 ms on a connection with delayed acknowledgements."""
     server = open_()
     with Client(server) as client:
         waits = []
@@ -199,7 +199,7 @@ def test_handshake(open_):
             assert client.response.status == 101
     with Client(server, handshake=Without("Upgrade", ("Upgrade", "foo"), ("Upgrade", "websocket"))) as client:
         assert client.response.status == 101
-    for method in ("POST", "OPTIONS", "PUT"):           # the handshake is GET
+    for method in ("POST", "OPTIONS", "PUT"):           # the handshake must be a GET
         assert Refused(server, HANDSHAKE, method).status == 400
     refused = Refused(server, Without("Sec-WebSocket-Version", ("Sec-WebSocket-Version", "8")))
     assert (refused.status, refused.Header("sec-websocket-version")) == (426, "13")
@@ -208,7 +208,7 @@ def test_handshake(open_):
     assert Refused(server, Without("Sec-WebSocket-Key", ("Sec-WebSocket-Key", "short"))).status == 400
     assert Refused(server, HANDSHAKE + (("Sec-WebSocket-Key", KEY),)).status == 400
     assert Refused(server, HANDSHAKE + (("Origin", "http://evil.example"),)).status == 403
-    # no upgrade at all: what any other request would get (RFC 9110 section 7.8)
+    # without an upgrade it is an ordinary request (RFC 9110 section 7.8)
     assert Refused(server, Without("Connection")).status == 404
     assert Refused(server, HANDSHAKE, version=b"HTTP/1.0").status == 404
     assert Refused(server, Without("Upgrade", ("Upgrade", "h2c"))).status == 404
@@ -226,7 +226,7 @@ def test_nobody_accepts(open_):
 
 
 def Alone(folder, *names):
-    """A folder with the core, what the runtime needs, and these files."""
+    """A folder with the core, the files that the runtime needs, and these."""
     (folder / "lib").mkdir()
     for name in ("microWebSrv", "microWebAsync", *names):
         shutil.copy(harness.SRC / (name + ".py"), folder / "lib")
@@ -234,7 +234,7 @@ def Alone(folder, *names):
 
 
 def test_without_the_file_it_is_501(open_, tmp_path):
-    """Nobody here speaks WebSocket: that is not implemented, and not a page that was not found."""
+    """Without the file, WebSockets are not implemented: 501, not 404."""
     server = open_(modulePath=Alone(tmp_path, "microWebTemplate"))
     for path in ("/", "/nothing/here"):
         assert Refused(server, HANDSHAKE, path=path).status == 501
@@ -244,7 +244,8 @@ def test_without_the_file_it_is_501(open_, tmp_path):
 
 @THREADED
 def test_the_file_alone(open_, tmp_path, threaded):
-    """Without microWebSocketPlus.py there is all of the original document; what needs the other file says so."""
+    """Without microWebSocketPlus.py everything of the original server works; other features report that they need the
+    file."""
     server = open_("""
 mws.WebSocketThreaded = %s
 mws.AllowedWebSocketOrigins = ["http://friend.example"]         # only with the other file
@@ -337,7 +338,7 @@ def test_closing(open_):
 @pytest.mark.parametrize("data, code", [(b"\x81\x05Hello", 1002), (Frame(0x83), 1002), (Frame(0x81, b"\xff"), 1007),
                                         (Frame(0x82, b"x" * 126, form=127), 1002), (Frame(0x82, b"x" * 100001), 1009)])
 def test_violations(open_, data, code):
-    """The Close frame, and then the end of the connection: nobody waits for the client's answer."""
+    """A Close frame, and then the end of the connection, without waiting for the client's reply."""
     server = open_()
     with Client(server) as client:
         begin = time.monotonic()
@@ -353,7 +354,7 @@ def test_violations(open_, data, code):
 
 
 def test_too_big_is_told_while_the_client_still_sends(open_):
-    """Closing at once would reset the connection, and the code would be lost with it."""
+    """To close at once would reset the connection, and the code would be lost."""
     server = open_("mws.MaxWebSocketRecvLen = 1000")
     with connect("ws://127.0.0.1:%d/" % server.port, compression=None) as client:
         with pytest.raises(ConnectionClosed):
@@ -427,7 +428,7 @@ def test_the_example_of_the_seed(open_, threaded):
 
 
 def test_a_blocked_callback_holds_nobody_else(open_):
-    """Threaded: one socket's callback waits for a lock that another socket's message releases."""
+    """Threaded: the callback of one socket waits for a lock that another socket's message releases."""
     server = open_("""
 gate = _thread.allocate_lock()
 gate.acquire()
@@ -508,7 +509,7 @@ async def OnClosed(webSocket):
 
 
 def test_async_callbacks_of_a_threaded_socket(open_):
-    """They run as tasks, its plain ones on its thread, all of them in order."""
+    """They run as tasks, the plain ones on the socket's thread, all of them in order."""
     server = open_("""
 import asyncio
 
@@ -536,7 +537,7 @@ mws.WebSocketThreaded = True
 @THREADED
 @pytest.mark.parametrize("failure", ("ValueError('not my day')", "SystemExit(7)"), ids=("error", "exit"))
 def test_a_callback_that_fails(open_, threaded, failure):
-    """It is logged, and the connection goes on: with the thread, where it has one."""
+    """It is logged, and the connection continues, with its thread if it has one."""
     server = open_("""
 def OnText(webSocket, msg):
     if msg == "fail":
@@ -576,7 +577,7 @@ mws.WebSocketCloseOnError = True
 @pytest.mark.parametrize("flood", (Frame(0x81, b"work"), Frame(0x89), Frame(0x8a), Frame(0x01, b"a") + Frame(0x80, b"b")),
                          ids=("messages", "pings", "pongs", "fragments"))
 def test_a_flood_holds_nobody(open_, flood):
-    """One client sends without end; between its frames others are served."""
+    """One client sends endlessly; between its frames others are served."""
     server = open_("""
 def OnText(webSocket, msg):
     if msg == "work":
@@ -621,7 +622,7 @@ mws.MaxWebSocketRecvLen = 1 << 20
 # ------------------------------------------------------------------------------------ sends from other threads
 
 def test_sends_from_the_main_thread(open_):
-    """3 sockets get 2,000 messages each, in order, while they are echoed at."""
+    """3 sockets get 2,000 messages each, in order, while the clients send."""
     server = open_()
     with Client(server) as first, Client(server) as second, Client(server) as third:
         clients = (first, second, third)
@@ -667,7 +668,8 @@ def Memory():
 
 @contextlib.contextmanager
 def BroadcastToStuckClient(open_, policy):
-    """10,000 KB for a client that reads all, one that reads nothing. -> (server, the reading client, the stuck one)"""
+    """Send 10,000 KB to a client that reads everything and to one that reads nothing. -> (server, the reading client,
+    the stuck one)"""
     server = open_(MEMORY + """
 mws.WebSocketSlowPolicy = %r
 mws.MaxWebSocketSendQueueLen = 65536
@@ -703,7 +705,7 @@ def openLarge(open_, runtime):
 
 def test_a_stuck_client_is_closed(openLarge):
     with BroadcastToStuckClient(openLarge, "close") as (server, reads, stuck):
-        server.Seen("CLOSED 1008")      # it may have come before all was sent
+        server.Seen("CLOSED 1008")      # it may have come before everything was sent
         reads.Text("alive")
         assert reads.ReadText() == "alive"
         data = stuck.ReadToEnd()
@@ -751,12 +753,12 @@ mws.WebSocketSlowPolicy = %r
 
 @pytest.mark.parametrize("policy", ("close", "drop"))
 def test_a_thread_waits_for_its_client(open_, policy):
-    """What it sends is larger than what may wait, and never too much for a client that reads."""
+    """The thread sends more than may be queued, but never too much for a client that reads."""
     server = open_(CAMERA % (4000, policy))
     with Client(server, receiveBuffer=65536) as client:
         client.Text("go")
         server.Tell("HeldUp()")
-        server.WaitLine("HELD")                             # by all that a kernel takes
+        server.WaitLine("HELD")                             # as much as the kernel's buffers take
         if policy == "drop":                                # then it waits for nobody
             server.Seen(r"REFUSED \d+")
             return
@@ -766,7 +768,7 @@ def test_a_thread_waits_for_its_client(open_, policy):
 
 
 def test_the_engine_waits_for_a_lock_of_a_thread_that_sends(open_):
-    """They do not wait for each other: the thread goes on, whatever is on its way."""
+    """No deadlock: the thread continues, however much is queued."""
     server = open_("""
 lock = _thread.allocate_lock()
 mws.MaxWebSocketSendQueueLen = 2000

@@ -190,7 +190,7 @@ def start(tmp_path):
 
     def Start(program, *options, port=True, watch=False, **more):
         (tmp_path / "main.py").write_text(program)
-        options = (*(options or ("--workers", 2)), *(("--port", harness.FreePorts(1)[0]) if port else ()), *(() if watch else ("--no-reload",)))
+        options = (*(options or ("--workers", 2)), *(("--port", harness.FreePorts(1)[0]) if port else ()), *(() if watch else ("--no-reload",)), "--no-log")
         crews.append(Crew(tmp_path, *options, **more))
         return crews[-1]
 
@@ -420,7 +420,7 @@ def test_a_new_program_that_fails(crew, tmp_path, text, line):
     old = crew.Workers()
     (tmp_path / "main.py").write_text(text)
     crew.Signal(signal.SIGHUP)
-    crew.Error(r"^microwebsrv: the program has ended before it served \(exit status \d\); the old workers go on$")
+    crew.Error(r"^microwebsrv: (the program has ended before it served \(exit status \d\)|main\.py:1: .*); the old workers go on$")
     assert len(re.findall(line, crew.err.text)) <= 2 and re.search(line, crew.err.text), crew.err.text
     assert crew.err.text.count("microwebsrv:") == 1
     Until(crew.Workers, old)
@@ -429,6 +429,19 @@ def test_a_new_program_that_fails(crew, tmp_path, text, line):
     crew.Reload()
     assert crew.Text("/version") == "two"
     crew.End()
+
+
+def test_each_answer_is_logged_once(tmp_path):
+    (tmp_path / "main.py").write_text(PROGRAM)
+    crew = Crew(tmp_path, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload")
+    try:
+        crew.Port()
+        for _ in range(20):
+            assert crew.Text("/version") == "one"
+        for _ in range(20):
+            crew.Line(r"^\d\d:\d\d:\d\d  127\.0\.0\.1  GET /version  200  3 B  [\d.]+ ms$")
+    finally:
+        crew.End()
 
 
 def test_a_change_of_a_file_reloads(start, tmp_path):
@@ -446,7 +459,7 @@ def test_a_change_of_a_file_reloads(start, tmp_path):
 
 def test_a_program_that_fails_at_first_waits_for_a_change(start, tmp_path):
     crew = start("def F(:\n", watch=True)
-    crew.Line(r"^microwebsrv: the program has ended before it served \(exit status 1\); it is run again when a file changes$")
+    crew.Line(r"^microwebsrv: main\.py:1: SyntaxError: .*; it is run again when a file changes$")
     (tmp_path / "main.py").write_text(PROGRAM)
     crew.Port()
     assert crew.Text("/version") == "one"
@@ -580,7 +593,7 @@ def test_the_terminal(tmp_path, how):
     pid, terminal = pty.fork()
     if not pid:
         os.environ.update(PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
-        os.execv(sys.executable, [sys.executable, "-m", "microwebsrv", str(tmp_path), "--workers", "2", "--port", str(port)])
+        os.execv(sys.executable, [sys.executable, "-m", "microwebsrv", str(tmp_path), "--workers", "2", "--port", str(port), "--no-log"])
     text = b""
 
     def ReadUntil(word):
@@ -706,12 +719,12 @@ def test_a_busy_port(start, tmp_path):
         taken = busy.getsockname()[1]
         crew = start(PROGRAM, "--workers", 2, "--port", taken, port=False)
         assert crew.Wait() == 3
-        assert re.fullmatch(r"microwebsrv: can't listen on 127\.0\.0\.1, port %d: .*in use\n" % taken, crew.err.text) and crew.out.text == ""
+        assert re.fullmatch(r"microwebsrv: can't listen on 127\.0\.0\.1, port %d: another program has it; .* is free\n" % taken, crew.err.text) and crew.out.text == ""
         crew = start(PROGRAM.replace("port=80)", "port=%d)" % harness.FreePorts(1)[0]), port=False)
         crew.Port()
         (tmp_path / "main.py").write_text(PROGRAM.replace("port=80)", "port=%d)" % taken))
         crew.Signal(signal.SIGHUP)
-        crew.Error(r"^microwebsrv: can't listen on 127\.0\.0\.1, port %d: .*in use; the old workers go on$" % taken)
+        crew.Error(r"^microwebsrv: can't listen on 127\.0\.0\.1, port %d: another program has it; .* is free; the old workers go on$" % taken)
         assert crew.Text("/version") == "one"
         crew.End()
 
@@ -741,7 +754,7 @@ def test_a_system_that_can_not(monkeypatch, capsys):
 def test_module_and_server(tmp_path, name, program):
     (tmp_path / "site.py").unlink(missing_ok=True)
     (tmp_path / "my_site.py").write_text(program)
-    crew = Crew("my_" + name, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload", cwd=tmp_path)
+    crew = Crew("my_" + name, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload", "--no-log", cwd=tmp_path)
     try:
         crew.Port()
         assert crew.Text("/version") == "one"
@@ -758,7 +771,7 @@ def test_one_file_and_a_folder_of_pages(start, tmp_path):
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "index.html").write_text("<h1>Pages</h1>")
     for target, path, text in ((tmp_path / "other.py", "/version", "one"), (tmp_path / "pages", "/", "<h1>Pages</h1>")):
-        crew = Crew(target, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload")
+        crew = Crew(target, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-reload", "--no-log")
         try:
             crew.Port()
             assert crew.Text(path) == text

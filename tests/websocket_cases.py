@@ -1,7 +1,7 @@
-"""The WebSocket protocol as plain bytes: tables and the functions that try them, for both runtimes.
+"""The WebSocket protocol as bytes: tables, and functions that check them on both runtimes.
 
-test_websocket_protocol.py runs Main() of this file on MicroPython, and each of CHECKS as a test of its own on CPython.
-A check raises AssertionError; the oracle for UTF-8 and for masks is written here, straight from the RFCs.
+test_websocket_protocol.py runs Main() of this file on MicroPython, and each of CHECKS as a separate test on CPython. A
+check raises AssertionError. The reference for UTF-8 and for masks is written here, directly from the RFCs.
 """
 
 import microWebDeflate as wd
@@ -9,7 +9,7 @@ import microWebSocket as ws
 import microWebSocketPlus as wp
 from microWebSrv import MicroWebSrv
 
-MAX_LEN = 70000         # of a message, unless a case says otherwise
+MAX_LEN = 70000         # of a message, unless a case gives another limit
 KEY = b"\x01\x82\x43\xc4"
 
 
@@ -21,7 +21,7 @@ def Masked(data, key=KEY):
 
 
 def Frame(first, payload=b"", key=KEY, form=None):
-    """A client's frame; form 126 or 127 takes a longer length than it needs."""
+    """A client's frame. form 126 or 127 uses a longer length field than necessary."""
     size = len(payload)
     form = form or (size if size < 126 else 126 if size < 65536 else 127)
     head = bytes((first, 0x80 | form))
@@ -37,7 +37,7 @@ def Text(text, key=KEY):
 
 
 class FakeLink:
-    """What a test looks at, and a backlog that it sets."""
+    """A link that records calls, with a backlog that the test sets."""
 
     isDead = False
     want = 1
@@ -73,12 +73,12 @@ class FakeLink:
         return sent
 
     def Drain(self):
-        """What waited has left: the link tells its endpoint."""
+        """The queued bytes were sent: the link tells its endpoint."""
         self.backlog = 0
         self.endpoint.OnDrained()
 
     def Turn(self):
-        """The poll loop: as many turns as are wanted."""
+        """The poll loop: as many turns as are requested."""
         turns = 0
         while self.want == 4:
             self.want = 1
@@ -88,7 +88,7 @@ class FakeLink:
 
 
 class FakeServer:
-    """The part of the core that a WebSocket knows. Calls and tasks wait until the test runs them."""
+    """The part of the core that a WebSocket uses. Calls and tasks wait until the test runs them."""
 
     AcceptWebSocketCallback = None
     MaxWebSocketRecvLen = 1000
@@ -144,7 +144,7 @@ class FakeServer:
         return self.isRunning
 
     def Step(self):
-        """One step of every task, then the calls that wait: the order of an asyncio loop."""
+        """One step of every task, then the queued calls: the order of an asyncio loop."""
         for task in self.tasks[:]:
             coroutine, done = task
             error = None
@@ -170,7 +170,7 @@ class FakeLock:
 
 
 class Recorder(ws.MicroWebSocket):
-    """What the protocol says, as a list."""
+    """Records the events of the protocol in a list."""
 
     def __init__(self, maxLen=MAX_LEN, codec=None):
         server = FakeServer()
@@ -186,7 +186,7 @@ class Recorder(ws.MicroWebSocket):
 
 class RecorderLink(FakeLink):
     def Send(self, data):
-        """Pongs; and one Close frame, behind which the connection ends."""
+        """Pongs; and one Close frame, which ends the connection."""
         Same(len(data), data[1] + 2, "a control frame")
         if data[0] == 0x8a:
             self.endpoint.log.append((9, data[2:]))
@@ -197,7 +197,7 @@ class RecorderLink(FakeLink):
         self.state = "told"
 
     def Finish(self, isWhole=False):
-        """We close, for the client broke a rule."""
+        """The server closes, because the client broke a rule."""
         Same(self.state, "told", "behind a Close frame")
         self.state = "finished"
         self.endpoint.log.append(("fail", self.endpoint.CloseCode))
@@ -211,7 +211,7 @@ class RecorderLink(FakeLink):
 
 
 class Codec:
-    """Stands for permessage-deflate: 'packed' means reversed, an empty result and b'bad' are what they say."""
+    """Replaces permessage-deflate: 'packed' means reversed; an empty result and b'bad' have the obvious meaning."""
 
     def Inflate(self, data, maxLen):
         if data == b"bad":
@@ -230,7 +230,7 @@ def Same(got, expected, what):
 BIG = bytes([i * 7 & 255 for i in range(66000)])
 FOX = "The quick brown fox jumps over the lazy d\u00f6g \u20ac \U0001f98a"
 
-# (name, bytes from the client, what the protocol says)
+# (name, bytes from the client, events of the protocol)
 CASES = [
     ("nothing", b"", []),
     ("text", Text("hello"), [(1, "hello")]),
@@ -261,7 +261,7 @@ CASES = [
     ("close with reason", Frame(0x88, b"\x03\xe9" + "gr\u00fc\u00dfe".encode()), [(8, 1001, "gr\u00fc\u00dfe")]),
     ("close with the longest reason", Frame(0x88, b"\x0b\xb8" + b"r" * 123), [(8, 3000, "r" * 123)]),
     ("nothing after close", Frame(0x88, b"\x03\xe8") + Text("late"), [(8, 1000, "")]),
-    # what breaks a rule
+    # violations
     ("5.1: no mask", b"\x81\x01a", [("fail", 1002)]),
     ("5.1: no mask, empty", b"\x81\x00" + Text("x"), [("fail", 1002)]),
     ("5.1: no mask on close", b"\x88\x00", [("fail", 1002)]),
@@ -306,7 +306,7 @@ for _code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 6553
 for _code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999):
     CASES.append(("7.4: close code %d" % _code, Frame(0x88, _code.to_bytes(2, "big")), [(8, _code, "")]))
 
-# the same with a limit, and with an extension that speaks RSV1
+# the same with a limit, and with an extension that uses RSV1
 LIMITED = [
     ("at the limit", 10, Frame(0x82, b"0123456789"), [(2, b"0123456789")]),
     ("above the limit", 10, Frame(0x82, b"0123456789a"), [("fail", 1009)]),
@@ -353,7 +353,7 @@ def Feed(pieces, expected, what, maxLen=MAX_LEN, codec=None):
 
 
 def TryAllCuts(name, data, expected, maxLen=MAX_LEN, codec=None):
-    """In one piece, in single bytes, and cut at every position of the first kilobyte."""
+    """In one piece, byte by byte, and split at every position of the first kilobyte."""
     Feed([data] if data else [], expected, name, maxLen, codec)
     rest = [data[1000:]] if len(data) > 1000 else []
     Feed([data[i:i + 1] for i in range(min(len(data), 1000))] + rest, expected, name + ", byte by byte", maxLen, codec)
@@ -377,7 +377,7 @@ def CheckPacked():
 
 
 def CheckThreeCuts():
-    """A session with everything in it, in three pieces at many places."""
+    """A connection with all kinds of frames, split into three pieces at many positions."""
     data = (Text("a") + Frame(0x01, b"\xe2\x82") + Frame(0x89, b"x") + Frame(0x80, b"\xac") + Frame(0x82, BIG[:130])
             + Frame(0x88, b"\x03\xe8"))
     expected = [(1, "a"), (9, b"x"), (1, "\u20ac"), (2, BIG[:130]), (8, 1000, "")]
@@ -388,7 +388,8 @@ def CheckThreeCuts():
 
 
 def CheckLargeMessages():
-    """Every length form, whole, in reads of odd sizes, and in frames: the content arrives byte for byte."""
+    """Each form of the length, in one read, in reads of odd sizes, and in several frames: the content arrives
+    unchanged."""
     for size in (65534, 65535, 65536, 66000):
         data = BIG[:size]
         frame = Frame(0x82, data)
@@ -402,7 +403,7 @@ def CheckLargeMessages():
 
 
 def CheckSingleByteFragments():
-    """A client that sends a byte in each frame: the bytes are joined, not kept as an object each."""
+    """A client sends one byte in each frame: the bytes are joined, not stored as separate objects."""
     protocol = Feed([Frame(0x01, b"a")] + [Frame(0x00, b"b")] * 2000, [], "2001 fragments")
     Same(len(protocol._message[1]), 2001, "in one place")
     protocol.OnReceived(Frame(0x80, b"c"))
@@ -410,7 +411,7 @@ def CheckSingleByteFragments():
 
 
 def CheckTextFailsAtOnce():
-    """Section 8.1: a wrong byte fails the connection although the frame, the message, the character go on."""
+    """Section 8.1: an invalid byte fails the connection before the end of the frame, the message or the character."""
     for good, bad in ((b"", b"\xff"), (b"abc", b"\x80"), (b"\xe2\x82", b"\x28"), (b"", b"\xc1"), (b"\xe0", b"\x80"),
                       (b"\xed", b"\xa0"), (b"\xf0", b"\x8f"), (b"\xf4", b"\x90"), (b"", b"\xf5"),
                       (b"\xf0\x9f\xa6", b"\x41")):
@@ -425,7 +426,7 @@ def CheckTextFailsAtOnce():
 
 
 def CheckHeld():
-    """What is held by callbacks that are behind stays, in its order, and goes on where it was."""
+    """Messages that wait for slow callbacks keep their order, and are delivered afterwards."""
     protocol = Recorder()
     link = protocol._link
     protocol._queue = ("one", "goes", "on", "...")
@@ -443,7 +444,7 @@ def CheckHeld():
 
 # --------------------------------------------------------------------------------------------------- UTF-8, masks
 
-# RFC 3629 section 4, its grammar line by line: the lead bytes, then the range of the second one, then how many follow.
+# The grammar of RFC 3629 section 4: range of the first byte, range of the second byte, number of bytes that follow.
 UTF8_GRAMMAR = ((0x00, 0x7f, 0, 0, 0), (0xc2, 0xdf, 0x80, 0xbf, 0), (0xe0, 0xe0, 0xa0, 0xbf, 1),
                 (0xe1, 0xec, 0x80, 0xbf, 1), (0xed, 0xed, 0x80, 0x9f, 1), (0xee, 0xef, 0x80, 0xbf, 1),
                 (0xf0, 0xf0, 0x90, 0xbf, 2), (0xf1, 0xf3, 0x80, 0xbf, 2), (0xf4, 0xf4, 0x80, 0x8f, 2))
@@ -453,7 +454,7 @@ UTF8_FOLLOWERS = (0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0)
 
 
 def Utf8Grammar(data):
-    """-> the number of bytes that begin a character at the end, or None where a byte is wrong."""
+    """-> the number of bytes in the incomplete character at the end, or None if a byte is invalid."""
     pos = 0
     while pos < len(data):
         rows = [row for row in UTF8_GRAMMAR if row[0] <= data[pos] <= row[1]]
@@ -480,7 +481,8 @@ def _TryText(data):
 
 
 def CheckUtf8():
-    """Every sequence of two bytes, and three and four at the borders of the grammar, alone and behind other text."""
+    """Every sequence of two bytes, and three and four bytes at the limits of the grammar, alone and after other
+    text."""
     for first in range(256):
         _TryText(bytes((first,)))
         for second in range(256):
@@ -497,7 +499,7 @@ def CheckUtf8():
 
 
 def CheckUtf8Pieces():
-    """Piece by piece, a text is wrong exactly where the whole is wrong for the first time."""
+    """In pieces, a text fails exactly at the byte where the whole text fails first."""
     for data in (FOX.encode(), b"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", b"ok \xf0\x9f\xa6\x8a\xf4\x90",
                  b"\xce\xba\xff", b"\xe1\xa0\xc0", b"abc\xe2\x82\xac\x80", b"\xf0\x90\x80\x80\xed\xbf\xbf"):
         tail = b""
@@ -515,7 +517,8 @@ def CheckMasks():
             for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
                 for data in (BIG[:size], b"\0" * size, memoryview(b"\xff" * size)):
                     Same(unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
-    for size in () if ws._MICROPYTHON else (65535, 65536, 65537, 65539, 131072, 131075):     # in blocks; there of 256 bytes
+    # in blocks; on MicroPython of 256 bytes
+    for size in () if ws._MICROPYTHON else (65535, 65536, 65537, 65539, 131072, 131075):
         data = (BIG + BIG)[:size]
         Same(ws._PlainUnmask(data, KEY), Masked(data), "%d bytes" % size)
 
@@ -549,7 +552,7 @@ class FakeHead:
         self.authority = self.fields["host"]
 
 
-# (name, what differs from REQUEST, allowed origins, status)
+# (name, changes to REQUEST, allowed origins, status)
 HANDSHAKES = [
     ("fine", {}, None, 0),
     ("no version", {"sec-websocket-version": ""}, None, 426),
@@ -619,12 +622,12 @@ def CheckHandshake():
         Same(Refusal(head), 400, "section 4.1: the method of the request MUST be GET")
         Same(Refusal(head, "*"), 400, "whoever may connect")
     head = FakeHead("/", {"origin": "http://friend.example"})
-    head.authority = "friend.example"               # of an absolute-form target: it outranks the Host field
+    head.authority = "friend.example"               # from an absolute-form target: it overrides the Host field
     Same(Refusal(head), 0, "the authority counts")
 
 
 def CheckRefusalIsLogged():
-    """What is refused is one line in the log: the status, and what was compared."""
+    """A refusal gives one log line: the status, and the values that were compared."""
     server = FakeServer()
     server.AcceptWebSocketCallback = lambda webSocket, client: None
     for changes, line in (({"origin": "http://evil.example"}, "403: /, Host device.local, Origin http://evil.example"),
@@ -637,7 +640,7 @@ def CheckRefusalIsLogged():
 
 
 def CheckSwitchHead():
-    """The example of section 1.3, and what is added to it."""
+    """The example of section 1.3, and additional header lines."""
     head = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
     server = FakeServer()
@@ -653,7 +656,7 @@ def CheckSwitchHead():
 
 
 def CheckSubprotocols():
-    """The first of ours that the client offers; RFC 9110 section 5.6.1: commas, and whatever white space is around."""
+    """The first of our protocols that the client offers; RFC 9110 section 5.6.1: commas with optional white space."""
     server = FakeServer()
     server.AcceptWebSocketCallback = lambda webSocket, client: None
     for offered, spoken, chosen in (("", ("a",), None), ("a", (), None), ("a, b", ("b",), "b"),
@@ -667,7 +670,7 @@ def CheckSubprotocols():
         Same(b"Sec-WebSocket-Protocol" in client.head101, chosen is not None, "%r of %r" % (offered, spoken))
 
 
-# ----------------------------------------------------------------------------- the MicroWebSocket, with no socket below
+# ----------------------------------------------------------------------------- MicroWebSocket without a socket
 
 class Later:
     """`await Later(n)` takes n steps."""
@@ -688,7 +691,7 @@ class Later:
 
 
 def Open(accept=None, server=None, early=b"", path="/"):
-    """-> (server, link, webSocket, log); without an accept callback every event goes to the log."""
+    """-> (server, link, webSocket, log). Without an accept callback every event goes to the log."""
     server = server or FakeServer()
     link = FakeLink()
     log = []
@@ -729,7 +732,7 @@ def CheckSending():
 
 
 def CheckAcceptCallback():
-    """It may send, close and swap callbacks; what came before it waits for it."""
+    """It may send, close and replace callbacks; earlier messages wait for it."""
     def Accept(webSocket, client):
         Same(client, "client", "client")
         webSocket.anything = 1
@@ -795,7 +798,7 @@ def CheckCloseArguments():
 
 
 def CheckRefusals():
-    """Who breaks a rule gets a Close frame, and is not waited for (section 7.1.7)."""
+    """A client that breaks a rule gets a Close frame, and its reply is not awaited (section 7.1.7)."""
     tooBig = b"message above MaxWebSocketRecvLen: 1000"
     for data, code, reason in ((Frame(0x81, b"\xff"), 1007, b""), (Frame(0x82, b"x" * 1001), 1009, tooBig),
                                (Frame(0x83), 1002, b""), (Frame(0x88, b"\x03\xe8\xff"), 1007, b"")):
@@ -808,7 +811,7 @@ def CheckRefusals():
         Same(webSocket.deadline, 102, "what still comes is read for two seconds")
         webSocket.OnReceived(Text("later") + Frame(0x88, b"\x03\xe8"))
         Same((link.Take(), log), (b"", []), "nothing counts any more")
-        if ws._MICROPYTHON:                             # it has no shutdown(): when nothing is left to be read, it closes
+        if ws._MICROPYTHON:                             # no shutdown() there: it closes when nothing is left to read
             Same(link.want, 5, "bytes, or a turn")
             webSocket.OnDrained()
             Same(link.state, "closed", "at once")
@@ -831,7 +834,7 @@ def CheckRefusals():
 
 
 def CheckCrash():
-    """An exception in a callback is logged, sys.exit() too, and the connection goes on."""
+    """An exception in a callback is logged, SystemExit too, and the connection continues."""
     for failure in (KeyError("boom"), SystemExit(3)):
         def Boom(webSocket, msg=None):
             raise failure  # noqa: B023
@@ -852,7 +855,7 @@ def CheckCrash():
 
 
 def CheckCloseOnError():
-    """A setting: who fails is closed with 1011."""
+    """With WebSocketCloseOnError a failing callback closes with 1011."""
     def Boom(webSocket, msg=None):
         raise KeyError("boom")
 
@@ -870,7 +873,7 @@ def CheckCloseOnError():
 
 
 def CheckInterrupt():
-    """Ctrl-C is for the server, whoever it hits."""
+    """KeyboardInterrupt is passed on to the server, from any callback."""
     def Boom(webSocket, msg):
         raise KeyboardInterrupt
 
@@ -884,7 +887,7 @@ def CheckInterrupt():
 
 
 def CheckAsyncCallbacks():
-    """One after another, in order; behind four that wait the link is paused, and nothing is lost."""
+    """One after another, in order; while four wait the link is paused, and nothing is lost."""
     async def OnText(webSocket, msg):
         log.append("begin " + msg)
         await Later(2)
@@ -913,7 +916,7 @@ def CheckAsyncCallbacks():
 
 
 def CheckHeldOneByOne():
-    """Messages that come in reads of their own wait like those of one read: behind four nothing is read."""
+    """Messages from several reads wait like those of one read: while four wait nothing is read."""
     async def OnText(webSocket, msg):
         await Later(1)
         log.append(msg)
@@ -930,7 +933,7 @@ def CheckHeldOneByOne():
 
 
 def CheckCloseWhileHeld():
-    """Whoever closes has to read the answer, behind whatever was held."""
+    """After Close() the reply has to be read, behind any waiting messages."""
     async def OnText(webSocket, msg):
         await Later(9)
 
@@ -952,7 +955,7 @@ def CheckCloseWhileHeld():
 
 
 def CheckAsyncAccept():
-    """Messages come as soon as its first step has set the callbacks, although it goes on."""
+    """Messages arrive as soon as its first step has set the callbacks, although it continues."""
     async def Accept(webSocket, client):
         webSocket.RecvTextCallback = lambda webSocket, msg: log.append(msg)
         webSocket.ClosedCallback = lambda webSocket: log.append("closed")
@@ -999,11 +1002,11 @@ def CheckAsyncCrash():
 
 
 class Cancelled(BaseException):
-    """Stands for asyncio.CancelledError."""
+    """Replaces asyncio.CancelledError."""
 
 
 def CheckAsyncAbsent():
-    """Without microWebAsync.py an async callback is one clear line in the log, and the next message comes."""
+    """Without microWebAsync.py an async callback gives one clear log line, and the next message arrives."""
     async def OnText(webSocket, msg):
         log.append("never")
 
@@ -1015,7 +1018,7 @@ def CheckAsyncAbsent():
 
 
 def CheckAsyncWithoutPlus():
-    """Without microWebSocketPlus.py, too, and a plain callback goes on."""
+    """Also without microWebSocketPlus.py; a plain callback works."""
     async def OnText(webSocket, msg):
         log.append("never")
 
@@ -1031,7 +1034,7 @@ def CheckAsyncWithoutPlus():
 
 
 def CheckSlowClient():
-    """While something waits to be sent nothing is read. Above the limit the client is closed, or loses messages."""
+    """While bytes are queued nothing is read. Above the limit the client is closed, or loses messages."""
     server, link, webSocket, log = Open()
     server.MaxWebSocketSendQueueLen = 100
 
@@ -1065,7 +1068,7 @@ def CheckSlowClient():
 
 
 def CheckDropKeepsContext():
-    """A message that is dropped was not packed: a client that keeps a context could not read the next one."""
+    """A dropped message is not compressed before: a client with a context could not read the next one."""
     class Counting(Codec):
         count = 0
 
@@ -1082,7 +1085,7 @@ def CheckDropKeepsContext():
 
 
 def CheckCloseBehindBacklog():
-    """The client has its time for the answer from when our Close frame has left."""
+    """The client's time for the reply starts when our Close frame was sent."""
     server, link, webSocket, log = Open()
     link.backlog = 10
     webSocket.Close()
@@ -1096,7 +1099,7 @@ def CheckCloseBehindBacklog():
 
 
 def CheckTurns():
-    """Frames that come in one read are worked on in shares: others have their turn between them. None is lost."""
+    """Frames of one read are handled in shares, and other connections get their turn between them. None is lost."""
     for frame in (Text("a"), Frame(0x89), Frame(0x8a)):
         server, link, webSocket, log = Open()
         webSocket.RecvTextCallback = lambda webSocket, msg: webSocket.SendText(msg)
@@ -1116,7 +1119,7 @@ def CheckTurns():
 
 
 def CheckCloseIsLast():
-    """Behind the end of a link, and behind the client's Close frame, nothing of the same read is delivered."""
+    """After the end of a link, and after the client's Close frame, nothing more of the same read is delivered."""
     server, link, webSocket, log = Open()
     webSocket.RecvTextCallback = lambda webSocket, msg: (log.append(msg), webSocket.OnLost())
     webSocket.OnReceived(Text("a") + Text("b") + Frame(0x89))
@@ -1149,7 +1152,7 @@ def CheckHeartbeat():
 
 
 def CheckHeartbeatWhileBusy():
-    """A client that we do not read is not dead."""
+    """A client that we don't read is not considered dead."""
     async def OnText(webSocket, msg):
         await Later(5)
 
@@ -1165,7 +1168,7 @@ def CheckHeartbeatWhileBusy():
 
 
 def CheckOtherThreads():
-    """Sends and closes from elsewhere cross over, in their order, with the bytes as they were."""
+    """Send and closes from other threads keep their order and their bytes."""
     server, link, webSocket, log = Open()
     server.isOnEngine = False
     buffer = bytearray(b"old")
@@ -1210,7 +1213,7 @@ class FakeRoute:
 
 
 class FakeClient:
-    """HttpClient, HttpResponse and connection in one."""
+    """HttpClient, HttpResponse and connection in one object."""
 
     def __init__(self, server, path="/", **changes):
         self.server = server
@@ -1270,7 +1273,7 @@ def CheckUpgrade():
 
 
 def CheckSettings():
-    """What a program has set before, on the class or on a server of its own, is not overwritten."""
+    """Settings made before, on the class or on a server, are not overwritten."""
     class Server(FakeServer):
         WebSocketPingSec = 7
 
@@ -1281,7 +1284,7 @@ def CheckSettings():
 
 
 def CheckExtension():
-    """An extension: what a codec packs has RSV1, what it leaves alone has not."""
+    """An extension: frames that a codec packs have RSV1, others don't."""
     class Reverse(Codec):
         def Pack(self, first, data):
             return (first | 0x40, bytes(reversed(data))) if len(data) > 1 and first < 0x88 else (first, data)
@@ -1311,7 +1314,8 @@ def CheckExtension():
 
 
 def CheckLost():
-    """A client that has gone: said once, and nothing is sent to it any more, not even by who looks at no close code."""
+    """A lost client is reported once, and nothing is sent to it any more, even if the program ignores the close
+    code."""
     server, link, webSocket, log = Open()
     Same((webSocket.IsIdle(), webSocket.OnEnd()), (False, False), "it makes no room, and a client that sends no more gets no more")
     webSocket.OnLost()
@@ -1322,14 +1326,14 @@ def CheckLost():
 
 
 def CheckLostWhileStopping():
-    """Stop() waits for no thread: what the program is told of the end, it is told at once, and once."""
+    """Stop() does not wait for threads: ClosedCallback is called at once, and only once."""
     for isRunning, expected in ((False, [(1006, "")]), (True, [])):
         server = FakeServer()
         server.WebSocketThreaded = True
         server.StartThread = lambda func, args, stackSize: True
         server, link, webSocket, log = Open(server=server)
         event = webSocket._worker[1]
-        webSocket._Call(*event)                     # what its thread does
+        webSocket._Call(*event)                     # as its thread does
         webSocket.Done(None, event[0], None)
         server.isRunning = isRunning
         webSocket.OnLost()
@@ -1339,7 +1343,7 @@ def CheckLostWhileStopping():
 
 
 def CheckNoThread():
-    """Where no thread can be started, callbacks run on the engine."""
+    """If no thread can be started, callbacks run on the engine."""
     server = FakeServer()
     server.WebSocketThreaded = True
     log = Open(server=server, early=Text("a"))[3]
@@ -1351,7 +1355,7 @@ def CheckNoThread():
 P = "permessage-deflate"
 BOTH_AFRESH = "; client_no_context_takeover; server_no_context_takeover"
 
-# (offer, most bits, keep contexts?, answer or None, bits to expand, to compress, keep theirs?, keep ours?)
+# (offer, maximum bits, keep contexts?, answer or None, bits to decompress, to compress, keep the client's?, keep ours?)
 OFFERS = [
     (P, 15, True, (P, 15, 15, True, True)),
     (P, 12, True, (P + "; server_max_window_bits=12", 15, 12, True, True)),
@@ -1394,7 +1398,7 @@ def CheckOffers():
 
 
 def CheckNegotiation():
-    """The first offer that can be kept is taken."""
+    """The first acceptable offer is taken."""
     server = FakeServer()
     wd.Attach(server)
     def Negotiate(offers):
@@ -1410,7 +1414,7 @@ def CheckNegotiation():
 
 
 def CheckNothingToPackWith():
-    """A firmware without the module deflate: clients are told that nothing is compressed."""
+    """Firmware without the module deflate: clients are told that compression is off."""
     server = FakeServer()
     name = "deflate" if ws._MICROPYTHON else "zlib"
     module = getattr(wd, name)
@@ -1426,7 +1430,7 @@ SENSORS = b"temperature: 21.5, humidity: 40; " * 30
 
 
 def Inflated(data, maxLen, codec=None):
-    """What is expanded; None where it is broken."""
+    """The decompressed data; None if it is invalid."""
     try:
         return (codec or Codecs()).Inflate(data, maxLen)
     except ValueError:
@@ -1434,7 +1438,7 @@ def Inflated(data, maxLen, codec=None):
 
 
 def Packed(codec, data):
-    """A text message as it is packed, None where it is left alone."""
+    """A text message after compression, None if it is not compressed."""
     first, packed = codec.Pack(0x81, data)
     assert first == 0xc1 or (first, packed) == (0x81, data), first
     return packed if first == 0xc1 else None
@@ -1445,7 +1449,7 @@ def Codecs(inBits=15, outBits=12, keeps=False):
 
 
 def CheckInflate():
-    """The examples of RFC 7692 section 7.2.3, and what is broken or too big."""
+    """The examples of RFC 7692 section 7.2.3, and invalid or too big data."""
     for packed in (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
                    b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
                    b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"):
@@ -1455,13 +1459,13 @@ def CheckInflate():
         Same(codec.Inflate(packed, 5), b"Hello", "%r at the limit" % packed)
         assert len(codec.Inflate(packed, 4)) == 5, "%r above the limit" % packed
     Same(Codecs().Inflate(b"\x00", 100), b"", "empty message, section 7.2.3.6")
-    # a firmware that can compress: one block, the last, and a zero byte
+    # firmware that can compress: one block, marked as last, and a zero byte
     packed = (b"+I\xcd-H-J,)-J\xb5R02\xd43\xd5Q\xc8(\xcd\xcdL\xc9,\xa9\xb4R01\xb0V\x18\xe9\n\x80\nF\xba\x02\xa0\x82\x91"
               b"\xae\x00\xa8`(*\x00\x00\x00")
     Same(Codecs().Inflate(packed, 1000), SENSORS, "what MicroPython has packed")
     for broken in (b"\xff\xff\xff", b"\x07", b"\x00\x01\x00\x00\x00", b"\xf2\x48\xcd\xc9\xc9\x07\x00" + b"\xff" * 5):
         Same(Inflated(broken, 100), None, "%r" % broken)
-    # 20,000 zeros in 37 bytes: no more of it is expanded than the limit
+    # 20,000 zeros in 37 bytes: decompression stops at the limit
     bomb = b"\xec\xc1\x31\x01\x00\x00\x00\xc2\xa0\xf5\x4f\x6d\x0d\x0f\xa0" + b"\x00" * 19 + b"\x78\x30\x00"
     Same(Codecs().Inflate(bomb, 20000), b"\x00" * 20000, "zeros")
     Same(Codecs().Inflate(bomb, 5000), b"\x00" * 5001, "a bomb")
@@ -1478,7 +1482,7 @@ def CheckBomb():
 
 
 def CheckDeflate():
-    """What is packed expands to what it was; short and incompressible messages are left alone."""
+    """Compressed data decompresses to the original; short and incompressible messages are not compressed."""
     codec = Codecs()
     Same(Packed(codec, b"x" * 31), None, "a short message")
     packed = Packed(codec, SENSORS)
@@ -1497,7 +1501,7 @@ def Stored(data, isLast):
 
 
 def Reference(distance, size):
-    """One block of fixed codes (RFC 1951 section 3.2.6) with one reference of a size from 3 to 10."""
+    """One block of fixed codes (RFC 1951 section 3.2.6) with one reference of size 3 to 10."""
     packer = [0, 0]
 
     def Put(value, count, isCode=False):
@@ -1505,19 +1509,19 @@ def Reference(distance, size):
             packer[0] |= (value >> (count - 1 - i if isCode else i) & 1) << packer[1]
             packer[1] += 1
 
-    Put(2, 3)                                           # not the last, fixed codes
+    Put(2, 3)                                           # not the last block, fixed codes
     Put(size - 2, 7, True)                              # 257 is size 3
     base, code, extra = max(row for row in ((1, 0, 0), (2, 1, 0), (3, 2, 0), (4, 3, 0), (5, 4, 1), (7, 5, 1), (9, 6, 2),
                                             (13, 7, 2)) if row[0] <= distance)
     Put(code, 5, True)
     Put(distance - base, extra)
     Put(0, 7, True)                                     # the end of the block
-    Put(0, 3)                                           # an empty stored block; what follows it is not sent
+    Put(0, 3)                                           # an empty stored block; the bytes after it are not sent
     return packer[0].to_bytes((packer[1] + 7) // 8, "little")
 
 
 def CheckContextTakeover():
-    """Sections 7.2.3.2 and 7.2.3.4: a message may point into the ones before it. CPython only."""
+    """Sections 7.2.3.2 and 7.2.3.4: a message may refer to data of earlier ones. CPython only."""
     if ws._MICROPYTHON:
         return
     for first in (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"):
@@ -1526,7 +1530,7 @@ def CheckContextTakeover():
         codec = Codecs()
         Same([codec.Inflate(first, 9), Inflated(b"\xf2\x00\x11\x00\x00", 9, codec)], [b"Hello", None], "not kept")
     Same(Inflated(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x01", 9), None, "bytes behind the last block")
-    # Blocks that say they are the last, in messages one after another or in one: the next may point into the first.
+    # Blocks marked as last, in several messages or in one: the next block may refer to the first.
     last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
     other = Stored(b"abcdefgh", True)
     back = Reference(13, 5)                             # 13 bytes back, 5 bytes long
@@ -1555,7 +1559,7 @@ def CheckContextTakeover():
 
 
 def CheckLastBlocks():
-    """Section 7.2.3.4 within one message: what follows a last block may point back across it."""
+    """Section 7.2.3.4 within one message: blocks after a last one may refer to data before it."""
     last = b"\xf3\x48\xcd\xc9\xc9\x07\x00"            # Hello
     other = Stored(b"abcdefgh", True)
     for data, text in ((last + b"\x00", b"Hello"), (last + other + b"\x00", b"Helloabcdefgh"),

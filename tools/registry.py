@@ -1,4 +1,4 @@
-"""The optional files, as core/optional.txt lists them. For the other tools and the tests: Load()."""
+"""The optional files listed in core/optional.txt, for the other tools and the tests: Load()."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 REGISTRY = ROOT / "core" / "optional.txt"
 SRC = ROOT / "src"
 CORE = "microWebSrv"
-PREFIX = "microWeb"              # of the names of all optional files
+PREFIX = "microWeb"              # prefix of the names of all optional files
 PLACES = ("classic", "board", "import", "desk")
 
 
 @dataclass(frozen=True)
 class OptionalFile:
-    """One line of the registry; core/optional.txt says what the columns mean."""
+    """One line of the registry; core/optional.txt explains the columns."""
 
     name: str
     option: str
@@ -36,7 +36,7 @@ class OptionalFile:
 
     @property
     def isSought(self) -> bool:
-        """Does the core look for it? Else programs import it."""
+        """True if the core looks for this file; False if programs import it."""
         return self.where != "import"
 
     @property
@@ -45,7 +45,7 @@ class OptionalFile:
 
 
 def Parse(text: str) -> list[OptionalFile]:
-    """The lines of a registry; ValueError says which line is wrong."""
+    """Parse a registry. ValueError names the invalid line."""
     found: dict[str, OptionalFile] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -70,7 +70,7 @@ def Parse(text: str) -> list[OptionalFile]:
     for one in found.values():
         for need in one.needs:
             if need not in found:
-                raise ValueError("core/optional.txt: %s needs %s, which is not there" % (one.name, need))
+                raise ValueError("core/optional.txt: %s needs %s, which does not exist" % (one.name, need))
             if one.isForBoards and not found[need].isForBoards:
                 raise ValueError("core/optional.txt: %s runs on boards, %s does not" % (one.name, need))
     return list(found.values())
@@ -81,7 +81,7 @@ def Load(path: Path = REGISTRY) -> list[OptionalFile]:
 
 
 def WithNeeds(names: Iterable[str], files: list[OptionalFile]) -> list[str]:
-    """These files and all that they need, in the order of the registry."""
+    """These files and those that they need, in the order of the registry."""
     needs = {one.name: one.needs for one in files}
     wanted: set[str] = set()
     pending = list(names)
@@ -94,12 +94,12 @@ def WithNeeds(names: Iterable[str], files: list[OptionalFile]) -> list[str]:
 
 
 def Classic(files: list[OptionalFile]) -> list[str]:
-    """The modules that every board gets: the core, and the optional files of the original document."""
+    """The modules that every board gets: the core and the optional files of the original server."""
     return [CORE, *[one.name for one in files if one.isClassic]]
 
 
 def ForBoards(files: list[OptionalFile]) -> list[str]:
-    """The modules that a board can run."""
+    """The modules that can run on a board."""
     return [CORE, *[one.name for one in files if one.isForBoards]]
 
 
@@ -109,8 +109,8 @@ def CoreList(files: list[OptionalFile]) -> str:
     onBoards = [one.name[len(PREFIX):] for one in files if one.isForBoards]
     onDesks = [one.name[len(PREFIX):] for one in files if not one.isForBoards]
     lines = [
-        "# The optional files, in the order in which they are looked for. Their names, behind %s, are what" % PREFIX,
-        "# the core knows. One text: a tuple of them would take three times the memory of a board.",
+        "# The optional files, in the order in which the core looks for them: names without the prefix %s." % PREFIX,
+        "# One string, because a tuple would take three times as much memory on a board.",
         "# Made from optional.txt by tools/make_packages.py: change that file, not this one.", ""]
     if onDesks:
         lines += ["from .text import MICROPYTHON", ""]

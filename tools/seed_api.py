@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The members of the seed API, and the tests that exercise each of them on each runtime: docs/seed-api.md.
+"""Make docs/seed-api.md: the members of the seed API, and the tests that exercise each of them on each runtime.
 
     python3 tools/seed_api.py           writes the page
-    python3 tools/seed_api.py --check   says whether it is up to date and complete; tests/test_seed_api.py asks the same
+    python3 tools/seed_api.py --check   checks that it is up to date and complete, like tests/test_seed_api.py
 
-A test counts for a member when it runs on every runtime and it, or a program that it names, uses the member.
+A test counts for a member if it runs on every runtime, and it or a program that it refers to uses the member.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OLD_PROGRAMS = ROOT / "tests" / "old_programs"
 PAGE = ROOT / "docs" / "seed-api.md"
 ON_EVERY_RUNTIME = {"serve", "run", "runtime"}
 
-# Names, arguments, their order and their defaults are the contract. Without parentheses: an attribute, and its default.
+# The contract: names, arguments in order, and defaults. Without parentheses it is an attribute with its default.
 MEMBERS = {
     "MicroWebSrv": """
         MicroWebSrv(routeHandlers=None, port=80, bindIP='', webPath='/flash/www')
@@ -104,7 +104,7 @@ def Members() -> list[tuple[str, str, str]]:
 
 
 def Tests() -> dict[str, str]:
-    """-> {test: its source, and that of the module's texts and helpers that it names}, of those on every runtime."""
+    """-> {test on all runtimes: its source, with the texts and helpers of the module that it refers to}."""
     tree = ast.parse(TESTS.read_text(encoding="utf-8"))
     texts: dict[str, str] = {}
     tests: dict[str, str] = {}
@@ -133,12 +133,13 @@ def Users(name: str, sources: dict[str, str]) -> list[str]:
 def Page() -> tuple[str, list[str]]:
     """-> (the text of the page, the members that no test exercises)."""
     tests, programs = Tests(), OldPrograms()
-    lines = ["# The seed API and its tests", "",
-             "Made by `tools/seed_api.py`; a test fails when this page is out of date or a row has no test. Each test",
-             "is one of [`tests/test_seed_api.py`](../tests/test_seed_api.py) and runs on CPython, on CPython with the",
-             "poll loop under asyncio, and on MicroPython. The last column counts the programs in the style of the",
-             "older server ([`tests/old_programs`](../tests/old_programs)) that use the member; they run unmodified,",
-             "on the same three. `MaxWebSocketRecvLen` has its old default on a board, and 65536 elsewhere."]
+    lines = ["# The API of the older MicroWebSrv and its tests", "",
+             "This page lists the API of the older MicroWebSrv, and the tests of each member. `tools/seed_api.py`",
+             "makes it; a test fails when the page is out of date or a row has no test. All tests are in",
+             "[`tests/test_seed_api.py`](../tests/test_seed_api.py). They run on CPython, on CPython with the poll",
+             "loop under asyncio, and on MicroPython. The last column counts the programs in the style of the older",
+             "server ([`tests/old_programs`](../tests/old_programs)) that use the member. They run without changes on",
+             "the same three. `MaxWebSocketRecvLen` has its old default on a board, and 65536 elsewhere."]
     missing = []
     before = ""
     for owner, name, signature in Members():

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Months of running, in minutes: mixed requests, every answer verified, and what the server holds at 10, 50 and 100 %.
+"""Simulate months of use: send mixed requests, verify every response, and report the server's memory at 10, 50 and 100
+%.
 
     python3 tools/soak.py [--requests 1000000] [--runtime NAME] [--seconds 3600]
                           [--clients 4] [--stops 1000]
 
-NAME is micropython or cpython, the core's own poll loop; or one of these with -asyncio, where a handler is async and
-asyncio waits for the poll loop.
+NAME is micropython or cpython, with the core's own poll loop; or micropython-asyncio or cpython-asyncio, where a
+handler is async and asyncio waits for the poll loop.
 
-Plain answers, JSON, templates, files, ranges, chunked streams, content of known and unknown length, async handlers and
-worker threads; WebSockets come and go, clients break off in every way. In the end Start and Stop, so many times.
-`heap` is what is reachable behind a collection: bytes on MicroPython, objects on CPython. The exit code is 1 if an
-answer was wrong, or if more is held at 100 % than at 10 % and a little.
+Requests are for plain responses, JSON, templates, files, ranges, chunked streams, content of known and unknown length,
+async handlers and worker threads; WebSockets open and close, and clients disconnect in every state. Then the server is
+started and stopped --stops times. `heap` is what is reachable after a collection: bytes on MicroPython, objects on
+CPython. The exit code is 1 if a response was wrong, or if memory at 100 % is noticeably larger than at 10 %.
 """
 
 import argparse
@@ -146,7 +147,7 @@ def _Request(method, target, content=None, fields=b""):
 
 
 def _Draw(rng):
-    """-> (request, status, content or None where only the status counts)."""
+    """-> (request, status, content, or None if only the status counts)."""
     kind = rng.randrange(12)
     if kind < 3:
         return _Request(b"GET", b"/hello"), 200, b"hello"
@@ -180,7 +181,7 @@ def _Draw(rng):
 
 
 class Client:
-    """Batches of requests on connections that come and go; a wrong answer is kept in `wrong`."""
+    """Sends batches of requests on changing connections. A wrong response is stored in `wrong`."""
 
     def __init__(self, port, seed):
         self._port = port
@@ -229,11 +230,11 @@ class Client:
     def _Fill(self):
         piece = self._sock.recv(65536)
         if not piece:
-            raise AssertionError("closed too early behind %r" % self._data[-200:])
+            raise AssertionError("closed too early after %r" % self._data[-200:])
         self._data += piece
 
     def _Answer(self):
-        """One response; -> (status, content)."""
+        """Read one response -> (status, content)."""
         while b"\r\n\r\n" not in self._data:
             self._Fill()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
@@ -259,7 +260,7 @@ class Client:
         return content
 
     def _Abort(self):
-        """A client that breaks off: within a head, a content, an answer, a WebSocket; by FIN or by RST."""
+        """Disconnect within a head, a content, a response or a WebSocket; with FIN or RST."""
         with self._Connect() as sock:
             data = self._rng.choice((
                 b"", b"GET /hel", _Request(b"GET", b"/hello") * 3, _Request(b"POST", b"/echo", b"x" * 2000)[:-1000],
@@ -308,7 +309,7 @@ _HANDSHAKE = _Request(b"GET", b"/ws", fields=b"Upgrade: websocket\r\nConnection:
 
 
 def Command(runtime, folder, program, *args):
-    """The process of a program on a runtime, in a folder of its own."""
+    """Start a program on a runtime, in a separate folder. -> the process"""
     source = folder / "src"
     if not source.exists():
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("*-stubs", "__pycache__"))
@@ -330,7 +331,7 @@ def FreePort():
 
 
 def Stats(port):
-    """What the server holds, when all others have gone: it is asked until the number of its connections is one."""
+    """The server's figures after all other clients have left: repeated until it has one connection."""
     until = time.monotonic() + DEADLINE_SEC
     while True:
         try:
@@ -352,7 +353,7 @@ def Stats(port):
 
 
 def Soak(runtime, folder, options):
-    """-> whether every answer was right and nothing has grown."""
+    """-> True if every response was right and memory did not grow."""
     (folder / "page.pyhtml").write_text(PAGE)
     (folder / "text.txt").write_bytes(TEXT)
     with open(folder / "big.bin", "wb") as file:
@@ -389,7 +390,7 @@ def Soak(runtime, folder, options):
 
 
 def _IsFlat(held):
-    """A few lists may have found their size later; 1,000,000 times a byte would be seen."""
+    """Allows for a few lists that grow late; a leak of one byte per request would be noticed."""
     first, last = held[min(1, len(held) - 1)], held[-1]
     return last["heap"] < first["heap"] * 1.1 + 2000 and last["fds"] <= first["fds"] + 1 and last["links"] == 1
 
@@ -399,7 +400,7 @@ def StartAndStop(runtime, folder, count):
     lines = [line.strip() for line in process.stdout]
     print("\n".join("%s started and stopped %s" % (runtime, line) for line in lines), flush=True)
     held = [line.split(": ")[1].split(", ") for line in lines]
-    # Of threads the one that has just stopped may still be ending.
+    # A thread that has just stopped may still be counted.
     return process.wait() == 0 and len(held) == 3 and held[0][2] == held[2][2] and int(held[2][3].split()[0]) <= 2
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""All that must hold, in one command: python3 tools/test.py [pytest arguments]
+"""Run all checks with one command: python3 tools/test.py [pytest arguments]
 
-Makes the virtual environment .venv with the requirements of the `test` extra in pyproject.toml (again when that list
-changes), sees to it that a Chromium is there, then compares all generated files with their sources and runs ruff, mypy,
-stubtest and pytest, some of the tests on the .mpy files too. Exits 0 only if all passed.
+Creates the virtual environment .venv with the `test` extra of pyproject.toml (again when that list changes), installs
+Chromium if necessary, then compares all generated files with their sources and runs ruff, mypy, stubtest and pytest,
+some of the tests with the .mpy files too. Exits with 0 only if all passed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 VENV = ROOT / ".venv"
 BUILD = ROOT / "build" / "mpy"
-# On MicroPython all tests run the sources, and these the .mpy files as well.
+# On MicroPython all tests use the sources; these also run with the .mpy files.
 BUILT = ("http", "http_files", "http_streams", "hooks", "websocket_server", "template_server", "session", "upload",
          "json", "routes")
 STAMP = VENV / "requirements.sha256"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# Most of a test is waiting: four at once on two cores. A file's tests stay together, for what they share is made once.
+# Tests mostly wait, so four run at once on two cores. A file's tests of one runtime share fixtures and stay together
+# (tests/conftest.py).
 FOUR_AT_ONCE = ("-n", "4", "--dist", "loadfile")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -40,7 +41,7 @@ def Fail(text: str) -> None:
 
 
 def Run(*command: str | Path, quiet: bool = False) -> bool:
-    """Run a command in the project; True if it exited with 0. The first word may be NAME=VALUE for its environment."""
+    """Run a command in the project; True if it exits with 0. The first word may be NAME=VALUE for the environment."""
     env = dict(os.environ, PYTHONPATH=str(SRC), MYPYPATH=str(SRC), PYTHONDONTWRITEBYTECODE="1")
     name, isSet, value = str(command[0]).partition("=")
     if isSet:
@@ -55,7 +56,7 @@ def Run(*command: str | Path, quiet: bool = False) -> bool:
 
 
 def Requirements() -> list[str]:
-    """The `test` extra. A TOML array of strings is a Python list too, and tomllib is absent before 3.11."""
+    """The `test` extra. A TOML array of strings is also a Python list; tomllib exists since 3.11."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     found = re.search(r"^test = (\[.*?^\])", text, re.M | re.S)
     if not found:
@@ -65,7 +66,7 @@ def Requirements() -> list[str]:
 
 
 def AptInstall(*packages: str) -> bool:
-    """Install Debian packages where that needs no question: as root, or with a sudo that asks no password."""
+    """Install Debian packages if possible without a question: as root, or with a sudo that needs no password."""
     sudo: tuple[str, ...] = ()
     if not shutil.which("apt-get"):
         return False
@@ -79,7 +80,8 @@ def AptInstall(*packages: str) -> bool:
 
 
 def MakeVenv() -> None:
-    """Debian ships python3 without ensurepip: then take python3-venv from apt, or this Python's own pip."""
+    """Create .venv. Debian's python3 has no ensurepip: then install python3-venv with apt, or use the pip of this
+    Python."""
     Say("making %s with Python %s" % (VENV.name, sys.version.split()[0]))
     make = (sys.executable, "-m", "venv", "--clear")
     if Run(*make, VENV, quiet=True):
@@ -114,7 +116,7 @@ def EnsureBrowser() -> None:
 
 
 def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
-    """Each check with its command; pytest comes last, so that its closing line closes the output."""
+    """{check: its command}. pytest is last, so that its summary ends the output."""
     stubs = sorted(path.name[:-len("-stubs")] for path in SRC.glob("*-stubs"))
     packages = [part for name in stubs for part in ("-p", name)]
     python = (PYTHON, "-m")
@@ -128,7 +130,7 @@ def Checks(pytestArgs: list[str]) -> dict[str, tuple[str | Path, ...]]:
                      "--allowlist", "src/microWebSrv-stubs/allowlist.txt", *stubs),
         "pytest on the .mpy files": ("DEVICE_SRC=%s" % BUILD, *python, "pytest", *FOUR_AT_ONCE, "-k", "micropython",
                                      "--reruns", "2", *["tests/test_%s.py" % name for name in BUILT]),
-        "pytest": (*python, "pytest", *FOUR_AT_ONCE, *pytestArgs),
+        "pytest": (*python, "pytest", *FOUR_AT_ONCE, "--durations=20", *pytestArgs),
     }
 
 

@@ -1,6 +1,6 @@
 # The floor of an interpreter, a responder that parses nothing and always says the same: with asyncio (where it is
-# installed, with uvloop); "asyncio": without uvloop; "poll": a poll loop.
-# floor.py PORT FOLDER [asyncio | poll]
+# installed, with uvloop); "asyncio": without uvloop; "streams": with asyncio's streams; "poll": a poll loop.
+# floor.py PORT FOLDER [asyncio | streams | poll]
 import sys
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
@@ -69,7 +69,25 @@ if sys.argv[-1] == "poll":
 
 import asyncio  # noqa: E402
 
-if sys.implementation.name == "micropython":
+if sys.argv[-1] == "streams":
+    async def Answer(reader, writer):
+        buffer = bytearray(1024)
+        while True:
+            size = await reader.readinto(buffer)
+            if not size:
+                break
+            writer.write(HELLO)
+            await writer.drain()
+            if buffer.find(b"close", 0, size) >= 0:
+                break
+        writer.close()
+        await writer.wait_closed()
+
+    async def Main(port):
+        await asyncio.start_server(Answer, "127.0.0.1", port, 511)
+        print("READY", port)
+        await asyncio.Event().wait()
+elif sys.implementation.name == "micropython":
     import socket
     from asyncio import core
 

@@ -1,13 +1,13 @@
-"""A control panel: a sensor, a relay, settings and a list of who did what, all behind a log-in.
+"""A control panel: a sensor, a relay, settings and a log of user actions, all behind a log-in.
 
     python3 examples/control_panel/main.py [port]        or        micropython examples/control_panel/main.py [port]
 
-The first start makes the user "admin" and prints a password that nobody can guess. A name in the place of the port
-prints a new password for that user, who is made if there is none; then start the panel again. With cert.pem and
-key.pem in the current folder (tools/make_certificate.py makes them) the panel speaks HTTPS.
+The first start creates the user "admin" and prints a random password. If you give a name instead of the port, the
+program creates that user if necessary, prints a new password, and ends; then start it again. With cert.pem and key.pem
+in the current folder (tools/make_certificate.py makes them) the panel uses HTTPS.
 
 It needs microWebSrv, microWebSocket, microWebTemplate, microWebSession, microWebAuth, microWebLogin and
-microWebSecurity. With microWebThreads others are served while a password is checked; HTTPS needs microWebTls.
+microWebSecurity. With microWebThreads other requests are answered while a password is checked. HTTPS needs microWebTls.
 """
 
 import json
@@ -16,9 +16,9 @@ import sys
 import time
 
 HERE = __file__.replace("\\", "/").rpartition("/")[0] or "."
-sys.path += [HERE + "/../../src", HERE]                 # where the modules are in a clone
+sys.path += [HERE + "/../../src", HERE]                 # the modules' folder in a clone
 
-import microWebLogin  # noqa: E402,F401  Protect knows "form" by it
+import microWebLogin  # noqa: E402,F401  adds the scheme "form"
 from microWebAuth import HashPassword, Protect  # noqa: E402
 from microWebSecurity import SecurityHeaders  # noqa: E402
 from microWebSession import MemoryStore, UseSessions  # noqa: E402
@@ -27,36 +27,35 @@ from microWebSrv import MicroWebSrv  # noqa: E402
 try:
     from machine import ADC, Pin
 except ImportError:
-    from pretend import ADC, Pin                        # a desk without the command microwebsrv
+    from pretend import ADC, Pin                        # a PC without the command microwebsrv
 
-FILE = "panel.json"                                     # in the current folder, not below www: no request reaches it
-LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"            # of five bits each, and none looks like another
-PUBLIC = ("/style.css", "/favicon.svg")                 # what a cache may keep
+FILE = "panel.json"                                     # in the current folder, not below www: clients can't read it
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"            # 32 letters that can't be confused: five bits each
+PUBLIC = ("/style.css", "/favicon.svg")                 # pages that a cache may store
 DONE = {("POST", "/login", 302): "logged in", ("POST", "/login", 401): "wrong password",
         ("POST", "/admin/logout", 302): "logged out"}
-REFUSED = {401: "asked without a log-in", 403: "sent by another site", 429: "too many wrong passwords"}
+REFUSED = {401: "request without a log-in", 403: "sent by another site", 429: "too many wrong passwords"}
 
 state = {"users": {}, "name": "Greenhouse", "limit": 50}
 relay, sensor = Pin(2, Pin.OUT, value=0), ADC(Pin(26))
-audit, sockets = [], []         # a row: [when, who, what, address, how often], the latest first
+audit, sockets = [], []         # a row: [when, who, what, address, how often], the newest first
 
 
 def Save():
     with open(FILE + ".new", "w") as file:
         json.dump(state, file)
-    getattr(os, "replace", os.rename)(FILE + ".new", FILE)      # all of it or nothing, if the power fails
+    getattr(os, "replace", os.rename)(FILE + ".new", FILE)      # so a power failure never leaves half a file
 
 
 def NewPassword(user):
     password = "".join([LETTERS[byte % 32] for byte in os.urandom(16)])
     state["users"][user] = HashPassword(password)
-    Save()
-    print("The password of %s, shown this once: %s" % (user, password))
+    return "The password of %s, shown this once: %s" % (user, password)
 
 
 def Note(who, what, address):
-    """A row. Users have twenty, and strangers ten, one for all times that they do the same: they push out nothing of
-    what users did."""
+    """Adds a row. There are at most twenty rows of users and ten of strangers; equal actions of strangers
+    share one row. So strangers can't push out the rows of users."""
     row = ["%d-%02d-%02d %02d:%02d:%02d" % time.localtime()[:6], who, what, address, 1]
     rows, left = [row], {True: 19, False: 9}
     for other in audit:
@@ -69,7 +68,7 @@ def Note(who, what, address):
 
 
 def OnAnswer(httpClient, httpResponse):
-    """Before each answer leaves, errors too. Perhaps on a worker, so what it has to do it leaves to the server."""
+    """Called before each answer, also for errors. It may run on a worker thread, so it uses CallSoon."""
     mws = httpClient.GetServer()
     path, code, user = httpClient.GetRequestPath(), httpResponse.code, httpClient.GetUser() or ""
     if path not in PUBLIC:
@@ -82,7 +81,7 @@ def OnAnswer(httpClient, httpResponse):
 
 
 def Card(httpClient, httpResponse, code, problem=None):
-    """The form of the log-in, and what was wrong with the last try; without a text the page of an error."""
+    """The log-in form, with the problem of the last try; if problem is None, an error page."""
     httpResponse.WriteResponsePyHTMLFile(HERE + "/www/_card.pyhtml", vars={"code": code, "problem": problem})
 
 
@@ -143,7 +142,7 @@ def Tell():
 def OnSecond():
     for webSocket in sockets:
         webSocket.left -= 1
-    HangUp(None)                                        # after ten minutes; its page comes back, if it still may
+    HangUp(None)                                        # after ten minutes; a logged-in page reconnects
     Tell()
 
 
@@ -160,26 +159,45 @@ def Main(argument):
     except OSError:
         pass                                            # the first start
     if argument and not argument.isdigit():
-        return NewPassword(argument)
-    if not state["users"]:
-        NewPassword("admin")
+        print(NewPassword(argument))
+        return Save()
+    password = None if state["users"] else NewPassword("admin")
     isDesk = sys.platform in ("linux", "darwin", "win32")
     isSecure = "cert.pem" in os.listdir()
     port = int(argument or (8443 if isSecure else 8080) if isDesk else (443 if isSecure else 80))
+    if port > 65535:
+        return Fail("there is no port %d" % port)
     mws = MicroWebSrv(port=port, bindIP="127.0.0.1" if isDesk else "", webPath=HERE + "/www")
     if isSecure:
         mws.UseTLS("cert.pem", "key.pem")
-    mws.AllowedHosts = ["panel.local", "localhost"]     # and every address: against DNS rebinding
+    mws.AllowedHosts = ["panel.local", "localhost"]     # and all IP addresses; prevents DNS rebinding
     mws.MaxRequestContentLen = 2048
-    mws.WebSocketThreaded = False                       # nothing here waits
+    mws.WebSocketThreaded = False                       # the callbacks return at once
     SecurityHeaders(mws)
     UseSessions(mws, maxAgeSec=3600, store=MemoryStore(20), name="panel")
     Protect(mws, "/admin", state["users"], "form", "Control panel", logoutPath="/admin/logout", page=Card)
     mws.After(OnAnswer)
     mws.SetErrorHandler(None, Card)
     mws.Ticks.append(OnSecond)
-    print("The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % ("s" if isSecure else "", port))
-    mws.Start(threaded=False)
+
+    def OnFirstSecond():
+        """The port is ours: a password that is shown counts from now on."""
+        mws.Ticks.remove(OnFirstSecond)
+        if password:
+            Save()
+            print(password)
+        print("The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % ("s" if isSecure else "", port))
+
+    mws.Ticks.append(OnFirstSecond)
+    try:
+        mws.Start(threaded=False)
+    except OSError as error:
+        Fail(error.args[-1])
+
+
+def Fail(why):
+    print("The control panel can't start:", why)
+    sys.exit(1)
 
 
 Main(sys.argv[1] if len(sys.argv) > 1 else "")

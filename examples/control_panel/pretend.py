@@ -1,4 +1,4 @@
-"""Stands for a relay and a sensor where there is no board, nor the command microwebsrv that plays one."""
+"""Simulates a relay and a sensor on a PC without the command microwebsrv."""
 
 import math
 import time
@@ -20,7 +20,7 @@ class Pin:
 
 
 class ADC:
-    """Something that goes up and down once a minute, between 0 and 65535."""
+    """A value between 0 and 65535 that goes up and down once a minute."""
 
     def __init__(self, pin):
         self.pin = pin

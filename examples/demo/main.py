@@ -5,8 +5,8 @@ Run it and open the address that it prints:
     python3 examples/demo/main.py [port]
     micropython examples/demo/main.py [port]
 
-It uses most optional files. On a board, copy them, this
-file and the folder www. Each chapter below is shown by the page that it serves.
+It uses most optional files. For a board, copy them, this file and the folder
+www. The page of each feature shows its chapter of this file.
 """
 
 import binascii
@@ -23,8 +23,8 @@ except ImportError:
 HERE = __file__.replace("\\", "/").rpartition("/")[0] or "."
 WWW = HERE + "/www"
 
-# Where the modules are in a clone of the project. Beside this file, or
-# installed, they come first.
+# The folder of the modules in a clone of the project. Modules next to this file
+# and installed modules have priority.
 sys.path.append(HERE + "/../../src")
 
 from microWebEvents import MicroWebEvents  # noqa: E402
@@ -33,8 +33,8 @@ from microWebUpload import AcceptUploads  # noqa: E402
 
 
 # --- home --------------------------------------------------------------------
-# The live facts of the home page. A handler gets the request (httpClient) and
-# the response (httpResponse), and writes one answer.
+# The facts on the home page. A handler gets the request (httpClient) and the
+# response (httpResponse), and writes one answer.
 
 started = time.time()
 answered = 0
@@ -63,8 +63,8 @@ def GetStatus(httpClient, httpResponse):
 
 
 # --- routes ------------------------------------------------------------------
-# A handler may have several routes. An <argument> matches one part of the path,
-# and arrives as int if it is made of digits only.
+# A handler may have several routes. An <argument> matches one part of the path.
+# The handler gets it as an int if it consists of digits only.
 
 @MicroWebSrv.route("/hello")
 @MicroWebSrv.route("/hello/<name>")
@@ -87,7 +87,8 @@ def Refuse(httpResponse, code, reason):
     httpResponse.WriteResponseJSONError(code, {"error": reason})
 
 
-# An async handler may wait as long as it likes: the server goes on meanwhile.
+# An async handler may wait as long as it likes. The server answers other
+# requests meanwhile.
 @MicroWebSrv.route("/wait/<seconds>")
 async def Wait(httpClient, httpResponse, routeArgs):
     seconds = routeArgs["seconds"]
@@ -97,7 +98,7 @@ async def Wait(httpClient, httpResponse, routeArgs):
     httpResponse.WriteResponseJSONOk({"waitedSec": seconds})
 
 
-# What a handler can learn of a request.
+# The data of a request that a handler can read.
 @MicroWebSrv.route("/whoami")
 def WhoAmI(httpClient, httpResponse):
     httpResponse.WriteResponseJSONOk({
@@ -111,9 +112,9 @@ def WhoAmI(httpClient, httpResponse):
 
 
 # --- forms -------------------------------------------------------------------
-# GET shows the form, POST checks it. What is right is kept and answered with a
-# redirect, so that F5 posts nothing twice; what is wrong is shown again with
-# the reasons. The template escapes every value.
+# GET shows the form, POST checks it. Valid values are saved and answered with a
+# redirect, so that a reload does not post them twice. Invalid values are shown
+# again with the reasons. The template escapes every value.
 
 settings = {"name": "Greenhouse", "interval": "10", "unit": "C"}
 
@@ -155,8 +156,8 @@ def FormErrors(form):
 
 
 # --- cookies -----------------------------------------------------------------
-# Headers are a dict or a list of pairs. A list may repeat a name, and so set
-# two cookies.
+# Headers are a dict or a list of pairs. A list may repeat a name, for example to
+# set two cookies.
 
 COLOURS = ("green", "copper", "blue")
 KEEP = "; Path=/cookies; Max-Age=86400; SameSite=Lax"
@@ -174,7 +175,7 @@ def ReadCookies(httpClient):
 @MicroWebSrv.route("/cookies")
 def ShowCookies(httpClient, httpResponse):
     cookies = ReadCookies(httpClient)
-    visits = cookies.get("visits", "")          # anybody may send anything
+    visits = cookies.get("visits", "")          # a client may send anything
     visits = int(visits) + 1 if visits.isdigit() and len(visits) < 6 else 1
     colour = cookies.get("colour")
     httpResponse.WriteResponsePyHTMLFile(WWW + "/cookies.pyhtml", headers={
@@ -200,8 +201,8 @@ def ChooseColour(httpClient, httpResponse):
 
 
 # --- pins --------------------------------------------------------------------
-# A REST API: one address, and what the method says is done to it. These pins
-# are a dict; on a board, this is the place to set real ones.
+# A REST API: each pin has an address, and the method says what to do with it.
+# These pins are only entries of a dict; on a board, set real pins here.
 
 pins = {2: {"id": 2, "name": "Status LED", "value": 1},
         4: {"id": 4, "name": "Water pump", "value": 0},
@@ -215,7 +216,7 @@ def ListPins(httpClient, httpResponse):
 
 @MicroWebSrv.route("/api/pins", "POST")
 def AddPin(httpClient, httpResponse):
-    pin = httpClient.ReadRequestContentAsJSON()     # None if it is no JSON
+    pin = httpClient.ReadRequestContentAsJSON()     # None if it is not JSON
     try:
         number, name = int(pin["id"]), str(pin["name"])[:20]
     except (KeyError, TypeError, ValueError):
@@ -248,9 +249,9 @@ def RemovePin(httpClient, httpResponse, routeArgs):
 
 
 # --- files -------------------------------------------------------------------
-# Whatever is below www is served as it is, with ranges, validators and the .gz
-# that stands beside it. A route is needed only to give a file another name, or
-# to serve one from somewhere else.
+# The server sends all files below www, with ranges, validators and compressed
+# copies (.gz). You need a route only to give a file another name, or to send a
+# file from another folder.
 
 @MicroWebSrv.route("/download")
 def Download(httpClient, httpResponse):
@@ -259,9 +260,9 @@ def Download(httpClient, httpResponse):
 
 
 # --- streams -----------------------------------------------------------------
-# An answer that is made while it is sent: the generator is asked for more when
-# the client has taken what was sent, so a million rows need no more memory than
-# one.
+# This answer is created while it is sent. The server asks the generator for the
+# next piece when the client has read the last one, so a million rows need no
+# more memory than one.
 
 def Rows(count):
     yield "second,celsius\r\n"
@@ -277,7 +278,7 @@ def StreamRows(httpClient, httpResponse, routeArgs):
     httpResponse.WriteResponseStream(Rows(count), "text/csv", "UTF-8")
 
 
-# What you read here, if you read it in a browser, is one chapter of this file.
+# The pages of the tour show one chapter of this file each. This handler sends it.
 def Chapter(chapter):
     with open(__file__, encoding="utf-8") as program:
         isInside = chapter == "everything"
@@ -290,16 +291,16 @@ def Chapter(chapter):
 
 @MicroWebSrv.route("/source/<chapter>")
 def ShowSource(httpClient, httpResponse, routeArgs):
-    if not __file__.endswith(".py"):        # a board may carry main.mpy
+    if not __file__.endswith(".py"):        # a board may have main.mpy
         return httpResponse.WriteResponseNotFound()
     lines = Chapter(routeArgs["chapter"])
     httpResponse.WriteResponseStream(lines, "text/plain", "UTF-8")
 
 
 # --- uploads -----------------------------------------------------------------
-# An async handler starts when the head of the request is there, and awaits its
-# content piece by piece. So a firmware of some megabytes passes through a few
-# kilobytes of memory on its way to the flash.
+# An async handler starts when the head of the request has arrived, and awaits
+# the content piece by piece. So it can write a firmware of some megabytes to the
+# flash with a few kilobytes of memory.
 
 @MicroWebSrv.route("/upload", "PUT")
 async def Upload(httpClient, httpResponse):
@@ -315,9 +316,9 @@ async def Upload(httpClient, httpResponse):
     httpResponse.WriteResponseJSONOk(answer)
 
 
-# A form with files is taken apart while it comes: microWebUpload gives each
-# file to a folder, or to a writer like this one. The handler is called when
-# all of them have come.
+# microWebUpload parses a form with files while it arrives. It writes each file
+# to a folder, or passes it to a writer like this one. The handler is called
+# when all files have arrived.
 
 class Checksum:
     value = 0
@@ -340,8 +341,8 @@ def UploadForm(httpClient, httpResponse):
 
 
 # --- threads -----------------------------------------------------------------
-# A plain handler that takes long gets a thread of its own with threaded=True,
-# and everybody else is served meanwhile.
+# With threaded=True, a plain handler that takes long runs on a thread of its
+# own. The server answers other requests meanwhile.
 
 @MicroWebSrv.route("/slow", threaded=True)
 def Slow(httpClient, httpResponse):
@@ -355,9 +356,8 @@ def Quick(httpClient, httpResponse):
 
 
 # --- events ------------------------------------------------------------------
-# The server tells, the browsers listen: each client that asks for /events is
-# subscribed to the hub, and whatever is sent to the hub, from any thread, goes
-# to all of them.
+# Server-sent events: each client that requests /events subscribes to the hub.
+# Every event that is sent to the hub, from any thread, goes to all of them.
 
 events = MicroWebEvents(maxQueueLen=16)
 
@@ -377,16 +377,15 @@ try:
     from esp32 import mcu_temperature as ReadTemperature
 except ImportError:
     def ReadTemperature():
-        """Put your sensor here; this is a warm minute."""
+        """Read your sensor here; these are invented values."""
         seconds = time.time() - started
         celsius = 24 + 6 * math.sin(seconds / 10) + 2 * math.sin(seconds / 3)
         return round(celsius, 2)
 
 
 # --- sockets -----------------------------------------------------------------
-# The route of a WebSocket leads to its accept callback, which sets the others.
-# Broadcast sends to all sockets of a path: that makes a path a room, and is the
-# whole of a chat.
+# The route of a WebSocket has an accept callback, which sets the other callbacks.
+# Broadcast sends to all sockets of a path. So each path is a room of the chat.
 
 wave = {"hz": 0.5, "phase": 0.0}
 
@@ -428,8 +427,8 @@ def Tell(webSocket, message):
 
 
 # --- templates ---------------------------------------------------------------
-# Pages that end in .pyhtml are rendered wherever they lie below www. This shows
-# the text of some of them instead.
+# The server renders all .pyhtml pages below www. This handler shows the source
+# of some of them instead.
 
 @MicroWebSrv.route("/template/<name>")
 def ShowTemplate(httpClient, httpResponse, routeArgs):
@@ -440,9 +439,9 @@ def ShowTemplate(httpClient, httpResponse, routeArgs):
 
 
 # --- errors ------------------------------------------------------------------
-# What a handler refuses, it answers itself. What it does not expect is answered
-# with 500 by the server, which writes the traceback to its console, tells the
-# client nothing of it, and lives on.
+# A handler can write an error itself. If it raises an exception, the server
+# answers 500 without details, prints the traceback to its console, and
+# continues.
 
 @MicroWebSrv.route("/private")
 def Private(httpClient, httpResponse):
@@ -454,7 +453,7 @@ def Boom(httpClient, httpResponse):
     return {}["this handler is broken on purpose"]
 
 
-# Where SetNotFoundPageUrl leads to: a page of our own. In a captive portal, the
+# SetNotFoundPageUrl redirects to this page. In a captive portal, it would be the
 # address of the device.
 @MicroWebSrv.route("/lost")
 def Lost(httpClient, httpResponse):
@@ -463,11 +462,12 @@ def Lost(httpClient, httpResponse):
 
 
 # --- start -------------------------------------------------------------------
-# The server lives in the program's own asyncio loop, beside whatever else there
-# is to do.
+# The server runs in the program's own asyncio loop, next to other tasks.
 
 async def Live(server, address):
     """Each second, twenty values for the chart and one event for the gauge."""
+    while not server.IsStarted():
+        await asyncio.sleep(0.01)
     print("MicroWebSrv: the demo is at %s (Ctrl-C ends it)" % address)
     tick = 0
     while True:
@@ -483,7 +483,11 @@ async def Live(server, address):
 
 async def Main():
     isDesk = sys.platform in ("linux", "darwin", "win32")
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080 if isDesk else 80
+    port = sys.argv[1] if len(sys.argv) > 1 else "8080" if isDesk else "80"
+    if not port.isdigit() or int(port) > 65535:
+        print("The port must be a number from 0 to 65535, not", port)
+        sys.exit(2)
+    port = int(port)
     bindIP = "127.0.0.1" if isDesk else ""
     server = MicroWebSrv(port=port, bindIP=bindIP, webPath=WWW)
     server.WebSocketThreaded = False
@@ -500,3 +504,6 @@ try:
     asyncio.run(Main())
 except KeyboardInterrupt:
     print("Good bye.")
+except OSError as error:                    # another program has the port
+    print("The demo can't start: %s" % error.args[-1])
+    sys.exit(1)

@@ -1,16 +1,16 @@
-"""A name and a password, asked for by the browser itself. It needs microWebAuth.
+"""The browser asks for a name and a password. It needs microWebAuth.
 
     python3 examples/security/basic_auth.py     then     curl -u ada:engine http://127.0.0.1:8080/
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
 from microWebAuth import HashPassword, Protect
 from microWebSrv import MicroWebSrv
 
-# Your program has the hashes, and no password: print(HashPassword("…")) once.
+# Your own program should contain only the hashes: call print(HashPassword("…")) once.
 users = {"ada": HashPassword("engine", 1000), "grace": HashPassword("cobol", 1000)}
 
 

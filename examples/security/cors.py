@@ -1,4 +1,4 @@
-"""Pages of https://example.org, and of no other site, may read what is here. It needs microWebCors.
+"""Only pages of https://example.org may read the answers of this server. It needs microWebCors.
 
     python3 examples/security/cors.py
     curl -i -H "Origin: https://example.org" http://127.0.0.1:8080/
@@ -6,7 +6,7 @@
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
 from microWebCors import AllowOrigins
 from microWebSrv import MicroWebSrv

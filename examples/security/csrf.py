@@ -1,11 +1,12 @@
-"""Money that another site would like to have. Its page is on port 8081, and gets a 403. It needs microWebSession.
+"""A bank, and on port 8081 another site whose page tries to pay with your money. It gets a 403.
+It needs microWebSession.
 
     python3 examples/security/csrf.py        or        micropython examples/security/csrf.py
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
 from microWebSession import UseSessions
 from microWebSrv import MicroWebSrv
@@ -35,7 +36,7 @@ def Prize(httpClient, httpResponse):
 
 
 bank = MicroWebSrv([("/", "GET", Show), ("/", "POST", Pay)], port=8080)
-UseSessions(bank)               # that is all: what other sites send is refused
+UseSessions(bank)               # this call refuses requests from other sites
 evil = MicroWebSrv([("/", "GET", Prize)], port=8081)
 evil.Start(threaded=True)
 print("The bank is at http://127.0.0.1:8080/, the other site at http://127.0.0.1:8081/ - Ctrl-C ends it")

@@ -1,13 +1,13 @@
-"""A log-in form, and all behind it is for users only. It needs microWebLogin, microWebAuth and microWebSession.
+"""A log-in form: only users see the pages behind it. It needs microWebLogin, microWebAuth and microWebSession.
 
     python3 examples/security/login.py        or        micropython examples/security/login.py
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
-import microWebLogin            # noqa: F401  Protect knows "form" by it
+import microWebLogin            # noqa: F401  adds the scheme "form" to Protect
 from microWebAuth import HashPassword, Protect
 from microWebSession import UseSessions
 from microWebSrv import MicroWebSrv

@@ -1,11 +1,11 @@
-"""Who are you? The name that a browser has told stays in its session. It needs microWebSession.
+"""The server remembers the name of a visitor in a session. It needs microWebSession.
 
     python3 examples/security/session.py        or        micropython examples/security/session.py
 """
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
 from microWebSession import UseSessions
 from microWebSrv import MicroWebSrv
@@ -35,6 +35,6 @@ def Forget(httpClient, httpResponse):
 
 
 mws = MicroWebSrv(port=8080)
-UseSessions(mws)                # with a key that is kept somewhere, sessions would live longer than this program
+UseSessions(mws)                # give it a stored key, and sessions survive a restart
 print("Open http://127.0.0.1:8080/ - Ctrl-C ends it")
 mws.Start(threaded=False)

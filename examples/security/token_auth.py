@@ -1,4 +1,4 @@
-"""A token for programs that ask. It needs microWebAuth.
+"""Programs log in with a token. It needs microWebAuth.
 
     python3 examples/security/token_auth.py
     curl -H "Authorization: Bearer kWx3uQ9zPpQ0" http://127.0.0.1:8080/
@@ -6,7 +6,7 @@
 
 import sys
 
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
 from microWebAuth import HashPassword, Protect
 from microWebSrv import MicroWebSrv

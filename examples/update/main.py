@@ -1,19 +1,20 @@
 """Update of a program and of the firmware over the network, with roll-back. It needs microWebUpload.py and
 microWebAuth.py.
 
-This file and updates.py stay as they are; the program that can be replaced is the folder `a`, later `b`. On a desk:
+An update replaces the program in the folder `a`, the next one that in `b`. This file and updates.py are never replaced.
+On a PC:
 
     python3 send.py http://127.0.0.1:8080 program new/app.py
     python3 send.py http://127.0.0.1:8080 firmware firmware.bin
 
-`new/app.py` is your next program (to begin with, a copy of `a/app.py`), and firmware.bin an image of yours.
-Then the board starts again with what is new. If that does not come up twice, the old one runs again.
+`new/app.py` is your new program (begin with a copy of `a/app.py`), and firmware.bin is your firmware image. Then the
+board restarts with the new version. If two starts fail, the old version runs again.
 """
 
 import sys
 
 sys.path.append(__file__.rpartition("/")[0] or ".")
-sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # where the modules are in a clone
+sys.path.append((__file__.rpartition("/")[0] or ".") + "/../../src")    # the modules' folder in a clone
 
 from microWebAuth import HashPassword, Protect
 from microWebSrv import MicroWebSrv
@@ -47,7 +48,7 @@ def Firmware(httpClient, httpResponse):
 
 @MicroWebSrv.route("/update/confirm", "POST")
 def Confirm(httpClient, httpResponse):
-    """The sender has seen that the new one works. Without this the old one comes back."""
+    """The sender confirms that the new version works. Without this the old version runs again."""
     slots.Confirm()
     Partition.mark_app_valid_cancel_rollback()
 
@@ -58,7 +59,7 @@ def OpenFirmware(httpClient, file):
 
 def Restart(httpResponse):
     httpResponse.OnSent(reset)
-    httpResponse.WriteResponseJSONOk("The board starts again.")
+    httpResponse.WriteResponseJSONOk("The board restarts.")
 
 
 AcceptUploads(mws, "/update/program", program.Open, maxFileLen=200000, maxFiles=30, maxParts=31)

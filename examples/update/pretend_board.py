@@ -1,4 +1,4 @@
-"""Stands for the flash of an ESP32 and its bootloader: two partitions in files, `ota_0.bin` and `ota_1.bin`."""
+"""Simulates the flash of an ESP32 and its bootloader: two partitions in files, `ota_0.bin` and `ota_1.bin`."""
 
 import json
 
@@ -23,12 +23,12 @@ def Save(**values):
 
 
 def PowerOn():
-    """What the bootloader does -> the number of the partition that it starts. One on trial is started once."""
+    """Acts as the bootloader; returns the partition that it starts. A partition on trial is started once."""
     state = Load()
     number = state["boot"]
     if number != state["running"]:
         state["trial"] = state["running"]
-    elif state["trial"] is not None:            # it was started before and did not say that it is valid
+    elif state["trial"] is not None:            # it was started before and was not confirmed
         number = state["trial"]
         state["trial"] = None
     Save(running=number, boot=number, trial=state["trial"])
@@ -36,7 +36,7 @@ def PowerOn():
 
 
 class Partition:
-    """esp32.Partition, as far as an update needs it."""
+    """The part of esp32.Partition that an update needs."""
 
     RUNNING = 1
 
@@ -79,4 +79,4 @@ class Partition:
 
 
 def reset():
-    print("Here a board starts again.")
+    print("A real board would restart now.")

@@ -1,6 +1,6 @@
 """Sends an update to a board, on CPython: python3 send.py URL program FILE…, or python3 send.py URL firmware FILE
 
-The password of main.py stands in the variable UPDATE_PASSWORD. When the board has started again and works:
+Set the environment variable UPDATE_PASSWORD to the password of main.py. When the board has restarted and works:
 python3 send.py URL confirm
 """
 
@@ -14,7 +14,7 @@ from base64 import b64encode
 
 
 def Form(names):
-    """-> boundary, content: a manifest and the files."""
+    """Returns the boundary and the content: a manifest and the files."""
     boundary = os.urandom(16).hex()
     files = {}
     for name in names:

@@ -1,8 +1,8 @@
-"""Updates that can't leave a board without a program: two places, of which one runs while the other one is written.
+"""Updates that never leave a board without a program: there are two places, and an update writes to the unused one.
 
-The program lies in the folder `a` or `b`, and `slots.json` says which one runs. That file is written beside, then
-renamed: it is the old one or the new one. A new program is on trial: if nobody has called Confirm() after two starts,
-the old one runs again. The firmware of an ESP32 has two partitions, and a bootloader that does the same.
+The program is in the folder `a` or `b`, and `slots.json` says which one runs. That file is written under another name,
+then renamed, so it is never incomplete. A new program is on trial: if nobody has called Confirm() after two starts, the
+old one runs again. The firmware of an ESP32 has two partitions, and a bootloader that does the same.
 """
 
 import json
@@ -15,12 +15,12 @@ TRIES = 2
 
 
 def Replace(source, target):
-    """Atomic on littlefs and on a desk; on FAT the target is missing for a moment."""
+    """Atomic on littlefs and on a PC; on FAT the target is missing for a moment."""
     getattr(os, "replace", os.rename)(source, target)
 
 
 class Slots:
-    """run: the folder of the program that runs; old: the one to go back to, while run is on trial, else None."""
+    """run: the folder of the running program; old: that of the previous one while run is on trial, else None."""
 
     def __init__(self, root=""):
         self.root = root
@@ -34,7 +34,7 @@ class Slots:
                 self.run, self.old, self.tries = state["run"], state["old"], state["tries"]
                 break
             except (OSError, ValueError, KeyError, TypeError):
-                pass                            # there is none yet; or the power failed, and it is the other one
+                pass                            # no file yet, or a power failure left only the other file
 
     def Idle(self):
         return "b" if self.run == "a" else "a"
@@ -49,7 +49,7 @@ class Slots:
         self.run, self.old, self.tries = run, old, tries
 
     def Boot(self):
-        """At each start -> the folder of the program that is to run."""
+        """Called at each start; returns the folder of the program to run."""
         if self.old and self.tries <= 0:
             self.RollBack()
         elif self.old:
@@ -66,12 +66,12 @@ class Slots:
             self.Save(self.old, None, 0)
 
     def Switch(self):
-        """The idle folder is complete and checked: from the next start on it is on trial."""
+        """Called when the idle folder is complete and checked: from the next start on it is on trial."""
         self.Save(self.Idle(), self.run, TRIES)
 
 
 class ProgramFile:
-    """The writer of one file of a new program, in the folder that does not run."""
+    """The writer of one file of a new program, in the idle folder."""
 
     def __init__(self, update, path):
         self.update = update
@@ -98,13 +98,13 @@ class ProgramUpdate:
 
     def __init__(self, slots):
         self.slots = slots
-        self.client = None                      # whose upload is under way: one at a time
+        self.client = None                      # the client that uploads: one at a time
 
     def Open(self, httpClient, file):
-        """For AcceptUploads: -> a writer."""
+        """For AcceptUploads; returns a writer."""
         slots = self.slots
         if slots.old or self.client not in (None, httpClient):
-            raise httpClient.GetServer().HttpError(409, "an update is under way, or is not confirmed yet")
+            raise httpClient.GetServer().HttpError(409, "another update is in progress or not confirmed yet")
         folder = slots.root + slots.Idle()
         if self.client is None:
             try:
@@ -117,7 +117,7 @@ class ProgramUpdate:
         return writer
 
     def Finish(self, httpClient):
-        """When all has come: what is wrong with it, or None; then the next start runs it."""
+        """Called when all files have arrived. Returns an error text, or None if the next start runs them."""
         self.client = None
         upload = httpClient.upload
         try:
@@ -129,12 +129,12 @@ class ProgramUpdate:
         if found != wanted:
             return "a file is missing, has another size or another SHA-256"
         if "app.py" not in manifest and "app.mpy" not in manifest:
-            return "there is no app in it"
+            return "app.py or app.mpy is missing"
         self.slots.Switch()
 
 
 class FirmwareUpdate:
-    """The writer of a firmware: PUT with the header X-SHA256. Nothing boots it before all of it is checked."""
+    """The writer of a firmware: PUT with the header X-SHA256. The board boots it only after it was checked."""
 
     def __init__(self, partition, httpClient):
         self.error = httpClient.GetServer().HttpError
@@ -142,7 +142,7 @@ class FirmwareUpdate:
         self.size = httpClient.GetRequestContentLength()
         self.digest = (httpClient.GetRequestHeaders().get("x-sha256") or "").lower()
         if not self.size or len(self.digest) != 64:
-            raise self.error(400, "Content-Length and X-SHA256 must be there")
+            raise self.error(400, "the headers Content-Length and X-SHA256 are needed")
         if self.size > partition.info()[3]:
             raise self.error(413, "larger than the partition")
         self.block = bytearray(partition.ioctl(5, 0))
@@ -164,7 +164,7 @@ class FirmwareUpdate:
         self.fill = 0
 
     def Close(self):
-        """All has come: it is read back, and only if that is right the next start boots it."""
+        """Called when all bytes have arrived. Reads them back; the next start boots them only if they are right."""
         if self.fill:
             for at in range(self.fill, len(self.block)):
                 self.block[at] = 255

@@ -1,4 +1,5 @@
-"""A program behind an ASGI server: docs/asgi.md is the manual. `Asgi` and `AsgiThreaded` are typed with the server."""
+"""Types of microWebAsgi: a program under an ASGI server (docs/asgi.md). `Asgi` and `AsgiThreaded` are in the stub of
+microWebSrv."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from typing import Any
@@ -6,20 +7,20 @@ from typing import Any
 from microWebSrv import MicroWebSrv
 
 class Pool:
-    """Threads that come with the work."""
+    """Threads that are started when needed."""
 
     def __init__(self, server: MicroWebSrv, most: Callable[[], int]) -> None: ...
     def Run(self, func: Callable[..., object], *args: Any) -> bool:
-        """True: it has to wait for a thread."""
+        """Run func(*args) in a thread. True: all threads are busy."""
     def Close(self) -> None: ...
 
 class Exchange:
-    """One request, for microWebAsgiSocket: it stands where the core has a connection and its link."""
+    """One request, for microWebAsgiSocket. It replaces the core's connection and link."""
 
     def __getattr__(self, name: str) -> Any: ...
 
 class Application:
-    """What `mws.Asgi()` returns: an ASGI 3 application."""
+    """The ASGI 3 application that `mws.Asgi()` returns."""
 
     server: MicroWebSrv
     def __init__(self, server: MicroWebSrv, onStart: Callable[[], object] | None,
@@ -32,4 +33,4 @@ class Application:
 def IsCancelled() -> bool: ...
 def Steps(coroutine: Coroutine[Any, Any, object], onWait: Callable[[], object]) -> Generator[Any, Any, None]: ...
 def Attach(server: MicroWebSrv) -> None:
-    """Plug into a server: `server.Asgi()`."""
+    """Called by each new server: adds `server.Asgi()`."""

@@ -1,6 +1,6 @@
-"""WebSockets of a program behind an ASGI server: docs/asgi.md is the manual."""
+"""Types of microWebAsgiSocket: WebSockets under an ASGI server (docs/asgi.md)."""
 
 from microWebSrv import MicroWebSrv
 
 def Attach(server: MicroWebSrv) -> None:
-    """Plug into a server: its application has WebSockets."""
+    """Called by each new server: its ASGI application accepts WebSockets."""

@@ -1,4 +1,4 @@
-"""The types of microWebAsync: async handlers. What it adds to the server is in the stub of microWebSrv."""
+"""Types of microWebAsync: async handlers. The methods that it adds are in the stub of microWebSrv."""
 
 from microWebSrv import MicroWebSrv
 

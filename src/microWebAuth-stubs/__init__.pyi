@@ -1,4 +1,4 @@
-"""The types of microWebAuth: who may see what is below a path."""
+"""Types of microWebAuth: authentication for all paths below a prefix."""
 
 from collections.abc import Callable
 from typing import Literal

@@ -1,6 +1,5 @@
-"""The types of microWebBroker: what one server sends reaches the clients of all, and sessions in Redis. CPython only.
-
-docs/broker.md is the manual. `mws.UseBroker` is typed with the server.
+"""Types of microWebBroker: messages between servers, and sessions in Redis; CPython only (docs/broker.md).
+`mws.UseBroker` is in the stub of microWebSrv.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,24 +9,24 @@ from microWebEvents import MicroWebEvents
 from microWebSrv import MicroWebSrv
 
 class Broker(Protocol):
-    """What UseBroker takes: none of these waits for the network, and any thread may call them."""
+    """A broker for UseBroker. Its methods are called from any thread and must not wait for the network."""
     def Publish(self, channel: str, data: bytes, /) -> object: ...
     def Subscribe(self, channels: list[str], callback: Callable[[str, bytes], None], /) -> object: ...
     def Close(self) -> object: ...
 
 class Node:
-    """What UseBroker returns: this server among the others."""
+    """One server among the others. UseBroker returns it."""
     def __init__(self, server: MicroWebSrv, broker: Broker, prefix: str, maxMessageLen: int,
                  maxQueueLen: int) -> None: ...
     def Start(self) -> None: ...
     def Stop(self) -> None: ...
     def IsConnected(self) -> bool | None:
-        """Do messages come and go now? None: the broker does not say."""
+        """True if messages are exchanged now; None if the broker does not tell."""
     def Share(self, name: str, hub: MicroWebEvents) -> None:
-        """From now on hub.Send reaches the clients of every server that shares a hub of this name."""
+        """From now on hub.Send reaches the clients of all servers that share a hub under this name."""
 
 class MemoryBroker:
-    """For the servers of one process."""
+    """Connects the servers of one process."""
     def __init__(self, name: str = "") -> None: ...
     def Publish(self, channel: str, data: bytes) -> None: ...
     def Subscribe(self, channels: list[str], callback: Callable[[str, bytes], None]) -> None: ...
@@ -57,7 +56,7 @@ class RedisBroker(_Remote):
 class NatsBroker(_Remote): ...
 
 class RedisStore:
-    """A store of sessions: UseSessions(mws, key, store=RedisStore(mws, url))."""
+    """A session store in Redis: UseSessions(mws, key, store=RedisStore(mws, url))."""
     def __init__(self, mws: MicroWebSrv, url: str, prefix: str = "microwebsrv.session.",
                  timeoutSec: float = 0.25) -> None: ...
     def Get(self, id: bytes) -> bytes | None: ...

@@ -1,4 +1,4 @@
-"""The types of microWebCors: pages of other origins may read the answers."""
+"""Types of microWebCors: pages of other origins may read responses."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,12 +1,11 @@
-"""Compressed WebSocket messages (permessage-deflate, RFC 7692): docs/websockets.md is the manual."""
+"""Types of microWebDeflate: compressed WebSocket messages (permessage-deflate, RFC 7692; docs/websockets.md)."""
 
 from typing import Any
 
 def Attach(server: Any) -> None:
-    """Plug into a server: one of `server.Offers`, which `microWebSocket` asks when a client connects.
-
-    `server.WebSocketContextTakeover` (True on CPython) and `server.WebSocketWindowBits` (12, on MicroPython 9) are its
-    settings.
+    """Called by each new server: adds a function to `server.Offers`, which `microWebSocket` calls at the handshake.
+    Settings: `server.WebSocketContextTakeover` (True on CPython) and `server.WebSocketWindowBits` (12, on MicroPython
+    9).
     """
 
 def const(value: int) -> int: ...

@@ -1,4 +1,4 @@
-"""The types of microWebDigest: log-in by Digest."""
+"""Types of microWebDigest: Digest authentication."""
 
 from microWebSrv import MicroWebSrv
 

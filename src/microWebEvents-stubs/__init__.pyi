@@ -1,4 +1,4 @@
-"""The types of microWebEvents: server-sent events for every client that subscribed."""
+"""Types of microWebEvents: server-sent events for all subscribed clients."""
 
 from microWebSrv import MicroWebSrv
 

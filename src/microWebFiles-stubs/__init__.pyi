@@ -1,4 +1,4 @@
-"""The types of microWebFiles: files with ETags, conditions, ranges and .gz siblings (docs/files.md)."""
+"""Types of microWebFiles: files with ETags, conditions, ranges and .gz files (docs/files.md)."""
 
 from typing import TypeVar
 

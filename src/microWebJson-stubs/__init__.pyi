@@ -1,4 +1,4 @@
-"""The types of microWebJson: what handlers return, JSON that is checked, JSON streams, errors as JSON."""
+"""Types of microWebJson: returned responses, checked JSON content, JSON streams, errors as JSON."""
 
 from microWebSrv import MicroWebSrv
 

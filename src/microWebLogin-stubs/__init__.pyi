@@ -1,4 +1,4 @@
-"""The types of microWebLogin: log-in by a form."""
+"""Types of microWebLogin: a login form."""
 
 from microWebSrv import HttpClient, HttpResponse, MicroWebSrv
 

@@ -1,6 +1,6 @@
-"""An ASGI application beside our routes: docs/asgi.md is the manual. `Mount` is typed with the server."""
+"""Types of microWebMount: ASGI applications in a server (docs/asgi.md). `Mount` is in the stub of microWebSrv."""
 
 from microWebSrv import MicroWebSrv
 
 def Attach(server: MicroWebSrv) -> None:
-    """Plug into a server: `server.Mount(prefix, app)`."""
+    """Called by each new server: adds `server.Mount(prefix, app)`."""

@@ -1,4 +1,4 @@
-"""The types of microWebPortal: a captive portal, by which a new board comes into the Wi-Fi, and its DNS server."""
+"""Types of microWebPortal: a captive portal that connects a new board to a Wi-Fi network, and its DNS server."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ Texts: tuple[str, ...]
 def Answer(query: bytes, address: str) -> bytes | None: ...
 
 class Names:
-    """A link of the server, and its own endpoint."""
+    """A link of the server, with itself as the endpoint."""
 
     out: bytearray | None
     deadline: int | None

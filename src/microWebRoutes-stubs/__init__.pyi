@@ -1,4 +1,4 @@
-"""The types of microWebRoutes: typed arguments, groups, URLs, and pages for 404."""
+"""Types of microWebRoutes: typed arguments, groups, URLs, and pages for 404."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -8,7 +8,7 @@ from microWebSrv import MicroWebSrv
 _HandlerT = TypeVar("_HandlerT", bound=Callable[..., object])
 
 class Group:
-    """A table of routes that decorators fill."""
+    """A table of routes, filled by decorators."""
     def __init__(self, prefix: str = "") -> None: ...
     def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
     def route(self, url: str, method: str = "GET", threaded: bool = False,

@@ -1,4 +1,4 @@
-"""The types of microWebSecurity: headers for browsers, and who the client is behind a proxy."""
+"""Types of microWebSecurity: security headers, and the client's address behind a proxy."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,5 @@
-"""The types of microWebSession: a dict for each browser, in a signed cookie or on the server, and the check of CSRF."""
+"""Types of microWebSession: a dict for each browser, in a signed cookie or on the server, and the check against
+CSRF."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ class Session(dict[str, Any]):
     def Clear(self) -> None: ...
 
 class _Store(Protocol):
-    """Where sessions are kept; the calls come one at a time."""
+    """A store for sessions. Calls don't overlap."""
     def Get(self, id: bytes, /) -> bytes | str | None: ...
     def Set(self, id: bytes, text: bytes, maxAgeSec: int, /) -> object: ...
     def Delete(self, id: bytes, /) -> object: ...

@@ -1,7 +1,6 @@
-"""More for WebSockets: Broadcast, Ping, subprotocols, async callbacks, and whose pages may connect.
-
-docs/websockets.md is the manual. What it adds is typed where it is used: `Broadcast` and the settings with the server,
-`Ping`, `Path` and `Protocol` with MicroWebSocket.
+"""Types of microWebSocketPlus: Broadcast, Ping, subprotocols, async callbacks, and the origins that may connect
+(docs/websockets.md). `Broadcast` and the settings are in the stub of microWebSrv; `Ping`, `Path` and `Protocol` are in
+that of microWebSocket.
 """
 
 from typing import Any
@@ -10,4 +9,4 @@ sockets: Any
 """The module microWebSocket."""
 
 def Attach(server: Any) -> None:
-    """Plug into a server: `server.Broadcast` and the settings with their defaults."""
+    """Called by each new server: adds `server.Broadcast`, and sets the settings to their defaults."""

@@ -1,4 +1,4 @@
-"""The types of microWebSrv: what a program may rely on. The manual is docs/reference.md."""
+"""Types of microWebSrv: the names on which programs can rely. The manual is docs/reference.md."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from os import PathLike
@@ -16,10 +16,10 @@ from microWebUpload import Upload
 
 __version__: str
 
-# dict[str, Any]: a value is an int where the argument was of digits only, else a str.
+# dict[str, Any]: a value is an int if the argument had only digits, else a str.
 _RouteArgs = dict[str, Any]
 
-# Two arguments or three; plain or async def. What it returns counts with microWebJson.py, else it is ignored.
+# With two arguments or three; plain or async def. The result is used by microWebJson.py, else it is ignored.
 _RouteHandler = Callable[[HttpClient, HttpResponse], object] | Callable[[HttpClient, HttpResponse, _RouteArgs], object]
 _AcceptCallback = (Callable[[MicroWebSocket, HttpClient], object]
                    | Callable[[MicroWebSocket, HttpClient, _RouteArgs], object])
@@ -33,7 +33,7 @@ _BytesLike = bytes | bytearray | memoryview
 _TextOrBytes = str | _BytesLike
 _Path = str | PathLike[str]
 
-# What the Read… methods return: the value itself in a plain handler, something to await in an async one.
+# Result of the Read… methods: the value in a plain handler, an awaitable in an async one.
 class _Content(bytes):
     def __await__(self) -> Generator[Any, None, bytes]: ...
 
@@ -50,17 +50,17 @@ class _File(Protocol):
     def close(self) -> object: ...
 
 class _FileSource(Protocol):
-    """What may stand for webPath: paths begin with a slash."""
+    """An object that can be used as webPath. Paths begin with a slash."""
     def Stat(self, path: str, /) -> tuple[bool, int, int] | None: ...
     def Open(self, path: str, /) -> _File: ...
 
 class _Broadcast(Protocol):
     def __call__(self, data: str | _BytesLike, path: str | None = None) -> object: ...
 
-# What an optional file may use of the core: docs/extending.md. The running core has more names; they are its own.
+# For optional files: docs/extending.md. Other names of the core are private to it.
 
 class Head:
-    """The head of one request. Equal requests share it: nobody changes it."""
+    """The head of one request. Equal requests share one object, so it must not be changed."""
     method: str
     target: str
     path: str
@@ -76,11 +76,11 @@ class Head:
     upgrade: Iterable[str]
 
 class _PieceSource(Protocol):
-    """The content of an answer. It may also have Start(connection), close() and isEndless."""
+    """The content of a response. It may also have Start(connection), close() and isEndless."""
     def __next__(self) -> _BytesLike | None: ...
 
 class _Endpoint(Protocol):
-    """What a link talks to."""
+    """The object that a link calls."""
     deadline: int | None
     def OnReceived(self, data: bytes, /) -> object: ...
     def OnDrained(self) -> object: ...
@@ -91,7 +91,7 @@ class _Endpoint(Protocol):
     def IsIdle(self) -> object: ...
 
 class Link:
-    """One connection as bytes."""
+    """One connection: reading and writing bytes."""
     endpoint: _Endpoint
     isDead: bool
     isSecure: bool
@@ -105,7 +105,7 @@ class Link:
     def Abort(self) -> None: ...
 
 class Connection:
-    """A link that speaks HTTP/1.1."""
+    """The HTTP/1.1 endpoint of a link."""
     server: MicroWebSrv
     link: Link
     head: Head
@@ -227,7 +227,7 @@ class MicroWebSrv:
 
     _mimeTypes: ClassVar[dict[str, str]]
 
-    # annotations of programs for the older server
+    # used in annotations by programs for the older server
     _client = HttpClient
     _response = HttpResponse
 
@@ -265,13 +265,13 @@ class MicroWebSrv:
     def UseBroker(self, broker: str | Broker, prefix: str = "microwebsrv",
                   hubs: Mapping[str, MicroWebEvents] | None = None, maxMessageLen: int = 1000000,
                   maxQueueLen: int = 4194304) -> Node:
-        """What Broadcast and these hubs of events send reaches the clients of all servers.
-        broker: the URL of a Redis or NATS, or an object with Publish, Subscribe and Close."""
+        """Connect this server with others, for messages of Broadcast and of these hubs. broker: the URL of Redis or
+        NATS, or an object with Publish, Subscribe and Close."""
 
     # with microWebFiles.py
     FilesVersion: str
 
-    # what an optional file may fill: docs/extending.md
+    # set by optional files: docs/extending.md
     Upgraders: dict[str, Callable[[HttpClient, HttpResponse], object]]
     Renderers: dict[str, Callable[[MicroWebSrv, str, Mapping[str, Any]], Iterable[_TextOrBytes]]]
     Ticks: list[Callable[[], object]]
@@ -283,7 +283,7 @@ class MicroWebSrv:
     AsyncSource: Callable[[AsyncIterable[_TextOrBytes]], _PieceSource] | None
     pages: dict[str, str]
 
-    # what it may use
+    # used by optional files
     now: int
     source: _FileSource
     isBoard: bool

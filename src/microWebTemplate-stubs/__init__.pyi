@@ -1,28 +1,26 @@
-"""Templates for .pyhtml pages: docs/templates.md is the manual."""
+"""Types of microWebTemplate: templates for .pyhtml pages (docs/templates.md)."""
 
 from typing import Any, BinaryIO, Callable, Iterable, Mapping, NoReturn
 
 MaxPages: int
-"""How many compiled pages a server keeps: 16 on MicroPython, 512 on CPython."""
+"""The number of compiled pages that a server caches: 16 on MicroPython, 512 on CPython."""
 
 MaxBytes: int
-"""How many bytes the sources of the kept pages may have: 32 KB on MicroPython, 8 MB on CPython."""
+"""The limit for the sources of the cached pages: 32 KB on MicroPython, 8 MB on CPython."""
 
 MaxNames: int
-"""How many different names a page may have: 240 on MicroPython."""
+"""The number of different names in a page: 240 on MicroPython."""
 
 class TemplateError(Exception):
-    """A page that can't be compiled, or has failed.
-
-    `str()` is "file, line N: Kind: what", and with microWebPages.py on a second line that line of the template. For a
-    name that nobody has set, what is "'name' isn't defined".
+    """A page can't be compiled, or failed. `str()` is "file, line N: Kind: message"; microWebPages.py adds the line of
+    the template on a second line. For an undefined name the message is "'name' isn't defined".
     """
 
 class MicroWebTemplate:
-    """A template from a text. It is compiled when it is first used."""
+    """A template from a text. It is compiled at its first use."""
 
     Markup: Any
-    """With microWebPages.py: `Markup(text)` is text that is HTML already."""
+    """With microWebPages.py: `Markup(text)` is text that is already HTML."""
 
     isAlways: bool
     size: int
@@ -33,9 +31,8 @@ class MicroWebTemplate:
         escapeStrFunc: Callable[[str], str] | None = None,
         filepath: str = "",
     ) -> None:
-        """escapeStrFunc: gets the text of each expression; without it nothing is escaped.
-
-        filepath: where the code comes from: includes are looked for in its folder, and errors name it.
+        """escapeStrFunc: called with the text of each expression; None: no escaping. filepath: where the code comes
+        from; includes are looked up in its folder, and errors name it.
         """
 
     def Validate(
@@ -43,36 +40,34 @@ class MicroWebTemplate:
         pyGlobalVars: Mapping[str, Any] | None = None,
         pyLocalVars: Mapping[str, Any] | None = None,
     ) -> str | None:
-        """Compile only: None, or the text of the error."""
+        """Compile only. -> the text of the error, or None."""
 
     def Execute(
         self,
         pyGlobalVars: Mapping[str, Any] | None = None,
         pyLocalVars: Mapping[str, Any] | None = None,
     ) -> str:
-        """The rendered text; the variables of pyLocalVars hide those of pyGlobalVars. Raises TemplateError."""
+        """The rendered text. Variables of pyLocalVars override those of pyGlobalVars. Raises TemplateError."""
 
-    # Of the one that a server has for its pages.
+    # The methods that a server uses for its pages.
     def Escape(self, value: Any) -> str | bytes: ...
     def Render(self, server: Any, path: str, values: Mapping[str, Any]) -> Iterable[str | bytes]: ...
     def Get(self, *key: Any) -> Any: ...
 
 def Attach(server: Any) -> None:
-    """Plug into a server: `server.Renderers[".pyhtml"]` is then a render(server, path, vars).
-
-    It returns the blocks of the page, str or bytes: a tuple if that is all of it, else an iterator. OSError if there is
-    no such page.
+    """Called by each new server: sets `server.Renderers[".pyhtml"]` to a function render(server, path, vars). It
+    returns the blocks of the page, str or bytes: a tuple if that is the whole page, else an iterator. OSError if there
+    is no such page.
     """
 
-# For microWebPages.py and tools/compile_templates.py: what puts another Compiler or Page in the place of these has
-# all pages made by it.
+# For microWebPages.py and tools/compile_templates.py, which replace Compiler or Page for all pages.
 
 Compiler: Any
-"""A file and all that it includes -> the source of one generator function. (Its members have short names on a board:
-the two files must be of one build.)"""
+"""A file and its includes -> source of one generator function. (On a board its members have short names, so both files
+must be from the same build.)"""
 
 Page: Any
-"""A compiled page: it writes blocks."""
+"""A compiled page, which writes blocks."""
 
 def Stat(path: str) -> tuple[bool, int, int] | None: ...
 def Open(path: str) -> BinaryIO: ...

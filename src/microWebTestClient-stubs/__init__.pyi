@@ -1,4 +1,4 @@
-"""The types of microWebTestClient: a client for tests, which asks a server of the same program without a socket."""
+"""Types of microWebTestClient: a client for tests that needs no socket, for a server in the same program."""
 
 import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from microWebSrv import MicroWebSrv
 
 _T = TypeVar("_T")
-# A dict or a list of pairs; a list as a value is a repeated name.
+# A dict or a list of pairs. A list as a value repeats the name.
 _Values = Mapping[str, Any] | Iterable[tuple[str, Any]]
-# bytes; or (name of the file, bytes); or (name, bytes, media type)
+# bytes, (file name, bytes) or (file name, bytes, media type)
 _File = bytes | str | tuple[str, bytes | str] | tuple[str, bytes | str, str]
 _Files = Mapping[str, _File | list[_File]] | Iterable[tuple[str, _File]]
 

@@ -1,4 +1,4 @@
-"""The types of microWebThreads: worker threads. Its setting MaxWorkers is in the stub of microWebSrv."""
+"""Types of microWebThreads: worker threads. The setting MaxWorkers is in the stub of microWebSrv."""
 
 from microWebSrv import MicroWebSrv
 

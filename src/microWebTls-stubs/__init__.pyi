@@ -1,4 +1,4 @@
-"""The types of microWebTls: HTTPS and WSS. What it adds to the server and to requests is in the stub of microWebSrv."""
+"""Types of microWebTls: HTTPS and WSS. The methods that it adds are in the stub of microWebSrv."""
 
 from microWebSrv import MicroWebSrv
 

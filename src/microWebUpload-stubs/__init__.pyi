@@ -1,4 +1,4 @@
-"""The types of microWebUpload: the files of a form, or the content of a PUT, to a folder or to a writer."""
+"""Types of microWebUpload: writes the files of a form, or the content of a PUT, to a folder or a writer."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from microWebSrv import HttpClient, MicroWebSrv
 
 class _Writer(Protocol):
-    """It may have Close(), called when all has come, and Abort(), when that will not be."""
+    """It may also have Close(), called when the upload is complete, and Abort(), called when it fails."""
     def Write(self, data: bytes, /) -> object: ...
 
 class File:

@@ -6,10 +6,18 @@ import argparse
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from microwebsrv.data import Trouble
 
 COMMANDS = ("push", "check")        # each a module with Parser() and Run(); any other first word is a folder to serve
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """What is wrong is one line; how it is right stands in --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, "microwebsrv: %s; see %s --help\n" % (message, self.prog))
 
 
 def Main(args: list[str] | None = None) -> int:
@@ -17,8 +25,8 @@ def Main(args: list[str] | None = None) -> int:
     words = sys.argv[1:] if args is None else args
     command = import_module("microwebsrv." + (words[0] if words and words[0] in COMMANDS else "serve"))
     isServe = command.__name__.endswith("serve")
-    parser = argparse.ArgumentParser("microwebsrv" + ("" if isServe else " " + words[0]), description=command.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser("microwebsrv" + ("" if isServe else " " + words[0]), description=command.__doc__,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
     command.Parser(parser)
     try:
         return int(command.Run(parser.parse_args(words if isServe else words[1:])))

@@ -1,4 +1,5 @@
-"""From the folder of a program to what a board gets: modules as .mpy, pages as modules, .gz siblings, the server."""
+"""Builds the files for a board from the folder of a program: modules as .mpy, pages as modules, .gz files, the
+server."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ from microwebsrv.data import Trouble
 from microwebsrv.project import STARTERS, Project
 
 PAGES = "microWebPages"
-# These are small already, or read by the server itself.
+# Not compressed: these are small already, or the server itself reads them.
 COMPRESSED = {".br", ".gif", ".gz", ".jpeg", ".jpg", ".mp3", ".mp4", ".mpy", ".png", ".py", ".pyhtml", ".webm", ".webp",
               ".woff", ".woff2", ".zip"}
 SERVER = "MicroWebSrv"
-DEFAULT_PATH = "/flash/www"         # webPath, where a program gives none
+DEFAULT_PATH = "/flash/www"         # the default of webPath
 
 
 @dataclass
 class Made:
-    """What the board gets. Paths are below the root of the board, or whole where they begin with a slash."""
+    """The files for a board. A path that begins with a slash is absolute, others are relative to the board's root."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     server: list[str] = field(default_factory=list)
@@ -45,7 +46,7 @@ def Compiler() -> list[str]:
 
 
 def Compile(content: bytes, name: str) -> bytes:
-    """A source -> its .mpy; SyntaxError says the line."""
+    """Source -> .mpy. SyntaxError with the line if it does not compile."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source.py", Path(folder) / "source.mpy"
         source.write_bytes(content)
@@ -60,7 +61,7 @@ def Compile(content: bytes, name: str) -> bytes:
 
 
 def MpyVersion() -> int:
-    """The version of the format that mpy-cross writes: 6 since MicroPython 1.19."""
+    """The version of the .mpy format that mpy-cross writes: 6 since MicroPython 1.19."""
     return Compile(b"", "empty.py")[1]
 
 
@@ -71,10 +72,10 @@ def _Compiled(content: bytes, name: str) -> bytes:
         raise Trouble("%s:%d: SyntaxError: %s" % (name, error.lineno or 1, error.msg))
 
 
-# -- where things go --------------------------------------------------------------
+# -- paths ------------------------------------------------------------------------
 
 def WebPaths(project: Project) -> list[str]:
-    """What MicroWebSrv(…) is given as webPath in the sources, where that is a text."""
+    """The webPath arguments of MicroWebSrv(…) in the sources, if they are constants."""
     found = []
     for source in project.sources.values():
         for node in ast.walk(source.tree) if source.tree else ():
@@ -87,13 +88,13 @@ def WebPaths(project: Project) -> list[str]:
 
 
 def WebRoots(project: Project) -> list[str]:
-    """The folders of the program that are served, as paths below it: for "/flash/www" `www`."""
+    """The served folders, relative to the program's folder: `www` for "/flash/www"."""
     roots = {re.sub(r"^/?(flash/)?", "", path) for path in WebPaths(project)} or {"www"}
     return sorted(root for root in roots if root and any(path.startswith(root + "/") for path in project.files))
 
 
 def InFlash(project: Project) -> set[str]:
-    """The names at the top of the folder that the program finds below /flash."""
+    """The top-level names in the folder that the program expects below /flash."""
     found = {path[7:].partition("/")[0] for path in WebPaths(project) if path.startswith("/flash/")}
     for source in project.sources.values():
         for node in ast.walk(source.tree) if source.tree else ():
@@ -103,7 +104,7 @@ def InFlash(project: Project) -> set[str]:
 
 
 def Target(path: str, root: str, inFlash: set[str]) -> str:
-    """The whole path on a board whose root is `/` or `/flash`."""
+    """The absolute path on a board whose root is `/` or `/flash`."""
     if path.startswith("flash/"):
         path = path[6:]
         return "/flash/" + path
@@ -112,10 +113,10 @@ def Target(path: str, root: str, inFlash: set[str]) -> str:
     return root.rstrip("/") + "/" + path
 
 
-# -- what is made ---------------------------------------------------------------------
+# -- building -------------------------------------------------------------------------
 
 def ServerFiles(project: Project, wanted: list[str], unwanted: list[str], hasPages: bool) -> list[str]:
-    """The files of the server for this program: the classic three, what it asks for, what the options name."""
+    """The server files that this program needs: the classic three, those that it uses, those of the options."""
     names = {*data.Classic(), *project.needs, *project.own, *map(data.Named, wanted)}
     if hasPages:
         names.add(PAGES)
@@ -129,7 +130,7 @@ def ServerFiles(project: Project, wanted: list[str], unwanted: list[str], hasPag
 
 
 def _Pages(made: Made, project: Project, root: str) -> None:
-    """The pages below a folder as the package that microWebPages looks for; the pages themselves stay on the desk."""
+    """Compile the pages below a folder to the package that microWebPages imports. The .pyhtml files are not copied."""
     from microwebsrv import pages
     folder = project.folder / root
     package = "lib/%s_pyhtml/" % root.rpartition("/")[2]
@@ -146,7 +147,7 @@ def _Pages(made: Made, project: Project, root: str) -> None:
 
 
 def _Zip(made: Made, roots: list[str]) -> None:
-    """The .gz siblings that save a tenth."""
+    """Add .gz files where they are at least 10 % smaller."""
     for path, content in list(made.files.items()):
         served = any(path.startswith(root + "/") for root in roots)
         if served and Path(path).suffix.lower() not in COMPRESSED and path + ".gz" not in made.files:
@@ -156,7 +157,7 @@ def _Zip(made: Made, roots: list[str]) -> None:
 
 
 def Make(project: Project, wanted: list[str], unwanted: list[str], precompile: bool = True) -> Made:
-    """Everything that the board gets; Trouble says what does not compile."""
+    """Build all files for the board. Trouble if one does not compile."""
     if not any(name in project.files for name in STARTERS):
         raise Trouble("%s has no main.py: a board runs that when it starts" % project.folder, 2)
     made, roots = Made(), WebRoots(project)
@@ -180,5 +181,5 @@ def Make(project: Project, wanted: list[str], unwanted: list[str], precompile: b
     if "microWebFiles" in made.server:
         _Zip(made, roots)
     if (project.folder / "sd").is_dir():
-        made.notes.append("sd/ is not copied: it stands for the card")
+        made.notes.append("sd/ is not copied: it represents the SD card")
     return made

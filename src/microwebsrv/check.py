@@ -121,14 +121,11 @@ def CheckServer(program: Project) -> list[Finding]:
 # -- the heap -----------------------------------------------------------------------
 
 def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
-    """An estimate, and how it was obtained."""
+    """An estimate, and how it was obtained. SyntaxError: there is none of a program that does not compile."""
     measured, three = data.Heap(), data.Classic()
     bytecode = 0
     for source in program.sources.values():
-        try:
-            bytecode += len(build.Compile(source.data, source.name))
-        except SyntaxError:
-            pass
+        bytecode += len(build.Compile(source.data, source.name))
     ratio = measured["the three"] / sum(len(data.Bytecode(name)) for name in three)
     theirs = measured["the three"] + sum(measured.get(name) or int(len(data.Bytecode(name)) * ratio)
                                          for name in server if name not in three)
@@ -173,10 +170,15 @@ def Run(options: argparse.Namespace) -> int:
     for one in found:
         print(one)
     hasPages = any(path.endswith(".pyhtml") for path in program.files)
-    for line in Heap(program, build.ServerFiles(program, options.with_, [], hasPages), options.free):
-        print(line)
+    files = build.ServerFiles(program, options.with_, [], hasPages)
+    try:
+        lines = [] if CheckPages(program) else Heap(program, files, options.free)
+    except SyntaxError:
+        lines = []
+    print("\n".join(lines or ["No estimate of the heap: the program does not compile."]))
     faults = sum(not one.isNote for one in found)
-    print("microwebsrv: %s" % ("%d things to look at" % faults if faults else "nothing found"))
+    things = "1 thing" if faults == 1 else "%d things" % faults
+    print("microwebsrv: %s" % (things + " to look at" if faults else "nothing found"))
     return int(faults > 0)
 
 

@@ -1,4 +1,4 @@
-"""What the command knows of the server: its files for boards, the registry of optional files, the heap as measured."""
+"""Data about the server for the command: its .mpy files, the registry of optional files, the measured heap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CORE = "microWebSrv"
 
 
 class Trouble(Exception):
-    """What ends the command: one line for the user. code: 2, it was called wrongly; 3, it could not be done."""
+    """Ends the command with one line for the user. code: 2 for wrong arguments, 3 for a failure."""
 
     def __init__(self, text: str, code: int = 3) -> None:
         super().__init__(text)
@@ -21,7 +21,7 @@ class Trouble(Exception):
 
 
 def _Place(installed: str, inClone: str) -> Path:
-    """The wheel has a copy of these files; a clone has the files themselves."""
+    """Installed packages have a copy of these files; a clone has the originals."""
     path = HERE / "data" / installed
     return path if path.exists() else CLONE / inClone
 
@@ -38,7 +38,7 @@ class OptionalFile:
 
 @lru_cache(maxsize=None)
 def Registry() -> dict[str, OptionalFile]:
-    """{name: its line} of all optional files, in their order."""
+    """{name: registry line} of all optional files, in order."""
     lines = _Place("optional.txt", "core/optional.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split(None, 5) for line in lines if line.strip() and line[0] != "#"]
     return {row[0]: OptionalFile(row[0], row[1], row[2], () if row[3] == "-" else tuple(row[3].split(",")))
@@ -50,7 +50,7 @@ def Classic() -> list[str]:
 
 
 def WithNeeds(names: set[str]) -> list[str]:
-    """These files of the server and those that they need, in the order of the registry."""
+    """These server files and those that they need, in the order of the registry."""
     found, pending = set(names), list(names)
     while pending:
         one = Registry().get(pending.pop())
@@ -62,7 +62,7 @@ def WithNeeds(names: set[str]) -> list[str]:
 
 
 def Named(word: str) -> str:
-    """The optional file that a user means with `events` or `microWebEvents`."""
+    """The optional file for a word like `events` or `microWebEvents`. Trouble if there is none."""
     for one in Registry().values():
         if word.lower() in (one.option, one.name.lower()):
             if one.where == "desk":
@@ -73,16 +73,16 @@ def Named(word: str) -> str:
 
 
 def Bytecode(name: str) -> bytes:
-    """The .mpy file of a file of the server."""
+    """The .mpy file of a server file."""
     try:
         return _Place(name + ".mpy", "board/%s.mpy" % name).read_bytes()
     except OSError:
-        raise Trouble("%s.mpy is not there: install microwebsrv again" % name)
+        raise Trouble("%s.mpy is missing: install microwebsrv again" % name)
 
 
 @lru_cache(maxsize=None)
 def Methods() -> dict[str, str]:
-    """{method: file} of what optional files add to classes of the server: `kind.Ping = _Ping`."""
+    """{method: file} for the methods that optional files add to the server's classes: `kind.Ping = _Ping`."""
     core = (HERE.parent / (CORE + ".py")).read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for name in Registry():
@@ -95,22 +95,23 @@ def Methods() -> dict[str, str]:
 
 @lru_cache(maxsize=None)
 def Heap() -> dict[str, int]:
-    """{files: bytes of a 32-bit heap that their .mpy keep}, from docs/memory.md. Its keys are `the core alone`, `the
-    three`, and the name of each optional file for what it adds to the three and to the files that it needs."""
+    """{files: bytes of a 32-bit heap that their .mpy take}, from docs/memory.md. Keys: `the core alone`, `the three`,
+    and the name of each optional file, with the bytes that it adds to the three and to the files that it needs."""
     text = _Place("memory.md", "docs/memory.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (the [^|]+?) \| [\d,]+ \| [\d,]+ \| ([\d,]+) \|", text, re.M)
     figures = {name: int(figure.replace(",", "")) for name, figure in rows}
     found = {name: figure for name, figure in figures.items() if " and " not in name}
     for name, one in sorted(Registry().items(), key=lambda row: len(WithNeeds({row[0]}))):
         figure = figures.get("the three and `%s`" % name)
-        if figure:                              # its row counts those that it needs
+        if figure:                              # its row includes the files that it needs
             found[name] = figure - found["the three"] - sum(found.get(need, 0) for need in WithNeeds(set(one.needs)))
     return found
 
 
 @lru_cache(maxsize=None)
 def Serving() -> int:
-    """KB of the smallest 32-bit heap in which the three answered one request, less what they keep."""
+    """Bytes that the three need to answer one request, in addition to the heap that they take: from the smallest 32-bit
+    heap."""
     text = _Place("memory.md", "docs/memory.md").read_text(encoding="utf-8")
     found = re.search(r"^\| three, one request \| (\d+) KB", text, re.M)
     return int(found.group(1)) * 1024 - Heap()["the three"] if found else 10240

@@ -1,4 +1,4 @@
-"""A desk that plays a board: its modules, its names, its paths. For the process that runs a program, and no other."""
+"""Makes a CPython process look like a board: modules, names, paths. Only for the process that runs the program."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from typing import Any
 from microwebsrv.paths import Paths
 
 STANDINS = ("dht", "esp", "esp32", "machine", "micropython", "neopixel", "network", "ntptime")
-# Modules that older programs know with a u in front.
+# Modules that older programs import with a u in front.
 WITH_U = ("asyncio", "binascii", "collections", "errno", "hashlib", "heapq", "io", "json", "os", "random", "re",
           "select", "socket", "ssl", "struct", "sys", "time", "zlib")
-TICKS = 1 << 30                     # where the ticks of MicroPython begin anew
-HEAP = 4 << 20                      # of a board that does not exist
+TICKS = 1 << 30                     # the ticks of MicroPython wrap around here
+HEAP = 4 << 20                      # bytes of the pretended heap
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Behind all others: a program's own machine.py comes first."""
+    """The last finder: a program's own machine.py takes precedence."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name not in STANDINS:
@@ -43,7 +43,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 class _Alias(importlib.abc.Loader):
-    """A module under its short name: `machine` has all that microwebsrv.standins.machine has."""
+    """Loads a stand-in under its short name: `machine` gets all names of microwebsrv.standins.machine."""
 
     def __init__(self, whole: str) -> None:
         self._whole = whole
@@ -72,7 +72,7 @@ def _Time() -> dict[str, Callable[..., Any]]:
 
 
 class ThreadSafeFlag:
-    """An event that an interrupt may set; whoever waited clears it."""
+    """An event that an interrupt may set. wait() clears it."""
 
     def __init__(self) -> None:
         self._isSet = threading.Event()
@@ -90,7 +90,7 @@ class ThreadSafeFlag:
 
 
 def _EventLoop() -> asyncio.AbstractEventLoop:
-    """Also before anything runs, as programs ask for it."""
+    """Also works before a loop runs, because programs call it then."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -115,14 +115,14 @@ def _Asyncio() -> dict[str, Any]:
 # -- os, sys, gc, built-in names ------------------------------------------------------
 
 def _ListDir(path: str = ".") -> Iterator[tuple[str, int, int, int]]:
-    """os.ilistdir: (name, 0x4000 or 0x8000, inode, size)"""
+    """os.ilistdir: (name, 0x4000 or 0x8000, inode, size)."""
     for entry in os.scandir(path):
         isFolder = entry.is_dir()
         yield entry.name, 0x4000 if isFolder else 0x8000, 0, 0 if isFolder else entry.stat().st_size
 
 
 def _Bind(bind: Callable[..., None]) -> Callable[..., None]:
-    """Ports below 1024 belong to the system: a program that asks for 53 gets 8053."""
+    """Ports below 1024 need privileges, so 8000 is added: a program that binds 53 gets 8053."""
     def Bind(sock: Any, address: Any) -> None:
         try:
             bind(sock, address)
@@ -141,7 +141,7 @@ def _Threshold(*amount: int) -> int:
 
 
 def _Names() -> dict[Any, dict[str, Any]]:
-    """{a module or a class: what it gets}"""
+    """{module or class: names to add}"""
     const = lambda value: value  # noqa: E731
     pointers = dict.fromkeys(("ptr", "ptr8", "ptr16", "ptr32", "uint"), const)
     return {
@@ -157,7 +157,7 @@ def _Names() -> dict[Any, dict[str, Any]]:
 
 
 def Install(folder: Path) -> Paths:
-    """From now on this process is a board, and the folder its file system."""
+    """Make this process a board from now on, with `folder` as its file system."""
     for module, names in _Names().items():
         for name, value in names.items():
             setattr(module, name, value)

@@ -1,4 +1,4 @@
-"""A board at a serial port, through mpremote: its facts, its files, its restart, and its log."""
+"""A board at a serial port, through mpremote: facts, files, restart and log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ i = sys.implementation
 s = os.statvfs(os.getcwd())
 print(repr((i[0], i[1], getattr(i, "_mpy", getattr(i, "mpy", 0)) or 0, os.getcwd(), s[1] or s[0], s[4])))
 """
-# H: the SHA-256 of a file, `-` where there is none. M: makes the folders of a path. P: puts a whole file in its place.
+# H: SHA-256 of a file, `-` if it does not exist. M: make the folders of a path. P: replace a file by its .new file. R:
+# remove a file and its empty folders. E: does the path exist?
 TOOLS = """
 import os, hashlib, binascii
 def H(p):
@@ -69,26 +70,26 @@ def E(p):
     except OSError:
         return 0
 """
-SILENT_SEC = 5                      # without a byte
+SILENT_SEC = 5                      # without a byte from the board
 BOOT_SEC = 30                       # boot.py may join a network
-SOME = 20                           # paths in one question
-CHUNK = 512                         # bytes of a file in one command: a small heap has to hold it as text
+SOME = 20                           # paths in one command
+CHUNK = 512                         # bytes of a file in one command, which a small heap has to hold as text
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a board says of itself."""
+    """What a board reports about itself."""
 
     name: str
     version: tuple[int, ...]
-    mpy: int                        # the version of .mpy that it reads; 0, none
+    mpy: int                        # version of the .mpy files that it reads; 0: none
     root: str                       # its working directory: / or /flash
     blockLen: int
     freeBlocks: int
 
 
 def _Module(name: str) -> Any:
-    """mpremote has no types."""
+    """For modules without types, like mpremote."""
     return importlib.import_module(name)
 
 
@@ -98,7 +99,7 @@ def CheckInstalled() -> None:
 
 
 def FindPort() -> str:
-    """The one board that is connected."""
+    """The only connected board. Trouble if there is none or more than one."""
     ports = [one for one in _Module("serial.tools.list_ports").comports() if one.vid is not None]
     if not ports:
         raise Trouble("no board is connected; or name its port: microwebsrv push DIR PORT")
@@ -109,11 +110,11 @@ def FindPort() -> str:
 
 
 def _WhyNot(port: str) -> str:
-    """Why a port can't be opened."""
+    """The reason why a port can't be opened."""
     serial = _Module("serial")
     try:
         serial.serial_for_url(port, exclusive=True).close()
-    except Exception as error:                  # what it raises differs between systems
+    except Exception as error:                  # the exceptions differ between systems
         number = getattr(error, "errno", None)
         if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO) or "FileNotFound" in str(error):
             return "there is no port %s" % port
@@ -126,18 +127,18 @@ def _WhyNot(port: str) -> str:
 
 
 class Board:
-    """An open board, at its raw REPL, with nothing of its program running."""
+    """An open board in the raw REPL. No program runs on it."""
 
     def __init__(self, port: str) -> None:
         self.port = port
         try:
             self._line: Any = _Module("mpremote.transport_serial").SerialTransport(port)
-        except Exception:                       # mpremote's own error, or pyserial's
+        except Exception:                       # an exception of mpremote or of pyserial
             raise Trouble(_WhyNot(port))
         try:
             with self._Errors():
                 self._line.serial.timeout = SILENT_SEC
-                self._line.serial.write(b"\r\x03\x03")         # a program may need two Ctrl-C
+                self._line.serial.write(b"\r\x03\x03")         # some programs need two Ctrl-C
                 self._line.enter_raw_repl(soft_reset=False, timeout_overall=SILENT_SEC)
                 self._line.enter_raw_repl(soft_reset=True, timeout_overall=BOOT_SEC)
             self.Run(TOOLS)
@@ -152,7 +153,7 @@ class Board:
 
     @contextlib.contextmanager
     def _Errors(self) -> Iterator[None]:
-        """mpremote's errors in our words; what it prints of them is not shown."""
+        """Turn errors of mpremote into Trouble, and hide its output."""
         transport = _Module("mpremote.transport")
         try:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -168,10 +169,10 @@ class Board:
         except OSError as error:                # it was unplugged, or its flash is full
             if error.errno == errno.ENOSPC:
                 raise Trouble("%s: the flash of the board is full" % self.port)
-            raise Trouble("%s: the connection has gone (%s)" % (self.port, error))
+            raise Trouble("%s: the connection was lost (%s)" % (self.port, error))
 
     def Run(self, code: str) -> str:
-        """Runs lines on the board; -> what they print."""
+        """Run code on the board -> its output."""
         with self._Errors():
             printed: bytes = self._line.exec(code)
         return printed.decode("utf-8", "replace")
@@ -180,7 +181,7 @@ class Board:
         try:
             name, version, mpy, root, blockLen, freeBlocks = ast.literal_eval(self.Run(FACTS).strip())
         except (ValueError, SyntaxError):
-            raise Trouble("%s: that is no board with MicroPython" % self.port)
+            raise Trouble("%s: this is not a board with MicroPython" % self.port)
         numbers = tuple(part for part in version if isinstance(part, int))
         return Facts(name, numbers, mpy & 255, root, blockLen, freeBlocks)
 
@@ -192,18 +193,19 @@ class Board:
         return found
 
     def Hashes(self, paths: list[str]) -> dict[str, str]:
-        """{path: SHA-256 in hex} of those that are there."""
+        """{path: SHA-256 in hex} of the paths that exist."""
         return {path: digest for path, digest in self._Each("H", paths).items() if digest != "-"}
 
     def Existing(self, paths: list[str]) -> list[str]:
         return [path for path, is_ in self._Each("E", paths).items() if is_ == "1"]
 
     def Read(self, path: str) -> str:
-        """A short text; "" where there is none."""
+        """The content of a short text file; "" if it does not exist."""
         return self.Run("try:\n print(open(%r).read())\nexcept OSError:\n pass" % path)
 
     def Write(self, path: str, content: bytes, digest: str) -> None:
-        """A whole file: it is written beside, checked, and takes the place of the old one."""
+        """Write a file: first under a temporary name, then check it and replace the old one. Trouble if it was
+        damaged."""
         self.Run("M(%r)" % path)
         with self._Errors():
             self._line.fs_writefile(path + ".new", content, chunk_size=CHUNK)
@@ -211,11 +213,11 @@ class Board:
             raise Trouble("%s: %s did not arrive as it was sent; try again" % (self.port, path))
 
     def Remove(self, path: str) -> None:
-        """A file, and the folders that are empty then."""
+        """Remove a file, and then its empty folders."""
         self.Run("R(%r)" % path)
 
     def MemoryFree(self) -> int:
-        """Bytes of the heap, while the program goes on in its thread."""
+        """Free bytes of the heap, while the program runs in a thread."""
         with self._Errors():
             self._line.enter_raw_repl(soft_reset=False)
         free = int(self.Run("import gc\ngc.collect()\nprint(gc.mem_free() if hasattr(gc, 'mem_free') else 0)") or 0)
@@ -223,7 +225,7 @@ class Board:
         return free
 
     def Restart(self) -> None:
-        """A soft reset, out of the raw REPL: boot.py and main.py run."""
+        """Leave the raw REPL and do a soft reset: boot.py and main.py run."""
         with self._Errors():
             self._line.exit_raw_repl()
             self._line.read_until(1, b">>> ", timeout=5)
@@ -231,7 +233,7 @@ class Board:
             self._line.read_until(1, b"soft reboot\r\n", timeout=5)
 
     def Log(self, show: Callable[[str], None], isEnough: Callable[[str], bool], patienceSec: float | None) -> str:
-        """Shows what the board prints, until that is enough, or nothing more is awaited; -> all of it."""
+        """Show the board's output until isEnough(output) or the time is over. -> the whole output."""
         serial, text, shown = self._line.serial, b"", 0
         until = None if patienceSec is None else time.monotonic() + patienceSec
         while until is None or time.monotonic() < until:
@@ -244,7 +246,7 @@ class Board:
                 time.sleep(0.02)
                 continue
             text += piece
-            end = text.rfind(b"\n") + 1         # whole lines: a prompt at the end is no line
+            end = text.rfind(b"\n") + 1         # only complete lines: a prompt at the end is not shown
             if end > shown:
                 show(text[shown:end].decode("utf-8", "replace").replace("\r\n", "\n"))
                 shown = end

@@ -1,4 +1,4 @@
-"""What a source says that MicroPython does not have: from its syntax tree and the tables."""
+"""Finds features in a source that MicroPython lacks, by its syntax tree and the tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from microwebsrv import data, tables
+from microwebsrv.members import Misspelt
 
 Place = tuple[int, str]             # line, text
 
@@ -19,7 +20,7 @@ def Instead(text: str) -> str:
 # -- syntax --------------------------------------------------------------------------
 
 def _Kinds(*names: str) -> tuple[type[ast.AST], ...]:
-    """Those that this Python has."""
+    """The node types of these names that this Python has."""
     return tuple(getattr(ast, name) for name in names if hasattr(ast, name))
 
 
@@ -28,7 +29,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def _OfCode(node: ast.AST) -> str:
-    """What is wrong with a piece of syntax, or nothing."""
+    """Why MicroPython can't compile this node; "" if it can."""
     if isinstance(node, _MATCH):
         return "match; use if and elif"
     if isinstance(node, _TRY_STAR):
@@ -51,14 +52,14 @@ def _OfDefinition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -
     if getattr(node, "type_params", None):
         return "parameters of types"
     if any(not re.fullmatch(r"[\w.]+(\(.*\))?", ast.unparse(one), re.S) for one in node.decorator_list):
-        return "a decorator that is no name or call"
+        return "a decorator that is neither a name nor a call"
     if isinstance(node, ast.ClassDef):
         return "%s= of a class" % node.keywords[0].arg if node.keywords else ""
     return "/ among parameters" if node.args.posonlyargs else ""
 
 
 def _OfMeaning(node: ast.AST) -> str:
-    """What compiles, and then does something else."""
+    """Why this node compiles, but behaves differently on MicroPython; "" if it does not."""
     if isinstance(node, ast.Raise) and node.cause and ast.unparse(node.cause) != "None":
         return "raise from: MicroPython drops the cause"
     if isinstance(node, ast.AsyncFunctionDef) and any(isinstance(one, ast.Yield) for one in _Own(node)):
@@ -73,7 +74,7 @@ def _OfMeaning(node: ast.AST) -> str:
 
 
 def _Own(function: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a function without those of functions in it."""
+    """The nodes of a function, without nested functions."""
     for node in ast.iter_child_nodes(function):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
             yield node
@@ -87,8 +88,8 @@ _ASKED = re.compile(r"implementation|MICROPYTHON|sys\.platform|hasattr")
 
 
 def _Guarded(tree: ast.AST) -> set[int]:
-    """What a program tries and does not rely on: below `try` with an except ImportError, NameError or AttributeError,
-    and below an `if` that asks for the runtime. The ids of these nodes."""
+    """The ids of nodes that the program guards: below `try` with except ImportError, NameError or AttributeError, and
+    below an `if` that tests the runtime."""
     found: set[int] = set()
     for node in ast.walk(tree):
         parts: list[ast.AST] = []
@@ -102,12 +103,12 @@ def _Guarded(tree: ast.AST) -> set[int]:
 
 
 class _Names:
-    """What the names of one file mean."""
+    """The meaning of the names in one file."""
 
     def __init__(self, tree: ast.AST) -> None:
-        self.modules: dict[str, str] = {}           # {name here: module}
-        self.things: dict[str, str] = {}            # {name here: module.name}
-        self.defined: set[str] = set()              # names and attributes that the file makes itself
+        self.modules: dict[str, str] = {}           # {local name: module}
+        self.things: dict[str, str] = {}            # {local name: module.name}
+        self.defined: set[str] = set()              # names and attributes that the file defines
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 self.modules.update({one.asname or one.name.partition(".")[0]: one.name if one.asname
@@ -124,7 +125,7 @@ class _Names:
                 self.defined.add(node.attr)
 
     def Whole(self, node: ast.AST) -> str:
-        """time.monotonic for what stands for it; "" where it is nothing of a module."""
+        """The full name of a node, like time.monotonic; "" if it does not belong to a module."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             module = self.modules.get(node.value.id)
             return "%s.%s" % (Plain(module), node.attr) if module and node.value.id not in self.defined else ""
@@ -141,7 +142,7 @@ def Plain(module: str) -> str:
 
 
 def _Import(node: ast.AST, own: set[str]) -> Iterator[str]:
-    """What is wrong with the modules of an import."""
+    """Problems with the modules of an import."""
     names = [one.name for one in node.names] if isinstance(node, ast.Import) else \
         [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
     for whole in names:
@@ -149,7 +150,9 @@ def _Import(node: ast.AST, own: set[str]) -> Iterator[str]:
         isServer = name in data.Registry() or name == data.CORE
         if name in own or Plain(name) in tables.MODULES or isServer or not name:
             continue
-        if name.startswith("microWeb"):
+        if name == "microwebsrv":
+            yield "boards have no module microwebsrv; use from microWebSrv import MicroWebSrv"
+        elif name.startswith("microWeb"):
             yield "there is no file %s of the server, and none in the folder" % name
         elif name in tables.ABSENT:
             hint = re.sub(r"^mip\b", "`mpremote mip install %s` brings one" % name, tables.ABSENT[name])
@@ -160,8 +163,21 @@ def _Import(node: ast.AST, own: set[str]) -> Iterator[str]:
             yield "the module %s is neither in the folder nor in MicroPython" % name
 
 
+def _Member(node: ast.AST, names: _Names, own: set[str]) -> Iterator[str]:
+    """Names that a module of a board, or a class of it, does not have."""
+    wholes = []
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        wholes = ["%s.%s" % (Plain(node.module or ""), one.name) for one in node.names if one.name != "*"]
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        kind = names.Whole(node.value)
+        wholes = [names.Whole(node), "%s.%s" % (kind, node.attr) if kind else ""]
+    for whole in wholes:
+        if whole.partition(".")[0] not in own and whole not in tables.NAMES:
+            yield Misspelt(whole)
+
+
 def _Name(node: ast.AST, names: _Names) -> str:
-    """What is wrong with a name or an attribute."""
+    """The problem with a name or an attribute, or ""."""
     whole = names.Whole(node)
     if whole in tables.NAMES:
         return "MicroPython has no %s%s" % (whole, Instead(tables.NAMES[whole]))
@@ -178,7 +194,7 @@ def _Lacks(name: str, table: dict[str, str], names: _Names) -> str:
 
 
 def _Call(node: ast.Call, names: _Names) -> Iterator[str]:
-    """Arguments by name that a function does not take; regular expressions."""
+    """Keyword arguments that a function does not accept there; unsupported regular expressions."""
     whole = names.Whole(node.func) or ast.unparse(node.func)
     method = "." + node.func.attr if isinstance(node.func, ast.Attribute) else ""
     if method[1:] in tables.METHODS and not names.Whole(node.func):
@@ -197,7 +213,7 @@ def _Call(node: ast.Call, names: _Names) -> Iterator[str]:
 
 
 def Findings(tree: ast.Module, own: set[str]) -> list[Place]:
-    """All of one file; own: the modules of the program."""
+    """All findings in one file. own: the modules of the program."""
     names, guarded = _Names(tree), _Guarded(tree)
     found: list[Place] = []
     for node in ast.walk(tree):
@@ -207,7 +223,7 @@ def Findings(tree: ast.Module, own: set[str]) -> list[Place]:
             found.append((line, "MicroPython has no " + wrong))
         if id(node) in guarded:
             continue
-        texts = [_OfMeaning(node), _Name(node, names), *_Import(node, own)]
+        texts = [_OfMeaning(node), _Name(node, names), *_Import(node, own), *_Member(node, names, own)]
         texts += _Call(node, names) if isinstance(node, ast.Call) else []
         found += [(line, text) for text in texts if text]
     return found

@@ -6,12 +6,12 @@ import importlib
 from pathlib import Path
 from typing import Any, Iterable
 
-# Any: the compiler is no part of the public API, so the stubs don't know it.
+# Any, because the compiler is not public and has no stubs.
 microWebTemplate: Any = importlib.import_module("microWebTemplate")
 microWebPages: Any = importlib.import_module("microWebPages")
-microWebTemplate.MaxNames = 240     # what MicroPython can take
+microWebTemplate.MaxNames = 240     # the limit of MicroPython
 
-# The lines above the code have no place in the page. Names that end in __ stay as they are in any build.
+# The lines before the code have no place in the page. Names that end in __ are not renamed in any build.
 MODULE = """\
 # Made from {name} by tools/compile_templates.py: change that file, not this one.
 
@@ -30,7 +30,7 @@ class Compiler(microWebPages.Compiler):  # type: ignore[misc]
         return self.page.code  # type: ignore[no-any-return]
 
     def Scan(self, code: str, mode: str | None = None) -> str:
-        """MicroPython has names of ASCII only, and each word of an f-string may be one."""
+        """MicroPython supports only ASCII names, and each word of an f-string may be a name."""
         code = super().Scan(code, mode)
         self.words = "\n".join(" ".join(filter(str.isascii, line.split())) for line in self.words.split("\n"))
         return code
@@ -40,20 +40,20 @@ microWebTemplate.Compiler = Compiler
 
 
 def ModuleName(name: str) -> str:
-    """The module of a page, as microWebPages looks for it."""
+    """The name of a page's module, as microWebPages expects it."""
     return name.rpartition(".")[0].replace("/", "__")
 
 
 def ModuleSource(root: Path, name: str) -> str:
-    """The module of the page `name` below root; raises microWebTemplate.TemplateError."""
+    """The source of the module for the page `name` below root. Raises microWebTemplate.TemplateError."""
     page = microWebTemplate.Page(None, microWebTemplate, root.as_posix() + "/", name)
-    super(microWebPages.Page, page).Compile()           # from its source, whatever modules there are
+    super(microWebPages.Page, page).Compile()           # from its source, even if a module exists
     return MODULE.format(name=name, code=page.code, names=tuple(page.names), places="\n" * LINES_ABOVE + page.places,
                          files=tuple(page.files), texts=tuple(page.texts))
 
 
 def Modules(root: Path) -> dict[str, str]:
-    """{module name: page} of all pages below root, in upper case too, as FAT gives them. Hidden ones are none."""
+    """{module name: page} of all pages below root, except hidden ones; .PYHTML, as FAT names files, counts too."""
     modules: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
@@ -69,7 +69,7 @@ def Modules(root: Path) -> dict[str, str]:
 
 
 def PackageSource(names: Iterable[str]) -> str:
-    """The package's own module: which paths are pages, for a site whose files stay on the desk."""
+    """The source of the package's __init__: the paths of all pages, for a site whose .pyhtml files are not copied."""
     pages = {"/" + name: "/" + name for name in names if "/_" not in "/" + name}
     pages.update({page[:-len("index.pyhtml")]: page for page in pages.values()
                   if page.lower().endswith("/index.pyhtml")})

@@ -1,4 +1,4 @@
-"""Paths of a board on a desk: /flash, /sd, /www and what else the desk does not have are folders of the program."""
+"""Maps board paths on a desk: /flash, /sd, /www and other paths that the desk lacks lead to the program's folder."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ALWAYS = ("flash", "sd", "www")     # even where the desk has such a folder
-# Functions whose first argument is a path; of rename, both.
+ALWAYS = ("flash", "sd", "www")     # mapped even if the desk has such a folder
+# Functions whose first argument is a path; rename has two.
 ONE_PATH = ("stat", "listdir", "scandir", "mkdir", "remove", "unlink", "rmdir", "chdir", "statvfs", "utime", "access")
 TWO_PATHS = ("rename", "replace")
 
 
 class Paths:
-    """The folder of a program in the place of the root of a board."""
+    """The folder of a program, used as the root of a board."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
@@ -24,7 +24,7 @@ class Paths:
 
     @staticmethod
     def _Exists(stat: Callable[[str], object]) -> Callable[[str], bool]:
-        """With the function as it is before it is replaced."""
+        """Use os.stat as it was before it is replaced."""
         def Exists(path: str) -> bool:
             try:
                 stat(path)
@@ -34,7 +34,7 @@ class Paths:
         return Exists
 
     def Map(self, path: Any) -> Any:
-        """/flash/a.txt -> a.txt of the folder; what the desk has itself stays."""
+        """/flash/a.txt -> a.txt in the folder. Paths that exist on the desk are not changed."""
         if not isinstance(path, str) or not path.startswith("/") or path.startswith(self.folder):
             return path
         first, _, rest = path[1:].partition("/")
@@ -46,7 +46,7 @@ class Paths:
         return self.folder + path if isOurs else path
 
     def Install(self) -> None:
-        """From now on, in this process."""
+        """Replace the functions in this process."""
         def Mapped(function: Callable[..., Any], count: int) -> Callable[..., Any]:
             def Call(*args: Any, **options: Any) -> Any:
                 return function(*map(self.Map, args[:count]), *args[count:], **options)

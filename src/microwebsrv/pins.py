@@ -1,10 +1,9 @@
-"""The page of pins: what the stand-ins of a board do, live, and clicks that change it. For this computer only."""
+"""The page of pins: shows the state of the stand-ins live, and changes it by clicks. For this computer only."""
 
 from __future__ import annotations
 
 import json
 import re
-import socket
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,8 +14,8 @@ from microwebsrv.world import WORLD
 
 PAGE = Path(__file__).with_name("pins.html")
 PORTS = range(8090, 8100)
-PAUSE_SEC = 0.05                    # between two pictures: a strip of lights may change faster
-ALIVE_SEC = 10                      # a line that says nothing, so that a page that has gone is noticed
+PAUSE_SEC = 0.05                    # between two updates; a LED strip may change faster
+ALIVE_SEC = 10                      # a comment is sent after this time, to notice a closed page
 REQUEST_MAX = 1000
 SECURITY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
                                        "connect-src 'self'; img-src data:; frame-ancestors 'none'",
@@ -24,10 +23,10 @@ SECURITY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-in
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET / is the page, GET /live what happens as server-sent events, POST /change a click."""
+    """GET / sends the page, GET /live server-sent events with each change, POST /change carries a click."""
 
     def _IsAllowed(self) -> bool:
-        """Security: a page of somebody else may not click, and no name but ours leads here (DNS rebinding)."""
+        """Security: refuses requests from pages of other origins, and other host names (DNS rebinding)."""
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
         isOurs = re.fullmatch(r"(localhost|127\.0\.0\.1)(:\d+)?", host) is not None
@@ -77,14 +76,14 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b": \n\n" if text == last else b"data: %s\n\n" % text.encode())
                 last = text
                 time.sleep(PAUSE_SEC)
-        except OSError:                         # the page has gone
+        except OSError:                         # the page was closed
             pass
 
     def _HasSine(self) -> bool:
         return any(pin.mode == "adc" and pin.analog is None for pin in list(WORLD.pins.values()))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The program has the terminal."""
+        """No log: the terminal belongs to the program."""
 
 
 class Server(ThreadingHTTPServer):
@@ -92,11 +91,11 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that hangs up is no error."""
+        """A closed connection is not an error."""
 
 
 def Open(port: int | None) -> int:
-    """Serves the page from now on; -> its port. OSError if the port that was asked for can't be had."""
+    """Start to serve the page -> port. OSError if the given port can't be bound."""
     for one in [port] if port else [*PORTS, 0]:
         try:
             server = Server(("127.0.0.1", one), Handler)
@@ -107,14 +106,3 @@ def Open(port: int | None) -> int:
         Thread(target=server.serve_forever, daemon=True, name="pins").start()
         return int(server.server_address[1])
     raise OSError("there is no free port")
-
-
-def IsFree(port: int, bindIP: str) -> bool:
-    """Can somebody listen there?"""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((bindIP, port))
-        except OSError:
-            return False
-    return True

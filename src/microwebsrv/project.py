@@ -1,4 +1,4 @@
-"""The folder of a program: its files, what its sources say, and which files of the server it needs."""
+"""The folder of a program: its files, the features that its sources use, and the server files that it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from microwebsrv import data
 from microwebsrv.data import CORE, Trouble
 
 STARTERS = ("boot.py", "main.py")
-# What belongs to the desk: names with a slash are paths below the folder, the others stand anywhere.
+# Files that are not copied. A pattern with a leading slash is a path below the folder, others match anywhere.
 LEFT_OUT = [".*", "__pycache__", "node_modules", "*.py[co]", "*~", "*.new", "tests", "test_*.py", "conftest.py",
             "/*.md", "/pyproject.toml", "/requirements*.txt", "/LICENSE*", "/sd"]
 IGNORE_FILE = ".pushignore"
@@ -22,7 +22,7 @@ _SERVER_FILE = re.compile(r"(microWeb\w+)\.(py|mpy)$")
 
 @dataclass
 class Source:
-    """A .py file of the program. tree is None where this Python can't read it; error is why."""
+    """A .py file of the program. tree is None if this Python can't parse it; then error tells why."""
 
     name: str
     data: bytes
@@ -34,13 +34,13 @@ class Source:
             self.tree = ast.parse(self.data, self.name)
         except SyntaxError as error:
             self.error = error
-        except ValueError as error:             # a zero byte
+        except ValueError as error:             # a NUL byte
             self.error = SyntaxError(str(error), (self.name, 1, 0, ""))
 
 
 @dataclass
 class Need:
-    """Why a file of the server is needed: the first place that asks for it."""
+    """Why a server file is needed: the first place that uses it."""
 
     file: str
     source: str
@@ -51,14 +51,14 @@ class Need:
 @dataclass
 class Project:
     folder: Path
-    files: list[str]                            # paths below the folder, with slashes
+    files: list[str]                            # relative to the folder, with slashes
     sources: dict[str, Source]
-    own: dict[str, str]                         # the program's copies of files of the server: {file: its path}
+    own: dict[str, str]                         # {server file: its path} of the copies in the folder
     needs: dict[str, Need] = field(default_factory=dict)
 
     @property
     def home(self) -> str:
-        """Where the files of the server go, with a slash: where the program's copies are, else lib."""
+        """The path for server files, with a trailing slash: where the program's copies are, else lib/."""
         places = [path for name, path in self.own.items() if name == CORE] or list(self.own.values())
         return places[0].rpartition("/")[0] + "/" * ("/" in places[0]) if places else "lib/"
 
@@ -74,7 +74,7 @@ def IsLeftOut(path: str, patterns: list[str]) -> bool:
 
 
 def Files(folder: Path, exclude: list[str]) -> list[str]:
-    """The files that are for the board, in the order of their names."""
+    """The files for the board, sorted by path."""
     ignore = folder / IGNORE_FILE
     lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
     patterns = LEFT_OUT + exclude + [line.strip().rstrip("/") for line in lines if line.strip() and line[0] != "#"]
@@ -89,7 +89,7 @@ def Files(folder: Path, exclude: list[str]) -> list[str]:
 
 
 def Imports(tree: ast.AST) -> list[tuple[str, ast.stmt]]:
-    """(module, where) of each import; `from . import x` is left out, it is the program's own."""
+    """(module, node) of each import, except `from . import x`, which refers to the program itself."""
     found: list[tuple[str, ast.stmt]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -100,7 +100,7 @@ def Imports(tree: ast.AST) -> list[tuple[str, ast.stmt]]:
 
 
 def Needs(source: Source) -> list[Need]:
-    """The files of the server that one file asks for: by an import, by a method, by an async handler."""
+    """The server files that one source needs because of an import, a method, or an async or threaded handler."""
     if not source.tree:
         return []
     found, methods = [], data.Methods()
@@ -130,7 +130,7 @@ def Load(folder: Path, exclude: list[str] | None = None) -> Project:
         if found and (found.group(1) == CORE or found.group(1) in data.Registry()):
             own[found.group(1)] = path
     rooms = {path.rpartition("/")[0] for path in files if path.endswith(CORE + "/__init__.py")}
-    for room in rooms:                          # the core as a folder of rooms
+    for room in rooms:                          # the core as a package of small files
         own[CORE] = room
     mine = [path for path in files if path not in own.values() and path.rpartition("/")[0] not in rooms]
     sources = {path: Source(path, (folder / path).read_bytes()) for path in mine if path.endswith(".py")}

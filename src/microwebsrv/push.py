@@ -1,7 +1,7 @@
-"""Make a board like the folder of a program: copy what has changed, restart it, and show its log.
+"""Makes a board match the folder of a program: copies changed files, restarts the board, shows its log.
 
-The server's files that the program needs are brought, modules are compiled to .mpy, pages too. What an earlier push has
-copied and is no longer in the folder is deleted; files that came to the board in other ways stay.
+Needed server files are added; modules and pages are compiled to .mpy. Files that an earlier push copied and that are no
+longer in the folder are deleted; other files on the board are kept.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 from microwebsrv import build, device, project
 from microwebsrv.data import Trouble
 
-MANIFEST = ".microwebsrv"           # on the board: what was pushed, {path: SHA-256}
-START_SEC = 30                      # a program may join a network before it serves
-MANIFEST_ROOM = 2                   # blocks
+MANIFEST = ".microwebsrv"           # file on the board with {path: SHA-256} of the last push
+START_SEC = 30                      # time for joining a network before the server starts
+MANIFEST_ROOM = 2                   # flash blocks
 
 HEAP_LINE = re.compile(r"^MicroWebSrv: port .*; (\d+) bytes of heap left", re.M)
 
 
 @dataclass
 class Plan:
-    """What has to be done."""
+    """The changes to make."""
 
     copies: list[str] = field(default_factory=list)
     deletes: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ def Digests(files: dict[str, bytes]) -> dict[str, str]:
 
 
 def Compare(wanted: dict[str, str], there: dict[str, str], manifest: dict[str, str], isForced: bool) -> Plan:
-    """Hashes of what is wanted, of what the board has, and of what was pushed the last time."""
+    """Compare the digests of the files to push, the files on the board, and the last push."""
     plan = Plan()
     for path, digest in wanted.items():
         if there.get(path) == digest:
@@ -62,7 +62,8 @@ def Compare(wanted: dict[str, str], there: dict[str, str], manifest: dict[str, s
 
 
 def CheckRoom(plan: Plan, files: dict[str, bytes], sizes: dict[str, int], facts: device.Facts) -> None:
-    """Each file is written beside the old one. Trouble if the flash is too small for that; nothing was changed yet."""
+    """Raise Trouble if the flash is too small, before any change. Each file is written before the old one is
+    deleted."""
     def Blocks(size: int) -> int:
         return -(-size // facts.blockLen) or 1
 
@@ -82,7 +83,7 @@ def _Kilo(size: int) -> str:
 
 
 def Order(path: str) -> tuple[int, str]:
-    """The server first, the programs that start it last: what is broken off leaves the old program."""
+    """Sort key: the server first, main.py last, so that an interrupted push leaves the old program."""
     name = path.rpartition("/")[2]
     return 2 if name in project.STARTERS else 0 if "/lib/" in path else 1, path
 
@@ -100,7 +101,7 @@ def CheckBoard(board: device.Board) -> None:
 
 
 def Shadows(board: device.Board, files: dict[str, bytes], manifest: dict[str, str]) -> list[str]:
-    """Files of the board that come before a module of ours when it is imported."""
+    """Files on the board that would be imported instead of one of ours."""
     root = board.facts.root.rstrip("/") + "/"
     found: dict[str, str] = {}
     for path in files:
@@ -131,7 +132,7 @@ def Sizes(board: device.Board, paths: list[str]) -> dict[str, int]:
 
 
 class Push:
-    """One push to one open board."""
+    """One push to an open board."""
 
     def __init__(self, board: device.Board, made: build.Made, inFlash: set[str], isForced: bool) -> None:
         root = board.facts.root
@@ -152,7 +153,7 @@ class Push:
         return "  %-8s %s  %d bytes" % (word, path, len(self.files[path]))
 
     def Run(self, isDry: bool) -> None:
-        """Trouble before anything is changed where the flash is too small."""
+        """Make the changes. Trouble, before any change, if the flash is too small."""
         CheckRoom(self.plan, self.files, self.sizes, self.board.facts)
         for path in [*self.plan.deletes, *self.plan.copies]:
             print(self.Line(path), flush=True)
@@ -175,7 +176,7 @@ class Push:
 
 
 def Follow(board: device.Board, withLog: bool) -> int:
-    """The program starts; its log, and what the heap has left. 1: the program has ended by an error."""
+    """Restart the program, show its log and the free heap. -> 1 if the program ended with an exception, else 0."""
     def Show(text: str) -> None:
         print(text, end="", flush=True)
 
@@ -231,5 +232,5 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add("--exclude", action="append", default=[], metavar="PATTERN", help="leave files of the folder out")
     add("--keep-pages", action="store_true", help="copy .pyhtml pages as they are: the board compiles them")
     add("--force", action="store_true", help="copy over files that were changed on the board")
-    add("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    add("--dry-run", action="store_true", help="show the changes, but don't make them")
     add("--no-log", action="store_true", help="end when the program has started")

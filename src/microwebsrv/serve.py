@@ -1,6 +1,8 @@
 """Run the program of a board on this computer, or serve a folder.
 
     microwebsrv DIR                 runs DIR/main.py, and again when a .py file changes; without one it serves DIR
+    microwebsrv DIR/program.py      runs this program
+    microwebsrv package.module:mws  serves this server, or that of a function that makes one
     microwebsrv push DIR [PORT]     copies the program to a board (microwebsrv push --help)
     microwebsrv check DIR           says what will not run on a board (microwebsrv check --help)
 
@@ -12,10 +14,9 @@ folders /flash, /sd and /www of a board are this folder and folders in it. Where
 from __future__ import annotations
 
 import argparse
+import errno
 import os
-import runpy
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,19 +24,23 @@ import time
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any, Awaitable, Callable
+from typing import Any, Callable, NoReturn
 
 import microWebSrv
 from microWebSrv import MicroWebSrv
-from microwebsrv import desk, pins
-from microwebsrv.data import Trouble
+from microwebsrv import access, address, console, desk, failure, faults, live, pins, target
+from microwebsrv.console import Say
 from microwebsrv.paths import Paths
-from microwebsrv.pins import IsFree
+from microwebsrv.target import Target
 from microwebsrv.world import WORLD
 
 DEFAULT_PORT = 8080
 LOOK_SEC = 0.3              # between two looks at the files
 SKIPPED = {"__pycache__", "node_modules"}
+PROGRAMS = (".py",)         # a change runs the program again
+SITE = (".css", ".htm", ".html", ".js", ".mjs", ".pyhtml", ".svg")     # a change loads the pages again
+DEFAULT_PATH = "/flash/www"
+SWITCHES = ("no_pins", "no_log", "no_debug", "quiet")       # that the process which serves is given as well
 
 
 # -- the process that serves ---------------------------------------------------
@@ -47,28 +52,47 @@ class Stage:
         self.folder, self.port, self.bindIP = folder, port, bindIP
         self.servers: dict[MicroWebSrv, tuple[int, int]] = {}           # the port of each: ours, that of the program
         self.started: list[MicroWebSrv] = []
-        self._construct: Callable[..., None] = MicroWebSrv.__init__
-        self._start: Callable[..., None] = MicroWebSrv.Start
+        self.onFirst: Callable[[str], None] = lambda url: None          # a server listens, at this URL
+        core: Any = MicroWebSrv
+        self._construct: Callable[..., None] = core.__init__
+        self._open: Callable[[MicroWebSrv], bool] = core.Open
 
     def Open(self) -> None:
         """From now on."""
         stage = self
 
         def Construct(server: MicroWebSrv, routeHandlers: Any = None, port: int = 80, bindIP: str = "",
-                      webPath: Any = "/flash/www") -> None:
-            ours = stage.NextPort(port)
+                      webPath: Any = DEFAULT_PATH) -> None:
+            isPort = isinstance(port, int) and 0 <= port < 65536        # else the server says what is wrong with it
+            ours = stage.NextPort(port) if isPort else port
             stage._construct(server, routeHandlers, ours, stage.bindIP, stage.Place(webPath))
             server.Banner = False                       # Begin() says it
             stage.servers[server] = ours, port
-            if hasattr(server, "Serve"):            # microWebAsync.py has just added it to the class
-                setattr(server, "Serve", stage.Serving(server, server.Serve))       # noqa: B010
 
-        def Start(server: MicroWebSrv, threaded: bool = True, stackSize: int = 8192) -> None:
-            stage.Begin(server)
-            stage._start(server, threaded, stackSize)
+        def Open(server: MicroWebSrv) -> bool:
+            isOurs = stage.Listen(server)
+            if isOurs:
+                stage.Begin(server)
+            return isOurs
 
-        for name, method in (("__init__", Construct), ("Start", Start)):
+        for name, method in (("__init__", Construct), ("Open", Open)):
             setattr(MicroWebSrv, name, method)
+
+    def Listen(self, server: MicroWebSrv) -> bool:
+        """What Open() says. A port that was free when the server was made may be another program's meanwhile."""
+        tries = 5
+        while True:
+            tries -= 1
+            ours, said = self.servers[server]
+            try:
+                return self._open(server)
+            except OSError as error:
+                isChosen = self.port is not None or server.GetPort() != ours
+                if isChosen or not tries or error.errno != errno.EADDRINUSE:
+                    raise faults.CantListen(error.errno, address.Why(error, self.bindIP, server.GetPort()))
+            ours = self.NextPort(said)
+            self.servers[server] = ours, said
+            setattr(server, "port", ours)       # noqa: B010
 
     def NextPort(self, wanted: int) -> int:
         """The one that the user chose, and those behind it; else that of the program if it can be had, or the next one
@@ -78,92 +102,132 @@ class Stage:
             return self.port + len(taken)
         first = wanted if wanted >= 1024 else DEFAULT_PORT
         free = (port for port in range(first, min(first + 50, 65536))
-                if port not in taken and IsFree(port, self.bindIP))
+                if port not in taken and address.IsFree(port, self.bindIP))
         return next(free, first)
 
-    def Serving(self, server: MicroWebSrv, serve: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        async def Serve() -> None:
-            self.Begin(server)
-            await serve()
-        return Serve
+    def First(self, server: MicroWebSrv) -> None:
+        """It gets the port of the server that was made first."""
+        other = next(iter(self.servers))
+        (port, said), (first, otherSaid) = self.servers[server], self.servers[other]
+        self.servers[other], self.servers[server] = (port, otherSaid), (first, said)
+        for one in (server, other):
+            setattr(one, "port", self.servers[one][0])      # noqa: B010
 
     def Place(self, webPath: Any) -> Any:
         """A path on the board -> the path here."""
-        if webPath == "/flash/www" and not (self.folder / "www").is_dir():
+        if webPath == DEFAULT_PATH and not (self.folder / "www").is_dir():
             return str(self.folder)
         return Paths(self.folder).Map(webPath)
 
     def Begin(self, server: MicroWebSrv) -> None:
-        if server not in self.started:
-            self.started.append(server)
-            ours, wanted = self.servers[server]
-            note = "" if ours == wanted or self.port is not None else " (its program says port %d)" % wanted
-            print("microwebsrv: http://%s:%d/%s" % (self.bindIP or "127.0.0.1", ours, note), flush=True)
+        """It listens."""
+        if server in self.started:
+            return
+        self.started.append(server)
+        ours, wanted = server.GetPort(), self.servers[server][1]
+        note = "" if ours == wanted or self.port is not None else " (its program says port %d)" % wanted
+        link: Any = getattr(server, "NewLink")      # noqa: B009
+        url = address.Url(self.bindIP, ours, "https" if link.isSecure else "http")
+        Say(url + note)
+        root = getattr(server.source, "root", "")
+        if root and not os.path.isdir(root):
+            console.Warn("there is no folder %s: it is the webPath of the program" % root)
+        if len(self.started) == 1:
+            self.onFirst(url)
 
 
-def Watch() -> None:
-    """Ends with the process that started us, however that ends: our standard input is its pipe."""
+def Watch(reload: live.Reload) -> None:
+    """Ends with the process that started us, however that ends: our standard input is its pipe. What comes is a byte
+    for each change of the site."""
     while os.read(0, 1024):             # not sys.stdin, whose lock a thread must not hold when the program ends
-        pass
+        reload.Changed()
     os._exit(0)
 
 
 def ShowPins(port: int | None) -> None:
     """Called when the program uses its first pin."""
     try:
-        print("microwebsrv: the pins: http://127.0.0.1:%d/" % pins.Open(port), flush=True)
+        Say("the pins: http://127.0.0.1:%d/" % pins.Open(port))
     except OSError as error:
-        print("microwebsrv: no page of pins at port %s: %s" % (port, error), file=sys.stderr, flush=True)
+        console.Warn("no page of pins at port %s: %s" % (port, error.strerror or error))
 
 
-def ServeFolder(folder: Path, program: Path, options: argparse.Namespace, stage: Stage | None = None) -> None:
+def OpenBrowser(url: str) -> None:
+    import webbrowser
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True, name="browser").start()
+
+
+def ServeTarget(what: Target, options: argparse.Namespace, stage: Stage | None = None) -> None:
     """Runs the program, and serves when it did not. Security: a page of somebody else whose name leads to this computer
     gets nothing, unless the program sets AllowedHosts to something else."""
-    stage = stage or Stage(folder, options.port, options.bind)
+    stage = stage or Stage(what.folder, options.port, options.bind)
+    stage.onFirst = OpenBrowser if options.open else stage.onFirst
     stage.Open()
     MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [options.bind]), *options.host]
-    if program.exists():
-        sys.path.insert(0, str(folder / "lib"))
-        sys.path.insert(0, str(folder))
-        sys.argv = [str(program)]
+    server = None
+    if what.program or what.module:
+        sys.path[:0] = [str(what.folder), str(what.folder / "lib")]
+        sys.argv = [str(what.program or what.module)]
         if not options.no_pins:
             WORLD.onFirst = lambda: ShowPins(options.pins)
-        desk.Install(folder)
-        runpy.run_path(str(program), run_name="__main__")
-    if not stage.started:
-        server = next(iter(stage.servers), None) or MicroWebSrv(port=options.port or DEFAULT_PORT)
+        desk.Install(what.folder)
         try:
-            server.Start(threaded=False)
-        except OSError as error:
-            sys.exit("microwebsrv: %s" % error)
+            if what.module:
+                server = target.ServerOf(what)
+                if not stage.started:
+                    stage.First(server)
+            else:
+                target.RunProgram(what)
+        except (SyntaxError, ImportError) as error:
+            line = "" if stage.started else faults.OneLine(error, what.folder)
+            if not line:
+                raise
+            raise faults.ProgramTrouble(line)
+    if not stage.started:
+        server = server or next(iter(stage.servers), None) or MicroWebSrv(port=options.port or DEFAULT_PORT)
+        server.Start(threaded=False)
 
 
-def Serve(options: argparse.Namespace, folder: Path, program: Path) -> None:
+def OpenLogs(options: argparse.Namespace) -> None:
+    """In the process that runs the program."""
+    if not options.no_log and not options.quiet:
+        access.Log().Open()
+    MicroWebSrv.ErrorCallback = staticmethod(faults.OnServerError)
+    faults.Install()
+
+
+def Serve(options: argparse.Namespace, what: Target) -> NoReturn:
+    """Never comes back: the process ends with the program."""
     if options.child:
-        threading.Thread(target=Watch, daemon=True).start()
-    WORLD.words = [*Words(options, program), "--child" if options.child else "--no-reload"]
-    os.chdir(folder)
-    ServeFolder(folder, program, options)
+        reload = live.Reload()
+        reload.Open()
+        threading.Thread(target=Watch, args=(reload,), daemon=True).start()
+    if not options.no_debug:
+        MicroWebSrv.Debug = True
+        failure.Pages(what.folder).Open()
+    OpenLogs(options)
+    WORLD.words = [*Words(options, what), "--child" if options.child else "--no-reload"]
+    os.chdir(what.folder)
+    faults.Ended(lambda: ServeTarget(what, options), options.child)
 
 
-def Words(options: argparse.Namespace, program: Path) -> list[str]:
+def Words(options: argparse.Namespace, what: Target) -> list[str]:
     """The options again, for the process that serves."""
-    place = program if options.folder.suffix == ".py" else program.parent
-    return [str(place), *(["--port", str(options.port)] if options.port is not None else []), "--bind", options.bind,
+    return [what.word, *(["--port", str(options.port)] if options.port is not None else []), "--bind", options.bind,
             *["--host=" + name for name in options.host], *(["--pins", str(options.pins)] if options.pins else []),
-            *(["--no-pins"] if options.no_pins else [])]
+            *["--" + name.replace("_", "-") for name in SWITCHES if getattr(options, name)]]
 
 
 # -- the process that watches ----------------------------------------------------
 
 def Stamps(folder: Path) -> dict[str, int]:
-    """{path: time of its last change} of the programs below the folder."""
+    """{path: time of its last change} of the programs below the folder and of the files of its site."""
     found = {}
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "." and name not in SKIPPED
                       and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))]
         for name in names:
-            if name.endswith(".py"):
+            if name.endswith(PROGRAMS + SITE):
                 path = os.path.join(place, name)
                 try:
                     found[path] = os.stat(path).st_mtime_ns
@@ -173,15 +237,15 @@ def Stamps(folder: Path) -> dict[str, int]:
 
 
 class Watcher:
-    """Runs a command, and again when a file has changed."""
+    """Runs a command, and again when a program has changed. Of a page it is told."""
 
-    def __init__(self, folder: Path, command: list[str]) -> None:
+    def __init__(self, folder: Path, command: list[str], onlyFirst: list[str]) -> None:
         self.folder, self.command = folder, command
         self.stamps = Stamps(folder)
-        self.process = self.Begin()
+        self.process = self.Begin(onlyFirst)
 
-    def Begin(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command, stdin=subprocess.PIPE, cwd=self.folder)
+    def Begin(self, more: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*self.command, *more], stdin=subprocess.PIPE, cwd=self.folder, bufsize=0)
 
     def End(self) -> None:
         """A server has time to say good-bye."""
@@ -195,56 +259,72 @@ class Watcher:
         if self.process.stdin:
             self.process.stdin.close()
 
-    def Run(self) -> None:
+    def Run(self) -> int:
+        """-> the status of the command: nothing but another call of it can help."""
         told = False
         while True:
             time.sleep(LOOK_SEC)
+            code = self.process.poll()
+            if code in (faults.GIVE_UP + 2, faults.GIVE_UP + 3):
+                return code - faults.GIVE_UP
             stamps = Stamps(self.folder)
-            if stamps != self.stamps:
-                changed = sorted(path for path in {*stamps, *self.stamps} if stamps.get(path) != self.stamps.get(path))
-                print("microwebsrv: %s has changed" % os.path.relpath(changed[0], self.folder), flush=True)
+            changed = sorted(path for path in {*stamps, *self.stamps} if stamps.get(path) != self.stamps.get(path))
+            programs = [path for path in changed if path.endswith(PROGRAMS)]
+            self.stamps = stamps
+            if programs:
+                Say("%s has changed" % os.path.relpath(programs[0], self.folder))
                 self.End()
-                self.stamps, self.process, told = stamps, self.Begin(), False
-            elif self.process.poll() is not None and not told:
+                self.process, told = self.Begin([]), False
+            elif code is not None and not told:
                 told = True
-                print("microwebsrv: the program has ended; it is run again when a file changes", flush=True)
+                Say("the program has ended; it is run again when a file changes")
+            elif changed and code is None:
+                self.Tell(os.path.relpath(changed[0], self.folder))
+
+    def Tell(self, path: str) -> None:
+        Say("%s has changed: pages in browsers are loaded again" % path)
+        try:
+            os.write(self.process.stdin.fileno(), b"!")     # type: ignore[union-attr]
+        except OSError:                         # it has just ended
+            pass
 
 
 def Terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def ServeAndWatch(options: argparse.Namespace, folder: Path, program: Path) -> None:
+def ServeAndWatch(options: argparse.Namespace, what: Target) -> int:
     signal.signal(signal.SIGTERM, Terminated)
-    watcher = Watcher(folder, [sys.executable, "-m", "microwebsrv", *Words(options, program), "--child"])
+    command = [sys.executable, "-m", "microwebsrv", *Words(options, what), "--child"]
+    watcher = Watcher(what.folder, command, ["--open"] if options.open else [])
     try:
-        watcher.Run()
+        return watcher.Run()
     finally:
         watcher.End()
 
 
 def Port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 65536:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError("must be a number from 0 to 65535, not %s" % text)
-    if not port:
-        with socket.create_server(("", 0)) as free:
-            port = free.getsockname()[1]
-    return port
+    return int(text) or address.Free()
 
 
 def Parser(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("folder", nargs="?", type=Path, default=Path("."), metavar="DIR",
-        help="the folder of a program, or the program; default: this folder")
+    add("folder", nargs="?", default=".", metavar="DIR",
+        help="the folder of a program, the program, or package.module:server; default: this folder")
     add("--port", type=Port, help="default: that of the program, or %d; 0: one that is free" % DEFAULT_PORT)
     add("--bind", default="127.0.0.1", metavar="ADDRESS",
-        help="default: 127.0.0.1, this computer only; '' is all addresses")
+        help="default: 127.0.0.1, this computer only; '' is all addresses, ::1 this computer by IPv6")
     add("--host", action="append", default=[], metavar="NAME",
         help="one more name under which browsers may ask, beside localhost and addresses")
     add("--pins", type=Port, metavar="PORT", help="of the page of pins, which is for this computer only; default: 8090")
     add("--no-pins", action="store_true", help="no page that shows the pins")
-    add("--no-reload", action="store_true", help="don't watch the files")
+    add("--open", action="store_true", help="open the browser when the server listens")
+    add("--no-reload", action="store_true", help="don't watch the files, and load no page again")
+    add("--no-log", action="store_true", help="no line for each answer")
+    add("--no-debug", action="store_true", help="a handler that fails is answered as on a board, with a bare 500")
+    add("--quiet", action="store_true", help="say only what goes wrong")
     add("--workers", metavar="N", help="run the program in N processes that share its ports")
     add("--grace", metavar="SECONDS", help="with --workers, what is in flight has so long at a reload and at the end; "
                                            "default: the StopGraceSec of the program")
@@ -256,10 +336,11 @@ def Parser(parser: argparse.ArgumentParser) -> None:
 def Run(options: argparse.Namespace) -> int:
     if (options.workers, options.worker, options.grace) != (None, None, None):
         return int(import_module("microwebsrv.workers").Run(options))
-    folder = options.folder.resolve()
-    isProgram = folder.suffix == ".py" and folder.is_file()
-    if not isProgram and not folder.is_dir():
-        raise Trouble("%s is not a folder" % options.folder, 2)
-    program = folder if isProgram else folder / "main.py"
-    (Serve if options.child or options.no_reload else ServeAndWatch)(options, program.parent, program)
-    return 0
+    what = target.Find(options.folder)
+    if options.quiet:
+        console.BeQuiet()
+    if not options.child:
+        address.Check(options.bind, options.port)
+    if options.child or options.no_reload:
+        Serve(options, what)
+    return ServeAndWatch(options, what)

@@ -1,8 +1,8 @@
-"""What MicroPython lacks, as tables for `check`. tests/test_check.py tries each row on MicroPython."""
+"""Features that MicroPython lacks, as tables for `check`. tests/test_check.py tries each row on MicroPython."""
 
 from __future__ import annotations
 
-# Modules of the firmware of boards; one port or another may lack some. Each is known with a u in front, too.
+# Modules of board firmware; a port may lack some. Each also exists with a u in front.
 MODULES = frozenset("""
     _thread aioespnow apa106 array asyncio binascii bluetooth btree builtins cmath collections cryptolib deflate dht
     ds18x20 errno esp esp32 espnow flashbdev framebuf gc hashlib heapq inisetup io json lwip machine math micropython
@@ -10,7 +10,7 @@ MODULES = frozenset("""
     uasyncio uctypes upysh urequests usocket ussl vfs webrepl webrepl_setup websocket zlib
 """.split())
 
-# {module of CPython: what to do instead}. "mip" stands for: mpremote mip install NAME, from micropython-lib.
+# {module of CPython: alternative}. "mip" stands for: mpremote mip install NAME, from micropython-lib.
 ABSENT = {
     "__future__": "leave the line out", "abc": "mip", "argparse": "mip", "base64": "mip; or binascii.b2a_base64",
     "bisect": "mip", "calendar": "", "codecs": "bytes.decode()", "concurrent": "_thread or asyncio",
@@ -33,7 +33,7 @@ ABSENT = {
 _TICKS = "time.ticks_ms() and time.ticks_diff()"
 _NONE = "MicroPython has none"
 
-# {module.name: what to do instead}
+# {module.name: alternative}
 NAMES = {
     "time.perf_counter": "time.ticks_us() and time.ticks_diff()", "time.perf_counter_ns": "time.ticks_us()",
     "time.monotonic": _TICKS, "time.monotonic_ns": _TICKS, "time.process_time": _TICKS, "time.thread_time": _TICKS,
@@ -79,7 +79,7 @@ NAMES = {
     "platform.python_version": "sys.version", "platform.uname": "os.uname()",
 }
 
-# Built-in names that are not there: {name: what to use}.
+# Missing built-in names: {name: alternative}.
 BUILTINS = {
     **dict.fromkeys(("TimeoutError", "ConnectionError", "FileNotFoundError", "PermissionError", "BlockingIOError",
                      "InterruptedError", "FileExistsError", "IsADirectoryError", "NotADirectoryError",
@@ -92,7 +92,7 @@ BUILTINS = {
     "aiter": "", "anext": "", "breakpoint": "", "exit": "sys.exit", "quit": "sys.exit",
 }
 
-# Methods of built-in types that are not there, then attributes: {name: what to use}.
+# Missing methods of built-in types, then missing attributes: {name: alternative}.
 METHODS = {
     "zfill": "\"%03d\" % n", "ljust": "\"%-9s\" % text", "rjust": "\"%9s\" % text", "title": "",
     "capitalize": "upper and slices", "swapcase": "", "casefold": "lower", "removeprefix": "startswith and a slice",
@@ -109,8 +109,8 @@ ATTRIBUTES = {
     "__annotations__": "", "__qualname__": "__name__", "__mro__": "__bases__",
 }
 
-# {(function or method, argument by name): what to do}. A function is a built-in or module.name; a method begins with
-# a dot.
+# {(function or method, keyword argument): alternative}. A function is a built-in or module.name; a method begins with a
+# dot.
 KEYWORDS = {
     ("open", "errors"): "leave it out", ("open", "newline"): "leave it out", ("print", "flush"): "leave it out",
     ("json.dumps", "indent"): "leave it out", ("json.dumps", "sort_keys"): "leave it out",
@@ -124,7 +124,7 @@ KEYWORDS = {
     ("int.from_bytes", "byteorder"): "by position", ("int.from_bytes", "signed"): "leave it out; subtract 1 << bits",
 }
 
-# Parts of a regular expression: (a pattern that finds it, what it is, True: it never matches, and no error says so).
+# Parts of regular expressions: (pattern that finds it, its description, True if it never matches without an error).
 REGEX = (
     (r"\(\?P<", "a named group: use its number", False),
     (r"\(\?[=!]", "a look-ahead", False),
@@ -137,7 +137,7 @@ REGEX = (
     (r"(?<!\\)(\\\\)*\\x[0-9a-fA-F]{2}", "\\x: write the character", True),
 )
 
-# Heap of the firmware with Wi-Fi on, KB: round figures that are assumed, and not measured by this project.
+# Free heap of the firmware with Wi-Fi on, in KB: assumed round figures, not measured by this project.
 BOARDS = {
     "ESP8266": 30, "ESP32": 110, "ESP32-C3": 120, "ESP32-S2": 120, "ESP32-S3": 180, "ESP32-C6": 200, "Pico W": 180,
     "Pico 2 W": 400,

@@ -1,4 +1,4 @@
-"""The pytest fixture `testClient`. pytest finds it by itself where this package is installed."""
+"""The pytest fixture `testClient`. pytest finds it automatically when this package is installed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class NewClient(Protocol):
-    """What the fixture is: testClient(mws, …) with the arguments of TestClient."""
+    """The type of the fixture: testClient(mws, …), with the arguments of TestClient."""
 
     def __call__(self, mws: MicroWebSrv, **options: Any) -> TestClient: ...
 
 
 @pytest.fixture
 def testClient() -> Iterator[NewClient]:
-    """testClient(mws, **options) -> a TestClient of this server, which is closed after the test."""
-    from microWebTestClient import TestClient       # only now: other projects of this Python have tests as well
+    """testClient(mws, **options) -> a TestClient for this server, closed after the test."""
+    from microWebTestClient import TestClient     # not at the top: pytest loads this in other projects too
     clients = []
 
     def New(mws: MicroWebSrv, **options: Any) -> TestClient:

@@ -26,7 +26,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +33,10 @@ from types import FrameType
 from typing import Any
 
 from microWebSrv import MicroWebSrv
-from microwebsrv import desk, serve
+from microwebsrv import address, console, desk, faults, serve, target
+from microwebsrv.console import Say, Warn
 from microwebsrv.data import Trouble
+from microwebsrv.target import Target
 
 WORKERS_MAX = 256
 READY_SEC = 1               # a program that goes on behind Start() has not failed in this time
@@ -52,39 +53,8 @@ NOBODY = 0xFFFFFFFF         # the count of a place without a worker
 
 LISTEN = getattr(MicroWebSrv, "Listen")      # noqa: B009
 
-_MODULE = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)$")
-
 # Stand-ins of a board's hardware: each process would have its own.
 _HARDWARE = set(desk.STANDINS) - {"micropython", "ntptime"}
-
-
-def Say(text: str, isError: bool = False) -> None:
-    stream = sys.stderr if isError else sys.stdout
-    try:
-        print("microwebsrv: " + text, file=stream, flush=True)
-    except OSError:                             # the terminal or the pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-@dataclass
-class Target:
-    """What is served: a folder, a file, or a server of a module."""
-
-    folder: Path
-    program: Path
-    module: str = ""
-    name: str = ""
-
-
-def FindTarget(words: Path) -> Target:
-    found = _MODULE.match(str(words))
-    if found and not words.exists():
-        return Target(Path.cwd(), Path.cwd() / "main.py", found["module"], found["name"])
-    place = words.resolve()
-    isProgram = place.suffix == ".py" and place.is_file()
-    if not isProgram and not place.is_dir():
-        raise Trouble("%s is not a folder" % words, 2)
-    return Target(place.parent, place) if isProgram else Target(place, place / "main.py")
 
 
 # -- the worker ------------------------------------------------------------------
@@ -226,7 +196,7 @@ class Stage(serve.Stage):
                 forget(link)
                 stage.Tell()
 
-            for name, method in (("Listen", stage.Listen), ("Forget", Forget)):
+            for name, method in (("Listen", stage.Shared), ("Forget", Forget)):
                 setattr(server, name, method)
 
         def Start(server: MicroWebSrv, threaded: bool = True, stackSize: int = 8192) -> None:
@@ -267,7 +237,7 @@ class Stage(serve.Stage):
         if server not in self.started:
             self.started.append(server)
 
-    def Listen(self, port: int, bindIP: str) -> tuple[socket.socket, int]:
+    def Shared(self, port: int, bindIP: str) -> tuple[socket.socket, int]:
         try:
             text, (number, counts) = self.channel.AskListener(bindIP, port)
         except OSError:
@@ -311,7 +281,10 @@ class Stage(serve.Stage):
     def Ready(self) -> None:
         if not self._isReady and self.opened:
             self._isReady = True
-            self.channel.Tell(serves=[server.GetPort() for server in self.opened], grace=self.Grace())
+            self.channel.Tell(serves=[self.Url(server) for server in self.opened], grace=self.Grace())
+
+    def Url(self, server: Any) -> str:
+        return address.Url(self.bindIP, server.GetPort(), "https" if server.NewLink.isSecure else "http")
 
     def Grace(self) -> float:
         return max((server.StopGraceSec for server in self.opened), default=0)
@@ -344,44 +317,32 @@ class Stage(serve.Stage):
         os._exit(1)
 
 
-def Work(options: argparse.Namespace, target: Target) -> int:
-    os.chdir(target.folder)
-    stage, finder = Stage(target.folder, options), NoHardware()
+def Work(options: argparse.Namespace, what: Target) -> int:
+    os.chdir(what.folder)
+    stage, finder = Stage(what.folder, options), NoHardware()
     sys.meta_path.append(finder)
     options.no_pins = True
-    code = 0
+    serve.OpenLogs(options)
+    code, failure, isMendable = 0, "", True
     try:
-        if target.module:
-            ServeModule(target, options, stage)
-        else:
-            serve.ServeFolder(target.folder, target.program, options, stage)
+        serve.ServeTarget(what, options, stage)
         stage.Ready()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1 if error.code else 0
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
-    except Exception:
-        if not finder.refused:
-            traceback.print_exc()
+    except Trouble as error:
+        code, failure, isMendable = error.code, str(error), isinstance(error, faults.ProgramTrouble)
+    except Exception as error:
         code = 1
+        if not finder.refused:
+            sys.excepthook(type(error), error, error.__traceback__)
+    if finder.refused and code:
+        code, failure, isMendable = 2, finder.refused, False
     if code:
-        stage.channel.Tell(failed=finder.refused)
+        stage.channel.Tell(failed=failure, status=code, isMendable=isMendable)
         stage.Drain()                           # of several servers one may run already
     return code
-
-
-def ServeModule(target: Target, options: argparse.Namespace, stage: Stage) -> None:
-    """Imports the module and serves with its server, a MicroWebSrv or a function that makes one."""
-    stage.Open()
-    MicroWebSrv.AllowedHosts = ["localhost", *filter(None, [options.bind]), *options.host]
-    sys.path.insert(0, str(target.folder))
-    server = getattr(importlib.import_module(target.module), target.name, None)
-    if callable(server):
-        server = server()
-    if not isinstance(server, MicroWebSrv):
-        raise SystemExit("%s:%s is no MicroWebSrv" % (target.module, target.name))
-    if server not in stage.opened:
-        server.Start(threaded=False)
 
 
 # -- the parent ------------------------------------------------------------------
@@ -396,11 +357,12 @@ class Worker:
     attempt: int                                # so many before it, in its place, have died at once
     data: bytes = b""
     listeners: set[tuple[str, int]] = field(default_factory=set)
-    serves: list[int] = field(default_factory=list)     # its ports; it is ready
+    serves: list[str] = field(default_factory=list)     # its URLs; it is ready
     since: float = 0
     graceSec: float = 0
     failure: str = ""
-    isRefused: bool = False                     # the program can't be served by workers
+    status: int = 1                             # of the command, if no worker can be had
+    isMendable: bool = True                     # a change of the program's files may help
     killAt: float | None = None
 
 
@@ -409,7 +371,7 @@ class Parent:
 
     def __init__(self, command: list[str], folder: Path, count: int, options: argparse.Namespace) -> None:
         self.command, self.folder, self.count = command, folder, count
-        self.host: str = options.bind or "127.0.0.1"
+        self.options = options
         self.watches: bool = not options.no_reload
         self.current: list[Worker] = []         # the program as it is
         self.coming: list[Worker] = []          # the new one, which replaces them when all of these serve
@@ -419,7 +381,7 @@ class Parent:
         self.listeners: dict[tuple[str, int], socket.socket] = {}
         self.environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.people = "1 worker" if count == 1 else "%d workers" % count
-        self.ports: list[int] = []
+        self.urls: list[str] = []
         self.places = 4 * count                 # the old and the new ones, and what else has not ended
         self.counts = Memory(b"\xff" * 4 * self.places)
         self.balance = Balance(self.counts)
@@ -488,8 +450,8 @@ class Parent:
             if worker.killAt and now >= worker.killAt:
                 worker.killAt = None
                 worker.process.kill()
-                Say("worker %d has not ended within its grace of %g s: it is killed" % (
-                    worker.process.pid, worker.graceSec), isError=True)
+                Warn("worker %d has not ended within its grace of %g s: it is killed" % (
+                    worker.process.pid, worker.graceSec))
         if self.status is not None:
             return
         due = [one for one in self.replacements if one[0] <= now]
@@ -503,9 +465,10 @@ class Parent:
 
     def Look(self) -> None:
         stamps = serve.Stamps(self.folder)
-        changed = sorted(path for path in {*stamps, *self.stamps} if stamps.get(path) != self.stamps.get(path))
+        changed = sorted(path for path in {*stamps, *self.stamps}
+                         if path.endswith(serve.PROGRAMS) and stamps.get(path) != self.stamps.get(path))
+        self.stamps = stamps
         if changed:
-            self.stamps = stamps
             Say("%s has changed" % os.path.relpath(changed[0], self.folder))
             self.Reload()
 
@@ -529,7 +492,7 @@ class Parent:
                                            cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True,
                                            env=self.environment)
         except OSError as error:
-            Say("a worker can't be started: %s" % error, isError=True)
+            Warn("a worker can't be started: %s" % error)
             return False
         taken = {one.place for one in self.Workers()}
         place = next((number for number in range(self.places) if number not in taken), 0)
@@ -556,7 +519,7 @@ class Parent:
                 self.HandListener(worker, *message["listen"])
             elif "failed" in message:
                 worker.failure = worker.failure or message["failed"]
-                worker.isRefused = bool(message["failed"])
+                worker.status, worker.isMendable = message["status"], message["isMendable"]
             else:
                 worker.graceSec = message["grace"]
                 worker.serves, worker.since = message["serves"], time.monotonic()
@@ -581,7 +544,8 @@ class Parent:
             numbers = [self.listeners[key].fileno(), self.counts]
             worker.listeners.add(key)
         except OSError as failure:
-            text = worker.failure = re.sub(r"\[Errno \d+\] ", "", failure.strerror or str(failure))
+            text = worker.failure = address.Why(failure, bindIP, port)
+            worker.status, worker.isMendable = 3, False
         try:
             socket.send_fds(worker.channel, [text.encode()], numbers)
         except OSError:
@@ -598,17 +562,19 @@ class Parent:
 
     def Switch(self) -> None:
         """The new workers serve: the old ones finish what they have begun."""
-        old = self.ports
+        old = self.urls
         self.old = [*self.current]
         self.Leave(self.current)
         self.current, self.coming, self.replacements = self.coming, [], []
         used = set().union(*(worker.listeners for worker in self.current))
         for key in set(self.listeners) - used:
             self.listeners.pop(key).close()
-        self.ports = self.current[0].serves
-        if self.ports != old:
-            for port in self.ports:
-                Say("http://%s:%d/ (%s)" % (self.host, port, self.people))
+        self.urls = self.current[0].serves
+        if self.urls != old:
+            for url in self.urls:
+                Say("%s (%s)" % (url, self.people))
+            if self.options.open and not old:
+                serve.OpenBrowser(self.urls[0])
         if not self.old:
             TellSystemd("READY=1")
 
@@ -633,22 +599,22 @@ class Parent:
             self.leaving.remove(worker)
         elif worker in self.coming:
             self.coming.remove(worker)
-            self.OnFailure(worker.failure or "the program has ended before it served (%s)" % how,
-                           2 if worker.isRefused else 3 if worker.failure else 1)
+            self.OnFailure(worker.failure or "the program has ended before it served (%s)" % how, worker.status,
+                           worker.isMendable)
         else:
             self.current.remove(worker)
             self.Replace(worker, how)
 
-    def OnFailure(self, why: str, status: int = 3) -> None:
-        """The program, or the new one, can't be started. status 1: a change of its files may mend it."""
+    def OnFailure(self, why: str, status: int = 3, isMendable: bool = False) -> None:
+        """The program, or the new one, can't be started. isMendable: a change of its files may help."""
         self.Leave(self.coming)
         if self.current or self.replacements:
-            Say("%s; the old workers go on" % why, isError=True)
+            Warn("%s; the old workers go on" % why)
             TellSystemd("READY=1")              # there is no word for a reload that has failed
-        elif self.watches and status == 1:
+        elif self.watches and isMendable:
             Say("%s; it is run again when a file changes" % why)
         else:
-            Say(why, isError=True)
+            Warn(why)
             self.Stop(status)
 
     def Replace(self, worker: Worker, how: str) -> None:
@@ -656,10 +622,10 @@ class Parent:
         attempt = worker.attempt + 1 if isQuick else 0
         name = "worker %d has died (%s)" % (worker.process.pid, how)
         if attempt >= QUICK_MAX and not any(one.serves for one in self.current):
-            Say("%s, the %dth that has not lived for %d s: given up" % (name, attempt, QUICK_SEC), isError=True)
+            Warn("%s, the %dth that has not lived for %d s: given up" % (name, attempt, QUICK_SEC))
             return self.Stop(3)
         delay = min(BACKOFF_SEC * 2 ** (attempt - 1), BACKOFF_MAX_SEC) if attempt else 0
-        Say("%s; another one takes its place%s" % (name, " in %g s" % delay if delay else ""), isError=True)
+        Warn("%s; another one takes its place%s" % (name, " in %g s" % delay if delay else ""))
         self.replacements.append((time.monotonic() + delay, attempt))
 
     # -- the end ---------------------------------------------------------------------
@@ -727,15 +693,16 @@ def Run(options: argparse.Namespace) -> int:
     if (options.workers, options.worker) == (None, None):
         raise Trouble("--grace is for --workers", 2)
     options.grace = None if options.grace is None else Number("grace", options.grace, 0, 86400)
-    target = FindTarget(options.folder)
+    what = target.Find(options.folder)
+    if options.quiet:
+        console.BeQuiet()
     if options.worker is not None:
-        return Work(options, target)
+        return Work(options, what)
     count = Number("workers", options.workers, 1, WORKERS_MAX)
     if options.pins or options.no_pins:
         raise Trouble("--workers has no page of pins: leave --pins and --no-pins out", 2)
-    words = serve.Words(options, target.program)
-    if target.module:
-        words[0] = str(options.folder)
+    address.Check(options.bind, options.port)
+    words = serve.Words(options, what)
     if options.grace is not None:
         words += ["--grace", str(options.grace)]
-    return Parent([sys.executable, "-m", "microwebsrv", *words], target.folder, count, options).Run()
+    return Parent([sys.executable, "-m", "microwebsrv", *words], what.folder, count, options).Run()

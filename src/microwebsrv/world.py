@@ -1,4 +1,4 @@
-"""What the stand-ins of a board share: its pins, its sensors, its Wi-Fi. The page of pins shows it and changes it."""
+"""The state that the stand-ins of a board share: pins, sensors, Wi-Fi. The page of pins shows and changes it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 RISING, FALLING = 1, 2
 
-# The networks around, and whether they have a password. Any password is right but this one.
+# The networks in range: {name: has a password}. Every password is right, except this one.
 NETWORKS = {"Home": True, "<Neighbour> & Co": True, "Guests": False}
 WRONG_PASSWORD = "wrong password"
 
 
 class PinState:
-    """One pin: `mode` is in, out, pwm, adc, dac, touch or neopixel."""
+    """One pin. `mode` is in, out, pwm, adc, dac, touch or neopixel."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.mode = "in"
         self.pull = ""
         self.level = 0
-        self.isSet = False                      # by somebody: else an input has the level of its pull
-        self.freq, self.duty = 0, 0.0           # of PWM: Hz, 0 to 1
-        self.analog: float | None = None        # 0 to 1; None: it goes up and down
+        self.isSet = False                      # a level was set; otherwise the pull of an input determines it
+        self.freq, self.duty = 0, 0.0           # PWM: Hz, and 0 to 1
+        self.analog: float | None = None        # 0 to 1; None: it oscillates
         self.colors: list[tuple[int, ...]] = []
-        self.interrupt: tuple[Callable[[Any], object], int, Any] | None = None      # handler, edges, its argument
+        self.interrupt: tuple[Callable[[Any], object], int, Any] | None = None      # handler, edges, argument
 
     def Level(self) -> int:
         if self.mode == "in" and not self.isSet:
@@ -37,7 +37,7 @@ class PinState:
         return self.level
 
     def Analog(self) -> float:
-        """0 to 1. A potentiometer that nobody has turned is turned once a minute."""
+        """0 to 1. Before it is set, the value oscillates with a period of a minute."""
         if self.analog is not None:
             return self.analog
         return 0.5 + 0.45 * math.sin(time.time() * math.pi / 30 + len(self.name))
@@ -49,14 +49,14 @@ class PinState:
 
 
 class World:
-    """Everything behind the stand-ins. Each change is told to those who wait in Next()."""
+    """The state behind the stand-ins. Each change wakes the callers of Next()."""
 
     def __init__(self) -> None:
         self.pins: dict[str, PinState] = {}
         self.sensors: dict[str, float] = {}
         self.wifi: dict[str, str] = {}
-        self.words: list[str] = []              # of the command, to start it again
-        self.onFirst: Callable[[], None] = lambda: None     # the first pin: the page is opened
+        self.words: list[str] = []              # the command line, to start it again
+        self.onFirst: Callable[[], None] = lambda: None     # called for the first pin: opens the page
         self._changed = threading.Condition()
         self._count = 0
         self._calls: queue.SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = queue.SimpleQueue()
@@ -73,14 +73,14 @@ class World:
         return pin
 
     def Sensor(self, name: str, value: float) -> float:
-        """What the page has set, or else this value."""
+        """The value set on the page, else the given one."""
         if name not in self.sensors:
             self.sensors[name] = value
             self.Touch()
         return self.sensors[name]
 
     def SetLevel(self, pin: PinState, level: int) -> None:
-        """By the program or the page; an interrupt sees its edge."""
+        """Set a level, from the program or the page, and call the interrupt handler of its edge."""
         old, pin.isSet = pin.Level(), True
         pin.level = level
         if old != level:
@@ -95,7 +95,7 @@ class World:
             self._changed.notify_all()
 
     def Soon(self, function: Callable[..., object], *args: Any) -> None:
-        """As MicroPython schedules what an interrupt or a timer calls: one after the other."""
+        """Run a function of an interrupt or a timer in one thread, one after another, like MicroPython's scheduler."""
         with self._changed:
             if not self._caller:
                 self._caller = threading.Thread(target=self._CallAll, daemon=True, name="interrupts")
@@ -107,13 +107,13 @@ class World:
             function, args = self._calls.get()
             try:
                 function(*args)
-            except BaseException:               # of the program: it goes on, as a board does
+            except BaseException:               # raised by the program, which continues as on a board
                 traceback.print_exc()
 
     # -- for the page ----------------------------------------------------------------
 
     def Next(self, seen: int, patienceSec: float) -> int:
-        """Waits for a change; -> the number of changes."""
+        """Wait for a change -> the number of changes."""
         with self._changed:
             self._changed.wait_for(lambda: self._count != seen, patienceSec)
             return self._count
@@ -124,7 +124,7 @@ class World:
         return {"pins": [pin.Shown() for pin in pins], "sensors": dict(self.sensors), "wifi": dict(self.wifi)}
 
     def Change(self, kind: str, name: str, value: float) -> bool:
-        """What somebody clicked: level, analog or sensor. False: there is no such thing."""
+        """Apply a click: level, analog or sensor. False: there is no such pin or sensor."""
         pin = self.pins.get(name)
         if kind == "level" and pin and pin.mode == "in":
             self.SetLevel(pin, int(bool(value)))

@@ -1,5 +1,5 @@
-# Sockets that fail when they are told to, on both runtimes. Install(core) before a server is started; then
-# Fail(kind, at, errno): of the calls of this kind the at-th from now fails, and `times - 1` behind it.
+# Sockets that fail on request, on both runtimes. Call Install(core) before a server is started; then Fail(kind, at,
+# errno) makes the at-th next call of this kind fail, and `times - 1` calls after it.
 
 import socket as _real
 import sys
@@ -24,7 +24,7 @@ def Fail(kind, at, errno, times=1):
 
 
 def KillListeners():
-    """The sockets that listen now do so no more: the network they were made for has gone."""
+    """The current listening sockets stop working, as if the network they were made for had disappeared."""
     _dead.extend(listeners)
     if not _MICROPYTHON:
         for listener in listeners:
@@ -50,7 +50,7 @@ if _MICROPYTHON:
     import io
 
     class FaultySocket(io.IOBase):
-        """A socket with another one inside, which is polled in its place."""
+        """A socket that wraps another one and is polled instead of it."""
 
         def __init__(self, family=2, kind=1, proto=0, sock=None):
             self._sock = sock or _real.socket(family, kind, proto)
@@ -111,7 +111,7 @@ else:
 
 
 class _Module:
-    """The module socket with another class of sockets."""
+    """The module socket with another socket class."""
 
     socket = FaultySocket
 

@@ -1,5 +1,5 @@
-# Our verdict on any bytes against h11's, on CPython: which requests, their bodies, and where one refuses. Every kind of
-# disagreement has a name here; one without a name is an AssertionError.
+# Compares our verdict on any bytes with h11's, on CPython: the requests, their bodies, and the refusals. Every known
+# kind of difference has a name here; an unnamed one is an AssertionError.
 
 import re
 
@@ -9,7 +9,7 @@ from fuzz_laws import Requests
 
 import rooms
 
-# What we refuse and h11 accepts, by the rule that the refusal names, and why: (rule, why)
+# What we refuse and h11 accepts: (the rule that our refusal names, the reason)
 STRICTER = (
     ("CR or LF alone", "2.2: h11 takes LF for CRLF, which a recipient may; we hold who does so for two parsers at odds"),
     ("malformed header field", "2.2: LF alone between two fields, the same; 5.2: h11 unfolds an obs-fold, which a server must "
@@ -19,13 +19,13 @@ STRICTER = (
     ("only OPTIONS may ask for *", "3.2.4: h11 does not look into targets"),
     ("a URI without a host", "RFC 9110 4.2.1: h11 does not look into targets"),
     ("malformed percent-encoding or UTF-8 in the path", "3: h11 does not look into targets"),
-    ("only HTTP/1.x is spoken here", "2.3: h11 leaves the version to whoever calls it"),
+    ("only HTTP/1.x is supported", "2.3: h11 leaves the version to whoever calls it"),
     ("missing Host", "3.2: h11 asks for a Host in HTTP/1.1 only, not in a version above it"),
     ("malformed Host", "3.2: h11 counts the Host fields and does not look into them"),
     ("malformed or repeated Content-Length", "6.3 step 5: h11 takes 5, 5 for 5, which a recipient may"),
-    ("faulty Transfer-Encoding", "6.1: beside a Content-Length h11 lets it win, which a server may; both is smuggling. In "
+    ("bad Transfer-Encoding", "6.1: beside a Content-Length h11 lets it win, which a server may; both is smuggling. In "
      "HTTP/1.0 it is faulty framing, h11 reads it as chunked"),
-    ("Content-Length beyond all bounds", "h11 takes up to 20 digits"),
+    ("Content-Length too large", "h11 takes up to 20 digits"),
     ("unknown expectation", "RFC 9110 10.1.1: 417 for what we don't know, which a server may"),
     ("malformed chunk size", "7.1: h11 allows spaces behind a size without an extension"),
     ("chunk or trailer line too long", "7.1.1: our limit of 4096 bytes, h11's is that of a head"),
@@ -37,7 +37,7 @@ STRICTER = (
     ("content above MaxRequestContentLen", "our limit; the number is behind it"),
 )
 
-# What we accept and h11 refuses: (what, the pattern that the bytes hold)
+# What we accept and h11 refuses: (description, pattern of the bytes)
 LAXER = (
     ("RFC 3986 section 2: raw UTF-8 in a target is no URI; there is one way to read it", b"(^|\n)[^ ]+ [^ ]*[\x80-\xff]"),
     ("7.1: any number of zeros before a size; h11 has 20 digits", b"\r\n0[0-9A-Fa-f]{20,}"),
@@ -54,7 +54,8 @@ def Rule(data):
 
 
 def InH11(data):
-    """The requests as h11 reads them, and 'error' or 'more' where they end so. Of empty lines before one it knows none."""
+    """The requests as h11 parses them, with 'error' or 'more' at the end if they end so. h11 does not accept empty
+    lines before a request."""
     requests = []
     while True:
         while data.startswith(b"\r\n"):
@@ -77,7 +78,7 @@ def InH11(data):
 
 
 def Compare(data):
-    """Both read the same requests with the same bodies, or the disagreement has a name: -> that name, or None."""
+    """Both give the same requests with the same bodies, or the difference has a name. -> that name, or None."""
     requests, _, state = Requests([data])
     theirs = InH11(data)
     for index, request in enumerate(requests):
@@ -102,7 +103,7 @@ def _Stricter(data, ours, theirs):
     for named, _ in STRICTER:
         if named == rule or rule and rule.partition(",")[0] == named:
             return named
-    if re.search(b"(?<!\r)\n", data):          # it has ended a line for h11, so what we refuse is no line of theirs
+    if re.search(b"(?<!\r)\n", data):          # h11 ends a line at it, so the line that we refuse does not exist there
         return "CR or LF alone"
     raise AssertionError(("we refuse what h11 accepts", rule, ours, theirs))
 
@@ -115,7 +116,8 @@ def _Laxer(data, ours, theirs):
 
 
 def _Later(data, ours, theirs):
-    """What h11 refuses now, or accepts because LF alone has ended it, we refuse when the line or the head is complete."""
+    """h11 refuses it already, or accepts it since LF ends a line there; we refuse it when the line or the head is
+    complete."""
     for end in (b"\r\n", b"\r\n\r\n", b"\n\r\n\r\n", b"x" * 300 + b"\r\n\r\n"):
         if Requests([data + end])[2] == "refused":
             return "refused a line later"

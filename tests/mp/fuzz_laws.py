@@ -1,5 +1,5 @@
-# The laws that no bytes may break, for both runtimes: LAWS names a function of bytes for each target, which raises
-# where a law is broken. tools/fuzz.py looks for such bytes, tests/test_fuzz.py replays what it has kept.
+# Laws that hold for any bytes, on both runtimes. LAWS has a function of bytes for each target, which raises if a law is
+# broken. tools/fuzz.py searches for such bytes, tests/test_fuzz.py tests the stored ones.
 #
 #    python3 tests/mp/fuzz_laws.py TARGET FILE       replays a corpus: a bytes literal a line
 
@@ -31,7 +31,7 @@ def _Must(holds, *what):
 
 
 def _Splits(data):
-    """Some ways for the same bytes to arrive: in two pieces, in many, byte by byte where that is not for ever."""
+    """Some ways to split the bytes: in two pieces, in many, and byte by byte if they are not too many."""
     size = len(data)
     ways = [[data[:size * k // 8], data[size * k // 8:]] for k in range(1, 8)]
     ways += [[data[:-k], data[-k:]] for k in range(1, 6)]
@@ -40,12 +40,12 @@ def _Splits(data):
     return [[piece for piece in pieces if piece] for pieces in ways]
 
 
-# -- readers and connection: any split of the same bytes gives the same requests, and no exception but HttpError leaves.
-# Which status refuses may depend on the split, where more than one rule is broken: what is wrong first is said at once.
+# -- readers and connection: any split of the bytes gives the same requests, and no exception except HttpError is
+# raised. If several rules are broken, the status may depend on the split: the first violation is reported at once.
 
 def Requests(pieces, heads=None):
-    """-> ([(method, path, query, fields, content, keepAlive), …], the content of one that is not whole, how it stands).
-    heads: those that are remembered from before."""
+    """-> ([(method, path, query, fields, content, keepAlive), …], content of an incomplete one, final state). heads:
+    those in the memo."""
     server = rooms.Server(memoLen=0 if heads is None else 4)
     if heads is not None:
         server.heads = heads
@@ -77,14 +77,14 @@ def _CheckRequest(request):
 
 
 def Chunked(data):
-    """The same laws behind the head of a chunked request; and what is written chunked is read again."""
+    """The same laws after the head of a chunked request; and chunked output can be parsed again."""
     Head(_CHUNKED + data)
     written = b"".join([core.Chunk(data[at:at + 7]) for at in range(0, len(data), 7)]) + b"0\r\n\r\n"
     requests = Requests([_CHUNKED + written + cases.NEXT])
     _Must([request[4] for request in requests[0]] == [data, b""], "written and read", requests)
 
 
-# -- text: it never raises, and what was encoded is decoded
+# -- text: it never raises, and encoded text is decoded
 
 def Form(data):
     if data.count(b"&") > 999:
@@ -98,10 +98,10 @@ def Form(data):
     _Must(core.ParseForm(encoded.encode()) == expected, "encoded and decoded", params, encoded)
 
 
-# -- messages, router and files: what is made of a request's target
+# -- messages, router and files: the target of a request
 
 def Query(data):
-    """No exception but HttpError; a path that reaches the file system is made of plain names."""
+    """No exception except HttpError; a path that reaches the file system consists of plain names."""
     try:
         head = core.ParseHead(b"GET /" + data + b" HTTP/1.1\r\nHost: a")
     except core.HttpError:
@@ -117,7 +117,7 @@ def Query(data):
 
 
 def _CheckTouched(folder):
-    """What of a request has reached the file system is made of plain names, and every file was closed."""
+    """Paths that reached the file system consist of plain names, and every file was closed."""
     for path in folder.touched:
         _Must(path[0] == "/" and "//" not in path and "\\" not in path and ":" not in path, "path", path)
         for name in path.split("/"):
@@ -129,7 +129,7 @@ _PATTERNS = ("/<a>/<b>", "/x<a>y/.*", "/<c>", "/<a>/<b>/<c>", "/<d>/<e>", "/.*")
 
 
 def _CheckRoutes(head):
-    """The first route that matches is found; a slash that was encoded separates nothing."""
+    """The first matching route is found; an encoded slash separates no segments."""
     routes = [core.Route(pattern, "GET", print) for pattern in _PATTERNS]
     path = head.key
     if len(path) > 1 and path[-1] == "/":
@@ -143,7 +143,7 @@ def _CheckRoutes(head):
         _Must(all(args[name] or args[name] == 0 for name in args), "an empty argument", args)
 
 
-# -- files: whatever a request says of ranges, conditions and codings, the answer fits its own head
+# -- files: for any ranges, conditions and codings the content matches the response head
 
 _SIZE = 100
 
@@ -168,21 +168,21 @@ def Range(data):
             _Must(0 <= int(start) <= int(end) < _SIZE and body == bytes(range(int(start), int(end) + 1)), "range", sent)
 
 
-# -- templates: a page is compiled or is a TemplateError; what holds no tag is written as it stands
+# -- templates: a page compiles or raises TemplateError; a text without tags is written unchanged
 
 def Template(data):
     text = core.Utf8(data)
     template = microWebTemplate.MicroWebTemplate(text)
-    error = template.Validate()                     # compiles, and runs nothing of the page
+    error = template.Validate()                     # compiles, but does not execute the page
     _Must(error is None or isinstance(error, str) and error, "error", error)
     if "{{" not in text:
         _Must(error is None and template.Execute() == text, "text", text)
 
 
-# -- frames: any split of the same bytes gives the same messages and the same answers
+# -- frames: any split of the bytes gives the same messages and the same replies
 
 class _Program:
-    """What a MicroWebSocket asks of its server."""
+    """The part of a server that a MicroWebSocket uses."""
 
     MaxWebSocketRecvLen = 300
     MaxWebSocketSendQueueLen = 1 << 20
@@ -228,7 +228,7 @@ def Frame(data):
         _Must(cut == whole, "split", pieces, cut, whole)
 
 
-# -- the whole server: as many answers as requests, each well-formed, the same however the bytes arrive
+# -- the whole server: one valid response for each request, the same for any split of the bytes
 
 _FILES = {"/index.html": b"<p>home", "/text.txt": b"0123456789" * 10, "/dir/page.html": b"<p>page", "/zip.txt": b"zip",
           "/zip.txt.gz": b"\x1f\x8bzip", "/.hidden.txt": b"secret", "/main.py": b"secret"}
@@ -267,8 +267,9 @@ _ROUTES = (("/echo", "POST", _Echo), ("/async", "POST", _AsyncEcho), ("/async-pi
 
 
 async def _Play(server, link, pieces):
-    """The pieces as they are wanted, with turns for the tasks of handlers between them -> whether the server closed."""
-    server.asyncEngine._done = asyncio.Event()          # as if this loop were its own
+    """Send the pieces when they are wanted, and let the handlers' tasks run between them. -> True if the server
+    closed."""
+    server.asyncEngine._done = asyncio.Event()          # as if the server ran this loop
     for piece in pieces:
         link.Receive(piece)
         await _Turns(link)
@@ -280,14 +281,14 @@ async def _Play(server, link, pieces):
 
 
 async def _Turns(link):
-    """Nothing here waits for anything but its turn."""
+    """Tasks here wait for nothing but their turn."""
     for _ in range(12):
         await asyncio.sleep(0)
         link.Turn()
 
 
 def _Serve(pieces):
-    """-> what the server sent, without what may differ, and whether it closed."""
+    """-> (bytes that the server sent, without variable parts; True if it closed)."""
     folder = rooms.MemoryFolder(_FILES, 784111777)
     server = core.MicroWebSrv(_ROUTES, port=0, bindIP="127.0.0.1", webPath=folder)
     server.WebSocketThreaded = False
@@ -302,15 +303,15 @@ def _Serve(pieces):
             link.Receive(piece)
         isClosed = link.isClosed
         link.Abort()
-    for text, error in errors:              # OSError: of a handler that waited for content, and there is none any more
+    for text, error in errors:              # OSError: a handler waited for content that will not arrive
         _Must(isinstance(error, OSError) or text[:4] == "413:", "logged", text, error)
     _CheckTouched(folder)
     return _Timeless(link.sent), isClosed
 
 
 def _Timeless(data):
-    """Without what another run may say otherwise: the time, and the mark of the run in a validator."""
-    data = data.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")     # sent or not, as the content comes late or not
+    """Without variable parts: the time, and the run's number in a validator."""
+    data = data.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")     # sent only if the content arrives late
     for name in (b"\r\nDate: ", b"\r\nETag: "):
         while name in data:
             start = data.find(name)
@@ -328,7 +329,7 @@ def Server(data):
         if not sent:
             break
         _Must(request[0] or state in ("refused", "more"), "an answer too many", data, sent)
-        # One that is refused is not among the requests: what is refused to HEAD has no content.
+        # A refused request is not in the list; the refusal of a HEAD has no content.
         isHead = request[1:] == () and b"HEAD " in data and sent[-4:] == b"\r\n\r\n"
         status, closes, sent = _TakeResponse(sent, "HEAD" if isHead else request[0])
         if status == 101:
@@ -342,13 +343,13 @@ def Server(data):
 
 
 def _Same(one, other):
-    """The same but for the last answer, which is a refusal in both."""
+    """True if equal except for the last response, if that is a refusal in both."""
     (one, _, ours), (other, _, theirs) = one.rpartition(b"HTTP/1.1 "), other.rpartition(b"HTTP/1.1 ")
     return one == other and ours[0] in b"45" and theirs[0] in b"45"
 
 
 def _TakeResponse(data, method):
-    """-> (status, whether it says close, the bytes behind it)."""
+    """-> (status, True if it has Connection: close, bytes after it)."""
     head, found, rest = data.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     _Must(found and lines[0][:9] == b"HTTP/1.1 " and lines[0][9:12].isdigit() and lines[0][12:13] == b" ", "head", data)
@@ -378,7 +379,7 @@ LAWS = {"head": Head, "chunked": Chunked, "form": Form, "query": Query, "range":
 
 
 def Replay(target, path):
-    """-> how many inputs of the file hold."""
+    """-> the number of inputs in the file for which the law holds."""
     count = 0
     with open(path) as file:
         for line in file:

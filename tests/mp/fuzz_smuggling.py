@@ -1,5 +1,5 @@
-# Request smuggling: two that stand one behind the other read one message as two different ones. CASES has each way to
-# hide one of the two framings from one of the two; we are refused or read it whole, and /smuggled is never read.
+# Request smuggling: two servers in a row interpret a message differently. CASES has each known way to hide one of the
+# two framings from one server. We have to refuse the message or read it completely, and /smuggled must never be read.
 
 from fuzz_laws import Requests
 
@@ -7,7 +7,7 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 _POST = b"POST /p HTTP/1.1\r\nHost: a\r\n"
 _CHUNKED_SMUGGLED = b"%x\r\n" % len(SMUGGLED) + SMUGGLED + b"\r\n0\r\n\r\n"
 
-# Lines that somebody reads as Transfer-Encoding: chunked and somebody else does not. For us each is malformed.
+# Lines that some servers accept as Transfer-Encoding: chunked and others don't. Here each is invalid.
 CODINGS = [
     b"Transfer-Encoding: xchunked", b"Transfer-Encoding: chunkedx", b"Transfer-Encoding: x chunked",
     b"Transfer-Encoding: \"chunked\"", b"Transfer-Encoding: 'chunked'", b"Transfer-Encoding: (chunked)",
@@ -29,16 +29,16 @@ CODINGS = [
     b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", b"\r\nTransfer-Encoding: chunked",
 ]
 
-# Written as it should be; beside a Content-Length it is malformed all the same.
+# Correct lines, which are invalid together with a Content-Length.
 PLAIN = [b"Transfer-Encoding: chunked", b"TRANSFER-ENCODING: CHUNKED", b"transfer-encoding:chunked",
          b"Transfer-Encoding:\tchunked\t", b"Transfer-Encoding: chunked   "]
 
-# Another name altogether: whoever takes it for the coding is wrong, and for us the length alone counts.
+# Other field names: a server that accepts them as the coding is wrong; here only Content-Length counts.
 STRANGERS = [b"Transfer_Encoding: chunked", b"X-Transfer-Encoding: chunked", b"TransferEncoding: chunked",
              b"Transfer-Encodin: chunked", b"Transfer-Encoding-: chunked", b"X: Transfer-Encoding: chunked",
              b"TE: chunked", b"Transfer.Encoding: chunked"]
 
-# Lines that somebody reads as the length of SMUGGLED and somebody else does not.
+# Lines that some servers accept as the length of SMUGGLED and others don't.
 _LENGTH = b"%d" % len(SMUGGLED)
 LENGTHS = [b"Content-Length" + text.replace(b"N", _LENGTH) for text in (
     b": +N", b": -N", b": N,N", b": N, 0", b": 0, N", b": N 0", b": 0xN", b": N.0", b": Ne0", b": 0N_0", b": N\x00", b": N\r",
@@ -48,7 +48,7 @@ LENGTHS = [b"Content-Length" + text.replace(b"N", _LENGTH) for text in (
 
 
 def _Cases():
-    """(what, bytes): each has to be refused."""
+    """(description, bytes): each must be refused."""
     rest = b"0\r\n\r\n" + SMUGGLED
     for line in CODINGS + PLAIN:
         yield "CL.TE", _POST + b"Content-Length: %d\r\n" % len(rest) + line + b"\r\n\r\n" + rest
@@ -70,7 +70,7 @@ WHOLE = [(line.decode(), _POST + b"Content-Length: %d\r\n" % len(REST) + line + 
 
 
 def Check():
-    """On this runtime; -> how many."""
+    """Check all cases on this runtime -> their number."""
     for what, data in REFUSED:
         requests, _, state = Requests([data])
         if state != "refused" or "/smuggled" in [one[1] for one in requests]:

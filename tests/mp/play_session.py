@@ -1,4 +1,4 @@
-# Sessions and CSRF without a socket, on builds that have none: prints how many checks have passed.
+# Sessions and CSRF without a socket, for builds that have none. Prints the number of passed checks.
 
 import binascii
 
@@ -22,7 +22,7 @@ def Check(isRight, what):
 
 
 class Clock:
-    now = 1893456000                            # 2030: more than a small int of 32 bits holds
+    now = 1893456000                            # 2030: larger than a small int on 32 bits
     year = 2030
 
     def time(self):
@@ -33,7 +33,7 @@ class Clock:
 
 
 class Object:
-    """Stands for whatever has the attributes that it is given."""
+    """An object with the given attributes."""
 
     def __init__(self, **attributes):
         for name in attributes:
@@ -104,7 +104,7 @@ class Server:
         pass
 
     def Ask(self, cookies, change=None, **request):
-        """-> (the session, the cookie that is set, is it refused?, a token)."""
+        """-> (session, cookie that is set, True if refused, a token)."""
         client = Client(self, cookies, **request)
         response = Response()
         for hook in self.befores:

@@ -1,4 +1,5 @@
-# Uploads without a socket: bytes of a request -> the answer's status, and what the handler found, on both runtimes.
+# Uploads without a socket: bytes of a request -> status of the response, and the result for the handler, on both
+# runtimes.
 #
 #     play_upload.py cases     each case whole, cut at every byte, and byte by byte; prints what has not come out as it should
 #     play_upload.py bodies    lines of JSON on stdin, [content type, content as hex], -> lines of JSON with their outcomes
@@ -14,7 +15,7 @@ LIMITS = {"maxFileLen": 200, "maxFiles": 3, "maxParts": 6, "maxFieldsLen": 60}
 
 
 class Link:
-    """Keeps what is sent."""
+    """Stores the sent bytes."""
 
     want = 1
     out = None
@@ -45,7 +46,7 @@ class Link:
 
 
 class Memory:
-    """A writer that keeps all, and how it ended."""
+    """A writer that stores everything, and how it ended."""
 
     end = ""
 
@@ -65,16 +66,16 @@ class Memory:
 
 
 class Site:
-    """A server whose uploads end in memory."""
+    """A server whose uploads are stored in memory."""
 
     def __init__(self, **limits):
         self.mws = mws = MicroWebSrv([("/up", "POST", self.Handle), ("/put/<name>", "PUT", self.Handle), ("/up", "PUT", self.Other)],
                                      webPath="nowhere")
-        mws.MaxRequestContentLen = 10           # does not count
+        mws.MaxRequestContentLen = 10           # must not apply
         mws.ErrorCallback = self.OnError
         microWebUpload.AcceptUploads(mws, "/up", self.To, **limits)
         microWebUpload.AcceptUploads(mws, "/put", self.To, "PUT", **limits)
-        microWebUpload.AcceptUploads(mws, "/", lambda httpClient, file: 1 // 0)         # the first one that fits counts
+        microWebUpload.AcceptUploads(mws, "/", lambda httpClient, file: 1 // 0)         # the first matching one counts
 
     def OnError(self, text, error):
         if not text.startswith("413"):
@@ -104,13 +105,13 @@ class Site:
         httpResponse.WriteResponseOk(None, "text/plain", None, "ok")
 
     def Other(self, httpClient, httpResponse):
-        """A method that takes no uploads: the content is in memory."""
+        """A method without uploads: the content is in memory."""
         assert httpClient.upload is None
         self.found = [[], [httpClient.ReadRequestContent().decode()]]
         httpResponse.WriteResponseOk(None, "text/plain", None, "ok")
 
     def Play(self, pieces):
-        """-> [status, fields, files]; [None] where it waits for more."""
+        """-> [status, fields, files]; [None] if more is expected."""
         self.writers = []
         self.errors = []
         self.found = None
@@ -173,7 +174,7 @@ CASES = [
     (FORM, A + FILE + END, (200, [["a", ["1"]]], FOUND)),
     (FORM, A + Part('name="a"', b"2") + END, (200, [["a", ["1", "2"]]], [])),
     (FORM, END, (200, [], [])),
-    (FORM, A + b"--B--", OK),                                   # no line end behind the last boundary
+    (FORM, A + b"--B--", OK),                                   # no CRLF after the last boundary
     (FORM, A + END + b"epilogue \r\n--B\r\n--C", OK),
     (FORM, A + b"--B-- \t", OK),
     (FORM, b"preamble\r\n" + A + END, OK),
@@ -196,10 +197,10 @@ CASES = [
     (FORM, Part('name="f"; filename*=UTF-8\'\'x', b"1") + END, (200, [["f", ["1"]]], [])),
     (FORM, Part('name="f"; filename="x"; filename*=UTF-8\'\'..%2Fy', b"1") + END, (200, [], [["f", "x", "", "31"]])),
     (FORM, FILE + FILE + END, (200, [], FOUND + [["f", "2-x.bin", "image/png", "64617461"]])),
-    # content that looks like a boundary
+    # content that resembles a boundary
     Kept(b"\r"), Kept(b"\r\n"), Kept(b"\r\n--"), Kept(b"\r\n-"), Kept(b"--B"), Kept(b"\n--B"), Kept(b"\r\r\n\r\n--\r\n--A"),
     Kept(b"\r\n--\r\n--b\r\n"), Kept(b"\r" * 50), Kept(bytes(range(200))), Kept(b"\r\n--A--\r\n"),
-    # nested multipart: bytes as all others
+    # nested multipart is ordinary content
     Kept(b"--C\r\nContent-Disposition: file\r\n\r\nx\r\n--C--"),
     # names
     Name("a b.txt", "a b.txt"), Name("../../etc/passwd", "passwd"), Name("C:\\\\dir\\\\a.txt", "a.txt"), Name("C:\\dir\\a.txt", "a.txt"),
@@ -222,7 +223,7 @@ CASES = [
     Bad(Part('name="a"', b"1", "X: a\x00b") + END), Bad(Part('name="a\x00"', b"1") + END), Bad(Part('name="a"', b"1", ": a") + END),
     Bad(Part('name="a"', b"1", "Content-Transfer-Encoding: base64") + END, 415), Bad(Part('name="a"', b"1", "Content-Transfer-Encoding: quoted-printable") + END, 415),
     (FORM, Part('name="a"', b"1", "Content-Transfer-Encoding: BINARY") + END, OK),
-    # limits, each met and exceeded by one
+    # limits, each reached and exceeded by one
     Kept(b"x" * 200), Bad(Part('name="f"; filename="x"', b"x" * 201) + END, 413),
     (FORM, A + Part('name="a"', b"x" * 57) + END, (200, [["a", ["1", "x" * 57]]], [])), Bad(A + Part('name="a"', b"x" * 58) + END, 413),
     (FORM, A * 6 + END, (200, [["a", ["1"] * 6]], [])), Bad(A * 7 + END, 413),
@@ -275,7 +276,7 @@ def Check(site, request, expected, bad):
 
 
 def Cases():
-    """-> how many there were, and what was wrong."""
+    """-> (number of cases, failures)."""
     site = Site(**LIMITS)
     bad = []
     for contentType, body, expected in CASES:
@@ -290,7 +291,7 @@ def Cases():
 
 
 def Bodies(lines):
-    """Each cut in three, at places that depend on its length."""
+    """Each is split into three pieces, at places that depend on its length."""
     site = Site(maxFileLen=1 << 20, maxFiles=100, maxParts=100, maxFieldsLen=1 << 20)
     site.mws.isDifferential = True
     for line in lines:

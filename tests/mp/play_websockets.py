@@ -1,4 +1,5 @@
-# The checks of websocket_cases.py, imported: as a program its text is too long for the oldest WebAssembly build.
+# Runs the checks of websocket_cases.py by import: as a main program its text is too long for the oldest WebAssembly
+# build.
 
 import websocket_cases
 

@@ -1,4 +1,4 @@
-# The room connection: messages as bytes -> what was read, however the bytes were cut; and what it says to its link.
+# The room connection: messages as bytes -> the requests, for any split of the bytes; and the calls of its link.
 
 import cases_http as cases
 
@@ -12,7 +12,8 @@ def _Server(memoLen=0):
 
 
 def Requests(pieces, server):
-    """-> [(method, path, query, fields, body, keepAlive), …] and a status, or 'more', where the last is not whole."""
+    """-> [(method, path, query, fields, body, keepAlive), …], followed by a status, or by 'more' if the last one is
+    incomplete."""
     requests, _, state = rooms.Play(pieces, server)
     if state == "refused":
         return requests + [server.refusals[0][0]]
@@ -20,14 +21,14 @@ def Requests(pieces, server):
 
 
 def _Cuts(size):
-    """Every byte boundary; of an endless message those at its ends and some between."""
+    """Every byte position; for a very long message those at both ends and some between."""
     if size < 1500:
         return range(1, size)
     return list(range(1, 100)) + list(range(100, size - 50, 297)) + list(range(size - 50, size))
 
 
 def Outcome(data):
-    """The same however the bytes arrive, and whether lines and fields are remembered from before or not."""
+    """The result is the same for any split of the bytes, with and without the memos."""
     whole = Requests([data], _Server())
     for at in _Cuts(len(data)):
         cut = Requests([data[:at], data[at:]], _Server())
@@ -50,7 +51,7 @@ def Outcome(data):
 
 
 def _WithNext(data, whole):
-    """In one piece with its successor: read as the next request, or not at all."""
+    """In one piece with the following request, which is read, or not at all."""
     both = Requests([data + cases.NEXT], _Server())
     if whole and whole[-1] in range(400, 600) or not whole[-1][-1]:
         return whole if both == whole else ("with its successor", both, whole)
@@ -60,7 +61,7 @@ def _WithNext(data, whole):
 
 
 def _Named(requests, expected):
-    """Of the fields those that the table names."""
+    """Only the fields that the table names."""
     named = []
     for index, request in enumerate(requests):
         if isinstance(request, tuple) and index < len(expected) and isinstance(expected[index], tuple):
@@ -81,7 +82,7 @@ def NeverSmuggled(data, expected):
         else outcome
 
 
-# What is known before the end: whoever sends LF alone would otherwise wait for an answer until the deadline.
+# Errors found before the end of the head: a client that sends LF alone would otherwise wait until the deadline.
 EARLY = [
     ((b"GET / HTTP/1.1\n",), [400]),
     ((b"GET / HTTP/1.1\r\nHost: a\n",), [400]),
@@ -106,10 +107,10 @@ def Early(data):
     return Requests([data], _Server())
 
 
-# -- what it says to its link, step by step
+# -- the calls of its link, step by step
 
 class _Pieces:
-    """A source: a number is a piece of so many bytes, None is nothing now, an exception is raised."""
+    """A source: a number is a piece of this size, None means nothing now, an exception is raised."""
 
     def __init__(self, *pieces):
         self.pieces = list(pieces)
@@ -144,7 +145,7 @@ def _NoMemory(*args):
 
 
 class _Headed(_Pieces):
-    """A file: what stands before it leaves with its first piece."""
+    """A file: the head leaves with its first piece."""
 
     head = b""
 
@@ -169,11 +170,12 @@ _SOURCES = {"/stream": lambda: _Pieces(*[2000] * 20), "/waits": lambda: _Pieces(
 
 
 class _Scripted(rooms.Server):
-    """/now answers at once, /later and /async when a step says so, /file without a look at the content, /nothing and /boom
-    never; the others are streams."""
+    """/now answers at once, /later and /async when a step tells them, /file without reading the content, /nothing and
+    /boom never; the others are streams."""
 
     BufferLen = 100
     KeepAliveTimeoutSec = 50
+    StopIdleSec = 0
     MaxRequestContentLen = 5000
 
     def Find(self, head):
@@ -209,8 +211,8 @@ class _Scripted(rooms.Server):
 
 
 def Script(*steps):
-    """-> what was to be seen at each look: what was sent since the last one (statuses, and the bytes behind the heads), what
-    the link shall do, the seconds to the deadline, whether the connection may make room for another."""
+    """-> for each "look": the bytes sent since the last one (statuses, and the bytes after the heads), what the link
+    has to do, seconds to the deadline, and whether the connection is idle."""
     server = _Scripted()
     link = rooms.Connect(server)
     connection = link.endpoint
@@ -293,42 +295,42 @@ def _Chunks(path, *fields):
 
 
 SCRIPTS = [
-    # a connection that says nothing: a deadline from its beginning, and room for others after a second
+    # a silent connection: the deadline runs from its start, and after a second it counts as idle
     (("look", ("time", 1), "look", "expire", "look"),
      [([], b"", "reads", 20, False), ([], b"", "reads", 19, True), ([], b"", "dead", 19, True)]),
-    # idle behind an answer
+    # idle after a response
     ((("in", _Get(b"/now")), "look", ("time", 10), "look", "expire", "look"),
      [([200], b"[0]", "reads", 50, True), ([], b"", "reads", 40, True), ([], b"", "dead", 40, True)]),
-    # half a head at first, byte by byte: the deadline stays
+    # part of a first head, byte by byte: the deadline does not change
     ((("in", b"GET"), "look", ("time", 3), ("in", b" /"), "look", "expire", "look"),
      [([], b"", "reads", 20, False), ([], b"", "reads", 17, True), ([408], b"refused", "lingers", 2, True)]),
-    # half a head later: another deadline, that of its first byte
+    # part of a later head: the deadline runs from its first byte
     ((("in", _Get(b"/now")), ("time", 5), ("in", b"G"), "look", ("time", 9), ("in", b"E"), "look", ("in", b"T /"),
       "look", "expire", "look"),
      [([200], b"[0]", "reads", 20, False), ([], b"", "reads", 16, True), ([], b"", "reads", 16, True),
       ([408], b"refused", "lingers", 2, True)]),
-    # empty lines between requests buy no time
+    # empty lines between requests don't extend the deadline
     ((("in", _Get(b"/now")), ("time", 5), ("in", b"\r"), "look", ("time", 9), ("in", b"\n\r"), "look", ("in", b"\n"), "look"),
      [([200], b"[0]", "reads", 20, False), ([], b"", "reads", 16, True), ([], b"", "reads", 16, True)]),
-    # what waits for the end of an answer has two seconds, whatever the client sends meanwhile
+    # lingering ends two seconds after the last input
     ((("in", _Get(b"/later")), "sent", "answer", "look", ("time", 1), ("in", b"x" * 10), "look", "expire", "look"),
      [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 1, True), "sent", ([], b"", "dead", 1, True)]),
-    # pipelined requests give way after a share
+    # pipelined requests give up their turn after a share
     ((("in", _Get(b"/now") * 20), "look", "turn", "look", "turn", "look"),
      [([200, 200, 200, 200, 200, 200, 200, 200], b"[0][0][0][0][0][0][0][0]", "turn", 50, False),
       ([200, 200, 200, 200, 200, 200, 200, 200], b"[0][0][0][0][0][0][0][0]", "turn", 50, False),
       ([200, 200, 200, 200], b"[0][0][0][0]", "reads", 50, True)]),
-    # the next request waits until the answer has left
+    # the next request waits until the response was sent
     ((("in", _Get(b"/later") + _Get(b"/now")), "look", "answer", "look", "turn", "look"),
      [([], b"", "waits", None, False), True, ([200], b"answer", "turn", 50, False),
       ([200], b"[0]", "reads", 50, True)]),
-    # and for a client that takes it
+    # and until a slow client has read it
     ((("in", _Get(b"/now")), ("slow", 9), ("in", _Get(b"/now")), "look", "drained", "look"),
      [([200], b"[0]", "reads", 50, False), ([200], b"[0]", "reads", 50, True)]),
-    # two answers to one request
+    # two responses to one request
     ((("in", _Get(b"/later")), "answer", "answer", "look"),
      [True, False, ([200], b"answer", "reads", 50, True)]),
-    # a failure behind the answer
+    # a failure after the response
     ((("in", _Get(b"/later")), "answer", "fail", "look"),
      [True, ([200], b"answer", "reads", 50, True)]),
     # a failure
@@ -346,19 +348,19 @@ SCRIPTS = [
     # HEAD and a failure: no content
     ((("in", _Get(b"/boom").replace(b"GET", b"HEAD")), "look"),
      [([500], b"", "reads", 50, True)]),
-    # HEAD that is refused: no content
+    # a refused HEAD: no content
     ((("in", b"HEAD / HTTP/1.1\r\nBad\r\n\r\n"), "look"),
      [([400], b"", "lingers", 2, True)]),
     # HEAD with unknown expectation
     ((("in", _Post(b"/now", 1, b"Expect: x").replace(b"POST", b"HEAD")), "look"),
      [([417], b"", "lingers", 2, True)]),
-    # content is complete first
+    # the content has to be complete
     ((("in", _Post(b"/now", 5)), "look", ("in", b"hell"), "look", ("in", b"o"), "look"),
      [([], b"", "reads", 20, False), ([], b"", "reads", 20, False), ([200], b"[5]", "reads", 50, True)]),
-    # and has its deadline; who is behind for a quarter of it may make room
+    # and has a deadline; a client that is late by a quarter of it counts as idle
     ((("in", _Post(b"/now", 5)), ("time", 15), ("in", b"hell"), "look", "expire", "look"),
      [([], b"", "reads", 5, True), ([408], b"refused", "lingers", 2, True)]),
-    # a second for each KiB, and no time is saved up
+    # each KiB extends it by a second, but no time is saved up
     ((("in", _Post(b"/now", 5000)), ("in", b"x" * 3000), "look", ("time", 15), ("in", b"x" * 1000), "look",
       ("in", b"x" * 500), "look"),
      [([], b"", "reads", 20, False), ([], b"", "reads", 6, True), ([], b"", "reads", 7, True)]),
@@ -372,47 +374,47 @@ SCRIPTS = [
     # 100 Continue
     ((("in", _Post(b"/now", 5, b"Expect: 100-continue")), "look", ("in", b"hello"), "look"),
      [([100], b"", "reads", 20, False), ([200], b"[5]", "reads", 50, True)]),
-    # 100 Continue, but the content has come
+    # no 100 Continue, if content has arrived
     ((("in", _Post(b"/now", 5, b"Expect: 100-continue") + b"hello"), "look"),
      [([200], b"[5]", "reads", 50, True)]),
     # 100 Continue and too much: 413 without it
     ((("in", _Post(b"/now", 5001, b"Expect: 100-continue")), "look"),
      [([413], b"refused", "lingers", 2, True)]),
-    # no use for content: a short one is read
+    # unused content: short content is read
     ((("in", _Post(b"/file", 50)), "look", ("in", b"x" * 50 + _Get(b"/now")), "look"),
      [([], b"", "reads", 20, False), ([200, 200], b"[50][0]", "reads", 50, True)]),
-    # no use for content: a long one ends the connection
+    # unused content: long content ends the connection
     ((("in", _Post(b"/file", 5000)), "look", ("in", b"x" * 5000 + _Get(b"/now")), "look"),
      [([200], b"[0]", "lingers", 2, True), ([], b"", "lingers", 2, True)]),
-    # no use for content that is expected
+    # unused content of a client that waits for 100
     ((("in", _Post(b"/file", 50, b"Expect: 100-continue")), "look"),
      [([200], b"[0]", "lingers", 2, True)]),
-    # an async handler before its content
+    # an async handler starts before the content arrives
     ((("in", _Post(b"/async", 500)), "look", ("in", b"x" * 50), "look", ("in", b"x" * 100), "look"),
      [([], b"", "reads", 20, False), ([], b"", "reads", 20, False), ([], b"", "waits", None, False)]),
-    # it answers early: the rest is too much
+    # it responds early: the rest is too long
     ((("in", _Post(b"/async", 500)), "answer", "look", ("in", b"x" * 500 + _Get(b"/now")), "look"),
      [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 2, True)]),
-    # it answers early: the rest is dropped
+    # it responds early: the rest is read and dropped
     ((("in", _Post(b"/async", 90)), "answer", "look", ("in", b"x" * 90 + _Get(b"/now")), "look"),
      [True, ([200], b"answer", "reads", 20, False), ([200], b"[0]", "reads", 50, True)]),
-    # it waits for content in vain
+    # it waits for content that never arrives
     ((("in", _Post(b"/async", 500)), ("in", b"x" * 50), "expire", "look"),
      [([408], b"refused", "lingers", 2, True)]),
-    # a stream gives way after a share
+    # a stream gives up its turn after a share
     ((("in", _Get(b"/stream")), "look", "turn", "look"),
      [([200], 16056, "turn", None, False), ([], 16056, "turn", None, False)]),
-    # a stream gives way, and the next request waits for it
+    # a stream gives up its turn, and the next request waits for its end
     ((("in", _Get(b"/stream") + _Get(b"/now")), "look", "turn", "look", "turn", "look", "turn", "look"),
      [([200], 16056, "turn", None, False), ([], 16056, "turn", None, False), ([], 8033, "turn", 50, False),
       ([200], b"[0]", "reads", 50, True)]),
-    # a stream and a client that is behind
+    # a stream and a slow client
     ((("in", _Get(b"/stream")), "look", ("slow", 9), "resume", "look", "drained", "look"),
      [([200], 16056, "turn", None, False), ([], b"", "turn", None, False), ([], 16056, "turn", None, False)]),
-    # a stream that waits, and a half-closed client
+    # a waiting stream and a half-closed client
     ((("in", _Get(b"/waits")), "look", "end", "resume", "look"),
      [([200], b"5\r\nppppp\r\n", "reads", None, False), True, ([], b"5\r\nppppp\r\n0\r\n\r\n", "dead", None, True)]),
-    # a stream that waits, and the next request
+    # a waiting stream and the next request
     ((("in", _Get(b"/waits") + _Get(b"/now")), "look", "resume", "look", "turn", "look"),
      [([200], b"5\r\nppppp\r\n", "waits", None, False), ([], b"5\r\nppppp\r\n0\r\n\r\n", "turn", 50, False),
       ([200], b"[0]", "reads", 50, True)]),
@@ -422,19 +424,19 @@ SCRIPTS = [
     # an endless stream and a server that stops
     ((("in", _Get(b"/endless")), "stop", "look"),
      [([200], b"5\r\nppppp\r\n0\r\n\r\n", "dead", None, True)]),
-    # a stream that breaks: a cut
+    # a failing stream: abort
     ((("in", _Get(b"/breaks")), "resume", "look"),
      [([200], b"5\r\nppppp\r\n", "dead", None, True)]),
-    # a stream that breaks at once: 500
+    # a stream that fails at once: 500
     ((("in", _Get(b"/never")), "look"),
      [([500], b"refused", "reads", 50, True)]),
-    # a server that stops: idle
+    # the server stops: idle
     ((("in", _Get(b"/now")), "stop", "look"),
      [([200], b"[0]", "dead", 50, True)]),
-    # a server that stops: in the answer
+    # the server stops: during a response
     ((("in", _Get(b"/later")), "stop", "look", "answer", "look"),
      [([], b"", "reads", None, False), True, ([200], b"answer", "dead", None, True)]),
-    # a server that stops: in the head
+    # the server stops: during a head
     ((("in", b"GET"), "stop", "look", ("in", _Get(b"/now")[3:]), "look"),
      [([], b"", "reads", 20, False), ([200], b"[0]", "dead", None, True)]),
     # half-closed and idle
@@ -446,62 +448,63 @@ SCRIPTS = [
     # half-closed in content
     ((("in", _Post(b"/now", 5)), "end"),
      [False]),
-    # half-closed, and it waits for the answer
+    # half-closed, waiting for the response
     ((("in", _Get(b"/later")), "end", "look", "answer", "look"),
      [True, ([], b"", "waits", None, False), True, ([200], b"answer", "dead", None, True)]),
-    # an endless sender behind a refusal
+    # the client sends endlessly after a refusal
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "look", ("time", 1), ("in", b"x" * 5000), "look", "expire", "look"),
      [([400], b"refused", "lingers", 2, True), ([], b"", "lingers", 2, True), ([], b"", "dead", 2, True)]),
-    # a refusal behind a stream that has begun is not written into it: a cut
+    # a refusal can't be written into a stream that has begun: abort
     ((("in", _Chunks(b"/async")), ("stream", "/waits"), "look", ("in", b"no size\r\n"), "look"),
      [True, ([200], b"5\r\nppppp\r\n", "reads", 20, False), ([], b"", "dead", 20, True)]),
     ((("in", _Chunks(b"/async")), ("stream", "/waits"), "expire", "look"),
      [True, ([200], b"5\r\nppppp\r\n", "dead", 20, True)]),
-    # before its head it is an answer
+    # before the head it is a response
     ((("in", _Chunks(b"/async")), "look", ("in", b"no size\r\n"), "look"),
      [([], b"", "reads", 20, False), ([400], b"refused", "lingers", 2, True)]),
-    # behind a whole answer whose content still comes there is nobody to tell
+    # after a complete response whose content still arrives, no error can be sent
     ((("in", _Post(b"/async", 90)), "answer", ("time", 30), "expire", "look"),
      [True, ([200], b"answer", "dead", -10, True)]),
-    # who waits for content, or for the client to take what was written, is woken when there is some, and when the client has gone
+    # a handler that waits for content or for a drained link is woken when that happens, and when the client has left
     ((("in", _Post(b"/async", 9)), "wakes", ("in", b"x"), "drained", "lost", "look"),
      ["woken", "woken", "woken", ([], b"", "dead", 20, True)]),
     ((("in", _Get(b"/later")), "wakes", "lost"), ["woken"]),
-    # and when the answer is out
+    # and when the response was sent
     ((("in", _Get(b"/later")), "wakes", "answer", "look"), ["woken", True, ([200], b"answer", "reads", 50, True)]),
-    # a stream of unknown length, then one whose length is known: only the first comes in chunks
+    # a stream of unknown length, then one of known length: only the first one is chunked
     ((("in", _Get(b"/waits")), "resume", "look", ("in", _Get(b"/sized")), "look"),
      [([200], b"5\r\nppppp\r\n5\r\nppppp\r\n0\r\n\r\n", "reads", 50, True), ([200], b"ppppppp", "reads", 50, True)]),
-    # nobody gets what is written when the client has gone, and what was to be sent is closed
+    # when the client has left, writes are refused and the source is closed
     ((("in", _Get(b"/later")), "lost", "answer", ("closable", [5]), ("push", b"x"), "look"), [False, "closed", False, False, ([], b"", "dead", None, True)]),
     ((("in", _Get(b"/later")), ("closable", [5, None, None]), "lost", "look"), [True, "closed", ([200], b"5\r\nppppp\r\n", "dead", None, True)]),
-    # what fails is closed: before the head, and behind it
+    # a failing source is closed: before and after the head
     ((("in", _Get(b"/later")), ("closable", [ValueError("it broke")]), "look", "logged"),
      ["closed", True, ([500], b"refused", "reads", 50, True), [("GET /later", "ValueError")]]),
     ((("in", _Get(b"/later")), ("closable", [5, None, None, ValueError("it broke")]), "resume", "look", "logged"),
      [True, "closed", ([200], b"5\r\nppppp\r\n", "dead", None, True), [("GET /later", "ValueError")]]),
-    # a failure of a client that has gone is no error, another one is, though nobody gets an answer
+    # an OSError after the client has left is ignored, other failures are logged, though no response can be sent
     ((("in", _Get(b"/later")), "lost", "fail", "logged"), [[("GET /later", "ValueError")]]),
     ((("in", _Get(b"/later")), "lost", "reset", "logged"), [[]]),
     ((("in", _Get(b"/later")), "reset", "look", "logged"), [([500], b"refused", "reads", 50, True), [("GET /later", "OSError")]]),
-    # no memory even for the failure: a cut, and said so
+    # no memory even for the error: abort, and a log line
     ((("in", _Get(b"/later")), "mute", "fail", "look", "logged"),
      [([], b"", "dead", None, True), [("GET /later", "ValueError"), ("a failure could not be answered", "MemoryError")]]),
     # content above the limit is logged, other refusals are not
     ((("in", _Post(b"/now", 5001)), "logged"), [[("413: content above MaxRequestContentLen, 5000 bytes", "NoneType")]]),
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "logged"), [[]]),
-    # a second for a whole KiB; what is left of one counts for the next
+    # a second for each complete KiB; the remainder counts later
     ((("in", _Post(b"/now", 5000)), ("time", 10), ("in", b"x" * 1023), "look", ("in", b"x"), "look", ("in", b"x" * 1025), "look",
       ("in", b"x" * 1022), "look", ("in", b"x"), "look"),
      [([], b"", "reads", 10, True), ([], b"", "reads", 11, True), ([], b"", "reads", 12, True), ([], b"", "reads", 12, True),
       ([], b"", "reads", 13, True)]),
-    # each content has its own
+    # it starts at zero for each request
     ((("in", _Post(b"/now", 1023) + b"x" * 1023 + _Post(b"/now", 2000)), ("time", 10), ("in", b"x"), "look"),
      [([200], b"[1023]", "reads", 10, True)]),
-    # it answers early, while nothing was read for it: the rest, if it is short, is read again and dropped
+    # it responds early, before reading: short remaining content is read and dropped
     ((("in", _Post(b"/async", 150)), ("in", b"x" * 120), "look", "answer", "look", ("in", b"x" * 30 + _Get(b"/now")), "look"),
      [([], b"", "waits", None, False), True, ([200], b"answer", "reads", 20, False), ([200], b"[0]", "reads", 50, True)]),
-    # what is to be done when the client has the answer: it closes, and this is done when it has gone, or is cut for not closing
+    # OnSent: the connection closes after the response, and the callback is called when the client has closed, or is
+    # aborted because it does not
     ((("in", _Get(b"/later")), "sent", "answer", "look", "turn", "look", "lost", "look"),
      [True, ([200], b"answer", "lingers", 2, True), ([], b"", "lingers", 2, True), "sent", ([], b"", "dead", 2, True)]),
     ((("in", _Get(b"/later")), "sent", "answer", "expire", "look"), [True, "sent", ([200], b"answer", "dead", 2, True)]),
@@ -509,37 +512,37 @@ SCRIPTS = [
     ((("in", _Get(b"/later")), "answer", "sent", "look", "lost"), [True, ([200], b"answer", "lingers", 2, True), "sent"]),
     ((("in", _Get(b"/later")), "lost", "sent"), ["sent"]),
     ((("in", _Get(b"/later") + _Get(b"/now")), "sent", "answer", "look"), [True, ([200], b"answer", "lingers", 2, True)]),
-    # what comes behind a last answer is not even kept
+    # input after the last response is not stored
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), ("in", b"x" * 500), "held", ("in", b"x" * 500), "held"), [0, 0]),
-    # behind a whole request MicroPython may close as soon as nothing is left to be read; not behind half a one, nor where the
-    # program waits for the client to close
+    # after a complete request MicroPython may close as soon as nothing is left to read; not after an incomplete one,
+    # nor if the program waits for the client to close
     ((("in", b"GET / HTTP/1.1\r\n\r\n"), "whole"), [True]),
     ((("in", _Get(b"/now", b"Connection: close") + _Get(b"/now")), "whole"), [True]),
     ((("in", _Post(b"/now", 5001)), "whole"), [False]),
     ((("in", _Get(b"/later")), "sent", "answer", "whole"), [True, False]),
-    # a file in several pieces; a source that is told its connection before its first piece
+    # a file in several pieces; a source with Start(connection)
     ((("in", _Get(b"/file-of-pieces")), "look", ("in", _Get(b"/started")), "look"),
      [([200], b"p" * 12, "reads", 50, True), ([200], b"p" * 7, "reads", 50, True)]),
-    # is the client still there?
+    # IsConnected()
     ((("in", _Get(b"/later")), "there", "end", "there", "answer", "there"), [True, True, False, True, False]),
     ((("in", _Get(b"/later")), "there", "lost", "there"), [True, False]),
     ((("in", _Get(b"/later")), "answer", "there"), [True, False]),
-    # the last place is not kept alive, the one before it is
+    # the last slot is not kept alive, the one before is
     ((("full", 1), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "reads", 50, True)]),
     ((("full", 0), ("in", _Get(b"/now")), "look"), [([200], b"[0]", "dead", None, True)]),
-    # it lingers behind what the client has not taken yet: the end comes when that has left
+    # lingering starts when the queued bytes were sent
     ((("in", _Get(b"/later", b"Connection: close") + _Get(b"/now")), ("slow", 9), "answer", "look", "drained", "look"),
      [True, ([200], b"answer", "behind", 2, True), ([], b"", "lingers", 2, True)]),
     # Connection: close
     ((("in", _Get(b"/now", b"Connection: close")), "look"),
      [([200], b"[0]", "dead", None, True)]),
-    # Connection: close and more
+    # Connection: close, and another request
     ((("in", _Get(b"/now", b"Connection: close") + _Get(b"/now")), "look"),
      [([200], b"[0]", "lingers", 2, True)]),
 ]
 
 class _Endpoint:
-    """What a link is handed over to."""
+    """The new endpoint of a link."""
 
     deadline = None
 
@@ -554,7 +557,7 @@ class _Endpoint:
 
 
 def Upgrade(rest, minor=1, token="foo"):
-    """-> what the new endpoint got of the bytes behind the head, and of those that came later; what else was to be seen."""
+    """-> the bytes that the new endpoint gets: those after the head, and later ones; and other effects."""
     seen = []
 
     def Upgrader(client, response):
@@ -581,7 +584,7 @@ UPGRADE = [
 
 
 def Limits(line, head):
-    """A request line of so many bytes in a head of so many, whole and in two pieces: the same status."""
+    """A request line and a head of these sizes, whole and in two pieces, give the same status."""
     first = b"GET /" + b"a" * (line - 14) + b" HTTP/1.1\r\nHost: a\r\nX: "
     data = first + b"y" * (head - len(first)) + b"\r\n\r\n"
     statuses = []

@@ -1,4 +1,5 @@
-# The room engine: clients, the clock and the calls of others, step by step; sockets and the poll object are played here.
+# The room engine: clients, the clock and calls of other threads, step by step; sockets and the poll object are
+# simulated.
 
 import microWebSrv as core
 
@@ -14,7 +15,7 @@ class Client(room_transport.Socket):
 
 
 class Listener:
-    """errors: the numbers of what the next calls of accept raise."""
+    """errors: errnos that the next calls of accept raise."""
 
     def __init__(self):
         self.waiting = []
@@ -48,7 +49,7 @@ class Wake:
 
 
 class Poll:
-    """What is watched, and with which mask."""
+    """The registered sockets and their masks."""
 
     def __init__(self):
         self.watched = {}
@@ -72,7 +73,7 @@ class Poll:
 
 
 class Stream:
-    """An answer whose pieces never come."""
+    """A response whose pieces never arrive."""
 
     def __iter__(self):
         return self
@@ -82,7 +83,7 @@ class Stream:
 
 
 class House:
-    """A server, its listener, its clients by name, and the clock. The second listener takes the place of a first that died."""
+    """A server, its listener, its named clients, and the clock. A second listener replaces the first if that fails."""
 
     def __init__(self, settings=()):
         self.ms = 1000
@@ -122,7 +123,7 @@ class House:
         return self.ms - start
 
     def Connect(self, name, data=b""):
-        """A client that has sent something with its first packet, or nothing."""
+        """A client connects, with or without data in its first packet."""
         client = self.clients[name] = Client([])
         if data:
             client.arrives.append(data)
@@ -131,7 +132,7 @@ class House:
             self.server.OnEvent(id(self.listener), 1)
 
     def Arrive(self, name, data):
-        """It waits in its socket until it is read."""
+        """The data waits in the socket until it is read."""
         client = self.clients[name]
         client.arrives.append(data)
         mask = self.server.poll.watched.get(id(client), 0)
@@ -142,7 +143,7 @@ class House:
         return self.server.poll.watched.get(id(self.listener), 0) == 1
 
     def Tick(self, seconds):
-        """-> what the last turn says: the milliseconds until the next."""
+        """-> the value of the last Turn: milliseconds until the next one."""
         wait = None
         for _ in range(seconds):
             self.ms += 1000
@@ -153,7 +154,7 @@ class House:
         return wait
 
     def Seen(self):
-        """-> ([(name, statuses, is it closed?)], does it listen?, how many connections, the log) since the last look."""
+        """-> ([(name, statuses, closed?)], does it listen?, number of connections, log lines) since the last look."""
         clients = []
         for name in sorted(self.clients):
             client = self.clients[name]
@@ -226,40 +227,40 @@ def _Raise(error):
 
 
 STEPS = [
-    # a client that has spoken with its first packet, one that speaks later, and one that says nothing
+    # a client with data in its first packet, one that sends later, and a silent one
     (((), ("connect", "a", NOW), "look", ("connect", "b"), ("in", "b", NOW), "look", ("connect", "c", CLOSE), "look"),
      [([("a", [200], False)], True, 1, []), ([("a", [], False), ("b", [200], False)], True, 2, []),
       ([("a", [], False), ("b", [], False), ("c", [200], True)], True, 2, [])]),
-    # a full house: who has been idle for longest makes room. The last place is never kept alive
+    # all slots are in use: the client that has been idle longest makes room. The last slot is never kept alive
     (((), ("connect", "a", NOW), ("tick", 1), ("connect", "b", NOW), ("tick", 1), ("connect", "c", NOW), "look", ("connect", "d", NOW),
       ("connect", "e", HALF), ("connect", "f", NOW), "look"),
      [1000, 1000, ([("a", [200], False), ("b", [200], False), ("c", [200], True)], True, 2, []),
       ([("a", [], True), ("b", [], False), ("c", [], True), ("d", [200], True), ("e", [], False), ("f", [200], True)], True, 2, [])]),
-    # idle connections make room in the order in which they fell idle, whatever their place in the table
+    # idle connections make room in the order in which they became idle, whatever their order in the table
     (((("MaxConnections", 4),), ("connect", "a"), ("connect", "b", NOW), ("tick", 1), ("in", "a", NOW), ("tick", 1), ("connect", "c", HALF),
       ("connect", "d", HALF), ("connect", "e", HALF), "look"),
      [1000, 1000, ([("a", [200], False), ("b", [200], True), ("c", [], False), ("d", [], False), ("e", [], False)], True, 4, [])]),
-    # one that has an answer to take is not idle
+    # a client with unread bytes of a response is not idle
     (((("MaxConnections", 3),), ("connect", "a"), ("room", "a", 5), ("in", "a", NOW), ("connect", "b", HALF), ("connect", "c", HALF),
       ("connect", "d", NOW), "look"),
      [([("a", [], False), ("b", [], False), ("c", [], False), ("d", [], False)], False, 3, [])]),
-    # everybody is busy: the next waits in the backlog until a connection has gone, and is served then
+    # all are busy: the next client waits in the backlog until a connection is closed, and is served then
     (((("MaxConnections", 2),), ("connect", "a", HALF), ("connect", "b", HALF), ("connect", "c", NOW), "look", ("event", "a", 8), "look",
       ("tick", 1), "look"),
      [([("a", [], False), ("b", [], False), ("c", [], False)], False, 2, []), ([("a", [], True), ("b", [], False), ("c", [], False)], True, 1, []),
       1000, ([("a", [], True), ("b", [], False), ("c", [200], True)], True, 1, [])]),
-    # a full house of streams, which end when they like: 503 at once
+    # all slots have endless streams: 503 at once
     (((("MaxConnections", 2),), ("connect", "a", STREAM), ("connect", "b", STREAM), "look", ("connect", "c", NOW), "look"),
      [([("a", [200], False), ("b", [200], False)], True, 2, []), ([("a", [], False), ("b", [], False), ("c", [503], True)], True, 2, [])]),
-    # one of them will end soon: wait for that
+    # one of them has a deadline: wait for that
     (((("MaxConnections", 2),), ("connect", "a", STREAM), ("connect", "b", HALF), ("connect", "c", NOW), "look"),
      [([("a", [200], False), ("b", [], False), ("c", [], False)], False, 2, [])]),
     (((("MaxConnections", 2),), ("connect", "a", STREAM), ("connect", "b"), ("room", "b", 5), ("in", "b", STREAM), ("connect", "c", NOW), "look"),
      [([("a", [200], False), ("b", [], False), ("c", [], False)], False, 2, [])]),
-    # who says nothing has a second, then it is idle
+    # a silent client is idle after a second
     (((("MaxConnections", 1),), ("connect", "a"), ("connect", "b", NOW), "look", ("tick", 1), "look"),
      [([("a", [], False), ("b", [], False)], False, 1, []), 1000, ([("a", [], True), ("b", [200], True)], True, 0, [])]),
-    # the clock: deadlines are over when they have passed, for heads, content, idle connections and the answers to take
+    # deadlines of heads, content, idle connections and unread responses
     (((("HeadTimeoutSec", 2),), ("connect", "a", b"GET"), ("connect", "b"), ("tick", 2), "look", ("tick", 1), "look", ("tick", 3), "look"),
      [1000, ([("a", [], False), ("b", [], False)], True, 2, []), 1000, ([("a", [408], False), ("b", [], True)], True, 1, []), 1000,
       ([("a", [], True), ("b", [], True)], True, 0, [])]),
@@ -269,34 +270,34 @@ STEPS = [
      [1000, ([("a", [200], False)], True, 1, []), 1000, ([("a", [], True)], True, 0, [])]),
     (((("SendTimeoutSec", 2),), ("connect", "a"), ("room", "a", 15), ("in", "a", NOW), ("tick", 2), "look", ("tick", 1), "look"),
      [1000, ([("a", [200], False)], True, 1, []), 1000, ([("a", [], True)], True, 0, [])]),
-    # a client that takes its answer late is idle from then on
+    # a client that reads its response late is idle from then on
     (((("SendTimeoutSec", 9), ("KeepAliveTimeoutSec", 2)), ("connect", "a"), ("room", "a", 15), ("in", "a", NOW), ("tick", 5), ("takes", "a"),
       ("tick", 2), "look", ("tick", 1), "look"),
      [1000, 1000, ([("a", [200], False)], True, 1, []), 1000, ([("a", [], True)], True, 0, [])]),
     # a second has a thousand milliseconds
     (((), ("ms", 1), ("ms", 998), ("ms", 0), ("ms", 1), ("ms", 1500), ("ms", 999)), [999, 1, 1, 1000, 1000, 1]),
-    # the client has gone before it was taken: nothing happens
+    # the client left before accept: nothing happens
     (((), ("accept", 11), ("accept", 35), ("accept", 10035), "look"), [([], True, 0, [])]),
-    # too many open files: said once, an idle connection makes room, and then it waits for the next second
+    # too many open files: logged once, an idle connection makes room, and then the listener waits for the next second
     (((), ("connect", "a", NOW), ("connect", "b", NOW), ("accept", 24), "look", ("accept", 24), "look", ("tick", 1), "look",
       ("connect", "c", NOW), ("accept", 24), "look"),
      [([("a", [200], True), ("b", [200], False)], True, 1, ["accept: OSError"]), ([("a", [], True), ("b", [], True)], False, 0, []), 1000,
       ([("a", [], True), ("b", [], True)], True, 0, []), ([("a", [], True), ("b", [], True), ("c", [200], True)], True, 0, ["accept: OSError"])]),
-    # the network has gone and the listener with it: another one
+    # the network and the listener are gone: a new listener
     (((), ("accept", 9), ("accept", 9), ("tick", 1), ("accept", 9), ("tick", 1), ("accept", 9), ("tick", 1), ("accept", 9), ("listeners",), ("tick", 1),
       ("accept", 9), ("listeners",), "look", ("connect", "a", NOW), "look"),
      [1000, 1000, 1000, (1, False), 1000, (2, False), ([], True, 0, ["accept: OSError"]), ([("a", [200], False)], True, 1, [])]),
-    # that can't be had: each second another try
+    # that can't be opened: try again each second
     (((), ("accept", 9), ("accept", 9), ("tick", 1), ("accept", 9), ("tick", 1), ("accept", 9), ("tick", 1), ("accept", 9), ("tick", 1), ("deaf", True),
       ("accept", 9), "look", ("tick", 2), "look", ("deaf", False), ("tick", 1), "look", ("listeners",)),
      [1000, 1000, 1000, 1000, ([], False, 0, ["accept: OSError"]), 1000, ([], False, 0, []), 1000, ([], True, 0, []), (2, False)]),
-    # a connection that fails is cut, and said so; one whose client has gone is only cut
+    # a failing connection is aborted and logged; if the client has left it is only aborted
     (((), ("connect", "a", NOW), ("links", _Raise(ValueError("played"))), ("in", "a", NOW), "look"),
      [([("a", [200], True)], True, 0, ["a connection failed: ValueError"])]),
     (((), ("connect", "a", NOW), ("links", _Raise(OSError(104, "played"))), ("in", "a", NOW), "look"), [([("a", [200], True)], True, 0, [])]),
     (((), ("connect", "a", NOW), ("links", _Raise(SystemExit("played"))), ("in", "a", NOW), "look"),
      [([("a", [200], True)], True, 0, ["a connection failed: SystemExit"])]),
-    # Stop: nobody new, who is idle goes at once, and who is not has its time
+    # Stop: no new clients; idle ones are closed at once, others get the grace time
     (((), ("connect", "a", NOW), ("connect", "b", HALF), "stop", ("ms", 0), "look", ("listeners",), ("in", "b", b"rest."), ("ms", 0), "look"),
      [1000, ([("a", [200], True), ("b", [], False)], False, 1, []), (1, True), 0, ([("a", [], True), ("b", [200], True)], False, 0, [])]),
     (((("StopGraceSec", 3),), ("connect", "a", STREAM), ("connect", "b", HALF), "stop", ("ms", 0), "look", ("tick", 2), ("tick", 1), "look"),
@@ -307,7 +308,7 @@ STEPS = [
 
 
 def Calls():
-    """Calls of others run in their order, in the turn after they were made; what they raise is logged."""
+    """Calls of other threads run in order, in the turn after they were made; exceptions are logged."""
     house = House()
     server = house.server
     told = []
@@ -341,7 +342,8 @@ CALLS = [((), ((False, 0), [4, 1, ("pending", 2), 1, 4, 5], 4, 0, True, False, F
 
 
 def Ticks():
-    """Once a second, each of them, whatever the others do; and the Date of answers is of that second."""
+    """Once a second each function is called, whatever the others do; and the Date of responses is the current
+    second."""
     house = House()
     server = house.server
     told = []
@@ -369,7 +371,7 @@ TICKS = [((), (["one", "two", (1, 0), "one", "two"], 2, ["a call on the engine: 
 
 
 class _Events(Poll):
-    """The poll object of a whole run: each look at the sockets does the next thing, and finds what is ready then."""
+    """The poll object of a whole run: each poll makes the next events happen and reports them."""
 
     def poll(self, timeoutSec):
         self.house.waits.append(int(timeoutSec * 1000 + 0.5))
@@ -381,7 +383,8 @@ class _Events(Poll):
 
 
 def Run():
-    """A whole run: two clients, one of which breaks, a call, and Stop. Nothing is left behind it, and it can start again."""
+    """A whole run: two clients, one of which fails, a call, and Stop. Nothing remains, and the server can start
+    again."""
     house = House()
     server = house.server
     house.waits = []
@@ -401,7 +404,7 @@ def Run():
         first.arrives.append(NOW)
         return Ready((second, 1), (first, 1))
 
-    def Unknown():                              # and who was behind the one that broke is still ready
+    def Unknown():                              # the client after the failing one is still ready
         return Ready((Client([]), 1), (first, 1))
 
     def Stops():
@@ -435,8 +438,8 @@ RUN = [((), ([False, True, False, False, False, 0, 0, True], 2, True, ["a connec
 
 
 def Accepted(inherits):
-    """What is done with the socket of a new client: it never blocks, and small answers don't wait for one another, unless its
-    listener has said so already; and that Stop wakes the loop, and its end closes all."""
+    """The options of an accepted socket: non-blocking; TCP_NODELAY, unless it inherits that from the listener. And Stop
+    wakes the loop, whose end closes everything."""
     house = House()
     server = house.server
     kept = core.INHERITS
@@ -458,7 +461,7 @@ def Accepted(inherits):
 
 
 def Use(isFull):
-    """Another poll object: all that is watched is watched there, and what is not is not."""
+    """Change the poll object: all registered sockets are registered there, others are not."""
     house = House([("MaxConnections", 2)])
     server = house.server
     try:
@@ -486,7 +489,7 @@ USE = [((False,), (True, [("a", 1), ("b", None), ("listener", 1), ("wake", 1)]))
 
 
 def Asyncio(late):
-    """From the moment on that something needs asyncio, its loop goes on with the run."""
+    """As soon as asyncio is needed, its loop continues the run."""
     house = House()
     server = house.server
     told = []
@@ -508,7 +511,7 @@ def Asyncio(late):
 
 
 def OpenFails():
-    """The port can't be had: said at once, and nothing is started."""
+    """The port can't be bound: an error at once, and nothing is started."""
     house = House()
     house.canListen = False
     try:

@@ -1,5 +1,5 @@
-# The room exchange: what a handler sees of a request, and what becomes of the answer that it writes. A row is a handler, by
-# name, and what it is asked; no socket.
+# The room exchange: the request as a handler sees it, and the response that it writes. A row is the name of a handler,
+# and the request; without a socket.
 
 import microWebSrv as core
 
@@ -21,7 +21,7 @@ def _Server(handler, settings=()):
 
 
 def Play(handler, request, settings=()):
-    """-> (the bytes that were sent, does the link close?, what was logged)."""
+    """-> (bytes that were sent, True if the link closes, log lines)."""
     server = _Server(handler, settings)
     log = []
     server.ErrorCallback = lambda text, error: log.append("%s: %s" % (text, error and type(error).__name__))
@@ -40,7 +40,7 @@ def Request(method="GET", target=PATH, fields=(), content=b""):
 
 
 def See(name, method="GET", target=PATH, fields=(), content=b""):
-    """-> what this look at the request gives."""
+    """-> the result of this look at the request."""
     seen = []
 
     def Handler(client, response):
@@ -50,7 +50,7 @@ def See(name, method="GET", target=PATH, fields=(), content=b""):
 
 
 def _Twice(way, *args):
-    """Read, and read again."""
+    """Read twice."""
     return lambda client: (getattr(client, way)(*args), getattr(client, way)(*args))
 
 
@@ -110,7 +110,7 @@ SEE = [
     (("length", "POST", PATH, [("Content-Length", "0")]), (0, 0)),
     (("header", "GET", PATH, [("x-Y", "z")]), ("z", "z")),
     (("header",), "!KeyError"),
-    # content is read once
+    # content can be read once
     (("content", "POST", PATH, (), b"hello"), (b"hello", b"")),
     (("content",), (b"", b"")),
     (("content 0", "POST", PATH, (), b"hello"), (b"", b"")),
@@ -134,7 +134,7 @@ JSON = [
 
 
 def Write(name, method="GET", fields=(), settings=(), content=b""):
-    """-> what the handler was told (its results), (status, field lines but Date, content), does it close?, what was logged."""
+    """-> (results in the handler, (status, field lines without Date, content), True if it closes, log lines)."""
     told = []
     sent, closes, log = Play(lambda client, response: WRITES[name](client, response, told.append), Request(method, PATH, fields, content), settings)
     if not sent:
@@ -144,7 +144,7 @@ def Write(name, method="GET", fields=(), settings=(), content=b""):
 
 
 def _All(*steps):
-    """A handler of these steps: (method, arguments)."""
+    """A handler with these steps: (method, arguments)."""
     def Handler(client, response, told):
         for way, *args in steps:
             told(rooms.Observe(_Call, (response, way, args)))
@@ -154,12 +154,12 @@ def _All(*steps):
 def _Call(response, way, args):
     try:
         return getattr(response, way)(*args)
-    except OSError as error:                # it has another name on each runtime
+    except OSError as error:                # its name differs between runtimes
         return "gone %d" % error.errno
 
 
 class _Closing:
-    """Pieces that know whether they were closed."""
+    """Pieces that record whether they were closed."""
 
     def __init__(self, told):
         self._told = told
@@ -179,7 +179,7 @@ class _Closing:
 
 
 def _Unbroken(client, response, told):
-    """What can't be answered is closed."""
+    """The source of a refused response is closed."""
     told(rooms.Observe(response.Answer, (200, {"X": "a\r\nb"}, None, None, b"", _Closing(told))))
     told(rooms.Observe(response.Answer, (200, None, "a\nb", None, b"", _Closing(told))))
     told(response.Answer(200, None, None, None, b"", _Closing(told)))
@@ -293,7 +293,7 @@ WRITE = [
     (("own type",), ([True], (200, ["content-type: text/x"] + _LEN, b"content"), False, [])),
     (("own close",), ([True], (200, _KIND + _CLOSE + _LEN, b"content"), True, [])),
     (("own keep",), ([True], (200, _KIND + _LEN, b"content"), False, [])),
-    # what was refused may be followed by an answer
+    # after a refused call another response is possible
     (("bad header",), (["!ValueError", True], (200, _KIND + _LEN, b"content"), False, [])),
     (("bad type",), (["!ValueError", True], (200, _KIND + _LEN, b"content"), False, [])),
     (("twice",), ([True, False, False], (200, _KIND + _LEN, b"content"), False, [])),
@@ -326,7 +326,7 @@ WRITE = [
     (("stream of async", "GET", (), [("AsyncSource", None)]), (["!ValueError"], (204, [], b""), False, [])),
     (("unbroken",), (["closed", "!ValueError", "closed", "!ValueError", "closed", True, "closed", False],
                      (200, _CHUNKED, b"12\r\npiece piece piece \r\n0\r\n\r\n"), False, [])),
-    # raw content: behind a head without content it is framed, without a head the program speaks HTTP itself
+    # raw content: after a head without content it is framed; without a head the program itself writes HTTP
     (("raw behind a head",), ([True, True, True, False], (200, ["content-type: text/plain"] + _CHUNKED, b"3\r\none\r\n5\r\ntwo\xc3\xa9\r\n0\r\n\r\n"), False, [])),
     (("raw behind a head", "HEAD"), ([True, "gone 104", "gone 104", False], (200, ["content-type: text/plain"] + _CHUNKED, b""), False, [])),
     (("raw behind content",), ([True, "gone 104"], (200, _KIND + _LEN, b"content"), False, [])),
@@ -346,7 +346,7 @@ WRITE = [
     (("page", "GET", [("X", "gone")]), ([True], _Error(404, "Not Found"), False, [])),
     (("no page", "GET", (), [("Renderers", {})]), ([True], _Error(501, "Not Implemented"), False, [])),
     (("nothing",), ([], (204, [], b""), False, [])),
-    # the defaults of all answers
+    # default headers of all responses
     (("ok", "GET", (), [("SetDefaultHeaders", ({"X": "default"},))]), ([True], (200, _KIND + ["x: default"] + _LEN, b"content"), False, [])),
     (("headers", "GET", (), [("SetDefaultHeaders", ([("x", "default"), ("Y", "z")],))]),
      ([True], (200, _KIND + ["y: z", "x: y"] + _LEN, b"content"), False, [])),
@@ -403,7 +403,7 @@ async def _AsyncHook(client, response):
 
 
 def _Sets(*steps):
-    """SetHeader and others, then an answer with a header."""
+    """SetHeader and others, then a response with a header."""
     return _All(*(steps + (("WriteResponseOk", {"X": "y"}, "text/plain", None, "x"),)))
 
 
@@ -457,7 +457,7 @@ HOOKS = [
     (("ok", "GET", (), _Before(_Typed)), ([], (200, ["content-type: text/plain"] + _NONE, b""), False, [])),
     (("ok", "GET", (), _Before(_Streams)), ([], (200, ["content-type: text/plain"] + _CHUNKED, b"2\r\nab\r\n0\r\n\r\n"), False, [])),
     (("ok", "GET", (), _Before(_Raws)), ([], (200, ["content-type: text/plain"] + _CHUNKED, b"3\r\nraw\r\n0\r\n\r\n"), False, [])),
-    # before: it marks, answers, fails, and each only below its prefix, whatever the case
+    # Before hooks: they mark, answer or fail, each only below its prefix, ignoring case
     (("ok", "GET", (), _Before(_Marks)), ([True], (200, _KIND + ["x-mark: GET None"] + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _Before(_Forbids)), ([], _NO, False, [])),
     (("ok", "GET", (), _Before(_Fails)), ([], _Error(500, "Internal Server Error"), False, ["GET /a/b: ValueError"])),
@@ -473,7 +473,7 @@ HOOKS = [
     (("ok", "POST", (), _Before(_Later), b"bad"), ([], (400, ["content-type: text/plain", "x-content: bad", "content-length: 3"], b"bad"), False, [])),
     (("ok", "GET", (), _Before(_Later)), ([True], (200, _KIND + ["x-content: "] + _LEN, b"content"), False, [])),
     (("ok", "POST", (), _Before(_Forbids), b"fine"), ([], _NO, False, [])),
-    # after: each answer, of errors too
+    # After hooks: for each response, also for errors
     (("ok", "GET", (), _After(_Marks)), ([True], (200, _KIND + ["x-mark: GET 200"] + _LEN, b"content"), False, [])),
     (("404", "GET", (), _After(_Marks)), ([True], _Error(404, "Not Found", "", ["x-mark: GET 404"]), False, [])),
     (("nothing", "GET", (), _After(_Marks)), ([], (204, ["x-mark: GET 204"], b""), False, [])),
@@ -481,7 +481,8 @@ HOOKS = [
     (("ok", "GET", (), _After(_Marks, "/b")), ([True], (200, _KIND + _LEN, b"content"), False, [])),
     (("ok", "GET", (), _After(_Fails)), ([True], (200, _KIND + _LEN, b"content"), False, ["a call on the engine: ValueError"])),
     (("ok", "GET", (), _After(_Forbids)), ([True], (200, _KIND + _LEN, b"content"), False, [])),
-    # pages for errors: a 200 becomes the code; another code stays; one that writes nothing, fails or errs leaves the built-in one
+    # error pages: a 200 becomes the code; another code is kept; without a response or with an exception the built-in
+    # page is sent
     (("404", "GET", (), [("SetErrorHandler", (404, _Own))]), ([True], (404, ["content-type: text/plain", "x: own", "content-length: 8"], b"own 404 "), False, [])),
     (("404", "GET", (), [("SetErrorHandler", (404, _OwnBare))]), ([True], (404, ["content-type: text/plain", "content-length: 3"], b"own"), False, [])),
     (("rule", "GET", (), [("SetErrorHandler", (None, _Own))]),
@@ -493,7 +494,7 @@ HOOKS = [
     (("404", "GET", (), [("SetErrorHandler", (404, _Fails))]), ([True], _Error(404, "Not Found"), False, ["a call on the engine: ValueError"])),
     (("404", "GET", (), [("SetErrorHandler", (404, _OwnError))]), ([True], _Error(404, "Not Found"), False, [])),
     (("twice", "GET", (), [("SetErrorHandler", (404, _Own))]), ([True, False, False], (200, _KIND + _LEN, b"content"), False, [])),
-    # headers of the answer, whichever it is
+    # headers set before the response
     (("set",), ([True] * 3, _One("a: 1", "b: 2"), False, [])),
     (("set again",), ([True] * 3, _One("a: 2"), False, [])),
     (("set back",), ([True] * 3, _One(), False, [])),
@@ -508,7 +509,7 @@ HOOKS = [
     (("cookie 9",), ([True] * 2, _One("set-cookie: a=b; Path=/p; SameSite=Strict; Max-Age=9; Secure"), False, [])),
     (("cookie 0",), ([True] * 2, _One("set-cookie: a=; Path=/; SameSite=Lax; Max-Age=0; HttpOnly"), False, [])),
     (("cookie bad",), (["!ValueError"] * 5 + [True], _One(), False, [])),
-    # a flash message goes with a redirect, to the next page and no further
+    # a flash message is sent with a redirect, and is shown on the next page only
     (("flash",), ([None, True], (302, [_FLASH_SET, "location: /x"] + _NONE, b""), False, [])),
     (("flash plain",), ([None, True], (302, ["set-cookie: flash=%0Asaved; Path=/; SameSite=Lax; Max-Age=60; HttpOnly", "location: /x"] + _NONE, b""), False, [])),
     (("page", "GET", [("Cookie", "a=b; flash=good%0Asaved%3B")]),
@@ -544,13 +545,13 @@ COOKIES = [
 
 
 def Raw(name, settings=()):
-    """All the bytes of an answer that the program has written itself, and does it close?"""
+    """-> (all bytes of a raw response, True if the connection closes)."""
     told = []
     return Play(lambda client, response: WRITES[name](client, response, told.append), Request(), settings)[:2]
 
 
 def Access(*names):
-    """What AccessCallback is told of these answers, and of a request that is refused."""
+    """The calls of AccessCallback for these responses, and for a refused request."""
     told = []
     for name in names:
         Play(lambda client, response, name=name: WRITES[name](client, response, told.append), Request(),
@@ -563,13 +564,13 @@ ACCESS = [(("404", "raw", "nothing"), [("GET", 404), True, True, ("GET", 200), (
 
 
 def IsRaw():
-    """Latin-1, as the older server had it; MicroPython: UTF-8, as that one had it there."""
+    """Latin-1, as in the older server; on MicroPython UTF-8, as in the older server there."""
     sent, closes = Raw("raw")
     return sent == b"HTTP/1.1 200 OK\r\nX: " + (b"\xc3\xa9" if core.MICROPYTHON else b"\xe9") + b"\r\n\r\nraw" and closes
 
 
 def Failing(debug):
-    """A handler that fails: what the client is told, and what the log."""
+    """A failing handler: the response, and the log."""
     def Handler(client, response):
         raise ValueError("<why>")
     sent, closes, log = Play(Handler, Request(), [("Debug", debug)])
@@ -583,7 +584,7 @@ FAILING = [
 
 
 def Remembered(way):
-    """Requests of the same bytes share what was found for them: what a handler does to its arguments or fields, no other may see."""
+    """Equal requests share a head: changes of a handler to its arguments or fields are not visible to others."""
     seen = []
 
     def Handler(client, response, args):
@@ -609,7 +610,7 @@ REMEMBERED = [((way,), (1, ({"x": 7}, {"host": "a"}), True)) for way in ("args",
 
 
 def Added():
-    """A route that is added while it runs counts at once, also for a head that was seen before."""
+    """A route that is added at run time is used at once, also for a head in the memo."""
     statuses = []
 
     def Ask(server, target):
@@ -625,7 +626,7 @@ def Added():
 
 
 def Kept(size):
-    """How many heads are remembered of one that is so long: a table has a bound in bytes, too."""
+    """The number of heads of this length in the memo, whose bytes are limited, too."""
     server = _Server(lambda client, response: None)
     link = rooms.Connect(server)
     request = Request("GET", PATH, [("X", "")])
@@ -637,7 +638,7 @@ KEPT = [((200,), (1, 1)), ((1024,), (1, 1)), ((1025,), (1, 0)), ((5000,), (1, 0)
 
 
 def KeptHeads(count, memoLen):
-    """How many are remembered of so many different ones."""
+    """The number of different heads in the memo."""
     server = _Server(lambda client, response: None, [("memoLen", memoLen)])
     link = rooms.Connect(server)
     most = 0
@@ -648,7 +649,7 @@ def KeptHeads(count, memoLen):
 
 
 def Idle(request):
-    """What an idle connection still holds of its last exchange."""
+    """What an idle connection still refers to after its last exchange."""
     server = _Server(lambda client, response: response.WriteResponseOk(None, "text/plain", None, client.ReadRequestContent() or "x"))
     link = rooms.Connect(server)
     link.Receive(request)

@@ -1,5 +1,5 @@
-# FILES: requests for files that stand in memory -> status, named header fields, body (RFC 9110): of the core with
-# microWebFiles.py beside it, and of the core alone.
+# FILES: requests for files in memory -> status, named header fields, body (RFC 9110): for the core with
+# microWebFiles.py, and for the core alone.
 
 import time
 
@@ -51,12 +51,12 @@ FILES = {
     "/dirgz.txt": b"plain", "/dirgz.txt.gz/x.txt": b"a folder that looks like a sibling",
     "/onlygz/index.html.gz": b"\x1f\x8bindex",
     "/gone.pyhtml.gz": b"\x1f\x8bpage",
-    # pages, and what is part of pages
+    # pages, and parts of pages
     "/page.pyhtml": b"source", "/UPPER.PYHTML": b"source", "/_base.pyhtml": b"source", "/_BASE.PYHTML": b"source",
     "/_parts/index.pyhtml": b"source", "/_parts/part.pyhtml": b"source", "/_parts/style.css": b"css",
     "/_style.css": b"css", "/under_score.pyhtml": b"source",
     "/upper/INDEX.HTM": b"<p>upper", "/upage/INDEX.PYHTML": b"source", "/both/INDEX.HTML": b"2", "/both/default.htm": b"1",
-    # names that the file systems of boards and of Windows have a second way to write for
+    # names that have a second spelling in the file systems of boards and of Windows
     "/back~up.txt": b"tilde", "/VENDOR~1.TXT": b"secret", "/~1.GIT/config.txt": b"secret",
     "/.well-known/a.txt": b"known", "/.well-known/.b.txt": b"secret", "/dir/.well-known/a.txt": b"secret",
     "/dots.txt.": b"secret", "/space.txt ": b"secret", "/dots./a.txt": b"secret", "/space /a.txt": b"secret",
@@ -67,21 +67,21 @@ _GZ_ETAG = '"2ebc98a1-5-gz"'
 
 
 def Serve(folder, method, target, fields, level, hasFiles, settings):
-    """-> (the bytes of the answer, was the connection closed)."""
+    """-> (bytes of the response, True if the connection was closed)."""
     server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=folder)
     server.LetCacheStaticContentLevel = level
     server.FilesVersion = "v1"
     server.Renderers[".pyhtml"] = lambda server, path, values: ("the page of " + path,)
     for name in settings:
         setattr(server, name, settings[name])
-    if not hasFiles:                # the core's own are those of the class
+    if not hasFiles:                # the core's methods are those of the class
         del server.SendFile, server.Stat
     lines = "".join(["%s: %s\r\n" % pair for pair in fields])
     return rooms.Exchange(server, ("%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (method, target, lines)).encode())
 
 
 def Get(target, fields=(), names=(), method="GET", level=2, hasFiles=True, mtime=_MTIME, settings=()):
-    """-> (status, the named fields, body); 'leak' where something that was opened is still open."""
+    """-> (status, the named fields, body); 'leak' if an opened file was not closed."""
     folder = rooms.MemoryFolder(FILES, mtime)
     sent, isClosed = Serve(folder, method, target, fields, level, hasFiles, dict(settings))
     for path in folder.touched:
@@ -97,7 +97,7 @@ def Get(target, fields=(), names=(), method="GET", level=2, hasFiles=True, mtime
 
 
 def Alone(target, fields=(), names=(), method="GET", level=2, mtime=_MTIME, settings=()):
-    """The same of the core without microWebFiles.py."""
+    """The same for the core without microWebFiles.py."""
     return Get(target, fields, names, method, level, False, mtime, settings)
 
 
@@ -124,7 +124,7 @@ PLAIN = [
     (("/dir/file..txt", (), ()), (200, [], b"dots")),
     (("//dir//file.txt", (), ()), (200, [], b"in dir")),
     (("http://other/text.txt", (), ()), (200, [], _TEXT)),
-    # index pages in the seed's order
+    # index pages in the order of the seed
     (("/", (), ("content-type",)), (200, ["text/html"], b"<p>home")),
     (("/?a=b", (), ()), (200, [], b"<p>home")),
     (("/dir/", (), ()), (200, [], b"<p>dir")),
@@ -132,23 +132,23 @@ PLAIN = [
     (("/order2/", (), ()), (200, [], b"2")),
     (("/order3/", (), ()), (200, [], b"3")),
     (("/order4/", (), ()), (200, [], b"4")),
-    # and in the upper case of FAT, behind all others
+    # and in upper case, as on FAT, after all others
     (("/upper/", (), ()), (200, [], b"<p>upper")),
     (("/both/", (), ()), (200, [], b"1")),
-    # a tilde is that of a short name only where a digit follows
+    # only a tilde before a digit belongs to a short name
     (("/back~up.txt", (), ()), (200, [], b"tilde")),
     # pages are rendered, whatever the case of their extension
     (("/page.pyhtml", (), ("content-type",)), (200, ["text/html; charset=UTF-8"], b"the page of /nowhere/page.pyhtml")),
     (("/UPPER.PYHTML", (), ()), (200, [], b"the page of /nowhere/UPPER.PYHTML")),
     (("/upage/", (), ()), (200, [], b"the page of /nowhere/upage/INDEX.PYHTML")),
     (("/under_score.pyhtml", (), ()), (200, [], b"the page of /nowhere/under_score.pyhtml")),
-    # a name that begins with _ hides pages, and no other file
+    # a name that begins with _ hides only pages
     (("/_style.css", (), ()), (200, [], b"css")),
     (("/_parts/style.css", (), ()), (200, [], b"css")),
 ]
 
 REDIRECT = [
-    # a folder without its slash: 301 to this site, whatever the path says
+    # a folder without a slash: 301 to this site, whatever the path is
     (("/dir", (), ("location",)), (301, ["/dir/"], b"")),
     (("/dir?a=b&c=%20", (), ("location",)), (301, ["/dir/?a=b&c=%20"], b"")),
     (("/bare", (), ("location",)), (301, ["/bare/"], b"")),
@@ -164,19 +164,19 @@ REDIRECT = [
 STATUS = [
     (("/none.txt",), 404), (("/none/",), 404), (("/bare/",), 404), (("/deep/",), 404),
     (("/text.txt/",), 404), (("/text.txt/x",), 404),
-    # an encoded slash separates nothing: what a route guards has one spelling
+    # an encoded slash separates no segments, so a guarded path has only one spelling
     (("/dir%2Ffile.txt",), 404), (("/dir%2ffile.txt",), 404), (("/%2Ftext.txt",), 404), (("/dir%2F",), 404),
     (("/%2Fevil.example",), 404), (("/%2F%2Fevil.example",), 404),
-    # parts of pages are no pages
+    # parts of pages are not served
     (("/_base.pyhtml",), 404), (("/_BASE.PYHTML",), 404), (("/_parts/part.pyhtml",), 404), (("/_parts/",), 404),
     (("/%5Fbase.pyhtml",), 404), (("/_base.pyhtml", "HEAD"), 404), (("/_base.pyhtml", "POST"), 404),
     (("/page.pyhtml", "HEAD"), 200), (("/page.pyhtml", "POST"), 405),
-    # short names of FAT; dots and spaces at the end, which FAT and Windows drop
+    # short names of FAT; trailing dots and spaces, which FAT and Windows drop
     (("/VENDOR~1.TXT",), 404), (("/~1.GIT/config.txt",), 404), (("/%7E1.GIT/config.txt",), 404),
     (("/dots.txt.",), 404), (("/space.txt%20",), 404), (("/dots./a.txt",), 404), (("/space%20/a.txt",), 404),
     (("/.well-known/a.txt",), 404), (("/.well-known",), 404), (("/.well-known/",), 404),
     (("/main.py",), 403), (("/noext",), 403),
-    # nothing leaves webPath, by no encoding; what begins with a dot is not there
+    # no encoding leads out of webPath; names that begin with a dot are hidden
     (("/.hidden.txt",), 404), (("/%2Ehidden.txt",), 404), (("/.git/config.txt",), 404), (("/%2egit/config.txt",), 404),
     (("/dir/..file.txt",), 404),
     (("/..",), 404), (("/../",), 404), (("/../text.txt",), 404), (("/../../etc/passwd",), 404),
@@ -212,15 +212,15 @@ _V = ("etag", "last-modified", "cache-control", "accept-ranges")
 _CR = ("content-range", "content-length")
 
 CACHE = [
-    # LetCacheStaticContentLevel: 0 none, 1 cacheable, 2 with revalidation
+    # LetCacheStaticContentLevel: 0 no-store, 1 cacheable, 2 with revalidation
     (("/text.txt", (), _V, "GET", 0), (200, [None, None, "no-store", "bytes"], _TEXT)),
     (("/text.txt", (), _V, "GET", 1), (200, [_ETAG, _DATE, "max-age=3600", "bytes"], _TEXT)),
     (("/text.txt", (), _V, "GET", 2), (200, [_ETAG, _DATE, "no-cache", "bytes"], _TEXT)),
     (("/text.txt", (), _V, "HEAD", 2), (200, [_ETAG, _DATE, "no-cache", "bytes"], b"")),
-    # without validators nothing is conditional
+    # without validators conditions are ignored
     (("/text.txt", [("If-None-Match", "*")], (), "GET", 0), (200, [], _TEXT)),
     (("/text.txt", [("If-Modified-Since", _AFTER)], (), "GET", 0), (200, [], _TEXT)),
-    # 13.1.2: If-None-Match compares weakly; a 304 carries what the 200 would (15.4.5)
+    # 13.1.2: If-None-Match compares weakly; a 304 has the fields of the 200 (15.4.5)
     (("/text.txt", [("If-None-Match", _ETAG)], ("etag", "cache-control", "content-length")),
      (304, [_ETAG, "no-cache", None], b"")),
     (("/text.txt", [("If-None-Match", "W/" + _ETAG)], ()), (304, [], b"")),
@@ -237,7 +237,7 @@ CACHE = [
     (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")], ()), (304, [], b"")),
     (("/text.txt", [("If-Modified-Since", "Sun Nov  6 08:49:36 1994")], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Modified-Since", "yesterday")], ()), (200, [], _TEXT)),
-    # conditions are those of a read
+    # conditions apply to GET and HEAD
     (("/text.txt", [("If-None-Match", '"a,b", W/' + _ETAG)], ()), (304, [], b"")),
     # 13.1.1: If-Match compares strongly
     (("/text.txt", [("If-Match", _ETAG)], ()), (200, [], _TEXT)),
@@ -247,7 +247,7 @@ CACHE = [
     (("/text.txt", [("If-Match", "W/" + _ETAG)], ()), (412, [], b"")),
     (("/text.txt", [("If-Match", "W/" + _ETAG + ", " + _ETAG)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Match", '"x"')], (), "HEAD"), (412, [], b"")),
-    # a weak ETag is never strongly equal, not even to itself
+    # a weak ETag never matches strongly, not even itself
     (("/text.txt", [("If-Match", '"0-14-v1"')], ("etag",), "GET", 2, True, 0), (412, ['W/"0-14-v1"'], b"")),
     (("/text.txt", [("If-Match", 'W/"0-14-v1"')], (), "GET", 2, True, 0), (412, [], b"")),
     (("/text.txt", [("If-Match", "*")], (), "GET", 2, True, 0), (200, [], _TEXT)),
@@ -258,7 +258,7 @@ CACHE = [
     (("/text.txt", [("If-Unmodified-Since", _AFTER)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Unmodified-Since", _BEFORE)], ()), (412, [], b"")),
     (("/text.txt", [("If-Unmodified-Since", "yesterday")], ()), (200, [], _TEXT)),
-    # 13.2.2: their order
+    # 13.2.2: the order of conditions
     (("/text.txt", [("If-None-Match", '"x"'), ("If-Modified-Since", _AFTER)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-None-Match", _ETAG), ("If-Modified-Since", _BEFORE)], ()), (304, [], b"")),
     (("/text.txt", [("If-Match", _ETAG), ("If-Unmodified-Since", _BEFORE)], ()), (200, [], _TEXT)),
@@ -286,7 +286,7 @@ RANGE = [
     (("/text.txt", [("Range", "bytes=20-25")], _CR), (416, ["bytes */20", "0"], b"")),
     (("/text.txt", [("Range", "bytes=99999999999999999-")], _CR), (416, ["bytes */20", "0"], b"")),
     (("/text.txt", [("Range", "bytes=-0")], _CR), (416, ["bytes */20", "0"], b"")),
-    # what is no range, or not one that is served, is ignored
+    # invalid or unsupported ranges are ignored
     (("/text.txt", [("Range", "bytes=")], _CR), (200, [None, "20"], _TEXT)),
     (("/text.txt", [("Range", "bytes=-")], _CR), (200, [None, "20"], _TEXT)),
     (("/text.txt", [("Range", "bytes=5-2")], _CR), (200, [None, "20"], _TEXT)),
@@ -303,7 +303,7 @@ RANGE = [
     (("/text.txt", [("Range", "bytes=0-1"), ("Range", "bytes=3-4")], _CR), (200, [None, "20"], _TEXT)),
     # 14.2: only GET has ranges
     (("/text.txt", [("Range", "bytes=0-4")], _CR, "HEAD"), (200, [None, "20"], b"")),
-    # 13.1.5: If-Range, with a strong validator that is the same to the last byte
+    # 13.1.5: If-Range, with an exactly equal strong validator
     (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _ETAG)], ()), (206, [], b"01234")),
     (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _DATE)], ()), (206, [], b"01234")),
     (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", '"x"')], ()), (200, [], _TEXT)),
@@ -312,7 +312,7 @@ RANGE = [
     (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _BEFORE)], ()), (200, [], _TEXT)),
     (("/text.txt", [("Range", "bytes=99-"), ("If-Range", '"x"')], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Range", '"x"')], ()), (200, [], _TEXT)),
-    # at level 0 too, where nothing that If-Range says can be the file's
+    # also at level 0, where If-Range never matches
     (("/text.txt", [("Range", "bytes=0-4")], _CR + ("etag", "cache-control"), "GET", 0),
      (206, ["bytes 0-4/20", "5", None, "no-store"], b"01234")),
     (("/text.txt", [("Range", "bytes=20-")], _CR, "GET", 0), (416, ["bytes */20", "0"], b"")),
@@ -320,7 +320,7 @@ RANGE = [
     (("/text.txt", [("Range", "bytes=0-4"), ("If-Range", _DATE)], (), "GET", 0), (200, [], _TEXT)),
 ]
 
-# RFC 9110 section 5.6.7: what is no date is ignored. Each is behind the file's, if a lenient reader makes one of it.
+# RFC 9110 section 5.6.7: invalid dates are ignored. If a lenient reader accepts them, each is later than the file.
 _NO_DATES = (
     "Sun, 06 Nov 2044 08:49:37 CET", "Sun, 06 Nov 2044 08:49:37 +0100", "Sun, 06 Nov 2044 08:49:37",
     "Sun, 06 Nov 2044 25:61:00 GMT", "Sun, 06 Nov 2044 24:00:00 GMT", "Sun, 06 Nov 2044 08:60:00 GMT",
@@ -346,7 +346,7 @@ DATES = [
     (("/text.txt", [("If-Modified-Since", "Sun Nov  6 08:49:37 2044")], ()), (304, [], b"")),
     (("/text.txt", [("If-Modified-Since", "Tue Nov 16 08:49:60 2044")], ()), (304, [], b"")),
     (("/text.txt", [("If-Modified-Since", "Thu, 29 Feb 2024 23:59:60 GMT")], ()), (304, [], b"")),
-    # two digits of a year: at most 50 years ahead
+    # a two-digit year is at most 50 years in the future
     (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-93 08:49:37 GMT")], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Unmodified-Since", "Sunday, 06-Nov-93 08:49:37 GMT")], ()), (412, [], b"")),
     (("/text.txt", [("If-Unmodified-Since", "Sun Nov  6 08:49:36 1994")], ()), (412, [], b"")),
@@ -357,7 +357,7 @@ _TYPE = "text/plain; charset=UTF-8"
 _GZ = b"\x1f\x8bzip"
 
 GZIP = [
-    # 12.5.3: the compressed sibling for whoever accepts it; Vary on both
+    # 12.5.3: the .gz file for clients that accept gzip; Vary on both
     (("/zip.txt", [("Accept-Encoding", "gzip")], _ENC), (200, ["gzip", "Accept-Encoding", _GZ_ETAG, "5", _TYPE], _GZ)),
     (("/zip.txt", [("Accept-Encoding", "br, GZip;q=0.5, deflate")], _ENC[:2]), (200, ["gzip", "Accept-Encoding"], _GZ)),
     (("/zip.txt", [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")], _ENC[:1]), (200, ["gzip"], _GZ)),
@@ -382,13 +382,13 @@ GZIP = [
     (("/zip.txt.gz", [("Accept-Encoding", "gzip")], ("content-encoding", "content-type", "vary")),
      (200, [None, "application/gzip", None], _GZ)),
     (("/dirgz.txt", [("Accept-Encoding", "gzip")], _ENC[:2]), (200, [None, None], b"plain")),
-    # there as .gz only: an index page too, a page that is rendered not
+    # only the .gz file exists: works for an index page, not for a rendered page
     (("/onlygz/", [("Accept-Encoding", "gzip")], _ENC[:1]), (200, ["gzip"], b"\x1f\x8bindex")),
     (("/onlygz/", (), ()), (406, [], None)),
     (("/only.css", [("Accept-Encoding", "gzip")], (), "POST"), (405, [], None)),
     (("/gone.pyhtml", [("Accept-Encoding", "gzip")], ()), (404, [], None)),
 ] + [
-    # every spelling of a weight that is none
+    # every spelling of a weight of zero
     (("/zip.txt", [("Accept-Encoding", text)], _ENC[:1]), (200, [None], FILES["/zip.txt"])) for text in (
         "gzip;q=0", "gzip;q=0 , br", "gzip;q=0\t,br", "gzip;q=0.", "gzip;q=0.0", "gzip;q=0.00", "gzip;q=0.000", "gzip\t;\tq=0", "gzip;Q=0", "GZIP;q=0",
         "br, gzip ; q=0", "*;q=0, identity", "gzip;q=0, *", "*, gzip;q=0", "identity", "identity;q=1, *;q=0",
@@ -398,7 +398,7 @@ GZIP = [
         "*", "*;q=0.1", "gzip, *;q=0", "*;q=0, gzip", "identity;q=0, gzip", "identity;q=0, *", "gzip;q=1.000", "x-gzip",
         "gzip\t;\tq=0.001", "gzip;q=0.010", "deflate,\tgzip")
 ] + [
-    # what is there is not what is acceptable
+    # the existing file is not acceptable
     (("/zip.txt", [("Accept-Encoding", text)], ("vary",)), (406, ["Accept-Encoding"], None)) for text in (
         "identity;q=0", "*;q=0", "identity;q=0, gzip;q=0", "identity;q=0.000, br")
 ] + [
@@ -408,7 +408,7 @@ GZIP = [
 
 
 def Aged(target, ages, fields=(), hasFiles=True):
-    """The plain file and its .gz, changed at these seconds -> (status, Content-Encoding, Vary)."""
+    """The plain file and its .gz with these modification times -> (status, Content-Encoding, Vary)."""
     folder = rooms.MemoryFolder({"/a.txt": b"plain", "/a.txt.gz": b"\x1f\x8bpacked"}, 0)
     stat = folder.Stat
 
@@ -423,7 +423,7 @@ def Aged(target, ages, fields=(), hasFiles=True):
 _GZIP = [("Accept-Encoding", "gzip")]
 
 AGED = [
-    # a sibling that is older than its file is that of another version
+    # a .gz older than the file belongs to an earlier version
     (("/a.txt", (_MTIME, _MTIME), _GZIP), ("gzip", "Accept-Encoding")),
     (("/a.txt", (_MTIME, _MTIME + 1), _GZIP), ("gzip", "Accept-Encoding")),
     (("/a.txt", (_MTIME, _MTIME - 1), _GZIP), (None, None)),
@@ -433,8 +433,8 @@ AGED = [
 
 
 def Timed(age, fields=(), hasFiles=True, clock=None, level=2):
-    """A file that was changed `age` seconds ago (None: at second 0; "past": before 1970, "pre": as MicroPython sees
-    that) -> (status, is the ETag strong, weak or None; is there a Last-Modified)."""
+    """A file changed `age` seconds ago (None: at second 0; "past": before 1970, "pre": as MicroPython reports that) ->
+    (status, ETag strong, weak or None, has Last-Modified)."""
     now = int(clock or time.time())
     mtime = {None: 0, "past": -86400, "pre": (1 << 64) - 86400, "never": 1 << 40}.get(age, age)
     if mtime is age and age is not None:
@@ -458,7 +458,7 @@ class _Clock:
 
 
 def _At(clock, function, *args):
-    """The function's value while the server's clock stands at this second."""
+    """The result of the function while the server's clock is at this second."""
     if clock is None:
         return function(*args)
     import microWebFiles
@@ -472,20 +472,21 @@ def _At(clock, function, *args):
             module.time = module._time
 
 
-# As on a board that nobody told the time: a few minutes behind its epoch (2000 on some, 1970 on others).
+# The clock of a board that was not set: a few minutes after its epoch (2000 or 1970).
 _UNSET = 946684800 + 300
 
 TIMED = [
-    # a second that is over: strong, with a date
+    # a past second: strong, with a date
     ((3600,), (200, "strong", True)),
     ((5,), (200, "strong", True)),
     ((3600, (), False), (200, None, True)),
-    # one that is not (2 s on FAT): the next version could have it too
+    # a second that is not over (2 s on FAT): the next version could have the same time
     ((0,), (200, "weak", False)),
     ((1,), (200, "weak", False)),
     ((0, (), False), (200, None, False)),
     ((1, (), False), (200, None, False)),
-    # times to come, times before 1970, no time: MicroPython's gmtime dies of some. Last-Modified is never behind Date.
+    # future times, times before 1970, no time: MicroPython's gmtime fails for some. Last-Modified is never later than
+    # Date.
     ((-3600,), (200, "weak", False)),
     ((-3600, (), False), (200, None, False)),
     ((None,), (200, "weak", False)),
@@ -496,24 +497,24 @@ TIMED = [
     (("pre", (), False), (200, None, False)),
     (("never",), (200, "weak", False)),
     (("never", (), False), (200, None, False)),
-    # what has no date can't be older than one
+    # a file without a date can't be compared with one
     ((None, [("If-Modified-Since", _AFTER)]), (200, "weak", False)),
     ((0, [("If-Modified-Since", "Sun, 06 Nov 2044 08:49:37 GMT")]), (200, "weak", False)),
     ((0, [("If-Unmodified-Since", _AFTER)]), (412, "weak", False)),
     ((None, [("If-Unmodified-Since", _AFTER)]), (200, "weak", False)),
     (("pre", [("If-Modified-Since", _AFTER)], False), (200, None, False)),
-    # no clock was set: what comes from a computer's clock is dated, what was written here is not, for the next start
-    # of the board has the same seconds again
+    # clock not set: files with a computer's time have a date; files written by the board have none, because after the
+    # next start the same seconds occur again
     ((-3600, (), True, _UNSET), (200, "weak", True)),
     ((-3600, (), False, _UNSET), (200, None, True)),
     ((100, (), True, _UNSET), (200, "weak", False)),
     ((100, (), False, _UNSET), (200, None, False)),
     ((0, (), True, _UNSET), (200, "weak", False)),
     ((0, (), False, _UNSET), (200, None, False)),
-    # a clock is one that is behind 2023
+    # a clock counts as set after 2023
     ((-3600, (), False, 1703980000), (200, None, True)), ((-3600, (), True, 1703980000), (200, "weak", True)),
     ((-3600, (), False, 1704080000), (200, None, False)), ((-3600, (), True, 1704080000), (200, "weak", False)),
-    # two seconds, and not a bit more
+    # exactly two seconds
     ((2, (), False, 1790000000), (200, None, False)), ((3, (), False, 1790000000), (200, None, True)),
     ((2, (), True, 1790000000), (200, "weak", False)), ((3, (), True, 1790000000), (200, "strong", True)),
     ((3600, (), True, None, 0), (200, None, False)),
@@ -522,8 +523,8 @@ TIMED = [
 
 
 def Rewritten(mtime, first, second, versions=("1", "1")):
-    """The status for who asks with the ETag and the date of a file that was sent at the second `first`, at `second`,
-    when it may have been written anew with the same time and length."""
+    """The status for a client that sends the ETag and the date of a file received at second `first`, at `second`, when
+    the file may have been replaced by one of equal time and length."""
     names = ("etag", "last-modified")
     etag, date = _At(first, Get, "/text.txt", (), names, "GET", 2, True, mtime, (("FilesVersion", versions[0]),))[1]
     settings = (("FilesVersion", versions[1]),)
@@ -538,16 +539,16 @@ def Rewritten(mtime, first, second, versions=("1", "1")):
 _NOW = 1790000000
 
 REWRITTEN = [
-    # sent when its second was over: the validators are right for ever
+    # sent after its second: the validators stay valid
     ((_NOW - 10, _NOW, _NOW + 5), [304, 304, 206]),
-    # sent within its second: what it was then is asked for anew when the second is over
+    # sent within its second: requested again when the second is over
     ((_NOW, _NOW, _NOW + 5), [200, 304, 200]),
     ((_NOW - 1, _NOW, _NOW + 5), [200, 304, 200]),
     ((_NOW, _NOW, _NOW + 1), [304, 200, 200]),
-    # the same where no clock was set
+    # the same with a clock that is not set
     ((_UNSET, _UNSET, _UNSET + 5), [200, 200, 200]),
     ((_UNSET, _UNSET + 5, _UNSET + 50), [304, 200, 200]),
-    # no time: as long as nothing was deployed anew
+    # no time: valid until a new deployment
     ((0, _NOW, _NOW + 5), [304, 200, 200]),
     ((0, _NOW, _NOW + 5, ("1", "2")), [200, 200, 200]),
     ((_NOW + 86400, _NOW, _NOW + 5, ("1", "2")), [200, 200, 200]),
@@ -555,7 +556,7 @@ REWRITTEN = [
 
 
 def Starts():
-    """Files without a time have another ETag at the next start, where the program names no version."""
+    """Files without a time get another ETag at the next start, unless the program sets a version."""
     etags = []
     for _ in range(2):
         server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(FILES, 0))
@@ -565,8 +566,8 @@ def Starts():
 
 
 def Sequence(*requests):
-    """Requests to one server within one second -> of each (status, Content-Encoding, ETag): what is remembered of a file is never
-    that of its .gz."""
+    """Requests to one server within one second -> (status, Content-Encoding, ETag) for each: cached data of a file is
+    never used for its .gz."""
     server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(FILES, _MTIME))
     seen = []
     for target, *fields in requests:
@@ -585,17 +586,17 @@ _ZIP_ETAG = '"2ebc98a1-24"'
 _FILE_ETAG = '"2ebc98a1-5"'
 
 SEQUENCE = [
-    # the packed one, the file that is packed, and the plain one have three validators, in any order
+    # the .gz file, the compressed file and the plain one have three different validators, in any order
     ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz",), ("/zip.txt",), ("/zip.txt", _AS_GZIP)),
      [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG)]),
     ((("/zip.txt.gz",), ("/zip.txt", _AS_GZIP), ("/zip.txt.gz", _AS_GZIP)),
      [(200, None, _FILE_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG)]),
     ((("/zip.txt",), ("/zip.txt", _AS_GZIP), ("/zip.txt",)), [(200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (200, None, _ZIP_ETAG)]),
-    # and no condition on one of them holds for another
+    # and a condition for one does not match another
     ((("/zip.txt", _AS_GZIP), ("/zip.txt.gz", ("If-None-Match", _GZ_ETAG)), ("/zip.txt", ("If-None-Match", _GZ_ETAG)),
       ("/zip.txt", _AS_GZIP, ("If-None-Match", _ZIP_ETAG)), ("/zip.txt", _AS_GZIP, ("If-None-Match", _GZ_ETAG))),
      [(200, "gzip", _GZ_ETAG), (200, None, _FILE_ETAG), (200, None, _ZIP_ETAG), (200, "gzip", _GZ_ETAG), (304, "gzip", _GZ_ETAG)]),
-    # what was acceptable once is not for ever
+    # acceptability is checked for each request
     ((("/text.txt",), ("/text.txt", ("Accept-Encoding", "identity;q=0")), ("/text.txt", _AS_GZIP)),
      [(200, None, _ETAG), (406, None, None), (200, None, _ETAG)]),
     ((("/only.css", _AS_GZIP), ("/only.css",), ("/only.css", _AS_GZIP)),
@@ -603,8 +604,8 @@ SEQUENCE = [
 ]
 
 def Changing(*steps):
-    """Requests for one file within one second, while the folder changes: -> each status. What was found for a head counts only as
-    long as the file is there."""
+    """Requests for one file within one second, while the folder changes -> each status. A result in the memo of heads
+    is used only while the file exists."""
     files = {"/a.txt": b"one", "/d/index.html": b"index"}
     server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=rooms.MemoryFolder(files, _MTIME))
     statuses = []
@@ -633,7 +634,8 @@ CHANGING = [
 
 
 def Broken(errno, hasFiles=True):
-    """A file that can't be opened: gone meanwhile, or no descriptor is left, which is no 404 that a cache would keep."""
+    """A file that can't be opened: removed meanwhile, or no descriptor is left, which is not a 404, since a cache would
+    store that."""
     folder = rooms.MemoryFolder(FILES, _MTIME)
 
     def Open(path):
@@ -646,7 +648,8 @@ BROKEN = [((errno, hasFiles), status) for hasFiles in (True, False) for errno, s
 
 
 def Pieces(size, bufferLen, headLen, start=0, length=None, shorter=0):
-    """The lengths of the pieces of a file; its head leaves with the first. All of them together are the head and the content."""
+    """The lengths of the pieces of a file; the head leaves with the first one. Together they are the head and the
+    content."""
     content = bytes([n & 255 for n in range(size)])
     head = b"h" * headLen
     files = []
@@ -670,11 +673,11 @@ def Pieces(size, bufferLen, headLen, start=0, length=None, shorter=0):
 
 PIECES = [
     ((0, 10, 0), []), ((0, 10, 3), [3]), ((5, 10, 0), [5]), ((10, 10, 0), [10]), ((11, 10, 0), [10, 1]), ((25, 10, 0), [10, 10, 5]),
-    # the head in the same piece, if it takes no more than half of the buffer
+    # the head is in the first piece if it takes at most half of the buffer
     ((5, 10, 3), [8]), ((5, 10, 5), [10]), ((6, 10, 5), [10, 1]), ((5, 10, 6), [6, 5]), ((20, 10, 4), [10, 10, 4]), ((5, 10, 30), [30, 5]),
-    # a part of it
+    # a part of the file
     ((20, 10, 0, 5), [10, 5]), ((20, 10, 0, 5, 3), [3]), ((20, 10, 2, 5, 3), [5]), ((20, 10, 0, 19), [1]),
-    # it became shorter while it was sent: that is an error, not the end
+    # the file became shorter during the response: an error, not the end
     ((20, 10, 0, 0, 20, 5), [10, 5, 0]), ((20, 10, 0, 0, 20, 20), [0]),
 ]
 
@@ -682,12 +685,12 @@ _KNOWN = (("ServeWellKnown", True),)
 _PAGES = (("pages", {"/made.pyhtml": "/made.pyhtml", "/made/": "/made/index.pyhtml"}),)
 
 ALONE = [
-    # the core without microWebFiles.py: legal, and less
+    # the core without microWebFiles.py: valid, with fewer features
     (("/text.txt", (), _V), (200, [None, _DATE, "no-cache", None], _TEXT)),
     (("/text.txt", (), _V, "HEAD"), (200, [None, _DATE, "no-cache", None], b"")),
     (("/text.txt", (), _V, "GET", 1), (200, [None, _DATE, "max-age=3600", None], _TEXT)),
     (("/text.txt", (), _V, "GET", 0), (200, [None, None, "no-store", None], _TEXT)),
-    # If-Modified-Since that is the file's date to the letter (nginx: if_modified_since exact)
+    # If-Modified-Since exactly equal to the file's date (nginx: if_modified_since exact)
     (("/text.txt", [("If-Modified-Since", _DATE)], ("cache-control", "content-length", "content-type")),
      (304, ["no-cache", None, None], b"")),
     (("/text.txt", [("If-Modified-Since", _DATE)], (), "HEAD"), (304, [], b"")),
@@ -696,9 +699,9 @@ ALONE = [
     (("/text.txt", [("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Modified-Since", _DATE), ("If-Modified-Since", _DATE)], ()), (200, [], _TEXT)),
     (("/text.txt", [("If-Modified-Since", _DATE)], (), "GET", 0), (200, [], _TEXT)),
-    # it has no ETag: what asks for one is answered with the file
+    # there is no ETag: conditions on one are answered with the file
     (("/text.txt", [("If-None-Match", '"x"'), ("If-Modified-Since", _DATE)], ()), (200, [], _TEXT)),
-    # a Range is ignored (14.2), with its If-Range; so is the .gz beside the file
+    # Range and If-Range are ignored (14.2), and so is the .gz file
     (("/text.txt", [("Range", "bytes=0-4")], _CR), (200, [None, "20"], _TEXT)),
     (("/text.txt", [("Range", "bytes=99-")], _CR), (200, [None, "20"], _TEXT)),
     (("/zip.txt", [("Accept-Encoding", "gzip")], _ENC[:2]), (200, [None, None], FILES["/zip.txt"])),
@@ -708,12 +711,12 @@ ALONE = [
     (("/", (), ()), (200, [], b"<p>home")),
     (("/dir", (), ("location",)), (301, ["/dir/"], b"")),
     (("/main.py", (), ()), (403, [], None)),
-    # pages that were compiled before need no file
+    # precompiled pages need no file
     (("/made.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made.pyhtml")),
     (("/made/", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/made/index.pyhtml")),
     (("/page.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (200, [], b"the page of /nowhere/page.pyhtml")),
     (("/none.pyhtml", (), (), "GET", 2, _MTIME, _PAGES), (404, [], None)),
-    # /.well-known/ (RFC 8615) if the program says so: at the root, and nothing else that is hidden
+    # /.well-known/ (RFC 8615) with ServeWellKnown: only at the root, and no other hidden names
     (("/.well-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
     (("/%2Ewell-known/a.txt", (), (), "GET", 2, _MTIME, _KNOWN), (200, [], b"known")),
     (("/.well-known/.b.txt", (), (), "GET", 2, _MTIME, _KNOWN), (404, [], None)),
@@ -725,7 +728,7 @@ ALONE = [
 
 
 def Touched(target, count):
-    """What of the folder is looked at for each of so many requests within one second: an index page is looked for once."""
+    """The paths that are looked up for this many requests within one second: an index page is searched once."""
     folder = rooms.MemoryFolder(FILES, _MTIME)
     server = core.MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=folder)
     del server.SendFile, server.Stat
@@ -745,7 +748,7 @@ TOUCHED = [
 
 
 def WriteAlone(path, stat=None, errno=None):
-    """SendFile of the core: what the client gets, and what the handler is told."""
+    """SendFile of the core: the response, and the result in the handler."""
     told = []
 
     def Handler(client, response):
@@ -788,7 +791,7 @@ def Disposition(name):
     return Write(__file__, name, None)[1]
 
 
-# RFC 6266 with RFC 8187: a quoted ASCII name for everybody, the exact one where it differs
+# RFC 6266 with RFC 8187: a quoted ASCII name, and the exact one if it differs
 ATTACHMENT = [
     (("a.txt",), 'attachment; filename="a.txt"'),
     (("a b.txt",), 'attachment; filename="a b.txt"'),
@@ -804,7 +807,7 @@ ATTACHMENT = [
 ]
 
 WRITE = [
-    # nobody got a file
+    # no file
     ((__file__ + ".none",), (404, None, [False])),
     ((__file__ + ".none", "a.txt", None), (404, None, [False])),
     ((__file__[:__file__.rfind("/")],), (404, None, [False])),

@@ -52,7 +52,7 @@ LINE = [
     ((b"GET / HTTP/1.1", b"Host:"), ("GET", "/", "/", "/", "", 1, "")),
     ((b"",), 400), ((b" ",), 400), ((b"  ",), 400), ((b"GET",), 400), ((b"GET /",), 400),
     ((b"GET / HTTP/2.0",), 505), ((b"GET / HTTP/1.1 x",), 400),
-    # raw bytes beyond ASCII, which are no URI (RFC 3986 section 2) and which tools send: UTF-8 is taken as it stands
+    # raw non-ASCII bytes, invalid in a URI (RFC 3986 section 2) but sent by some tools: UTF-8 is accepted
     ((b"GET /\xc3\xa9?\xc3\xa8 HTTP/1.1",), ("GET", "/\u00e9?\u00e8", "/\u00e9", "/\u00e9", "\u00e8", 1, "h")),
     ((b"GET /\xc3%A9 HTTP/1.1",), ("GET", "/\ufffd%A9", "/\ufffd%A9", "/\u00e9", "", 1, "h")),
     ((b"GET /\xe9 HTTP/1.1",), 400), ((b"GET /\xc0\xaf HTTP/1.1",), 400),
@@ -65,8 +65,8 @@ def Paths(path):
     return head.path, head.key
 
 
-# Path and key: the one normal form of a path. Slashes are merged, as every file system does; an encoded one separates
-# nothing (RFC 3986 section 2.2) and is NUL in the key, which no path can hold otherwise.
+# Path and key: the normalised path. Slashes are merged, as all file systems do; an encoded one separates no segments
+# (RFC 3986 section 2.2) and is NUL in the key, which can't occur otherwise.
 PATHS = [
     ((b"/a",), ("/a", "/a")),
     ((b"//a",), ("/a", "/a")),
@@ -126,7 +126,7 @@ MUTATORS = [(name,) for name in ("set", "del", "pop", "popitem", "clear", "updat
 
 
 def Change(name):
-    """Requests of the same bytes share their fields: what one handler does to them, no other may see."""
+    """Equal requests share their fields: changes by one handler are not visible to others."""
     seen = []
 
     def Handle(client, response):
@@ -212,16 +212,16 @@ HOST = [((host,), True) for host in (
 
 
 def Count(count):
-    """How many fields of as many lines arrive."""
+    """The number of fields for this number of lines."""
     return len(core.ParseHead(_LINE + b"\r\n".join([b"x%d: y" % n if n else b"Host: a" for n in range(count)])).fields)
 
 
-# A hundred fields at most: each of them has its price, and all of one name its square.
+# At most a hundred fields: each takes time, and equal names take quadratic time.
 COUNT = [((1,), 1), ((100,), 100), ((101,), 431), ((1000,), 431)]
 
 
 def LineLength(size):
-    """A request line of so many bytes, with the limit that there is without another word."""
+    """A request line of this length, with the default limit."""
     return len(core.ParseHead(b"GET /" + b"a" * (size - 14) + b" HTTP/1.1\r\nHost: a").target) + 13
 
 
@@ -229,7 +229,7 @@ LINE_LENGTH = [((8191,), 8191), ((8192,), 8192), ((8193,), 414)]
 
 
 def OptionCount(count):
-    """How many options there are of so many in a list: behind a hundred commas it is one, however long."""
+    """The number of options in a list of this length: everything after the hundredth comma is one option."""
     options = core.Options("a," * (count - 1) + "b")
     return len(options), options[-1]
 
@@ -238,7 +238,7 @@ OPTION_COUNT = [((1,), (1, "b")), ((2,), (2, "b")), ((101,), (101, "b")), ((102,
 
 
 def Body(pieces, length=None):
-    """The pieces of a body as they are read, and what was left over behind it."""
+    """The content of a body that arrives in these pieces, and the remaining bytes."""
     reader = core.ContentReader(length)
     data, out = b"", b""
     for piece in pieces:
@@ -250,7 +250,7 @@ def Body(pieces, length=None):
 
 
 def EveryCut(body, length=None):
-    """A body in one piece, in two at every byte and byte by byte is the same."""
+    """A body gives the same result in one piece, split in two at every byte, and byte by byte."""
     whole = Body([body], length)
     for at in range(len(body) + 1):
         cut = Body([body[:at], body[at:]], length)
@@ -268,12 +268,12 @@ BODY = [
     ((b"5\r\nhello\r\n0\r\n\r\n",), (b"hello", b"")),
     ((b"5\r\nhello\r\n0\r\n\r\nGET",), (b"hello", b"GET")),
     ((b"5;x=y\r\nhello\r\n3 ; z\r\n\r\n!\r\n0;x\r\nA: b\r\nC:\r\n\r\nrest",), (b"hello\r\n!", b"rest")),
-    # RFC 9112 section 7.1.1: spaces may stand before the semicolon, and never before the size
+    # RFC 9112 section 7.1.1: spaces are allowed before the semicolon, never before the size
     ((b"5\t ;a=b\r\nhello\r\n0\r\n\r\n",), (b"hello", b"")),
     ((b" 5;a=b\r\nhello\r\n0\r\n\r\n",), 400),
     ((b"\t5;a=b\r\nhello\r\n0\r\n\r\n",), 400),
     ((b"5 \r\nhello\r\n0\r\n\r\n",), 400),
-    # and a size has any number of zeros; a line, and all trailers, have 4 KB
+    # a size may have any number of zeros; the limit for a line, and for all trailers, is 4 KB
     ((b"0" * 30 + b"5\r\nhello\r\n" + b"0" * 30 + b"\r\n\r\n",), (b"hello", b"")),
     ((b"0\r\n\r\n\r\n",), (b"", b"\r\n")),
     ((b"5\r\nhell",), (b"hell", None)),
@@ -287,7 +287,7 @@ BODY = [
 
 
 def Lines(size, isTrailer=False):
-    """Lines of so many bytes behind a chunk's size, or as trailers."""
+    """Lines of this length after a chunk's size, or as trailers."""
     if isTrailer:
         lines = [b"X:" + b"y" * 98] * (size // 100) + [b"X:" + b"y" * (size % 100 - 2)] * bool(size % 100)
         return Body([b"5\r\nhello\r\n0\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"])
@@ -329,7 +329,8 @@ def ParseForm(text):
 
 
 def CountPairs(count, pair):
-    """How many names a form of so many pairs has. Above 1,000 it is refused: no form may take the engine for long."""
+    """The number of names in a form with this many pairs. More than 1,000 are refused, because they would block the
+    engine."""
     return len(core.ParseForm(b"&".join([pair.replace(b"N", b"%d" % n) for n in range(count)])))
 
 

@@ -2,14 +2,14 @@
 
 import microWebSrv as core
 
-# A number names the route: its place in the list that is registered in this order.
+# The number of a route is its position in this list, the order of registration.
 _SITE = [
     ("/", "GET"),                               # 0
     ("/a", "GET"),                              # 1
     ("/a", "POST"),                             # 2
     ("/b/", "GET"),                             # 3
     ("/edit/<id>", "GET"),                      # 4
-    ("/edit/new", "GET"),                       # 5: never, the one before it matches first
+    ("/edit/new", "GET"),                       # 5: never, the previous route matches first
     ("/edit/<id>/<path>", "GET"),               # 6
     ("/c/<x>/d/<y>", "GET"),                    # 7
     ("/first/new", "GET"),                      # 8
@@ -73,7 +73,7 @@ FIND = [
     (("GET", "*"), None),
     # arguments
     (("GET", "/edit/7"), (4, {"id": 7})),
-    # digits become an int where nothing is lost by it, as a file's name or a telephone number would be
+    # digits become an int unless a character would be lost, as in a file name or a telephone number
     (("GET", "/edit/0"), (4, {"id": 0})),
     (("GET", "/edit/10"), (4, {"id": 10})),
     (("GET", "/edit/007"), (4, {"id": "007"})),
@@ -113,7 +113,7 @@ FIND = [
     (("GET", "/dot.txt"), 14),
     (("GET", "/dotXtxt"), None),
     (("PATCH", "/a/x/b"), (23, {"one": "a", "two": "b"})),
-    # outside <args> regex characters make a regex, of the whole path
+    # regex characters outside <args> make the whole path a regex
     (("GET", "/re/"), 15),
     (("GET", "/re/x/y"), 15),
     (("GET", _LONG), 15),
@@ -131,7 +131,7 @@ FIND = [
     (("frob", "/frob"), None),
     (("GET", "/low"), 22),
     (("get", "/low"), None),
-    # RFC 3986 section 2.2: an encoded slash, which is NUL here, separates nothing, in no kind of route
+    # RFC 3986 section 2.2: an encoded slash, NUL here, separates no segments, in any kind of route
     (("GET", "/edit/a\x00b"), (4, {"id": "a/b"})),
     (("GET", "/edit/a\x00b/"), (4, {"id": "a/b"})),
     (("GET", "/edit/a\x00\x00\x00b"), (4, {"id": "a///b"})),
@@ -148,7 +148,7 @@ FIND = [
     (("GET", "/mix/a\x00b/a"), (27, {"id": "a/b"})),
     (("GET", "/mix/a/b/a"), None),
     (("GET", "/mix/7/b"), (27, {"id": 7})),
-    # several arguments in one segment: each ends where the text behind it first stands
+    # several arguments in one segment: each ends where the next literal first occurs
     (("GET", "/log/2026-11-27"), (24, {"year": 2026, "month": 11, "day": 27})),
     (("GET", "/log/2026-11-27-x"), (24, {"year": 2026, "month": 11, "day": "27-x"})),
     (("GET", "/log/2026-11"), None),
@@ -167,15 +167,15 @@ FIND = [
     (("PUT", "/xedge"), (29, {"x": "x"})),
     (("PUT", "/edgeedge"), (29, {"x": "edge"})),
     (("PUT", "/a/xedge"), None),
-    # a catch-all shadows what comes later and nothing that comes before it
+    # a catch-all hides later routes, not earlier ones
     (("GET", "/x", [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 0),
     (("GET", "/y", [("/x", "GET"), ("/.*", "GET"), ("/y", "GET")]), 1),
     (("GET", "/", [("/.*", "GET")]), 0),
     (("GET", "/x", []), None),
-    # a dot that is one, any number of times: the end of it is no .*
+    # a literal dot, repeated: its end is not .*
     (("GET", "/v...", [("/v\\.*", "GET")]), 0),
     (("GET", "/v..x", [("/v\\.*", "GET")]), None),
-    # a thousand digits are no number any more
+    # a thousand digits are not converted to a number
     (("GET", "/edit/" + "9" * 999), (4, {"id": int("9" * 999)})),
     (("GET", "/edit/" + "9" * 1000), (4, {"id": "9" * 1000})),
 ]

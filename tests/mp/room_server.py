@@ -1,4 +1,4 @@
-# The room server: what a program holds. Settings, routes, defaults; nothing runs.
+# The room server: settings, routes, defaults; nothing runs.
 
 import sys
 
@@ -16,7 +16,7 @@ def _Handler(client, response):
 
 
 class _Path:
-    """Whatever has __fspath__ is a path."""
+    """An object with __fspath__ is a path."""
 
     def __fspath__(self):
         return "/some/folder"
@@ -42,7 +42,7 @@ def Defaults():
 
 
 def Setting(name, onCPython, onMicroPython):
-    """SECURITY.md and docs/: the values without a word of the program."""
+    """The defaults that SECURITY.md and docs/ list."""
     value = getattr(core.MicroWebSrv, name)
     return value == (onMicroPython if core.MICROPYTHON else onCPython) or value
 
@@ -82,7 +82,7 @@ def _Head(method, path):
 
 
 def Find(method, path):
-    """-> the name of the handler, its arguments, is it the one of files?"""
+    """-> (name of the handler, its arguments, True if it is the one for files)."""
     server = _Site()
     head = _Head(method, path)
     route, args = server.Find(head)
@@ -97,7 +97,7 @@ FIND = [
     (("GET", "/a"), (["_Handler"], {}, False, False)),
     (("POST", "/a"), (["print"], {}, False, False)),
     (("HEAD", "/a"), (["_Handler"], {}, False, False)),             # GET without content
-    (("HEAD", "/c"), (["max"], {}, False, True)),                   # unless it has a route of its own
+    (("HEAD", "/c"), (["max"], {}, False, True)),                   # unless it has its own route
     (("GET", "/b/7"), (["len"], {"x": 7}, False, False)),
     (("HEAD", "/b/7"), (["len"], {"x": 7}, False, False)),
     (("PUT", "/a"), ([], {}, True, False)),
@@ -132,10 +132,24 @@ def Knows(method):
     return method in server.methods, method in _New().methods
 
 
-# RFC 9110 section 15.6.2: 501 for a method that is not known for any path
+# RFC 9110 section 15.6.2: 501 for a method that no path has
 KNOWS = [
     (("GET",), (True, True)), (("DELETE",), (True, True)), (("FROB",), (True, False)), (("NONE",), (False, False)),
     (("frob",), (False, False)), (("get",), (False, False)),
+]
+
+
+def Methods(*routes):
+    """How many methods the server knows with these: a list of them that grew with each route would be copied for each."""
+    server = _New()
+    before = len(server.methods)
+    for method in routes:
+        server.AddRoute("/a", method, _Handler)
+    return len(server.methods) - before
+
+
+METHODS = [
+    (("GET", "POST"), 0), (("GET",) * 100, 0), (("FROB", "GET", "FROB"), 1), (("FROB", "WIBBLE", "FROB", "WIBBLE"), 2),
 ]
 
 
@@ -144,7 +158,7 @@ async def _Async(client, response):
 
 
 def AddAsync(canSpawn):
-    """An async handler needs microWebAsync.py, and its server an asyncio loop."""
+    """An async handler needs microWebAsync.py, and enables asyncio for its server."""
     server = _New()
     server.Spawn = canSpawn and print
     server.AddRoute("/a", "GET", _Handler)
@@ -154,7 +168,7 @@ def AddAsync(canSpawn):
 
 
 def Decorated():
-    """@MicroWebSrv.route is for every server, those that were made before too; the first of them comes first."""
+    """@MicroWebSrv.route is for every server, also for existing ones; the first registered one wins."""
     kept = core.MicroWebSrv._docoratedRouteHandlers
     core.MicroWebSrv._docoratedRouteHandlers = []
     try:
@@ -199,7 +213,7 @@ DEFAULT_HEADERS = [
 
 
 def BadDefaults():
-    """What was refused leaves none."""
+    """A refused default leaves no defaults."""
     server = _New()
     try:
         server.SetDefaultHeaders([("X", "y"), ("Content-Type", "text/html")])
@@ -220,7 +234,7 @@ MIME = [
 
 
 def Prefixes(count):
-    """The first lines of answers are kept, of seventeen kinds at most; a kind is a status and a media type."""
+    """The first lines of responses are cached, for at most seventeen combinations of status and media type."""
     server = _New()
     for number in range(count):
         server.Prefix(200 + number, None, None)
@@ -234,7 +248,7 @@ PREFIXES = [((0,), (1, True, _LINES, 1)), ((16,), (17, True, _LINES, 1)), ((17,)
 
 
 def PlugIn(names):
-    """Optional files: absent means off, and nothing else does."""
+    """Optional files: a missing file is skipped, any other error is raised."""
     attached = []
     sys.modules["microWebPlayed"] = rooms.Record(Attach=attached.append)
     kept = core.OPTIONAL
@@ -269,6 +283,7 @@ TABLES = [
     ("Handler", Handler, HANDLER),
     ("Allowed", Allowed, ALLOWED),
     ("Knows", Knows, KNOWS),
+    ("Methods", Methods, METHODS),
     ("AddAsync", AddAsync, [((True,), (False, True, 2)), ((False,), "!ValueError")]),
     ("Decorated", Decorated, DECORATED),
     ("WebSocketRoute", WebSocketRoute, [((), (True, [("/chat/<room>", "GET")]))]),

@@ -34,7 +34,7 @@ DECODE = [
     (("%FF", False), "\ufffd"),
     (("%FF", True), "!ValueError"),
     (("a%FFb%41", False), "a\ufffdbA"),
-    # no UTF-8 (RFC 3629 section 3), though lax decoders take it
+    # invalid UTF-8 (RFC 3629 section 3) that lenient decoders accept
     (("%80", True), "!ValueError"),
     (("%C3", True), "!ValueError"),
     (("%C3%28", True), "!ValueError"),
@@ -83,7 +83,7 @@ DATE = [
     (((2026, 5, 9, 1, 2, 3, 5, 129),), "Sat, 09 May 2026 01:02:03 GMT"),
 ]
 
-# The seed's list first, as it stands there; then today's.
+# First the list of the seed, then newer types.
 MEDIA = [((name,), media) for name, media in (
     ("a.txt", "text/plain"), ("a.htm", "text/html"), ("a.html", "text/html"), ("a.css", "text/css"),
     ("a.csv", "text/csv"), ("a.js", "application/javascript"), ("a.xml", "application/xml"),

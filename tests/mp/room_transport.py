@@ -1,10 +1,10 @@
-# The room transport: one link between a socket and an endpoint that are played here, and the poll loop of it.
+# The room transport: one link between a simulated socket and endpoint, and its poll loop.
 
 import microWebSrv as core
 
 
 class Socket:
-    """A client's socket: `room` bytes are taken, `arrives` are the pieces that come (b'': the client's end)."""
+    """A client's socket: it takes `room` bytes; `arrives` has the pieces to receive (b'': the end)."""
 
     def __init__(self, calls):
         self.calls = calls
@@ -23,7 +23,7 @@ class Socket:
         self.sent += data
         return len(data)
 
-    def write(self, data):                  # of MicroPython
+    def write(self, data):                  # used on MicroPython
         try:
             return self.send(data)
         except OSError as error:
@@ -57,7 +57,7 @@ class Socket:
 
 
 if core.MICROPYTHON:
-    BlockingIOError = OSError                # it has no other
+    BlockingIOError = OSError                # MicroPython has no BlockingIOError
 
 
 class Poll:
@@ -88,7 +88,7 @@ class Server:
 
 
 class Endpoint:
-    """It records what it is told. waits: what it says when the client has closed its half; drained: what it does then."""
+    """Records its calls. waits: the result of OnEnd; drained: what it does in OnDrained."""
 
     waits = False
     drained = None
@@ -113,7 +113,7 @@ class Endpoint:
 
 
 def Steps(*steps):
-    """-> what was to be seen at each look: the calls, the bytes that were sent, those that wait, the seconds to the deadline."""
+    """-> for each "look": the calls, the bytes sent, the bytes queued, seconds to the deadline."""
     calls = []
     sock = Socket(calls)
     server = Server(calls)
@@ -148,7 +148,7 @@ def Steps(*steps):
         elif what == "finish":
             link.Finish(value)
             if core.MICROPYTHON and link.want == 5 and not link.out:
-                calls[-1:] = ["shutdown 1"]     # it has none, and closes at its next turn
+                calls[-1:] = ["shutdown 1"]     # MicroPython has none, and closes at its next turn
         else:
             {"close": link.Close, "abort": link.Abort, "watch": link.Watch}[what]()
     return seen
@@ -161,22 +161,22 @@ def _Forget(calls):
 _LOST = ["unwatch", "forgotten", "closed", "lost"]
 
 STEPS = [
-    # what comes is the endpoint's, and what it sends leaves at once; nothing is asked of the poll loop for that
+    # input is passed to the endpoint, and output is sent at once, without the poll loop
     (("watch", "look", ("in", b"hello"), ("send", b"answer"), "look"),
      [(["watch 1"], b"", 0, None), ([b"in hello"], b"answer", 0, None)]),
-    # nothing has come after all
+    # there was nothing to receive
     (("watch", ("event", 1), "look"), [(["watch 1"], b"", 0, None)]),
-    # what the socket does not take waits, in its order, with a deadline that each progress renews
+    # bytes that the socket does not take are queued in order, with a deadline that each progress renews
     (("watch", ("room", 3), ("send", b"abcdef"), ("send", b"ghi"), "look", ("time", 5), ("room", 4), ("event", 4), "look",
       ("time", 7), ("event", 4), "look", ("room", 9), ("event", 4), "look"),
      [(["watch 1", "watch 4"], b"abc", 6, 20), ([], b"defg", 2, 20), ([], b"", 2, 18), (["drained", "watch 1"], b"hi", 0, None)]),
-    # nothing is taken at once
+    # the socket takes nothing at first
     (("watch", ("room", 0), ("send", b"abc"), "look", ("room", 9), ("event", 4), "look"),
      [(["watch 1", "watch 4"], b"", 3, 20), (["drained", "watch 1"], b"abc", 0, None)]),
-    # while something waits to be sent, what the endpoint wants has to wait
+    # while bytes are queued, the endpoint's wants have to wait
     (("watch", ("room", 0), ("send", b"a"), ("want", 0), "look", ("room", 9), ("event", 4), "look"),
      [(["watch 1", "watch 4"], b"", 1, 20), (["drained", "watch 0"], b"a", 0, None)]),
-    # a turn: the endpoint is called when there is room, once; and it may send then
+    # a turn: the endpoint is called once when there is room, and may send then
     (("watch", ("want", 4), "look", ("event", 4), "look"),
      [(["watch 1", "watch 4"], b"", 0, 20), (["drained", "watch 1"], b"", 0, None)]),
     (("watch", ("answers", b"more"), ("want", 4), ("event", 4), "look"),
@@ -185,27 +185,27 @@ STEPS = [
      [(["watch 1", "watch 4", "drained"], b"", 4, 20)]),
     (("watch", ("want", 4), ("want", 1), "look"), [(["watch 1", "watch 4", "watch 1"], b"", 0, None)]),
     (("watch", ("want", 4), ("want", 0), "look"), [(["watch 1", "watch 4", "watch 0"], b"", 0, None)]),
-    # the client's end: closed, unless the endpoint still has an answer for it
+    # the client's end: the link closes, unless a response is pending
     (("watch", ("in", b""), "look"), [(["watch 1", "end"] + _LOST, b"", 0, None)]),
     (("watch", "waits", ("in", b""), "look", ("send", b"answer"), "look"),
      [(["watch 1", "end"], b"", 0, None), ([], b"answer", 0, None)]),
-    # to close is to send first what waits; then the link has gone, and nothing may follow
+    # Close() first sends the queued bytes; then the link is closed, and nothing may follow
     (("watch", "close", "look", ("send", b"late"), "abort", "close", "look"), [(["watch 1"] + _LOST, b"", 0, None), ([], b"", 0, None)]),
     (("watch", ("room", 2), ("send", b"abc"), "close", ("send", b"late"), "look", ("room", 9), ("event", 4), "look"),
      [(["watch 1", "watch 4"], b"ab", 1, 20), (_LOST, b"c", 0, None)]),
     (("watch", ("room", 2), ("send", b"abc"), "close", ("room", 0), ("event", 4), "look"),
      [(["watch 1", "watch 4"], b"ab", 1, 20)]),
-    # now is now, once
+    # Abort() closes at once, and only once
     (("watch", ("room", 2), ("send", b"abc"), "abort", "abort", "look", ("room", 9), "watch", ("send", b"x"), "look"),
      [(["watch 1", "watch 4"] + _LOST, b"ab", 0, 20), ([], b"", 0, 20)]),
-    # a link that the poll loop has never heard of
+    # a link that was never registered
     (("abort", "look"), [(["forgotten", "closed", "lost"], b"", 0, None)]),
-    # the connection is gone
+    # the connection is broken
     (("watch", ("event", 8), "look"), [(["watch 1"] + _LOST, b"", 0, None)]),
     (("watch", ("event", 16), "look"), [(["watch 1"] + _LOST, b"", 0, None)]),
     (("watch", "broken", ("send", b"abc"), "look"), [(["watch 1"] + _LOST, b"", 0, None)]),
     (("watch", ("room", 0), ("send", b"abc"), "broken", ("event", 4), "look"), [(["watch 1", "watch 4"] + _LOST, b"", 0, 20)]),
-    # no more will be sent: behind what waits, and what still comes is read
+    # Finish(): the sending side is closed after the queued bytes, and further input is read
     (("watch", ("finish", True), "look", ("in", b"rest"), "look"),
      [(["watch 1", "shutdown 1"], b"", 0, None), ([b"in rest"], b"", 0, None)]),
     (("watch", ("room", 0), ("send", b"abc"), ("finish", True), "look"), [(["watch 1", "watch 4"], b"", 3, 20)]),
@@ -213,8 +213,8 @@ STEPS = [
 
 
 def Finish(isWhole):
-    """What the poll loop looks for behind the last answer, and what its next turn does. MicroPython has no shutdown: behind a
-    whole request it closes as soon as nothing is left to be read, behind half a one it goes on reading."""
+    """The mask after the last response, and the effect of the next turn. MicroPython has no shutdown: after a complete
+    request it closes as soon as nothing is left to read, after an incomplete one it reads on."""
     calls = []
     link = core.Link(Server(calls), Socket(calls), ("1.2.3.4", 5))
     link.endpoint = Endpoint(calls)
@@ -230,7 +230,7 @@ def Finish(isWhole):
 
 
 def FinishBroken():
-    """The client has gone before it could be told that this is the end."""
+    """The client left before the shutdown."""
     calls = []
     sock = Socket(calls)
     link = core.Link(Server(calls), sock, ("1.2.3.4", 5))
@@ -244,7 +244,7 @@ FINISH = [((True,), True), ((False,), True)]
 
 
 def Settle(most, patienceMs, room, everyMs):
-    """A client that takes `room` bytes each time, which costs so many milliseconds -> (patience left, bytes that wait, was it cut)."""
+    """A client takes `room` bytes each time, which takes everyMs -> (patience left, bytes queued, True if aborted)."""
     calls = []
     clock = [1000]
     sock = Socket(calls)
@@ -270,7 +270,8 @@ def Settle(most, patienceMs, room, everyMs):
 
 
 def NoMemory(where):
-    """No memory for what was to be sent, before the socket took some of it or after: perhaps it has gone, so it must not go twice."""
+    """No memory for a send, before the socket took some bytes or after: they may have been sent, so they must not be
+    sent twice."""
     calls = []
     sock = Socket(calls)
     link = core.Link(Server(calls), sock, ("1.2.3.4", 5))
@@ -302,17 +303,17 @@ NO_MEMORY = [
 ]
 
 SETTLE = [
-    # (most bytes that may wait, patience, bytes that each turn takes, milliseconds of a turn)
+    # (maximum of queued bytes, patience, bytes for each turn, milliseconds for each turn)
     ((100, 2000, 10, 100), (2000, 100, False)),
     ((99, 2000, 10, 100), (1900, 90, False)),
     ((50, 2000, 10, 100), (1500, 50, False)),
     ((0, 2000, 10, 100), (1000, 0, False)),
     ((0, 2000, 100, 100), (1900, 0, False)),
     ((0, 1000, 10, 99), (10, 0, False)),
-    # the last millisecond is left: 0 would say that the client has gone
+    # one millisecond is left: 0 would mean that the client has left
     ((0, 100, 100, 100), (1, 0, False)),
     ((0, 1000, 10, 100), (1, 0, False)),
-    # too slow: the whole wait counts, not the last part of it
+    # too slow: the total wait counts
     ((0, 999, 10, 100), (0, 0, True)),
     ((0, 2000, 1, 100), (0, 0, True)),
     ((0, 50, 100, 100), (0, 0, True)),

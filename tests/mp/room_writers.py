@@ -1,10 +1,10 @@
-# The room writers; and the framing of responses, which is a matter of the connection.
+# The room writers; and the framing of responses by the connection.
 
 import microWebSrv as core
 
 import rooms
 
-# (headers), the lines or the refusal: nothing that a program passes may end a line and begin another
+# (headers), the lines or the refusal: no value may end a line and start another one
 FIELD_LINES = [
     (({},), b""),
     (([],), b""),
@@ -28,7 +28,7 @@ FIELD_LINES = [
     (({"": "z"},), "!ValueError"),
     (({"\u00e9": "z"},), "!ValueError"),
     (({"X\x00": "z"},), "!ValueError"),
-    # the framing is the server's alone
+    # only the server sets the framing
     (({"Content-Length": "99"},), b""),
     (({"content-length": "99", "X": "y"},), b"X: y\r\n"),
     (({"Transfer-Encoding": "chunked"},), b""),
@@ -38,7 +38,7 @@ FIELD_LINES = [
 
 
 FIELD_LINES += [
-    # what is no headers at all is refused as such
+    # an argument that can't be headers is refused
     ((None,), b""),
     (((("X", "y"),),), b"X: y\r\n"),
     (("text",), "!ValueError"),
@@ -54,7 +54,7 @@ def FieldLines(headers):
     return core.FieldLines(headers)[0]
 
 
-# the values under their lower-case names: also of those that are left out
+# the values by lower-case name, including those that are left out
 NAMES = [
     (({},), {}),
     (({"Content-Type": "a", "connection": "Close", "X": 7},), {"content-type": "a", "connection": "Close", "x": "7"}),
@@ -68,7 +68,7 @@ def Names(headers):
 
 _MORE = [("Server", "s"), ("X", "d")]
 
-# headers, and pairs for the names that they don't have: what adds up, what is taken back, and the last of one name
+# headers, and pairs for names that they lack: repeated names that add up, removed ones, and the last one of a name
 MORE = [
     (((), _MORE), b"Server: s\r\nX: d\r\n"),
     (({"X": "y"}, _MORE), b"Server: s\r\nX: y\r\n"),
@@ -139,7 +139,7 @@ def Encode(text, charset):
     return core.Encode(text, charset)[0]
 
 
-# The charset that is announced is the one that was sent, whichever of them this runtime knows.
+# The header names the charset that was used, for any charset of this runtime.
 ANNOUNCED = [((text, charset), True) for charset in (
     None, "UTF-8", "utf-8", "utf8", "ISO-8859-1", "iso-8859-1", "latin1", "windows-1251", "koi8-r", "no-such-charset")
     for text in ("abc", "\u00e9t\u00e9", "\u0444")]
@@ -165,7 +165,7 @@ _TE = b"Transfer-Encoding: chunked\r\n"
 _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
 
-# (minor version, the request persists, status, length or None), (lines, the connection persists)
+# (minor version, request persists, status, length or None), (lines, connection persists)
 FRAMING = [
     ((1, True, 200, 5), (_CL, True)),
     ((1, True, 200, 0), (b"Content-Length: 0\r\n", True)),
@@ -174,7 +174,7 @@ FRAMING = [
     ((1, False, 200, None), (_CLOSE + _TE, False)),
     ((0, True, 200, 5), (_KEEP + _CL, True)),
     ((0, False, 200, 5), (_CLOSE + _CL, False)),
-    ((0, True, 200, None), (_CLOSE, False)),            # 6.3 step 8: it ends where the connection ends
+    ((0, True, 200, None), (_CLOSE, False)),            # 6.3 step 8: the content ends with the connection
     ((0, False, 200, None), (_CLOSE, False)),
     ((1, True, 204, 0), (b"", True)),                   # RFC 9110 8.6: no Content-Length with 1xx and 204
     ((1, False, 204, 0), (_CLOSE, False)),
@@ -189,8 +189,8 @@ FRAMING = [
 
 
 def _Answered(line, code, length, content=b""):
-    """What leaves for a request with this line (and a Connection field); -> (the last lines of the head, what is behind
-    it, the connection persists). The content stands there as it is, and in a second try it comes from a source."""
+    """The response to a request with this line (and a Connection field) -> (last lines of the head, bytes after it,
+    True if the connection persists). The content is passed as bytes, and in a second run from a source."""
     results = []
     sources = [_Source(content)]
     if length == len(content):
@@ -210,7 +210,7 @@ def _Sent(line, code, body, source, length):
     link.Receive(line)
     start = b"HTTP/1.1 %d .\r\n" % code
     head, end, rest = link.sent.partition(b"\r\n\r\n")
-    if head + b"\r\n" == start:                # no line of its own
+    if head + b"\r\n" == start:                # no additional line
         head = b""
     elif not end or head[:len(start)] != start:
         return "malformed", link.sent
@@ -232,7 +232,7 @@ class _Source:
 
 
 def Framing(minor, keepAlive, code, length):
-    """The lines in an order of their own, for theirs means nothing."""
+    """The lines in a fixed order, since their order has no meaning."""
     line = b"GET / HTTP/1.%d\r\nHost: a\r\nConnection: %s\r\n\r\n" % (minor, b"keep-alive" if keepAlive else b"close")
     answer = _Answered(line, code, length, b"x" * length if length and length < 100 else b"")
     if len(answer) != 3:
@@ -251,7 +251,7 @@ def SendsBody(method, code):
     return {b"": False, b"12345": True}.get(rest, rest)
 
 
-# RFC 6266 and RFC 8187: an ASCII name for all, and the exact one
+# RFC 6266 and RFC 8187: an ASCII name, and the exact one
 ATTACHMENT = [
     (("a.txt",), 'attachment; filename="a.txt"'),
     (("a b.txt",), 'attachment; filename="a b.txt"'),
@@ -265,7 +265,7 @@ ESCAPE = [
     (("/a b/\u00e9?#%", "/-._~"), "/a%20b/%C3%A9%3F%23%25"),
     (("/a-._~9/Z", "/-._~"), "/a-._~9/Z"),
     (("/a\r\n\x00", "/"), "/a%0D%0A%00"),
-    (("\u00aa\u0661\u007f\u0080", ""), "%C2%AA%D9%A1%7F%C2%80"),       # letters and digits of ASCII alone
+    (("\u00aa\u0661\u007f\u0080", ""), "%C2%AA%D9%A1%7F%C2%80"),       # only ASCII letters and digits
     (("", ""), ""),
     (("a\u20acb\r", "", "_"), "a_b_"),
 ]

@@ -1,15 +1,15 @@
-# What the tables of the rooms stand on, on both runtimes: a row is (arguments, expected), a table (name, function, rows).
+# Helpers for the tables of the rooms, on both runtimes: a row is (arguments, expected), a table (name, function, rows).
 
 import microWebSrv
 
 
 def Observe(function, args):
-    """What the function makes of the arguments: its value, the status of an HttpError, or '!' and the exception."""
+    """The result of the function: its value, the status of an HttpError, or '!' and the exception."""
     try:
         return function(*args)
     except microWebSrv.HttpError as error:
         return error.args[0]
-    except ValueError:              # with the UnicodeErrors of both runtimes
+    except ValueError:              # includes the UnicodeErrors of both runtimes
         return "!ValueError"
     except Exception as error:
         return "!" + type(error).__name__
@@ -35,7 +35,7 @@ def _Char(code):
 
 
 class Record:
-    """Anything with the attributes that it is given."""
+    """An object with the given attributes."""
 
     def __init__(self, **attributes):
         for name in attributes:
@@ -43,7 +43,7 @@ class Record:
 
 
 class Client:
-    """The request of an exchange, as bare as can be."""
+    """A minimal request."""
 
     content = b""
     hooks = ()
@@ -55,7 +55,7 @@ class Client:
 
 
 class Response:
-    """Its answer: WriteError records a refusal."""
+    """A minimal response: WriteError records a refusal."""
 
     code = held = None
     fields = []
@@ -75,8 +75,8 @@ class Response:
 
 
 class Server:
-    """What a connection asks of a server. Its one handler records each request as (method, path, query, fields, content,
-    keepAlive) and answers 200; `handle(client, response)` may do something else."""
+    """The part of a server that a connection uses. Its handler records each request as (method, path, query, fields,
+    content, keepAlive) and answers 200; `handle(client, response)` can replace that."""
 
     now = 0
     HeadTimeoutSec = BodyTimeoutSec = 20
@@ -128,12 +128,12 @@ class Server:
 
 
 class Link:
-    """A transport without a socket: what was sent, and whether the connection was closed."""
+    """A transport without a socket: the bytes sent, and whether the connection was closed."""
 
     endpoint = None
     isDead = isClosed = isFinished = False
     want = 1                            # WANT_BYTES
-    out = None                          # what the client has not taken: whoever plays it sets this
+    out = None                          # bytes that the client has not taken; set by the test
 
     def __init__(self):
         self.sent = b""
@@ -155,7 +155,7 @@ class Link:
         pass
 
     def Finish(self, isWhole=False):
-        """What still comes is for nobody, but it comes. Behind a backlog the endpoint says so once more."""
+        """Further input is dropped. With queued bytes, the endpoint calls it again."""
         self.isClosed = True
         self.isFinished = not self.out
         self.isWhole = isWhole
@@ -174,10 +174,10 @@ class Link:
         return "127.0.0.1", 4711
 
     def Look(self):
-        """Nothing has come."""
+        """There is nothing to read."""
 
     def Receive(self, data):
-        """Bytes of the client, as soon as the endpoint wants some; False: it does not want any."""
+        """Bytes from the client, passed on when the endpoint wants some. False: it wants none."""
         self.Turn()
         if self.isDead or not self.want & 1:
             return False
@@ -186,7 +186,7 @@ class Link:
         return True
 
     def Turn(self):
-        """The turns that the endpoint asks for."""
+        """Take the turns that the endpoint asks for."""
         for _ in range(10000):
             if self.isDead or not self.want & 4 or self.out:
                 return
@@ -196,7 +196,7 @@ class Link:
 
 
 def Connect(server):
-    """-> a link with an HTTP connection on it; a MicroWebSrv need not run for it."""
+    """-> a link with an HTTP connection; a MicroWebSrv need not run for it."""
     if isinstance(server, microWebSrv.MicroWebSrv):
         server.buffer = memoryview(bytearray(4096))
         server.isStarted = True
@@ -206,7 +206,7 @@ def Connect(server):
 
 
 def Play(pieces, server=None):
-    """The requests that are read of a client's bytes -> (requests, the content of one that is not whole, how it stands)."""
+    """The requests parsed from a client's bytes -> (requests, content of an incomplete one, final state)."""
     server = server or Server()
     link = Connect(server)
     connection = link.endpoint
@@ -237,7 +237,7 @@ def Play(pieces, server=None):
 
 
 class MemoryFile:
-    """A binary file that knows whether it was closed."""
+    """A binary file that records whether it was closed."""
 
     def __init__(self, content, files):
         self._content = content
@@ -264,12 +264,12 @@ class MemoryFile:
 
 
 class MemoryFolder:
-    """A webPath of files in memory, all of one age: {path: content}. Folders are what their paths say."""
+    """A webPath with files in memory, {path: content}, all of the same age. The paths determine the folders."""
 
     def __init__(self, files, mtime):
         self.root = "/nowhere"
-        self.touched = []               # every path that was asked for
-        self.open = []                  # every file that was not closed
+        self.touched = []               # every path that was looked up
+        self.open = []                  # every file that is open
         self._files = files
         self._mtime = mtime
 
@@ -289,7 +289,8 @@ class MemoryFolder:
 
 
 def Exchange(server, data):
-    """What a MicroWebSrv (which need not run) answers to these bytes, and whether it closes then. Its errors are raised."""
+    """-> (response of a MicroWebSrv, which need not run, to these bytes; True if it closes). Errors of the server are
+    raised."""
     errors = []
     server.ErrorCallback = lambda text, error: errors.append(error or ValueError(text))
     link = Connect(server)
@@ -302,7 +303,7 @@ def Exchange(server, data):
 
 
 def SplitResponse(data):
-    """-> (status, [(lower-case name, value), …], body) of one response; ValueError where it is none."""
+    """-> (status, [(lower-case name, value), …], body) of one response. ValueError if it is invalid."""
     head, found, body = data.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     if not found or not lines[0].startswith("HTTP/1.1 "):

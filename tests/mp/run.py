@@ -1,5 +1,5 @@
-# Plays the tables of one room on this interpreter: run.py ROOM prints for each row its table, its number and what was
-# observed, and in the end how many rows there were.
+# Runs the tables of one room on this interpreter: run.py ROOM prints table, row number and result of each row, and
+# finally the number of rows.
 
 import sys
 

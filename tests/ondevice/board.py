@@ -1,6 +1,6 @@
-# Plays the board: board.py PORTS PROGRAM MODULE runs a program for the old server as it is. The only differences:
-# its servers get free ports on the loopback, /flash is a folder of the working directory, and the console, which stays
-# open behind the program as a board's does, can be closed: then all servers are stopped.
+# Simulates a board: board.py PORTS PROGRAM MODULE runs a program for the old server unmodified. The differences: its
+# servers get free loopback ports, /flash is a folder of the working directory, and the console, which stays open after
+# the program like a board's, can be closed; then all servers are stopped.
 
 import _thread
 import sys
@@ -8,7 +8,7 @@ import sys
 import ready
 
 _, ports, program, moduleName = sys.argv[:4]
-sys.path.pop(0)                 # this folder is no part of what the program finds beside it
+sys.path.pop(0)                 # the program must not find the files of this folder
 __import__(moduleName)
 MicroWebSrv = sys.modules[moduleName].MicroWebSrv
 

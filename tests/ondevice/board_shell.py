@@ -1,7 +1,7 @@
-# The inside of a board that tests/pty_board.py plays: board_shell.py OPTIONS. Its file system is the working directory.
-# It executes what comes on standard input, `LENGTH\n` and so many bytes; behind what that prints come 4, the traceback, 4.
+# The inside of the board in tests/pty_board.py: board_shell.py OPTIONS. Its file system is the working directory. It
+# executes input of the form `LENGTH\n` and that many bytes; after the output follow byte 4, the traceback, byte 4.
 # OPTIONS is a dict: `modules`, a text that is executed first; `free`, blocks of 4096 bytes; `mpy` and `name` of
-# sys.implementation; `isFat`, a name that is taken can't be given to another file; `isNoisy`, bytes are lost on the line.
+# sys.implementation; `isFat`, rename can't replace a file; `isNoisy`, bytes are lost on the line.
 
 import os
 import sys
@@ -12,7 +12,7 @@ IN = sys.stdin.buffer
 
 
 class Facade:
-    """A module with some other names in it."""
+    """A module with some names replaced."""
 
     def __init__(self, module, names):
         for name in dir(module):
@@ -26,7 +26,7 @@ def StatVfs(path):
 
 
 def Rename(old, new):
-    """That of the unix port mixes its two paths up where its root is a folder."""
+    """The unix port's rename confuses its two paths if its root is a folder."""
     if options.get("isFat"):
         try:
             os.stat(new)

@@ -1,5 +1,5 @@
-# Runs a program as it stands: desk.py PORTS PROGRAM. The differences: its servers get free ports on the loopback, and are
-# stopped when its standard input is closed; the modules of a board are pretend.py.
+# Runs a program unmodified: desk.py PORTS PROGRAM. The differences: its servers get free loopback ports, and are
+# stopped when standard input is closed; pretend.py replaces the modules of a board.
 
 import _thread
 import sys
@@ -7,7 +7,7 @@ import sys
 import pretend
 import ready
 
-sys.path.pop(0)                 # this folder is no part of what the program finds beside it
+sys.path.pop(0)                 # the program must not find the files of this folder
 __import__("microWebSrv")
 MicroWebSrv = sys.modules["microWebSrv"].MicroWebSrv
 
@@ -43,12 +43,12 @@ _thread.start_new_thread(WatchConsole, ())
 with open(program) as file:
     code = file.read()
 for name in ("machine", "network"):
-    # It can't do without.
+    # The program needs it.
     if "\nimport %s\n" % name in code or "\nfrom %s import" % name in code or name == "network" and "Provision(" in code:
         sys.modules[name] = pretend
 if "microWebPortal" in code:
     import microWebPortal
     sys.modules["network"] = pretend                                            # Provision imports it
     Names = microWebPortal.Names
-    microWebPortal.Names = lambda server, address, port=53: Names(server, address, 0)      # any free one
+    microWebPortal.Names = lambda server, address, port=53: Names(server, address, 0)      # a free port
 exec(compile(code, program, "exec"), {"__name__": "__main__", "__file__": program})

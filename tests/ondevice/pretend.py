@@ -1,4 +1,4 @@
-"""Stands for a board's hardware and its network on both runtimes, for tests. On a desk, microwebsrv has its own."""
+"""Replaces a board's hardware and network on both runtimes, for tests. On a desk, microwebsrv has its own stand-ins."""
 
 import math
 import time
@@ -28,7 +28,7 @@ class Pin:
 
 
 class ADC:
-    """Something that goes up and down once a minute, between 0 and 65535."""
+    """A value that oscillates between 0 and 65535 once a minute."""
 
     def __init__(self, pin):
         self.pin = pin

@@ -1,7 +1,7 @@
-# Stands in for a board on a serial line, from one reset to the next: raw_repl.py PORTS. Its file system is the working
-# directory and nothing else. It runs main.py, as a board does when it starts; without one it talks with mpremote on standard input and
-# output (the raw REPL of MicroPython). machine.reset() ends the process with code 3: whoever holds the board starts it
-# again. The differences to a board: servers get free ports on the loopback, and the network is pretend.py.
+# Simulates a board on a serial line, from one reset to the next: raw_repl.py PORTS. Its file system is the working
+# directory. It runs main.py, like a board at its start; without main.py it serves mpremote on standard input and output
+# (MicroPython's raw REPL). machine.reset() ends the process with code 3, and the caller starts it again. The
+# differences to a board: servers get free loopback ports, and pretend.py is the network.
 
 import os
 import sys
@@ -20,7 +20,7 @@ WINDOW = 16384
 
 
 class machine:
-    """What mpremote and main.py ask of it."""
+    """The features that mpremote and main.py use."""
 
     @staticmethod
     def reset():
@@ -28,7 +28,7 @@ class machine:
 
 
 def Paste():
-    """-> a command in raw paste mode: the host may send WINDOW bytes more for each 1 that it gets."""
+    """-> a command in raw paste mode: each byte 1 allows the host to send WINDOW more bytes."""
     text = bytearray()
     OUT.write(b"R\x01" + bytes([WINDOW & 255, WINDOW >> 8]))
     while True:
@@ -42,7 +42,7 @@ def Paste():
 
 
 def Execute(text, scope):
-    """One command: what it prints, 4, the traceback, 4."""
+    """Execute a command: its output, byte 4, the traceback, byte 4."""
     trace = b""
     try:
         exec(text, scope)
@@ -55,14 +55,14 @@ def Execute(text, scope):
 
 
 def Converse():
-    """Until a command resets the board."""
+    """Serve until a command resets the board."""
     scope = {"__name__": "__main__"}
     text = bytearray()
     while True:
         char = IN.read(1)
         if not char:
             sys.exit()
-        if char == b"\x01":                     # Ctrl-A: the raw REPL begins
+        if char == b"\x01":                     # Ctrl-A: start the raw REPL
             text = bytearray()
             OUT.write(BANNER)
         elif char == b"\x02":
@@ -82,7 +82,7 @@ def Converse():
 
 
 def RunMain(program):
-    """On the ports of the test; `READY <port>` goes to standard error, where no mpremote listens."""
+    """With the ports of the test; `READY <port>` goes to standard error, which mpremote does not read."""
     __import__("microWebSrv")
     MicroWebSrv = sys.modules["microWebSrv"].MicroWebSrv
     construct = MicroWebSrv.__init__

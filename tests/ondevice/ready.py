@@ -1,4 +1,5 @@
-# On the path of every program under test: which ports it may use, and the line that says it can be connected to.
+# On the path of every program under test: the ports that it may use, and the line that tells when it accepts
+# connections.
 #
 #     from ready import Port
 #     mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1")
@@ -10,7 +11,7 @@ _ports = [int(text) for text in sys.argv[1].split(",")]
 
 
 def _Print(*values, **options):
-    """One write for a line: those of two threads must not be mixed."""
+    """One write for a line, so that lines of two threads don't mix."""
     if options:
         return _print(*values, **options)
     sys.stdout.write(" ".join([str(value) for value in values]) + "\n")
@@ -26,7 +27,7 @@ def Port():
 
 
 def Announce(serverClass):
-    """Print READY from the moment on that the kernel takes connections for a server of this class."""
+    """Print READY as soon as the kernel accepts connections for a server of this class."""
     if hasattr(serverClass, "_isAnnounced"):
         return
     serverClass._isAnnounced = True

@@ -1,9 +1,9 @@
-# Renders the templates of a JSON file and prints what came of each, as JSON: the same program on every runtime.
+# Renders the templates of a JSON file and prints the results as JSON: the same program on every runtime.
 #
 #     python|micropython template_runner.py jobs.json
 #
-# A job: {"code": text} or {"file": path}, with "filepath", "vars" (the source of a dict) and "escape" (default true).
-# An answer: {"text": …} or {"error": …}; "validate" is what Validate said of a "code".
+# A job: {"code": text} or {"file": path}, with "filepath", "vars" (source of a dict) and "escape" (default true). A
+# result: {"text": …} or {"error": …}; "validate" is the result of Validate for a "code".
 
 import json
 import sys
@@ -13,7 +13,7 @@ from microWebTemplate import MicroWebTemplate, TemplateError
 try:
     import microWebPages
     from microWebPages import Markup
-except ImportError:                     # to see what there is without it
+except ImportError:                     # to test without it
     microWebPages = None
 
     class Markup(str):
@@ -22,7 +22,7 @@ except ImportError:                     # to see what there is without it
 
 
 class Source:
-    """A webPath, as a server has it."""
+    """A webPath like a server's."""
 
     root = ""
 
@@ -33,7 +33,7 @@ class Source:
         return open(self.root + path, "rb")
 
     def Holds(self, path):
-        return "link" not in path       # the server's own looks for symbolic links; here a name says that it is one
+        return "link" not in path       # the server's own checks for symbolic links; here the name tells
 
 
 class Server:
@@ -46,7 +46,7 @@ class Server:
 
 
 class Dashed:
-    """A value that is markup by its own account."""
+    """A value with __html__()."""
 
     def __html__(self):
         return "<hr>"

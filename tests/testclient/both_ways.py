@@ -1,4 +1,5 @@
-# One site for both ways: `client` asks itself and prints what went over the link, as JSON; else it serves.
+# One site for both ways: with `client` it sends requests to itself and prints the bytes of the link as JSON; otherwise
+# it serves.
 
 import json
 import sys
@@ -173,7 +174,7 @@ def Server(port):
 
 
 def Ask(client, talks):
-    """Yield (what, a function)."""
+    """Yield (name, function)."""
     Get, Post = client.Get, client.Post
     for path in ("/hello", "/hello/J\u00fcrgen M", "/nothing", "/a.txt", "/large.txt", "/", "/page.pyhtml", "/blocks.pyhtml", "/wrong.pyhtml",
                  "/nowhere", "/folder", "/secret.py", "/../etc/passwd", "/%00", "/stream", "/raw", "/bare", "/close", "/events",

@@ -1,4 +1,4 @@
-# What the programs beside this one use.
+# Helpers for the programs in this folder.
 
 import sys
 
@@ -6,7 +6,7 @@ from microWebSrv import MicroWebSrv
 
 MICROPYTHON = sys.implementation.name == "micropython"
 Route = MicroWebSrv.route
-said = []                       # what a test wants to remember; the server's log, too
+said = []                       # notes of a test, and the server's log
 
 
 def Ok(httpResponse, text):
@@ -14,7 +14,7 @@ def Ok(httpResponse, text):
 
 
 def Raises(kind, func, *args):
-    """What an error of this kind says."""
+    """The text of the expected error."""
     try:
         func(*args)
     except kind as error:

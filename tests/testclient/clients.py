@@ -38,7 +38,7 @@ taken.bind(address)
 taken.listen(1)
 mws = MicroWebSrv(port=int(sys.argv[1]), bindIP="127.0.0.1")
 mws.Banner = False
-assert Raises(OSError, mws.Start)               # the port is another one's, so nobody listens on it here
+assert Raises(OSError, mws.Start)               # no port is opened here
 a = TestClient(mws)
 b = TestClient(mws, addr=("192.168.0.7", 5000), isSecure=True, host="board.local", headers={"X-A": "1"})
 if sys.implementation.name != "micropython":
@@ -77,7 +77,7 @@ with TestClient(mws) as client:
     assert client.Get("/who").code == 503
     streams[0].Close()
     assert client.Get("/who").code == 200
-    assert client.Get("/who").headers.get("connection") == "close"      # no idle connection in the last place
+    assert client.Get("/who").headers.get("connection") == "close"      # the last slot is not kept alive
     streams[1].Close()
     assert "connection" not in client.Get("/who").headers
     mws.AllowedHosts = ["board.local"]

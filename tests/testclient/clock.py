@@ -1,4 +1,4 @@
-# Advance moves deadlines, sessions, cookies, log-in delays and pings, without waiting.
+# Advance moves deadlines, sessions, cookies, login delays and pings, without waiting.
 
 import time
 from checks import Make, Ok, Raises, Route, said
@@ -47,7 +47,7 @@ for store in (None, MemoryStore()):
     Protect(mws, "/in", {"ada": HashPassword("engine", 10)}, "basic")
     with TestClient(mws) as client:
         assert client.Get("/n").text == "1" and client.Get("/n").text == "2"
-        client.Advance(1700)                    # the cookie has less than half of its time, and is made anew
+        client.Advance(1700)                    # less than half of the cookie's lifetime is left, so it is renewed
         assert client.Get("/n").text == "3"
         client.Advance(3500)
         assert client.Get("/n").text == "4"
@@ -81,7 +81,7 @@ with TestClient(mws) as client:
     client.Advance(15)
     assert next(stream.pieces) == b":\n\n"
     stream.Close()
-    ws = client.WebSocket("/ws")                # it answers no ping, for it waits for nothing
+    ws = client.WebSocket("/ws")                # it answers no ping, because it does not wait
     client.Advance(31)
     assert not said
     client.Advance(31)

@@ -1,4 +1,4 @@
-# Cookies as a browser keeps them.
+# Cookies are kept as in a browser.
 
 from checks import Make, Ok, Route
 from microWebTestClient import TestClient
@@ -40,7 +40,7 @@ with TestClient(mws) as client, TestClient(mws, isSecure=True) as secure:
     assert Sent("/show") == "two=b" and Sent("/show", secure) == "__Host-s=2; safe=1; two=b"
     assert client.GetCookies("/a/b") == {"three": "y", "two": "b"}
     client.isSecure = True
-    assert "safe" not in client.GetCookies()    # it was not taken without TLS
+    assert "safe" not in client.GetCookies()    # refused without TLS
     client.isSecure = False
     client.ClearCookies()
     client.SetCookie("mine", "1", secure=True)

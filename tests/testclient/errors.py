@@ -1,4 +1,4 @@
-# What a handler, a hook or a callback raises is raised in the test.
+# Exceptions of handlers, hooks and callbacks are raised in the test.
 
 import sys
 from checks import MICROPYTHON, Make, Ok, Raises, Route, said
@@ -67,7 +67,7 @@ with TestClient(mws) as client:
         else:
             import traceback
             assert "in Fail" in "".join(traceback.format_tb(error.__traceback__))
-    assert said[0][0] == "GET /fail" and said[0][1] is client.errors[0], said    # the program's own log has it as well
+    assert said[0][0] == "GET /fail" and said[0][1] is client.errors[0], said    # the program's own log gets it, too
     assert client.Get("/fine").text == "fine"
     assert Raises(ValueError, client.Get, "/late") == "in the stream"
     assert Raises(SystemExit, client.Get, "/exit") == "3"

@@ -1,4 +1,5 @@
-# A stream is pulled as the client reads: back-pressure can be seen. Answers that end with the connection, uploads in pieces.
+# A stream is pulled as the client reads, so back-pressure is visible. Responses that end with the connection, uploads
+# in pieces.
 
 from checks import Make, Ok, Raises, Route, said
 from microWebSrv import MicroWebSrv
@@ -73,7 +74,7 @@ with TestClient(mws, window=3000) as client:
     assert len(pulled) == 2, pulled             # one in the window and a part of the second
     for _ in range(4):
         count = len(pulled)
-        assert client.Get("/hello").text == "hello"     # others are served, and nobody pulls
+        assert client.Get("/hello").text == "hello"     # others are served, and nothing is pulled
         assert len(pulled) == count, pulled
         while len(pulled) == count:
             next(stream)
@@ -83,11 +84,11 @@ with TestClient(mws, window=3000) as client:
     stream.Close()
     assert said == ["closed"]
     del said[:], pulled[:]
-    assert len(client.Get("/raw").content) == 100000    # who reads to the end is never behind
+    assert len(client.Get("/raw").content) == 100000    # a client that reads to the end is never too slow
     assert not said
     client.raiseErrors = False
     stream = client.Get("/raw", stream=True)
-    assert said == ["cut"], said                # who reads nothing is
+    assert said == ["cut"], said                # one that reads nothing is
     assert "closed the connection before the content" in Raises(OSError, lambda: stream.content)
     del said[:]
     ws = client.WebSocket("/flood")

@@ -68,6 +68,6 @@ for threaded in (False, True):
         del closed[:]
         ws = client.WebSocket("/chat/1")
     for _ in range(500):
-        if not closed:                          # a thread tells it
+        if not closed:                          # a thread reports it
             time.sleep(0.01)
     assert closed == [(1006, "")], closed       # its client was closed

@@ -1,4 +1,4 @@
-# Streams and event streams; what an answer says.
+# Streams, event streams, and the properties of a response.
 
 from checks import Make, Raises, Route
 from microWebEvents import MicroWebEvents
@@ -40,7 +40,7 @@ with TestClient(Make()) as client:
     client.timeoutSec = 0.05
     Raises(TimeoutError, first.ReadEvent)
     events.Send("again")
-    assert first.ReadEvent() == {"data": "again"}           # nothing was lost by the time-out
+    assert first.ReadEvent() == {"data": "again"}           # the time-out lost nothing
     client.timeoutSec = 5
     assert client.Get("/json").GetJSON() == {"a": "\u00e9"}    # on another connection
     first.Close()

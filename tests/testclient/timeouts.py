@@ -1,4 +1,4 @@
-# What does not come is a TimeoutError that says what it was, and nothing is lost by it. Async and threaded handlers.
+# A missing response or message raises a TimeoutError that names it, and nothing is lost. Async and threaded handlers.
 
 import asyncio
 import time

@@ -1,5 +1,5 @@
-# What the WebAssembly build of MicroPython lacks, as far as programs without a network need it. Its own asyncio waits for
-# the timers of a browser; this one has tasks, events and a clock that leaps when everybody sleeps.
+# Features that the WebAssembly build of MicroPython lacks and that programs without a network need. Its own asyncio
+# waits for browser timers; this one has tasks, events and a clock that jumps when all tasks sleep.
 
 import binascii
 import hashlib
@@ -23,12 +23,12 @@ class _Task:
         self.value = None
         self.waiters = []
         self._coro = coro
-        self._thrown = None             # into it at its next step
+        self._thrown = None             # an exception for its next step
         self.At(_core.now)
         _core.tasks.append(self)
 
     def At(self, time):
-        """Its next step is at this time, behind those of before. None: when somebody says so."""
+        """Schedule its next step at this time, after others with the same time. None: when it is woken."""
         _core.turn += 1
         self.turn = time, _core.turn
 
@@ -114,7 +114,7 @@ def create_task(coro):
 def sleep(seconds):
     until = _core.now + seconds
     yield seconds
-    while _core.now < until:            # somebody meant an earlier wait
+    while _core.now < until:            # an earlier time was meant
         yield until - _core.now
 
 
@@ -135,7 +135,7 @@ async def wait_for(awaitable, seconds):
 
 
 def run(coro):
-    _core.tasks = []                    # whoever still waits is forgotten
+    _core.tasks = []                    # waiting tasks are dropped
     main = create_task(coro)
     while not main.isDone:
         turns = [task.turn for task in _core.tasks if task.turn[0] is not None]
@@ -153,7 +153,7 @@ def run(coro):
 
 
 class _Listener:
-    """A socket that nobody connects to."""
+    """A socket without clients."""
 
     def __init__(self, *args):
         pass
@@ -166,7 +166,7 @@ def _GetAddrInfo(host, port, family=0, kind=0):
 
 
 def _FromBase64(data):
-    """As the one in C: it takes text too, and says ValueError."""
+    """Like the C version: accepts text, too, and raises ValueError."""
     try:
         return binascii.a2b_base64(data.encode() if isinstance(data, str) else data)
     except Exception as error:
@@ -223,7 +223,7 @@ def _GmTime(seconds=None):
 
 
 def _Random(size):
-    """Other bytes each time, which is all that is asked of them."""
+    """Different bytes each time, which is sufficient here."""
     _core.turn += 1
     return _Sha1(b"%d %d" % (_core.turn, time.ticks_us())).digest()[:size]
 

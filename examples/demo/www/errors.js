@@ -1,4 +1,4 @@
-// Sends requests that can't go well.
+// Sends requests that cause errors.
 "use strict";
 
 for (const button of document.querySelectorAll("[data-request]")) {

@@ -1,4 +1,4 @@
-// Listens to /events. The browser connects again by itself when the server was away.
+// Listens to /events. The browser reconnects by itself when the connection was lost.
 "use strict";
 
 const source = new EventSource("/events");

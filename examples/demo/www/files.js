@@ -1,4 +1,4 @@
-// One file, asked for in five ways. The headers of the answers tell what came over the wire.
+// Requests one file in five ways. The headers of the answers show what was sent.
 "use strict";
 
 const ways = {

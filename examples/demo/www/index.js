@@ -1,4 +1,4 @@
-// The live facts on the home page: one event a second from /events keeps them true.
+// The facts on the home page: one event a second from /events updates them.
 "use strict";
 
 const trail = [];

@@ -1,4 +1,4 @@
-// The page of a REST API: each click is one request, and the answer says how things are now.
+// The page of a REST API: each click sends one request, and the answer has the new state.
 "use strict";
 
 async function call(method, path, content) {

@@ -1,4 +1,4 @@
-// Sends what the fields say as a path with arguments.
+// Sends the values of the fields as a path with arguments.
 "use strict";
 
 async function show(output, path) {

@@ -1,4 +1,4 @@
-// What the pages share: finding elements, showing an answer, and the code of main.py beside each demo.
+// Functions for all pages: find elements, show an answer, show the code of main.py next to each demo.
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -38,7 +38,7 @@ function colour(code) {
 }
 
 // <figure class="code" data-chapter="forms"> is filled with that chapter of main.py, one with data-file="_row.pyhtml"
-// with the source of that template. A board that carries main.mpy has no source to show: the figure is then taken away.
+// with the source of that template. A board with main.mpy has no source to show: the figure is then removed.
 async function showSource(figure) {
   const { chapter, file } = figure.dataset;
   const response = await fetch(chapter ? `/source/${chapter}` : `/template/${file}`);

@@ -1,4 +1,4 @@
-// Two WebSockets: one that brings the values of the chart, and one for the room of the chat.
+// Two WebSockets: one receives the values of the chart, one is for the room of the chat.
 "use strict";
 
 const address = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;

@@ -1,4 +1,4 @@
-// Reads a streamed answer piece by piece, while the server is still making it.
+// Reads a streamed answer piece by piece, while the server is still creating it.
 "use strict";
 
 let abort = null;

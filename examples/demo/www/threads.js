@@ -1,4 +1,4 @@
-// Measures quick requests while a slow one is under way.
+// Measures quick requests while a slow one is running.
 "use strict";
 
 async function timed(path) {

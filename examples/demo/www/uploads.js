@@ -26,7 +26,7 @@ function send(bytes) {
     const answer = request.response;
     $("#itsSize").textContent = answer.size.toLocaleString("en");
     $("#itsCrc").textContent = answer.crc32;
-    $("#verdict").textContent = `${answer.crc32 === crc ? "Identical." : "Different!"} It came in ` +
+    $("#verdict").textContent = `${answer.crc32 === crc ? "Identical." : "Different!"} It arrived in ` +
       `${answer.pieces.toLocaleString("en")} pieces and ${Math.round(performance.now() - began)} ms.`;
   };
   request.onerror = () => { $("#verdict").textContent = "The server could not be reached."; };
@@ -36,7 +36,7 @@ function send(bytes) {
 
 $("#file").addEventListener("change", () => { $("#sendFile").disabled = !$("#file").files.length; });
 $("#sendFile").addEventListener("click", async () => send(new Uint8Array(await $("#file").files[0].arrayBuffer())));
-// The form: files that are dropped are those of its field, as if they had been chosen.
+// The form: dropped files are put into its file field, as if the user had chosen them.
 const drop = $("#drop");
 for (const kind of ["dragover", "dragleave", "drop"])
   drop.addEventListener(kind, (event) => {

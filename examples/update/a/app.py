@@ -1,4 +1,4 @@
-"""The program of the device: what an update replaces."""
+"""The program of the device, which an update replaces."""
 
 VERSION = 1
 

@@ -1,5 +1,5 @@
-# First on the path of a program: every server that it imports is started behind the ASGI server that ASGI_SERVER names, in
-# this process. Start() and Stop() are those of that server.
+# Put first on the path of a program: every server that it imports is started behind the ASGI server named by
+# ASGI_SERVER, in this process. Start() and Stop() start and stop that server.
 
 import asyncio
 import importlib.util
@@ -9,7 +9,7 @@ import threading
 
 
 class _Finder:
-    """Finds microWebSrv as anybody does, and gives its server another Start behind its import."""
+    """Finds microWebSrv as usual, and replaces Start of its server after the import."""
 
     isBusy = False
 
@@ -111,7 +111,7 @@ async def _Hypercorn(self, app):
 
 
 async def _Listens(mws):
-    """These two do not say when they can be connected to."""
+    """These two don't report when they accept connections."""
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", mws.port)

@@ -1,11 +1,11 @@
-# First on the path of a program: every server that it imports has its poll loop under asyncio.
+# Put first on the path of a program: every server that it imports runs its poll loop under asyncio.
 
 import importlib.util
 import sys
 
 
 class _Finder:
-    """Finds microWebSrv as anybody does, at the root, in a package or as a package, and sets UseAsyncio behind its import."""
+    """Finds microWebSrv as usual, at the root, in a package or as a package, and sets UseAsyncio after the import."""
 
     isBusy = False
 

@@ -1,4 +1,4 @@
-# First on the path of a program: CPython as on Windows, which has neither epoll nor poll nor kqueue.
+# Put first on the path of a program: CPython without epoll, poll and kqueue, as on Windows.
 
 import select
 

@@ -1,2 +1,2 @@
-# Programs are never served: their media type is unknown on purpose, and that answers 403.
+# Programs are never served: their media type is unknown on purpose, so the answer is 403.
 PASSWORD = "open sesame"

@@ -1,0 +1,67 @@
+"""Where the command listens: what of that can't be, and the URL of it."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+
+from microwebsrv.data import Trouble
+
+_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}      # this computer, as its browser finds it
+
+
+def Url(bindIP: str, port: int, scheme: str = "http") -> str:
+    host = _ALL.get(bindIP, bindIP)
+    return "%s://%s:%d/" % (scheme, "[%s]" % host if ":" in host else host, port)
+
+
+def Why(error: OSError, bindIP: str, port: int) -> str:
+    """One line about a port that can't be had."""
+    where = "can't listen on %s, port %d: " % (bindIP or "all addresses", port)
+    if isinstance(error, socket.gaierror) or error.errno in (socket.EAI_NONAME, socket.EAI_AGAIN):
+        return where + "there is no address or host of this name"
+    reasons = {errno.EADDRINUSE: "another program has it; --port 0 takes one that is free",
+               errno.EACCES: "ports below 1024 need the rights of an administrator; --port 8080 needs none",
+               errno.EADDRNOTAVAIL: "this computer has no such address"}
+    return where + reasons.get(error.errno or 0, "%s" % (error.strerror or error))
+
+
+def Bound(bindIP: str, port: int) -> socket.socket:
+    """A socket that has the address, or OSError."""
+    family, kind, _, _, address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
+    one = socket.socket(family, kind)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind(address)
+    except BaseException:
+        one.close()
+        raise
+    return one
+
+
+def IsFree(port: int, bindIP: str) -> bool:
+    """Can somebody listen there?"""
+    try:
+        Bound(bindIP, port).close()
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
+def Check(bindIP: str, port: int | None) -> None:
+    """Trouble, if the server could not listen there. Without a port only the address counts."""
+    try:
+        Bound(bindIP, port or 0).close()
+    except OSError as error:
+        isName = isinstance(error, socket.gaierror)
+        text = Why(error, bindIP, port or 0)
+        raise Trouble(text if port else text.replace(", port 0:", ":"), 2 if isName else 3)
+    except UnicodeError:
+        raise Trouble("--bind: %r is no address" % bindIP, 2)
+
+
+def Free() -> int:
+    """A port that nobody has. Not of those that the system gives to connections: it may be one the next moment."""
+    ports = random.sample(range(10000, 32768), 100)
+    return next((port for port in ports if IsFree(port, "")), ports[0])

@@ -1,0 +1,146 @@
+"""The page for a handler or a template that has failed: its line with the source around, and the traceback. For
+browsers on this computer only, and while Debug is on."""
+
+from __future__ import annotations
+
+import ipaddress
+import linecache
+import os
+import re
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import microWebSrv
+from microwebsrv import faults
+
+AROUND = 5                          # lines shown above and below
+LINE_MAX = 300                      # characters of each
+SECURITY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_OF_TEMPLATE = re.compile(r"(.+?), line (\d+): (.*)", re.S)
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>%(what)s</title>
+<style>
+:root { color-scheme: light dark; --mark: #ffe08a; --line: #8888; }
+@media (prefers-color-scheme: dark) { :root { --mark: #5c4700; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.4em; overflow-wrap: anywhere; }
+h2 { font-size: 1.1em; margin-top: 2em; overflow-wrap: anywhere; }
+pre { font: 14px/1.6 ui-monospace, monospace; border: 1px solid var(--line); border-radius: 6px; overflow: auto;
+      padding: .5em 0; }
+pre > * { display: block; padding: 0 1em; text-decoration: none; min-width: max-content; }
+mark { background: var(--mark); color: inherit; }
+footer { margin-top: 2em; border-top: 1px solid var(--line); }
+</style></head><body>
+<h1>%(what)s</h1>
+<p>%(request)s was answered with 500.</p>
+%(source)s<h2>Traceback</h2>
+<pre><code>%(trace)s</code></pre>
+<footer><p>Only browsers on this computer see this page. Without it: <code>--no-debug</code>, or
+<code>mws.Debug = False</code> in the program.</p></footer>
+</body></html>
+"""
+
+
+@dataclass
+class Failure:
+    """What of an exception is shown."""
+
+    what: str                       # ZeroDivisionError: division by zero
+    file: str
+    line: int
+    trace: str
+
+
+def Explain(error: BaseException, folder: Path) -> Failure:
+    """Of a page its line counts, else the innermost line of the program, else that of a library."""
+    text = "%s: %s" % (type(error).__name__, error)
+    ofPage = _OF_TEMPLATE.fullmatch(str(error)) if type(error).__name__ == "TemplateError" else None
+    if ofPage and os.path.isfile(ofPage.group(1)):
+        return Failure(ofPage.group(3).split("\n")[0], ofPage.group(1), int(ofPage.group(2)), faults.Told(error))
+    if isinstance(error, SyntaxError) and error.filename and os.path.isfile(error.filename):
+        return Failure(text, error.filename, error.lineno or 1, faults.Told(error))
+    frames = faults.Frames(error)
+    mine = [one for one in frames if Path(one.filename).is_relative_to(folder)] or frames
+    return Failure(text, mine[-1].filename if mine else "", (mine[-1].lineno or 0) if mine else 0, faults.Told(error))
+
+
+def Around(failure: Failure) -> list[tuple[int, str]]:
+    """(number, text) of the lines to show; [] if there is no such file."""
+    if not failure.file:
+        return []
+    linecache.checkcache(failure.file)
+    try:
+        lines = linecache.getlines(failure.file) or Path(failure.file).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    first = max(1, failure.line - AROUND)
+    return [(first + at, line.rstrip("\n")[:LINE_MAX])
+            for at, line in enumerate(lines[first - 1:failure.line + AROUND])]
+
+
+def Html(failure: Failure, request: str, folder: Path) -> str:
+    shown = "".join("<%s>%5d  %s</%s>" % (tag, number, escape(text), tag) for number, text, tag in (
+        (number, text, "mark" if number == failure.line else "span") for number, text in Around(failure)))
+    place = "%s, line %d" % (faults.Short(failure.file, folder), failure.line)
+    return PAGE % {"what": escape(failure.what), "request": escape(request), "trace": escape(failure.trace),
+                   "source": "<h2>%s</h2>\n<pre>%s</pre>\n" % (escape(place), shown) if shown else ""}
+
+
+def Text(failure: Failure, request: str, folder: Path) -> str:
+    """The same for clients that want no HTML."""
+    lines = ["%s%5d  %s" % (">" if number == failure.line else " ", number, text) for number, text in Around(failure)]
+    place = ["%s, line %d" % (faults.Short(failure.file, folder), failure.line), *lines, ""] if lines else []
+    return "\n".join([failure.what, "%s was answered with 500." % request, "", *place, failure.trace, ""])
+
+
+def IsHere(client: Any) -> bool:
+    """Security: does the request come from this computer? One that a proxy hands on may come from anywhere."""
+    fields = client.head.fields
+    if "forwarded" in fields or "x-forwarded-for" in fields or "via" in fields:
+        return False
+    try:
+        address = ipaddress.ip_address(client.connection.link.GetAddr()[0].partition("%")[0])
+        own = getattr(address, "ipv4_mapped", None) or address
+        return own.is_loopback or str(address) == client.connection.link.sock.getsockname()[0].partition("%")[0]
+    except (OSError, ValueError, AttributeError):       # a worker thread has no socket
+        return False
+
+
+class Pages:
+    """Makes the page of each failure from now on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def Open(self) -> None:
+        core: Any = microWebSrv
+        connections, responses = core.Connection, core.HttpResponse
+        failed, writeError = connections.Failed, responses.WriteError
+        pages = self
+
+        def Failed(connection: Any, response: Any, error: BaseException) -> None:
+            response.failure = error
+            failed(connection, response, error)
+            response.failure = None             # a traceback keeps all variables of the handler
+
+        def WriteError(response: Any, code: int, headers: Any = None, rule: str = "") -> bool:
+            error = getattr(response, "failure", None)
+            if code == 500 and error is not None and response.client.GetServer().Debug:
+                if IsHere(response.client):
+                    return pages.Write(response, error)
+                rule = ""
+            return bool(writeError(response, code, headers, rule))
+
+        connections.Failed, responses.WriteError = Failed, WriteError
+
+    def Write(self, response: Any, error: BaseException) -> bool:
+        client = response.client
+        failure = Explain(error, self.folder)
+        request = "%s %s" % (client.GetRequestMethod(), client.GetRequestTotalPath())
+        isHtml = "text/html" in client.head.fields.get("accept", "")
+        content = (Html if isHtml else Text)(failure, request, self.folder)
+        return bool(response.WriteResponse(500, SECURITY, "text/html" if isHtml else "text/plain", "UTF-8",
+                                           content.encode("utf-8", "backslashreplace")))
