@@ -651,6 +651,40 @@ def test_systemd_is_told(start, tmp_path):
         assert Next() == b"STOPPING=1"
 
 
+FORK = """
+import multiprocessing
+
+
+def Work(pipe):
+    pipe.send("works")
+    time.sleep(60)
+
+
+@MicroWebSrv.route("/fork")
+def Fork(httpClient, httpResponse):
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=Work, args=(theirs,))
+    process.start()
+    said = ours.recv()
+    process.terminate()
+    process.join(10)
+    httpResponse.WriteResponseOk(None, "text/plain", "UTF-8", "%s %s" % (said, process.exitcode))
+
+
+mws = """
+
+
+def test_a_copy_of_a_worker_is_no_worker(start):
+    """multiprocessing can end what it has forked."""
+    crew = start(PROGRAM.replace("mws = ", FORK))
+    crew.Port()
+    assert crew.Text("/fork") == "works -15"
+    assert crew.Text("/version") == "one"
+    crew.End()
+    assert crew.err.text == ""
+
+
 # -- workers that die --------------------------------------------------------------
 
 def test_a_worker_that_dies_is_replaced(crew):

@@ -168,6 +168,12 @@ class Channel:
                 return
 
 
+def NoWorker() -> None:
+    """A copy that the program makes of this process ends by SIGTERM: it serves nobody."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Stage(serve.Stage):
     """Servers of the program listen on the parent's sockets, and stop when the parent says so."""
 
@@ -219,6 +225,7 @@ class Stage(serve.Stage):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.OnTerm)
         signal.signal(signal.SIGHUP, lambda number, frame: None)    # for the parent
+        os.register_at_fork(after_in_child=NoWorker)
         for function in (self._Watch, self._Drain):
             threading.Thread(target=function, daemon=True).start()
 
