@@ -168,6 +168,12 @@ class Channel:
                 return
 
 
+def NoWorker() -> None:
+    """A copy that the program makes of this process ends by SIGTERM: it serves nobody."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Stage(serve.Stage):
     """Servers of the program listen on the parent's sockets, and stop when the parent says so."""
 
@@ -180,6 +186,7 @@ class Stage(serve.Stage):
         self.balance: Balance | None = None
         self.place = 0
         self._isThreaded = self._isReady = self._isDraining = False
+        self._isDismissed = False               # by the parent; a program may have a SIGTERM handler of its own
         self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def Open(self) -> None:
@@ -218,6 +225,7 @@ class Stage(serve.Stage):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.OnTerm)
         signal.signal(signal.SIGHUP, lambda number, frame: None)    # for the parent
+        os.register_at_fork(after_in_child=NoWorker)
         for function in (self._Watch, self._Drain):
             threading.Thread(target=function, daemon=True).start()
 
@@ -254,12 +262,12 @@ class Stage(serve.Stage):
 
     def OnClosed(self, listener: SharedListener) -> None:
         self.listeners.discard(listener)
-        if self._isDraining and not self.listeners:
+        if (self._isDraining or self._isDismissed) and not self.listeners:
             self.channel.End()
 
     def Tell(self) -> int:
         """-> how many connections this worker has, as the others hear now."""
-        count = NOBODY if self._isDraining else sum(len(server.links) for server in self.opened)
+        count = NOBODY if not self.listeners else sum(len(server.links) for server in self.opened)
         if self.balance:
             self.balance.Tell(self.place, count)
         return count
@@ -280,7 +288,10 @@ class Stage(serve.Stage):
     def Ready(self) -> None:
         if not self._isReady and self.opened:
             self._isReady = True
-            self.channel.Tell(serves=[server.GetPort() for server in self.opened], grace=self.Grace())
+            self.channel.Tell(serves=[self.Url(server) for server in self.opened], grace=self.Grace())
+
+    def Url(self, server: Any) -> str:
+        return address.Url(self.bindIP, server.GetPort(), "https" if server.NewLink.isSecure else "http")
 
     def Grace(self) -> float:
         return max((server.StopGraceSec for server in self.opened), default=0)
@@ -307,8 +318,9 @@ class Stage(serve.Stage):
 
     def _Watch(self) -> None:
         self.channel.Read()
-        os.kill(os.getpid(), signal.SIGTERM)    # the program may have a handler of its own
-        time.sleep(self.Grace() + MARGIN_SEC + 1)       # the parent kills earlier, if it is still there
+        self._isDismissed = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self.Grace() + 2 * MARGIN_SEC)       # the parent kills before, if it is there
         os._exit(1)
 
 
@@ -352,7 +364,7 @@ class Worker:
     attempt: int                                # so many before it, in its place, have died at once
     data: bytes = b""
     listeners: set[tuple[str, int]] = field(default_factory=set)
-    serves: list[int] = field(default_factory=list)     # its ports; it is ready
+    serves: list[str] = field(default_factory=list)     # its URLs; it is ready
     since: float = 0
     graceSec: float = 0
     failure: str = ""
@@ -376,7 +388,7 @@ class Parent:
         self.listeners: dict[tuple[str, int], socket.socket] = {}
         self.environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.people = "1 worker" if count == 1 else "%d workers" % count
-        self.ports: list[int] = []
+        self.urls: list[str] = []
         self.places = 4 * count                 # the old and the new ones, and what else has not ended
         self.counts = Memory(b"\xff" * 4 * self.places)
         self.balance = Balance(self.counts)
@@ -464,7 +476,6 @@ class Parent:
                          if path.endswith(serve.PROGRAMS) and stamps.get(path) != self.stamps.get(path))
         self.stamps = stamps
         if changed:
-            self.stamps = stamps
             Say("%s has changed" % os.path.relpath(changed[0], self.folder))
             self.Reload()
 
@@ -558,19 +569,19 @@ class Parent:
 
     def Switch(self) -> None:
         """The new workers serve: the old ones finish what they have begun."""
-        old = self.ports
+        old = self.urls
         self.old = [*self.current]
         self.Leave(self.current)
         self.current, self.coming, self.replacements = self.coming, [], []
         used = set().union(*(worker.listeners for worker in self.current))
         for key in set(self.listeners) - used:
             self.listeners.pop(key).close()
-        self.ports = self.current[0].serves
-        if self.ports != old:
-            for port in self.ports:
-                Say("%s (%s)" % (address.Url(self.options.bind, port), self.people))
+        self.urls = self.current[0].serves
+        if self.urls != old:
+            for url in self.urls:
+                Say("%s (%s)" % (url, self.people))
             if self.options.open and not old:
-                serve.OpenBrowser(address.Url(self.options.bind, self.ports[0]))
+                serve.OpenBrowser(self.urls[0])
         if not self.old:
             TellSystemd("READY=1")
 
@@ -633,6 +644,8 @@ class Parent:
             self.replacements = []
             self.Leave(self.coming)
             self.Leave(self.current)
+            while self.listeners:               # when the workers have closed theirs, who comes is refused
+                self.listeners.popitem()[1].close()
 
     def Kill(self, number: int) -> None:
         """The second signal: now, and the parent ends by that signal too."""
