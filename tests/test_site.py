@@ -157,6 +157,13 @@ def test_without_zensical_the_command_says_what_to_install(tmp_path):
     assert done.stderr == "tools/make_site.py: zensical is not installed: pip install '.[docs]'\n"
 
 
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = subprocess.run([sys.executable, "tools/make_site.py", "-o", str(tmp_path)], cwd=harness.ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "holds something else" in done.stderr
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 # --------------------------------------------------------------------------------- a page that comes, or is wrong
 
 @pytest.fixture
