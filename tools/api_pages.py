@@ -17,6 +17,7 @@ import registry
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 REFERENCE = ROOT / "docs" / "reference.md"
+README = ROOT / "README.md"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (ast.ClassDef, *FUNCTIONS)
 
@@ -156,6 +157,22 @@ class Writer:
         self.docstrings = Docstrings()
         self.rows = Rows()
         self.brings = {one.name: one for one in registry.Load()}
+        self.adds = self.Added()
+
+    def Added(self) -> dict[str, list[str]]:
+        """{optional file: links to the names of the server, the request and the answer that work with it}: those whose
+        note in the stub or whose text names it."""
+        stub = Stub(registry.CORE)
+        found: dict[str, list[str]] = {}
+        for node in Classes(stub.tree.body):
+            for one in self.Members(stub, node.name + ".", node.body):
+                label = "%s.%s%s" % (node.name, one.name, "()" if one.isFunction else "")
+                anchor = label.replace("(", "%28").replace(")", "%29")
+                for module in re.findall(r"(microWeb\w+)\.py", "%s %s" % (one.note, one.text)):
+                    link = "[`%s`](%s.md#%s)" % (label, registry.CORE, anchor)
+                    if link not in found.setdefault(module, []):
+                        found[module].append(link)
+        return found
 
     def Text(self, stub: Stub, owner: str, node: ast.stmt, name: str) -> str:
         """What is said of a name, and where the manual has more."""
@@ -190,6 +207,12 @@ class Writer:
                 module, "".join(", and `%s.py` too" % need for need in needs)))
             if self.brings[module].where == "desk":
                 parts.append("It runs on CPython only.")
+            manual = re.search(r"^\| `%s\.py`.*" % module, README.read_text(encoding="utf-8"), re.M)
+            links = re.findall(r"\[[^\]]*\]\(docs/[^)]*\)", manual.group()) if manual else []
+            if links:
+                parts.append("In the manual: %s." % ", ".join(links).replace("(docs/", "(../"))
+            if self.adds.get(module):
+                parts.append("It works with these names of the server: %s." % ", ".join(self.adds[module]))
         parts += self.Names("", 2, self.Members(stub, "", stub.tree.body))
         for node in sorted(Classes(stub.tree.body), key=lambda node: Rank(module, node)):
             parts += self.Class(stub, "", node, 2)

@@ -69,11 +69,11 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(#[^)\s]*)?\)")
 
 
 class Site:
-    """The sources of the site: {path on the site: text or bytes}."""
+    """The sources of the site. `places` is {path in the repository: path on the site}."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.pages: dict[str, str] = {}
+        self.pages: dict[str, str] = {}     # {path on the site: text}
         self.pictures: set[str] = set()
         self.wrong: list[str] = []          # links that lead nowhere
         self.places = dict(PLACES)
@@ -171,18 +171,8 @@ def Program(path: str, text: str) -> str:
     return "# %s\n\n```python\n%s\n```\n" % (path, text.rstrip("\n"))
 
 
-def Settings(navigation: list[object]) -> str:
-    """What zensical reads: TOML, whose strings and lists are written as those of JSON."""
-    lines = ["[project]"]
-    for name, value in (("site_name", "MicroWebSrv"),
-                        ("site_description", "A web server for MicroPython and CPython"),
-                        ("docs_dir", "pages"), ("site_dir", "html"), ("extra_css", ["site.css"])):
-        lines.append("%s = %s" % (name, json.dumps(value)))
-    lines += ["use_directory_urls = false", "nav = %s" % Toml(navigation), "", FIXED]
-    return "\n".join(lines)
-
-
 def Toml(value: object) -> str:
+    """A value in TOML, whose strings are written as those of JSON."""
     if isinstance(value, dict):
         return "{%s}" % ", ".join("%s = %s" % (json.dumps(key), Toml(one)) for key, one in value.items())
     if isinstance(value, list):
@@ -190,7 +180,17 @@ def Toml(value: object) -> str:
     return json.dumps(value)
 
 
-FIXED = """
+# What zensical reads.
+SETTINGS = """
+[project]
+site_name = "MicroWebSrv"
+site_description = "A web server for MicroPython and CPython"
+docs_dir = "pages"
+site_dir = "html"
+use_directory_urls = false
+extra_css = ["site.css"]
+nav = %s
+
 [project.extra]
 generator = false
 
@@ -232,7 +232,7 @@ def Make(root: Path, folder: Path) -> bool:
     site = Site(root)
     site.Collect()
     site.Write(folder / "pages")
-    (folder / "zensical.toml").write_text(Settings(site.Navigation()), encoding="utf-8")
+    (folder / "zensical.toml").write_text(SETTINGS % Toml(site.Navigation()), encoding="utf-8")
     done = subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "-f", "zensical.toml"], cwd=folder,
                           capture_output=True, text=True, encoding="utf-8")
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
@@ -250,6 +250,8 @@ def Main() -> int:
     args = parser.parse_args()
     if importlib.util.find_spec("zensical") is None:
         parser.exit(3, "tools/make_site.py: zensical is not installed: pip install '.[docs]'\n")
+    if args.folder.exists() and any(args.folder.iterdir()) and not (args.folder / "zensical.toml").exists():
+        parser.error("%s holds something else; the site needs a folder of its own" % args.folder)
     if not Make(ROOT, args.folder):
         return 1
     print("%s/html" % args.folder)
