@@ -69,7 +69,7 @@ BUDGETS = {
     "microWebJson.py": (1448, 23),
     "microWebUpload.py": (2418, 21),
     "microWebPortal.py": (2889, 24),
-    "microWebAsgi.py": (5816, 76),
+    "microWebAsgi.py": (5825, 76),
     "microWebAsgiSocket.py": (2376, 27),
     "microWebMount.py": (2934, 45),
     "microWebTestClient.py": (7273, 123),
