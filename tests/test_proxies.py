@@ -651,11 +651,12 @@ def test_events_of_a_proxy_that_buffers(tmp_path):
         test_events_arrive_at_once(proxy)
 
 
+def Bare(text):
+    return re.sub(r"(?m)^ +proxy_(?!pass).*\n", "", text)
+
+
 def test_nginx_as_it_is_without_settings(tmp_path):
     """It speaks HTTP/1.0 then, names itself as the host, and closes each connection."""
-    def Bare(text):
-        return re.sub(r"(?m)^ +proxy_(?!pass).*\n", "", text)
-
     with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
         assert proxy.Fetch("/who").Json()[0] == "127.0.0.1"
         assert proxy.Fetch("/echo", "POST", body=b"x" * 90000).body == b"x" * 90000
@@ -748,3 +749,15 @@ def test_smuggling(site, proxy):
     assert len(seen) > 20, "some pass"
     for n in range(40):
         assert proxy.Fetch("/hello/%d" % n).text == "hello %d!" % n, "no answer waits for somebody else"
+
+
+def test_smuggling_where_nginx_buffers(tmp_path):
+    """It frames the content anew then."""
+    with Stack("cpython", "nginx", tmp_path, change=lambda text: Put(text, ("proxy_request_buffering off;", ""))) as proxy:
+        test_smuggling(proxy.server, proxy)
+
+
+def test_smuggling_through_nginx_as_it_is(tmp_path):
+    """HTTP/1.0, and a connection for each request."""
+    with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
+        test_smuggling(proxy.server, proxy)
