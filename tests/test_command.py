@@ -611,10 +611,10 @@ def test_module_with_a_fault(tmp_path):
 def test_open(tmp_path, start):
     """The browser is opened once, with an address that already answers."""
     Write(tmp_path, main=SERVED)
-    (tmp_path / "browser").write_text("#!%s\nimport sys, urllib.request\nsys.stdout.write('BROWSER %%s %%s\\n' %% (sys.argv[1], urllib.request"
-                                      ".urlopen(sys.argv[1] + 'hello').read().decode()))\n" % sys.executable)
+    (tmp_path / "browser").write_text("#!%s\nimport os, sys, urllib.request\nos.write(1, b'BROWSER %%s %%s\\n' %% (sys.argv[1].encode(), "
+                                      "urllib.request.urlopen(sys.argv[1] + 'hello').read()))\n" % sys.executable)
     (tmp_path / "browser").chmod(0o755)
-    one = start(".", "--port", 0, "--open", env={"BROWSER": "%s %%s" % (tmp_path / "browser")})
+    one = start(".", "--port", 0, "--open", "--no-log", env={"BROWSER": "%s %%s" % (tmp_path / "browser")})
     port = one.Port()
     one.Line("^BROWSER http://127.0.0.1:%d/ hello$" % port)
     Write(tmp_path, main=SERVED + "\n")
