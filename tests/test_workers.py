@@ -546,6 +546,8 @@ WAYS = {
     "thread": "mws.Start()\n",
     "thread and a loop": "mws.Start()\nwhile True:\n    time.sleep(0.05)\n",
     "asyncio": "import asyncio\nasyncio.run(mws.Serve())\n",
+    "asyncio and more": "import asyncio\nasync def Main():\n    await asyncio.gather(mws.Serve(), asyncio.sleep(1000))\nasyncio.run(Main())\n",
+    "something behind it": "mws.Start(threaded=False)\ntime.sleep(1000)\n",
     "async handler": "@mws.route('/async')\nasync def Async(c, r):\n    r.WriteResponseOk()\nmws.Start(threaded=False)\n",
     "own handler": "import signal\nsignal.signal(signal.SIGTERM, lambda number, frame: mws.Stop())\nmws.Start(threaded=False)\n",
     "only handlers": "",
@@ -606,7 +608,7 @@ def test_the_terminal(tmp_path, how):
         ReadUntil(b"workers)")
         with harness.RawClient(port) as slow:
             slow.Send(RequestBytes("GET", "/slow"))
-            ReadUntil(b"asked")
+            ReadUntil(b"asked\r\n")
             if how == "closed":
                 os.close(terminal)
             else:

@@ -40,6 +40,7 @@ from microwebsrv.target import Target
 
 WORKERS_MAX = 256
 READY_SEC = 1               # a program that goes on behind Start() has not failed in this time
+AFTER_SEC = 1               # that a program has to end when its servers have
 IDLE_SEC = 1                # StopIdleSec: for a request on a connection that is open and idle
 MARGIN_SEC = 3              # that a worker may take longer than its grace, then it is killed
 QUICK_SEC = 5               # a worker that has lived shorter has died at once
@@ -187,6 +188,7 @@ class Stage(serve.Stage):
         self.place = 0
         self._isThreaded = self._isReady = self._isDraining = False
         self._isDismissed = False               # by the parent; a program may have a SIGTERM handler of its own
+        self.isRunning, self.mustEnd = True, False      # the program
         self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def Open(self) -> None:
@@ -298,10 +300,11 @@ class Stage(serve.Stage):
 
     def OnTerm(self, number: int, frame: FrameType | None) -> None:
         """The servers stop, and the main thread ends: by itself where it serves, else by SystemExit."""
-        if not self._isDraining:
+        isFirst = not self._isDraining
+        if isFirst:
             self.Drain()
-            if not any(server.IsOnEngine() for server in self.opened):
-                raise SystemExit
+        if self.mustEnd or isFirst and not any(server.IsOnEngine() for server in self.opened):
+            raise SystemExit
 
     def Drain(self) -> None:
         """From a signal handler too, so it waits for no lock."""
@@ -311,10 +314,17 @@ class Stage(serve.Stage):
     def _Drain(self) -> None:
         self._orders.get()
         self.Tell()
-        for server in self.opened:
-            threading.Thread(target=server.Stop, daemon=True).start()
+        threads = [threading.Thread(target=server.Stop, daemon=True) for server in self.opened]
+        for thread in threads:
+            thread.start()
         if not self.listeners:
             self.channel.End()
+        for thread in threads:
+            thread.join()
+        time.sleep(AFTER_SEC)
+        if self.isRunning:                      # nobody is served, and the program does something else
+            self.mustEnd = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _Watch(self) -> None:
         self.channel.Read()
@@ -344,6 +354,7 @@ def Work(options: argparse.Namespace, what: Target) -> int:
         code = 1
         if not finder.refused:
             sys.excepthook(type(error), error, error.__traceback__)
+    stage.isRunning = False
     if finder.refused and code:
         code, failure, isMendable = 2, finder.refused, False
     if code:
