@@ -608,6 +608,17 @@ def test_module_with_a_fault(tmp_path):
     assert (done.returncode, done.stderr) == (3, "microwebsrv: broken.py:1: SyntaxError: unmatched ')'\n")
 
 
+@pytest.mark.parametrize("more", [[], ["--workers", "1"]])
+def test_a_relative_path_of_modules(tmp_path, start, more):
+    """As in a clone: PYTHONPATH=src. The process that runs the program finds the command, and modules of the program do not
+    come before those of Python."""
+    Write(tmp_path, site__main=SERVED, site__argparse="raise ValueError", site__www__index_html="")
+    (tmp_path / "src").symlink_to(harness.SRC)
+    one = start("site", *more, "--port", 0, "--no-log", env={"PYTHONPATH": "src"})
+    assert Fetch(one.Port(), "/hello").text == "hello"
+    assert one.End() == 0 and one.err.text == ""
+
+
 def test_open(tmp_path, start):
     """The browser is opened once, with an address that already answers."""
     Write(tmp_path, main=SERVED)
