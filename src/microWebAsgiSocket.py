@@ -136,7 +136,7 @@ class _WebSocket(_sockets.MicroWebSocket):
 
     def SendFrame(self, first, data, patience=None):
         """Send a message; first: as in RFC 6455, 0 for a whole frame. False: it will not be sent."""
-        if self.CloseCode is not None:
+        if self.CloseCode is not None or self.isDead:
             return False
         if not first:
             message = _frames.Read(data)
@@ -154,7 +154,7 @@ class _WebSocket(_sockets.MicroWebSocket):
         patience = _PATIENCE_MS
         most = server.MaxWebSocketSendQueueLen
         while patience and (self._size * 2 > most or server.Pending() * (4 * size + _CALL_SIZE) > most):
-            if self._size * 2 > most and self.Drops():
+            if self.isDead or self._size * 2 > most and self.Drops():
                 return False
             time.sleep(0.001)
             patience -= 1
@@ -289,9 +289,11 @@ class _WebSocket(_sockets.MicroWebSocket):
             self._reader = asyncio.ensure_future(self._Fill())
 
     async def _Fill(self):
-        while not self.isDead:
+        isOpen = True
+        while isOpen:                           # until the end, even if a message could not be sent before
             message = await self._receive()
-            if message["type"] == "websocket.disconnect":
+            isOpen = message["type"] != "websocket.disconnect"
+            if not isOpen:
                 self._OnEnd(message)
             await self._queue.put(message)
 

@@ -70,7 +70,7 @@ BUDGETS = {
     "microWebUpload.py": (2418, 21),
     "microWebPortal.py": (2889, 24),
     "microWebAsgi.py": (5825, 76),
-    "microWebAsgiSocket.py": (2376, 27),
+    "microWebAsgiSocket.py": (2388, 27),
     "microWebMount.py": (2934, 45),
     "microWebTestClient.py": (7273, 123),
     "microWebBroker.py": (4921, 78),
