@@ -133,8 +133,9 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """True if this connection may be closed to make room: between two requests, after the last response, with a
-        head that takes more than a second, or with content late by a quarter of BodyTimeoutSec."""
+        """True if this connection may be closed to make room."""
+        # That is between two requests, after the last response, with a head that takes more than a second, or with
+        # content late by a quarter of BodyTimeoutSec.
         state = self.state
         server = self.server
         if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
@@ -191,8 +192,8 @@ class Connection:
         return data
 
     def _CheckPart(self, data, server):
-        """Check an incomplete head: its length, and that no line ends with LF alone, since then the end would never
-        come."""
+        # Check an incomplete head: its length, and that no line ends with LF alone, since then the end would never
+        # come.
         size = len(data.rstrip(b"\r\n"))       # trailing CR and LF may belong to the end of the head
         eol = data.find(b"\r\n")
         status = 0
@@ -215,8 +216,7 @@ class Connection:
         self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of this head has been seen
 
     def _Prepare(self, head, server):
-        """Handle a request with hooks, an upgrade or content. A plain handler is called when all content has
-        arrived."""
+        # Handle a request with hooks, an upgrade or content. A plain handler is called when all content has arrived.
         length = head.contentLength
         if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
@@ -370,8 +370,8 @@ class Connection:
         return True
 
     def _Pull(self, response=None, code=0, head=b""):
-        """Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
-        piece, so a source that fails before can be answered with 500."""
+        # Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
+        # piece, so a source that fails before can be answered with 500.
         link = self.link
         source = self.source
         share = _SHARE
@@ -484,7 +484,7 @@ class Connection:
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer a request that violates a rule, or with 500; then close if the next request can't be found."""
+        # Answer a request that violates a rule, or with 500; then close if the next request can't be found.
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args

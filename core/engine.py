@@ -103,7 +103,7 @@ class Engine:
                 atexit.register(self._Remain)
 
     def _Remain(self):
-        """The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM."""
+        # The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM.
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program ended with an error; its server keeps running")
@@ -276,7 +276,7 @@ class Engine:
             self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
-        """An event or a call raised `error`."""
+        # An event or a call raised `error`.
         if isinstance(error, KeyboardInterrupt):
             raise error
         if not link or not isinstance(error, OSError):      # OSError of a link: the client left
@@ -285,7 +285,7 @@ class Engine:
             self.Call(link.Abort)
 
     def _Farewell(self):
-        """A step of stopping. False: all is closed, or the grace time is over."""
+        # A step of stopping. False: all is closed, or the grace time is over.
         if self._until is None:
             try:
                 self._CloseListener()
@@ -390,8 +390,8 @@ class Engine:
 
     # Runs before an event's bytes are allocated, so it needs a small frame (see transport): no try here.
     def _OnOther(self, key):
-        """Accept a client, or clear the wake-up of another thread. True: there may be another client. The caller passes
-        exceptions of accept() to _NotAccepted."""
+        """Accept a client, or clear the wake-up of another thread. True: there may be another client."""
+        # The caller passes exceptions of accept() to _NotAccepted.
         if self._listener and key == Key(self._listener):
             if len(self.links) >= self.MaxConnections and self._IsFull():
                 return self._Listens(False)     # until a link is closed
@@ -403,7 +403,8 @@ class Engine:
             self._wake.Clear()
 
     def _IsFull(self):
-        """True if a new client has to wait in the backlog. False: there is room, or it waited too long and gets 503."""
+        """True if a new client has to wait in the backlog."""
+        # False: there is room, or it waited too long and gets 503.
         if not self.Evict():
             if self._fullSince is None:
                 self._fullSince = self.now

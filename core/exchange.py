@@ -142,8 +142,7 @@ def FromJSON(content):
 
 if not MICROPYTHON:
     def _EncodeRaw(text, charset):
-        """In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has
-        counted."""
+        # In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has counted.
         try:
             return text.encode(charset)
         except (UnicodeError, LookupError):

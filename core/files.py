@@ -132,7 +132,7 @@ class Folder:
 
 
 def _With(table, key, value):
-    """A bounded copy of table with one more entry; other threads may read the old one."""
+    # A bounded copy of table with one more entry; other threads may read the old one.
     if len(key) >= _KEY_MAX:
         return table
     table = dict(table) if len(table) < _KNOWN_MAX else {}
@@ -141,7 +141,7 @@ def _With(table, key, value):
 
 
 def _IsSame(known, stat):
-    """True if the links were checked in this second and the file is the same. A link in its place has another stat."""
+    # True if the links were checked in this second and the file is the same. A link in its place has another stat.
     return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
@@ -266,8 +266,9 @@ def WriteFile(response, code, headers, contentType, source, path, start, length,
 
 
 class FileBody:
-    """Iterates over pieces of an open file in the server's one buffer; each piece overwrites the last. The first piece
-    is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a board has."""
+    """Pieces of an open file in the server's one buffer; each piece overwrites the last."""
+    # The first piece is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a
+    # board has.
 
     head = b""
 

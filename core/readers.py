@@ -140,8 +140,8 @@ def CheckAllowed(authority, hosts):
 
 
 def CheckHost(host):
-    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2). HttpError 400 for what is a
-    security risk: a user, a path, more than one port."""
+    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2)."""
+    # HttpError 400 for what is a security risk: a user, a path, more than one port.
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host

@@ -234,8 +234,8 @@ class MicroWebSrv(Engine):
         return hook
 
     def Hooks(self, hooks, head):
-        """The hooks for this path. Security: case is ignored, as on FAT; an encoded slash counts, because handlers get
-        it as a slash."""
+        """The hooks for this path."""
+        # Security: case is ignored, as on FAT; an encoded slash counts, because handlers get it as a slash.
         path = head.path.lower() + "/"
         while "//" in path:
             path = path.replace("//", "/")

@@ -19,9 +19,10 @@ if not BOARD:
     INHERITS = sys.platform == "linux"          # accepted sockets inherit the listener's options
 
     def Prepare(listener):
-        """Set the options that connections inherit. TCP_NODELAY: small responses are sent at once. TCP_NOTSENT_LOWAT:
-        without it Linux reports room only when a third of the send buffer (megabytes) is free, which takes a slow
-        reader a minute; with it every read of the client is noticed."""
+        """Set the options that connections inherit."""
+        # TCP_NODELAY: small responses are sent at once. TCP_NOTSENT_LOWAT: without it Linux reports room only when a
+        # third of the send buffer (megabytes) is free, which takes a slow reader a minute; with it every read of the
+        # client is noticed.
         try:
             listener.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
             listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
@@ -213,8 +214,9 @@ class Link:
             self.Watch()
 
     def _Due(self):
-        """The time by which the socket must accept more. A client may read megabytes at once and then nothing for a
-        minute (curl --limit-rate): each 64 KiB allow a second of pause, up to eight times SendTimeoutSec."""
+        """The time by which the socket must accept more."""
+        # A client may read megabytes at once and then nothing for a minute (curl --limit-rate): each 64 KiB allow a
+        # second of pause, up to eight times SendTimeoutSec.
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
     def Take(self, data):

@@ -10,8 +10,8 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches: NOT_VALUE control
-    characters; NOT_TOKEN whatever no token has, '' included."""
+    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches."""
+    # bad: NOT_VALUE finds control characters; NOT_TOKEN finds whatever no token has, '' included.
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):

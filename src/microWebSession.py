@@ -1,6 +1,6 @@
 # Sessions for MicroWebSrv. Copy this file beside microWebSrv.py. httpClient.GetSession() is a dict for each browser,
-# kept in a signed cookie or in a store. Requests that another site makes a browser send (CSRF) are refused. MIT
-# license, see LICENSE.
+# kept in a signed cookie or in a store. Requests that another site makes a browser send (CSRF) are refused.
+# MIT license, see LICENSE.
 #
 #    1  SIGNING   HMAC-SHA-256
 #    2  SESSIONS  the dict of a client, and the store in memory

@@ -5,8 +5,8 @@
 #    2  WEBSOCKET    the endpoint of a link and the object of a program: bytes in, callbacks; calls, bytes out
 #    3  SERVER       the opening handshake (section 4.2), the routes
 #
-# No socket is used here; of the link, the connection and the server only the seams in docs/design.md. Names without an
-# underscore are for other files: microWebSocketPlus.py extends the class, microWebDeflate.py sets a codec.
+# This file uses no socket, and of the link, the connection and the server only the seams in docs/design.md. Names
+# without an underscore are for other files: microWebSocketPlus.py extends the class, microWebDeflate.py sets a codec.
 
 import sys
 import time

@@ -325,8 +325,8 @@ def CheckAllowed(authority, hosts):
 
 
 def CheckHost(host):
-    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2). HttpError 400 for what is a
-    security risk: a user, a path, more than one port."""
+    """Host -> host without the port (RFC 9112 section 3.2, RFC 3986 section 3.2.2)."""
+    # HttpError 400 for what is a security risk: a user, a path, more than one port.
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name = host
@@ -496,8 +496,8 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 
 
 def CheckText(name, value, bad=None):
-    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches: NOT_VALUE control
-    characters; NOT_TOKEN whatever no token has, '' included."""
+    """value, a str or a path object, as str. ValueError for other types, or if `bad` matches."""
+    # bad: NOT_VALUE finds control characters; NOT_TOKEN finds whatever no token has, '' included.
     if not BOARD and hasattr(value, "__fspath__"):
         value = str(value)
     if not isinstance(value, str):
@@ -842,8 +842,9 @@ class Connection:
             self.End(self.response)
 
     def IsIdle(self):
-        """True if this connection may be closed to make room: between two requests, after the last response, with a
-        head that takes more than a second, or with content late by a quarter of BodyTimeoutSec."""
+        """True if this connection may be closed to make room."""
+        # That is between two requests, after the last response, with a head that takes more than a second, or with
+        # content late by a quarter of BodyTimeoutSec.
         state = self.state
         server = self.server
         if state >= _LINGER or state == _HEAD and self.head is not None and not self.data:
@@ -900,8 +901,8 @@ class Connection:
         return data
 
     def _CheckPart(self, data, server):
-        """Check an incomplete head: its length, and that no line ends with LF alone, since then the end would never
-        come."""
+        # Check an incomplete head: its length, and that no line ends with LF alone, since then the end would never
+        # come.
         size = len(data.rstrip(b"\r\n"))       # trailing CR and LF may belong to the end of the head
         eol = data.find(b"\r\n")
         status = 0
@@ -924,8 +925,7 @@ class Connection:
         self.searched = len(data) and max(len(data) - 3, 1)         # 0: no byte of this head has been seen
 
     def _Prepare(self, head, server):
-        """Handle a request with hooks, an upgrade or content. A plain handler is called when all content has
-        arrived."""
+        # Handle a request with hooks, an upgrade or content. A plain handler is called when all content has arrived.
         length = head.contentLength
         if length or head.isChunked:
             self.reader = reader = ContentReader(None if head.isChunked else length)
@@ -1079,8 +1079,8 @@ class Connection:
         return True
 
     def _Pull(self, response=None, code=0, head=b""):
-        """Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
-        piece, so a source that fails before can be answered with 500."""
+        # Send pieces of the source until the client falls behind or the turn ends. The head leaves with the first
+        # piece, so a source that fails before can be answered with 500.
         link = self.link
         source = self.source
         share = _SHARE
@@ -1193,7 +1193,7 @@ class Connection:
             server.Log("a failure could not be answered", failure)
 
     def _Refuse(self, error):
-        """Answer a request that violates a rule, or with 500; then close if the next request can't be found."""
+        # Answer a request that violates a rule, or with 500; then close if the next request can't be found.
         if self.response and self.response.code is not None and not self.response.held or self.state > _ANSWER:
             return self.link.Abort()
         status, rule = error.args
@@ -1431,8 +1431,7 @@ def FromJSON(content):
 
 if not MICROPYTHON:
     def _EncodeRaw(text, charset):
-        """In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has
-        counted."""
+        # In the charset; in UTF-8 if the charset lacks a character, which is never shorter than a program has counted.
         try:
             return text.encode(charset)
         except (UnicodeError, LookupError):
@@ -1822,7 +1821,7 @@ class Folder:
 
 
 def _With(table, key, value):
-    """A bounded copy of table with one more entry; other threads may read the old one."""
+    # A bounded copy of table with one more entry; other threads may read the old one.
     if len(key) >= _KEY_MAX:
         return table
     table = dict(table) if len(table) < _KNOWN_MAX else {}
@@ -1831,7 +1830,7 @@ def _With(table, key, value):
 
 
 def _IsSame(known, stat):
-    """True if the links were checked in this second and the file is the same. A link in its place has another stat."""
+    # True if the links were checked in this second and the file is the same. A link in its place has another stat.
     return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
 
 
@@ -1956,8 +1955,9 @@ def WriteFile(response, code, headers, contentType, source, path, start, length,
 
 
 class FileBody:
-    """Iterates over pieces of an open file in the server's one buffer; each piece overwrites the last. The first piece
-    is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a board has."""
+    """Pieces of an open file in the server's one buffer; each piece overwrites the last."""
+    # The first piece is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a
+    # board has.
 
     head = b""
 
@@ -2011,9 +2011,10 @@ if not BOARD:
     INHERITS = sys.platform == "linux"          # accepted sockets inherit the listener's options
 
     def Prepare(listener):
-        """Set the options that connections inherit. TCP_NODELAY: small responses are sent at once. TCP_NOTSENT_LOWAT:
-        without it Linux reports room only when a third of the send buffer (megabytes) is free, which takes a slow
-        reader a minute; with it every read of the client is noticed."""
+        """Set the options that connections inherit."""
+        # TCP_NODELAY: small responses are sent at once. TCP_NOTSENT_LOWAT: without it Linux reports room only when a
+        # third of the send buffer (megabytes) is free, which takes a slow reader a minute; with it every read of the
+        # client is noticed.
         try:
             listener.setsockopt(6, 1, 1)        # IPPROTO_TCP, TCP_NODELAY
             listener.setsockopt(6, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _UNSENT_MAX)
@@ -2205,8 +2206,9 @@ class Link:
             self.Watch()
 
     def _Due(self):
-        """The time by which the socket must accept more. A client may read megabytes at once and then nothing for a
-        minute (curl --limit-rate): each 64 KiB allow a second of pause, up to eight times SendTimeoutSec."""
+        """The time by which the socket must accept more."""
+        # A client may read megabytes at once and then nothing for a minute (curl --limit-rate): each 64 KiB allow a
+        # second of pause, up to eight times SendTimeoutSec.
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
     def Take(self, data):
@@ -2424,7 +2426,7 @@ class Engine:
                 atexit.register(self._Remain)
 
     def _Remain(self):
-        """The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM."""
+        # The main program has ended: keep the process alive for the server, until Ctrl-C or SIGTERM.
         try:
             if not MICROPYTHON and self._isBusy and getattr(sys, "last_value", None):
                 self.Log("the program ended with an error; its server keeps running")
@@ -2597,7 +2599,7 @@ class Engine:
             self._Broke(link, error) if link else self._NotAccepted(error)
 
     def _Broke(self, link, error):
-        """An event or a call raised `error`."""
+        # An event or a call raised `error`.
         if isinstance(error, KeyboardInterrupt):
             raise error
         if not link or not isinstance(error, OSError):      # OSError of a link: the client left
@@ -2606,7 +2608,7 @@ class Engine:
             self.Call(link.Abort)
 
     def _Farewell(self):
-        """A step of stopping. False: all is closed, or the grace time is over."""
+        # A step of stopping. False: all is closed, or the grace time is over.
         if self._until is None:
             try:
                 self._CloseListener()
@@ -2711,8 +2713,8 @@ class Engine:
 
     # Runs before an event's bytes are allocated, so it needs a small frame (see transport): no try here.
     def _OnOther(self, key):
-        """Accept a client, or clear the wake-up of another thread. True: there may be another client. The caller passes
-        exceptions of accept() to _NotAccepted."""
+        """Accept a client, or clear the wake-up of another thread. True: there may be another client."""
+        # The caller passes exceptions of accept() to _NotAccepted.
         if self._listener and key == Key(self._listener):
             if len(self.links) >= self.MaxConnections and self._IsFull():
                 return self._Listens(False)     # until a link is closed
@@ -2724,7 +2726,8 @@ class Engine:
             self._wake.Clear()
 
     def _IsFull(self):
-        """True if a new client has to wait in the backlog. False: there is room, or it waited too long and gets 503."""
+        """True if a new client has to wait in the backlog."""
+        # False: there is room, or it waited too long and gets 503.
         if not self.Evict():
             if self._fullSince is None:
                 self._fullSince = self.now
@@ -3136,8 +3139,8 @@ class MicroWebSrv(Engine):
         return hook
 
     def Hooks(self, hooks, head):
-        """The hooks for this path. Security: case is ignored, as on FAT; an encoded slash counts, because handlers get
-        it as a slash."""
+        """The hooks for this path."""
+        # Security: case is ignored, as on FAT; an encoded slash counts, because handlers get it as a slash.
         path = head.path.lower() + "/"
         while "//" in path:
             path = path.replace("//", "/")

@@ -94,7 +94,7 @@ class Upload:
         elif "content-range" in head.fields:    # RFC 9110 section 14.5
             status = 400
         if status != 413:
-            raise self._server.HttpError(status, "no upload of this kind here")
+            raise self._server.HttpError(status, "uploads of this kind are not accepted")
         if not callable(rules.to) and hasattr(os, "statvfs"):
             stat = os.statvfs(rules.to or "/")
             room = max(0, (stat[1] or stat[0]) * stat[4] - rules.spareLen)

@@ -146,7 +146,7 @@ def test_program_of_a_board(run, tmp_path):
 
 
 def test_reset_runs_the_program_again(run):
-    for options in (("--no-reload",), ("--port", "0")):
+    for options in (("--no-reload", "--port", "0"), ("--port", "0")):
         one = run(LAMP, *options)
         port = one.Port()
         assert Fetch(port, "/cause").Json() is False

@@ -197,6 +197,7 @@ STAGES = [
           before="from microWebSrv import MicroWebSrv\n", asks=[("GET /status", "200 hall attic True")]),
     Stage("testing.md", "mws.GetPort()", prints=r"http://127\.0\.0\.1:\d+/\n", after="\nprint(url)\nmws.Stop()\n"),
     Stage("tls.md", "UseTLS("),
+    Stage("will-it-fit.md", "gc.mem_free()", prints=r"\d+\n"),
     Stage("tutorial.md", "wlan.connect(", before=PRETEND, prints=r"http://127\.0\.0\.1/\n"),
 ]
 # Their programs run in the steps that the pages describe, in other test files.

@@ -182,6 +182,29 @@ AcceptUploads(mws, "/files", "up", method="PUT", maxFileLen=1 << 24,
               progress=Progress)
 
 
+class Writer:
+    size = 0
+
+    def Write(self, data):
+        if not self.size:
+            print("BEGUN")
+        self.size += len(data)
+
+    def Close(self):
+        print("KEPT", self.size)
+
+    def Abort(self):
+        print("ABORTED")
+
+
+@mws.route("/writer", "PUT")
+def Written(httpClient, httpResponse):
+    pass
+
+
+AcceptUploads(mws, "/writer", lambda httpClient, file: Writer(), method="PUT")
+
+
 @mws.route("/stop", "POST")
 def Stop(httpClient, httpResponse):
     stopped.append(1)
@@ -368,6 +391,13 @@ def test_paths(proxy):
         assert proxy.Fetch(target).status == 400
 
 
+def test_http10(proxy):
+    """Nobody knows for which host a request without one is: nginx passes none on."""
+    for host, status in ((b"Host: a\r\n", b"200"), (b"", b"400" if proxy.kind == "nginx" else b"200")):
+        answer = harness.RawExchange(proxy.port, b"GET /hello/1 HTTP/1.0\r\n%s\r\n" % host)
+        assert answer.split(b" ", 2)[1] == status and (status == b"400" or answer.endswith(b"hello 1!")), answer
+
+
 def test_head(proxy):
     for target in ("/hello/1", "/a.txt", "/pieces", "/nowhere"):
         head, answer = proxy.Fetch(target, "HEAD"), proxy.Fetch(target)
@@ -430,6 +460,16 @@ def test_an_upload_is_streamed(site, proxy, isChunked):
             client.Send(frame(data[at:at + 65536]))
         client.Send(b"0\r\n\r\n" if isChunked else b"")
         assert client.ReadResponse("PUT").Json() == [name, len(data), len(data), binascii.crc32(data)]
+
+
+def test_an_upload_that_breaks_off(site, proxy):
+    assert proxy.Fetch("/writer", "PUT", body=b"x" * 1000).status == 204
+    site.WaitLine("^KEPT 1000$")
+    with harness.RawClient(proxy.port) as client:
+        client.Send(harness.RequestBytes("PUT", "/writer", {"Content-Length": "1000000"}) + b"x" * 300000)
+        site.WaitLine("^BEGUN$")
+        client.Close(reset=True)
+    site.WaitLine("^ABORTED$")
 
 
 def test_expect(proxy):
@@ -611,11 +651,12 @@ def test_events_of_a_proxy_that_buffers(tmp_path):
         test_events_arrive_at_once(proxy)
 
 
+def Bare(text):
+    return re.sub(r"(?m)^ +proxy_(?!pass).*\n", "", text)
+
+
 def test_nginx_as_it_is_without_settings(tmp_path):
     """It speaks HTTP/1.0 then, names itself as the host, and closes each connection."""
-    def Bare(text):
-        return re.sub(r"(?m)^ +proxy_(?!pass).*\n", "", text)
-
     with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
         assert proxy.Fetch("/who").Json()[0] == "127.0.0.1"
         assert proxy.Fetch("/echo", "POST", body=b"x" * 90000).body == b"x" * 90000
@@ -708,3 +749,15 @@ def test_smuggling(site, proxy):
     assert len(seen) > 20, "some pass"
     for n in range(40):
         assert proxy.Fetch("/hello/%d" % n).text == "hello %d!" % n, "no answer waits for somebody else"
+
+
+def test_smuggling_where_nginx_buffers(tmp_path):
+    """It frames the content anew then."""
+    with Stack("cpython", "nginx", tmp_path, change=lambda text: Put(text, ("proxy_request_buffering off;", ""))) as proxy:
+        test_smuggling(proxy.server, proxy)
+
+
+def test_smuggling_through_nginx_as_it_is(tmp_path):
+    """HTTP/1.0, and a connection for each request."""
+    with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
+        test_smuggling(proxy.server, proxy)

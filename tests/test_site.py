@@ -132,10 +132,10 @@ def test_the_api_has_each_public_name(site, pages, module):
 def test_the_api_says_what_the_docstrings_and_the_reference_say(site):
     text = re.sub(r"<[^>]+>", "", (site / "api" / "microWebSrv.html").read_text(encoding="utf-8"))
     upload = re.sub(r"<[^>]+>", "", (site / "api" / "microWebUpload.html").read_text(encoding="utf-8"))
-    assert "Path and query string as they came." in text                                # a docstring of the source
-    assert "What Broadcast and these hubs of events send reaches" in text               # one of a stub
-    assert "Of the whole head; else 431. Default: 4 KB on a board, 32 KB on CPython." in text      # a row of the reference
-    assert "Makes the folder if there is none" in upload
+    assert "The path and the query string as the client sent them." in text                                # a docstring of the source
+    assert "for messages of Broadcast and of these hubs" in text               # one of a stub
+    assert "Length of the whole head; else 431. Default: 4 KB on a board, 32 KB on CPython." in text      # a row of the reference
+    assert "Create the folder if it does not exist" in upload
     tls = Page(site / "api" / "microWebTls.html").links
     assert {"../tls.html", "microWebSrv.html#MicroWebSrv.UseTLS%28%29", "microWebSrv.html#MicroWebSrv.StrictTransportSec"} <= set(tls)
     methods = PublicNames("microWebSrv")

@@ -164,7 +164,7 @@ def Says(program: Path) -> str:
 
 def Fence(block: str) -> str:
     first, rest = block.split("\n", 1)
-    return "%s\n%s" % (FENCES.get(first, first), rest)
+    return "%s\n%s" % (FENCES.get(first) or first.partition(" ")[0], rest)
 
 
 def Program(path: str, text: str) -> str:

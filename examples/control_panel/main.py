@@ -179,8 +179,8 @@ def Main(argument):
         mws.Ticks.remove(OnFirstSecond)
         if news:
             Save()
-        scheme = "https" if isSecure else "http"
-        print("\n".join(news + ["The control panel is at %s://127.0.0.1:%d/ - Ctrl-C ends it" % (scheme, port)]))
+        place = "s" if isSecure else "", mws.GetPort()
+        print("\n".join(news + ["The control panel is at http%s://127.0.0.1:%d/ - Ctrl-C ends it" % place]))
     mws.Ticks.extend((OnSecond, OnFirstSecond))
     mws.Start(threaded=False)
 

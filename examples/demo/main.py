@@ -464,11 +464,11 @@ def Lost(httpClient, httpResponse):
 # --- start -------------------------------------------------------------------
 # The server runs in the program's own asyncio loop, next to other tasks.
 
-async def Live(server, address):
+async def Live(server, host):
     """Each second, twenty values for the chart and one event for the gauge."""
     while not server.IsStarted():
         await asyncio.sleep(0.01)
-    print("MicroWebSrv: the demo is at %s (Ctrl-C ends it)" % address)
+    print("MicroWebSrv: the demo is at http://%s:%d (Ctrl-C ends it)" % (host, server.GetPort()))
     tick = 0
     while True:
         await asyncio.sleep(0.05)
@@ -495,7 +495,7 @@ async def Main():
     server.SetNotFoundPageUrl("/lost")
     AcceptUploads(server, "/upload", NewChecksum)
     host = "127.0.0.1" if isDesk else "the-address-of-this-board"
-    live = asyncio.create_task(Live(server, "http://%s:%d" % (host, port)))
+    live = asyncio.create_task(Live(server, host))
     await server.Serve()
     live.cancel()
 

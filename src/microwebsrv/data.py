@@ -88,7 +88,7 @@ def Methods() -> dict[str, str]:
     for name in Registry():
         text = (HERE.parent / (name + ".py")).read_text(encoding="utf-8")
         for method in re.findall(r"^ +[\w.()]+\.([A-Z]\w+) = _\1$", text, re.M):
-            if not re.search(r"\b%s\b" % method, core):
+            if not re.search(r"^ +(def %s\(|(\w+ = )*%s\b.* = )" % (method, method), core, re.M):
                 found[method] = name
     return found
 

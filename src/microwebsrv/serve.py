@@ -249,7 +249,7 @@ class Watcher:
         self.process = self.Begin(onlyFirst)
 
     def Begin(self, more: list[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*self.command, *more], stdin=subprocess.PIPE, cwd=self.folder, bufsize=0)
+        return subprocess.Popen([*self.command, *more], stdin=subprocess.PIPE, bufsize=0)
 
     def End(self) -> None:
         """A server has time to say good-bye."""

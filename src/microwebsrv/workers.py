@@ -507,8 +507,7 @@ class Parent:
             with theirs:
                 # A session of its own: Ctrl-C in the terminal is for the parent alone.
                 process = subprocess.Popen([*self.command, "--worker", str(theirs.fileno())], stdin=subprocess.DEVNULL,
-                                           cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True,
-                                           env=self.environment)
+                                           pass_fds=(theirs.fileno(),), start_new_session=True, env=self.environment)
         except OSError as error:
             Warn("a worker can't be started: %s" % error)
             return False
