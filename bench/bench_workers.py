@@ -54,7 +54,8 @@ def Start(folder, workers):
     """-> the process, its port, and the pids that serve."""
     words = ["--workers", str(workers)] if workers else []
     environment = dict(os.environ, PYTHONPATH=str(HERE.parent / "src"))
-    process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(folder), "--port", "0", "--no-reload", *words],
+    process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(folder), "--port", "0", "--no-reload",
+                                "--no-log", *words],
                                env=environment, stdout=subprocess.PIPE, text=True)
     port = process.stdout.readline().partition("127.0.0.1:")[2].partition("/")[0]
     while True:

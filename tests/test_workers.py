@@ -487,6 +487,8 @@ def Refuses(port):
         harness.RawClient(port).Close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:                # the listener was closed just then
+        pass
     return False
 
 
