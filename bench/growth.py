@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How the server's costs grow with what it is given: python3 bench/growth.py [--runtime cpython] [--rounds 5]
+"""How the server's costs grow with the size of its work: python3 bench/growth.py [--runtime cpython] [--rounds 5]
 
 Connections, routes, fields of a request, sizes of files, rows of templates, WebSockets that get a broadcast: each from
 small to large, in turns. A figure is the CPU time of the server's process, from /proc (Linux only), as the median of
@@ -46,7 +46,7 @@ BROADCASTS = 5
 REST_SEC = 1.0
 SETTLED_SEC = 0.02
 PAIR = 64                   # bytes of a WebSocket message
-SLACK = 1.15                # a cost that grows by more than this power of the size is more than a straight line
+SLACK = 1.15                # a cost that grows by more than this power of the size is more than linear
 FLAT = 0.15
 UPGRADE = (b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
@@ -277,7 +277,7 @@ class Bench:
         if name in ("connections", "full"):
             for size in sizes:
                 if size > files:
-                    print("%d connections are left out: a process may open %d files (ulimit -n)" % (size, files))
+                    print("skipped: %d connections; a process may open %d files (ulimit -n)" % (size, files))
             sizes = [size for size in sizes if size <= files]
         return sizes
 
@@ -483,7 +483,7 @@ def Digits(value):
 
 
 def Verdict(values):
-    """How a cost has grown: over all sizes, and in the last step."""
+    """How a cost grows: over all sizes, and in the last step."""
     (first, low), *_, (before, middle), (last, high) = list(values.items())[:1] + list(values.items())[-2:]
     if min(low, middle, high) <= 0:
         return ""
@@ -492,7 +492,7 @@ def Verdict(values):
     power = math.log(high / middle) / math.log(last / before)
     if power < FLAT:
         return "flat at the end"
-    return "line" if power <= SLACK else "**more than a line**"
+    return "linear" if power <= SLACK else "**more than linear**"
 
 
 def Tables(found):

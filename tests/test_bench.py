@@ -352,8 +352,8 @@ def test_a_short_look_at_growth(tmp_path):
 
 @pytest.mark.parametrize("values, said", [
     ({10: 5.0, 100: 5.5, 1000: 7.0}, "flat"), ({10: 5.0, 100: 9.0, 1000: 9.9}, "flat at the end"),
-    ({10: 5.0, 100: 14.0, 1000: 104.0}, "line"), ({10: 5.0, 100: 20.0, 1000: 2000.0}, "**more than a line**"),
-    ({10: 5.0, 100: 50.0}, "line"), ({10: 0.0, 100: 50.0, 1000: 60.0}, ""),
+    ({10: 5.0, 100: 14.0, 1000: 104.0}, "linear"), ({10: 5.0, 100: 20.0, 1000: 2000.0}, "**more than linear**"),
+    ({10: 5.0, 100: 50.0}, "linear"), ({10: 0.0, 100: 50.0, 1000: 60.0}, ""),
 ])
 def test_growth_is_judged(values, said):
     code = "import growth; print(growth.Verdict(%r))" % values

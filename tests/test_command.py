@@ -119,7 +119,7 @@ def test_manual_names_every_option():
     shown = Run("--help").stdout
     options = set(re.findall(r"--[a-z-]+", shown)) - {"--help", "--version", "--child"}
     assert len(options) > 8 and "--child" not in shown
-    part = MANUAL[MANUAL.index("## On the desk"):MANUAL.index("## Pins that can")]
+    part = MANUAL[MANUAL.index("## Run a program on the PC"):MANUAL.index("## The page of pins")]
     assert {one for one in options if one not in part} == set()
 
 

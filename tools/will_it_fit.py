@@ -22,7 +22,7 @@ PROGRAM = 10 * 1024             # bytes of the heap for the program that uses th
 TLS = 2 * 23 * 1024             # two TLS connections, where they take the heap of MicroPython (docs/tls.md)
 TLS_SETS = ("the three and microWebTls", "all")
 BUILDS = {"py": "`.py`", "mpy": "`.mpy`", "rom": "in ROM"}
-# The first that is true is said. py: the folder of rooms and the sources of the optional files.
+# The first that is true counts. py: the folder of rooms and the sources of the optional files.
 VERDICTS = (("fits, `.py` too", "py", "usual"), ("fits", "mpy", "usual"), ("`SetSmall()`", "mpy", "small"),
             ("frozen", "rom", "usual"), ("frozen, `SetSmall()`", "rom", "small"))
 NO = "no"
@@ -56,7 +56,7 @@ def Of(table: dict[str, Any], title: str) -> Any:
 
 
 def Verdict(needs: Needs, title: str, free: int, tls: str) -> str:
-    """What a set of files does with so many bytes of free heap."""
+    """Whether, and how, a set of files fits into so many bytes of free heap."""
     if title in TLS_SETS:
         if tls == "none":
             return NO
@@ -109,7 +109,7 @@ def Tables(needs: Needs, boards: list[Board]) -> str:
     parts = [_Table(["", *["%s, %s" % (board["name"], _Free(board)) for board in small], "with PSRAM"], rows, True)]
     kinds = [(build, limits) for build in BUILDS for limits in ("usual", "small")]
     rows = [[_Title(title), *[_KB(Need(needs, title, *kind)) for kind in kinds]] for title in needs["sets"]]
-    parts.append(_Table(["free heap that is needed", *["%s, %s" % (name, text) for name in BUILDS.values()
+    parts.append(_Table(["free heap needed", *["%s, %s" % (name, text) for name in BUILDS.values()
                                                        for text in ("usual limits", "`SetSmall()`")]], rows))
     parts.append(_Table(["", "bytes of heap"], [["an idle connection", "%d" % needs["connection"]["idle"]],
                                                 ["a kept-alive connection", "%d" % needs["connection"]["kept"]],
@@ -143,7 +143,7 @@ def IsUpToDate() -> bool:
 def Main() -> None:
     if sys.argv[1:] == ["--check"]:
         if not IsUpToDate():
-            sys.exit("docs/will-it-fit.md is not what the figures say: python3 tools/will_it_fit.py")
+            sys.exit("docs/will-it-fit.md differs from the figures: run python3 tools/will_it_fit.py")
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:
