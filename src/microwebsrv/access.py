@@ -71,7 +71,6 @@ class Log:
             size = len(data)
             if link.waitsForHead:
                 isEarly = bytes(data[:12]) == b"HTTP/1.1 100"       # the final response comes later
-
                 link.waitsForHead = isEarly
                 size = 0 if isEarly else size - bytes(data).find(b"\r\n\r\n") - 4
             link.answered += max(0, size)

@@ -64,6 +64,5 @@ def Check(bindIP: str, port: int | None) -> None:
 def Free() -> int:
     """Return a free port. It is below the range from which the system takes ports for connections: such a port could be
     taken in the next moment."""
-
     ports = random.sample(range(10000, 32768), 100)
     return next((port for port in ports if IsFree(port, "")), ports[0])

@@ -147,7 +147,6 @@ def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
 
 def CheckMain(program: Project) -> list[Finding]:
     """Report a large main.py or boot.py. A board compiles these by itself; `push` compiles the other modules."""
-
     found = []
     for name in project.STARTERS:
         tokens = len(re.findall(rb"\w+|[^\w\s]", program.sources[name].data)) if name in program.sources else 0

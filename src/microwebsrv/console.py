@@ -12,12 +12,13 @@ _settings = {"isQuiet": False}
 
 
 def BeQuiet() -> None:
-    """From now on, print only errors."""
+    """Print only errors after this call."""
     _settings["isQuiet"] = True
 
 
 def Write(number: int, text: str) -> None:
-    """number: 1 is the standard output, 2 the standard error. The text is lost if the reader has gone or is too slow."""
+    """Write a line. number: 1 is the standard output, 2 the standard error. A reader that has gone or is too slow loses
+    text."""
     data = (text + "\n").encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
     try:
         while data:
@@ -58,5 +59,4 @@ def Warn(text: str) -> None:
 
 def HasColour(number: int) -> bool:
     """True for a terminal whose user has not disabled colours (no-color.org)."""
-
     return os.isatty(number) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -128,7 +128,6 @@ class Pages:
             failed(connection, response, error)
             response.failure = None             # its traceback would keep all variables of the handler
 
-
         def WriteError(response: Any, code: int, headers: Any = None, rule: str = "") -> bool:
             error = getattr(response, "failure", None)
             if code == 500 and error is not None and response.client.GetServer().Debug:

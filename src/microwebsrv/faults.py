@@ -152,7 +152,6 @@ def _Finish(code: int) -> NoReturn:
             pass
         atexit._run_exitfuncs()
     except BaseException:                       # Ctrl-C, or an atexit function failed and Python has reported that
-
         pass
     _Leave(code)
 

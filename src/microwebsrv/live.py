@@ -197,7 +197,6 @@ class Reload:
                    lines: bytes, body: bytes, source: Any = None, length: int | None = None) -> bool:
             args = lines, body, source, length
             isWhole = response is connection.response and source is not response    # False if pieces are pushed
-
             if isWhole and IsPage(connection.head.fields, connection.head.method) and code in SHOWN \
                     and Takes(connection.head, contentType, charset, *args[:3]):
                 args = reload.WithScript(connection, *args)

@@ -75,7 +75,6 @@ FAMILIES = ("__", "AF", "ALT_", "DRIVE_", "PULL_DOWN_", "PULL_UP_")
 
 def Misspelt(whole: str) -> str:
     """Return a message about a name such as `machine.Pinn` or `machine.Pin.OUTT`, or "" if it exists or is unknown."""
-
     place, _, name = whole.rpartition(".")
     if place not in MEMBERS or name in MEMBERS[place] or name.startswith(FAMILIES):
         return ""

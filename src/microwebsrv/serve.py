@@ -291,7 +291,6 @@ class Watcher:
         try:
             os.write(self.process.stdin.fileno(), b"!")     # type: ignore[union-attr]
         except OSError:                         # the process has just ended
-
             pass
 
 

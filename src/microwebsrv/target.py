@@ -98,7 +98,6 @@ def _Import(target: Target) -> ModuleType:
     try:
         path = target.folder / (target.module + ".py")
         if target.module in sys.modules and path.is_file():     # Python has loaded its own module with this name
-
             return _Load(target.module, path)
         return importlib.import_module(target.module)
     except ModuleNotFoundError as error:

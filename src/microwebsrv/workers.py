@@ -695,7 +695,6 @@ def TellSystemd(text: str) -> None:
 
 def HasTerminal() -> bool:
     """True if this process has a controlling terminal that still exists."""
-
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
