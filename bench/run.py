@@ -42,7 +42,7 @@ RESULTS = HERE / "results"
 CLIENT_SEC = 60             # the client is killed when it takes longer
 WS_CONNECTIONS = 50
 WARM_SEC = 0.15
-LATE_SEC = 3                # a server that took so much longer than planned gets no more rounds of that cell
+LATE_SEC = 3                # a server that is late by so much gets no more rounds of that cell
 # The archive is made for MicroPython's own installer: pip finds it and prints its address, but can't install it.
 UTEMPLATE = "utemplate==1.4.1"
 
