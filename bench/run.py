@@ -47,7 +47,7 @@ LATE_SEC = 3                # a server that is late by so much gets no more roun
 UTEMPLATE = "utemplate==1.4.1"
 
 
-# -- the peers and the client ----------------------------------------------------------------------------------------------
+# -- the peers and the client ----------------------------------------------------------------------------------------
 
 def SitePackages():
     return next(VENV.glob("lib/python*/site-packages"))
@@ -277,7 +277,7 @@ def Summary(work, connections, name, rows):
     }
 
 
-# -- the output ---------------------------------------------------------------------------------------------------
+# -- the output ------------------------------------------------------------------------------------------------------
 
 def Number(value, digits=1):
     return "-" if value is None else "%.*f" % (digits, value)

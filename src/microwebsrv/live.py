@@ -82,7 +82,7 @@ def Allowed(policy: str, origin: str, nonce: str) -> str:
     return ", ".join(found)
 
 
-# -- a response ---------------------------------------------------------------------------
+# -- a response --------------------------------------------------------------------------
 
 class Appended:
     """A source with the pieces of a page, and then the script."""
