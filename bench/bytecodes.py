@@ -97,7 +97,7 @@ def Measure(work, options, folder):
     pid = os.fork()
     if pid:
         if os.waitpid(pid, 0)[1]:
-            sys.exit("%s was not counted" % work.title)
+            sys.exit("could not count %s" % work.title)
         return
     port, counter = peers.FreePort(), Counter()
     program = peers.HERE / "servers" / peers.PEERS[peers.OURS].program
@@ -118,10 +118,10 @@ def Measure(work, options, folder):
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--works", default="hello,ws64,ws4k")
-    parser.add_argument("--source", type=pathlib.Path, default=peers.SRC, help="the folder of our files")
+    parser.add_argument("--source", type=pathlib.Path, default=peers.SRC, help="folder of the server's files")
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--top", type=int, default=20, help="so many functions")
+    parser.add_argument("--top", type=int, default=20, help="number of functions in the table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         MakeFolder(pathlib.Path(name))

@@ -135,7 +135,7 @@ class Sockets:
                     piece = Some(sock)
                     at = len(data) - size
                     if piece != data[at:at + len(piece)]:
-                        raise RuntimeError("a client got something else")
+                        raise RuntimeError("a client got wrong bytes")
                     left[number] = sock, size - len(piece)
                     if len(piece) == size:
                         poll.unregister(number)
@@ -166,7 +166,7 @@ def Transfer(sock, request, expected=None):
         data += Some(sock)
     head, _, rest = data.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200 "):
-        raise RuntimeError("not a 200: %r" % head)
+        raise RuntimeError("the status is not 200: %r" % head)
     fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
     size = int(fields.get(b"content-length", -1))
     got, last = len(rest), rest[-64:]
@@ -178,7 +178,7 @@ def Transfer(sock, request, expected=None):
         got += count
         last = (last + bytes(buffer[:count][-64:]))[-64:]
     if size >= 0 and got != size or expected and last[-len(expected):] != expected:
-        raise RuntimeError("the content is another one")
+        raise RuntimeError("the content is wrong")
     return got
 
 
@@ -306,7 +306,7 @@ class Bench:
         seconds = max(seconds or self.options.seconds, connections * 1e-4)
         figures = self.client.Run(server.port, work, connections, seconds, server.Cpu)
         if figures["errors"] or not figures["requests"]:
-            raise RuntimeError("wrong answers: %r\n%s" % (figures, server.Log()))
+            raise RuntimeError("wrong responses: %r\n%s" % (figures, server.Log()))
         return figures["cpuSec"] / figures["requests"] * 1e6
 
     def Repeat(self, server, request, expected=None):
@@ -618,14 +618,14 @@ def Options(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", type=Names(RUNTIMES), default=["cpython", "micropython"])
     parser.add_argument("--studies", type=Names(STUDIES), default=list(STUDIES))
-    parser.add_argument("--rounds", type=int, default=None, help="5")
+    parser.add_argument("--rounds", type=int, default=None, help="default: 5")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--no-plot", dest="plot", action="store_false")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--micropython")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
-    parser.add_argument("--page", default=str(PAGE), help="where the tables go; - for none")
+    parser.add_argument("--page", default=str(PAGE), help="page for the tables; - for none")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.short else 5)
     options.seconds = 0.05 if options.short else 0.25

@@ -135,7 +135,7 @@ def Newest(paths, isNamed=False):
         same = [run for run in runs[runtime]
                 if Kind(run) == Kind(newest) and (isNamed or run["date"] == newest["date"])]
         if isNamed and len(same) < len(runs[runtime]):
-            print("%s: %d of the files named are of other versions or options than the newest, and are left out" % (
+            print("%s: %d of the named files have other versions or options than the newest one, and are left out" % (
                 TITLES[runtime], len(runs[runtime]) - len(same)))
         found[runtime] = Figures(same)
     return found
@@ -365,7 +365,7 @@ def Pyplot():
 
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=pathlib.Path, help="instead of all in the folder of the results")
+    parser.add_argument("files", nargs="*", type=pathlib.Path, help="instead of all files in the folder of the results")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
     parser.add_argument("--readme", default=str(HERE.parent / "README.md"), help="- for none")
     parser.add_argument("--performance", default=str(HERE.parent / "docs" / "performance.md"), help="- for none")

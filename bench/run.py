@@ -208,8 +208,8 @@ class Bench:
             server.Stop()
         elif not figures["requests"]:
             kinds = ", ".join("%s %d" % item for item in figures["kinds"].items() if item[1])
-            self.LeaveOut(name, "gives no right answer to %s with %d connections (%s)" % (
-                work.title, connections, kinds or "none came"), [work.name])
+            self.LeaveOut(name, "gives no correct response to %s with %d connections (%s)" % (
+                work.title, connections, kinds or "no response"), [work.name])
         return name not in self.missing[work.name]
 
     def Progress(self, work, connections):
@@ -247,7 +247,7 @@ def KernelShare(runs):
 
 def LastLine(text):
     lines = str(text).strip().splitlines()
-    return lines[-1][:160] if lines else "it said nothing"
+    return lines[-1][:160] if lines else "no output"
 
 
 def Median(values):
@@ -379,7 +379,7 @@ def Options(arguments):
     parser.add_argument("--peers", type=Names(PEERS), default=list(PEERS))
     parser.add_argument("--works", type=Names(WORKS), default=list(WORKS))
     parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=None)
-    parser.add_argument("--seconds", type=float, help="of each measurement")
+    parser.add_argument("--seconds", type=float, help="length of each measurement")
     parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 2 elsewhere")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--python", type=os.path.abspath, help="instead of .venv-bench's")

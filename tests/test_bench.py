@@ -244,7 +244,7 @@ class Broken(socketserver.StreamRequestHandler):
 @pytest.mark.parametrize("falcon, whyNoHello, whyNoJson", [
     ("raise SystemExit('no Falcon here')", "did not start (no Falcon here)", None),
     ("import sys\nsys.path[:0] = %r\nimport test_bench\ntest_bench.Broken.Serve()",
-     r"gives no right answer to hello with 2 connections \(body \d+\)", "has ended (the end of it)"),
+     r"gives no correct response to hello with 2 connections \(body \d+\)", "has ended (the end of it)"),
 ])
 def test_a_peer_that_fails_is_left_out(tmp_path, falcon, whyNoHello, whyNoJson):
     """One line gives the reason, and the other peers are measured."""

@@ -718,7 +718,7 @@ def test_who_dies_at_once_again_and_again(start):
     assert crew.Wait(45) == 3
     lines = crew.err.text.splitlines()
     assert len(lines) == 5 and [re.search(r" in (.*) s$", line).group(1) for line in lines[:4]] == ["0.25", "0.5", "1", "2"]
-    assert re.fullmatch(r"microwebsrv: worker \d+ has died \(exit status 7\), the 5th that has not lived for 5 s: given up", lines[4])
+    assert re.fullmatch(r"microwebsrv: worker \d+ has died \(exit status 7\), the 5th in a row that has not lived for 5 s: the command gives up", lines[4])
     assert time.monotonic() - begun > 3.75 + 5 * 0.2
 
 
@@ -743,7 +743,7 @@ WRONG = {
     ("--workers", "-1"): "--workers must be a number from 1 to 256, not -1", ("--workers", "257"): "--workers must be a number from 1 to 256, not 257",
     ("--workers", ""): "--workers must be a number from 1 to 256, not empty", ("--workers", "1.5"): "--workers must be a number from 1 to 256, not 1.5",
     ("--workers", "2", "--grace", "x"): "--grace must be a number from 0 to 86400, not x",
-    ("--grace", "2"): "--grace is for --workers",
+    ("--grace", "2"): "--grace needs --workers",
     ("--workers", "2", "--pins", "8090"): "--workers has no page of pins: leave --pins and --no-pins out",
 }
 

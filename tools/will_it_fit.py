@@ -144,7 +144,7 @@ def IsUpToDate() -> bool:
 def Main() -> None:
     if sys.argv[1:] == ["--check"]:
         if not IsUpToDate():
-            sys.exit("docs/will-it-fit.md is not what the figures say: python3 tools/will_it_fit.py")
+            sys.exit("docs/will-it-fit.md does not match the figures: python3 tools/will_it_fit.py")
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:

@@ -58,7 +58,7 @@ def Check(bindIP: str, port: int | None) -> None:
         text = Why(error, bindIP, port or 0)
         raise Trouble(text if port else text.replace(", port 0:", ":"), 2 if isName else 3)
     except UnicodeError:
-        raise Trouble("--bind: %r is no address" % bindIP, 2)
+        raise Trouble("--bind: %r is not an address" % bindIP, 2)
 
 
 def Free() -> int:

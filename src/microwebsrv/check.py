@@ -71,7 +71,7 @@ def CheckPages(program: Project) -> list[Finding]:
         try:
             build.Compile(pages.ModuleSource(program.folder / root, name).encode(), path)
         except SyntaxError as error:
-            found.append(Finding(path, 0, "its Python is none that MicroPython reads: %s" % error.msg))
+            found.append(Finding(path, 0, "MicroPython can't compile its Python: %s" % error.msg))
         except (pages.microWebTemplate.TemplateError, OSError, ValueError) as error:
             found.append(_OfPage(path, " ".join(str(error).split())))
     return found
@@ -94,12 +94,12 @@ def CheckNames(files: list[str]) -> list[Finding]:
     for path in files:
         for part in path.split("/"):
             if re.search(r'[\x00-\x1f"*:<>?|\\]', part) or part[-1:] in ". ":
-                found.append(Finding(path, 0, "FAT has no such name: %r" % part))
+                found.append(Finding(path, 0, "FAT does not allow the name %r" % part))
             elif len(part) > NAME_MAX:
                 found.append(Finding(path, 0, "the name is longer than %d characters" % NAME_MAX))
         other = seen.setdefault(path.lower(), path)
         if other != path:
-            found.append(Finding(path, 0, "FAT does not tell it from %s" % other))
+            found.append(Finding(path, 0, "on FAT it has the same name as %s" % other))
     return found
 
 
@@ -115,7 +115,7 @@ def CheckServer(program: Project) -> list[Finding]:
             text = "%s %s: add %s.mpy; `microwebsrv push` does" % (need.file, need.why, need.file)
             found.append(Finding(need.source, need.line, text, need.file in program.own or not program.own))
     for path in sorted(program.own.values()):
-        found.append(Finding(path, 0, "a copy of the server: `microwebsrv push` puts its own in this place", True))
+        found.append(Finding(path, 0, "a copy of a file of the server: `microwebsrv push` replaces it", True))
     return found
 
 
@@ -136,7 +136,7 @@ def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
              "  %7d  the server, %d files as .mpy: measured, docs/memory.md" % (theirs, len(server)),
              "  %7d  the program: %d bytes as .mpy, times %.2f as measured for the server" % (mine, bytecode, ratio),
              "  %7d  to serve one request: the smallest heap that did, less what the files keep" % serving,
-             "What the program makes when it runs is not in it. Left of a heap with Wi-Fi on%s:" % (
+             "Objects that the program creates are not included. What is left of the heap with Wi-Fi on%s:" % (
                  "" if free else " (assumed figures, not measured here; --free N takes that of your board)")]
     boards = {"your board": free // 1024} if free else tables.BOARDS
     for name, heap in boards.items():
@@ -160,7 +160,7 @@ def Check(program: Project) -> list[Finding]:
     own = OwnModules(program)
     found = [one for source in program.sources.values() for one in CheckSource(source, own)]
     if not any(name in program.files for name in project.STARTERS):
-        found.append(Finding("main.py", 0, "it is not there: a board runs it when it starts"))
+        found.append(Finding("main.py", 0, "the file is missing: a board runs it when it starts"))
     found += CheckPages(program) + CheckNames(program.files) + CheckServer(program) + CheckMain(program)
     return sorted(set(found))
 
@@ -187,6 +187,6 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="the folder of the program, with its main.py")
     add("--with", action="append", default=[], dest="with_", metavar="NAME",
-        help="one more file of the server, such as events, for the estimate of the heap")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave files of the folder out")
-    add("--free", type=int, metavar="BYTES", help="what gc.mem_free() says on your board with its Wi-Fi on")
+        help="add a file of the server, such as events, to the estimate of the heap")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave out the files that match")
+    add("--free", type=int, metavar="BYTES", help="the result of gc.mem_free() on your board with Wi-Fi on")

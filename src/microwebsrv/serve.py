@@ -7,8 +7,8 @@
     microwebsrv check DIR           finds what will not run on a board (microwebsrv check --help)
 
 main.py needs no changes: machine, network and other modules of a board have stand-ins, and a page shows the pins. DIR
-stands for the folder /flash of a board, and folders in it for /sd and /www. If main.py only defines handlers, the
-command serves the folder `www` with them, or DIR if there is no `www`.
+is /flash of the board, and folders in DIR are /sd and /www. If main.py only defines handlers, the command starts a
+server with them and with the files of DIR/www, or of DIR if it has no www.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def ShowPins(port: int | None) -> None:
     try:
         Say("the pins: http://127.0.0.1:%d/" % pins.Open(port))
     except OSError as error:
-        console.Warn("no page of pins at port %s: %s" % (port, error.strerror or error))
+        console.Warn("can't show the page of pins on port %s: %s" % (port, error.strerror or error))
 
 
 def OpenBrowser(url: str) -> None:
@@ -318,20 +318,21 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", nargs="?", default=".", metavar="DIR",
         help="the folder of a program, the program, or package.module:server; default: this folder")
-    add("--port", type=Port, help="default: that of the program, or %d; 0: one that is free" % DEFAULT_PORT)
+    add("--port", type=Port, help="default: the port in the program, or %d; 0 selects a free port" % DEFAULT_PORT)
     add("--bind", default="127.0.0.1", metavar="ADDRESS",
-        help="default: 127.0.0.1, this computer only; '' is all addresses, ::1 this computer by IPv6")
+        help="address to listen on; default: 127.0.0.1, this computer only; '' is all addresses, ::1 is this computer "
+             "with IPv6")
     add("--host", action="append", default=[], metavar="NAME",
-        help="one more name under which browsers may ask, beside localhost and addresses")
-    add("--pins", type=Port, metavar="PORT", help="of the page of pins, which is for this computer only; default: 8090")
-    add("--no-pins", action="store_true", help="no page that shows the pins")
+        help="an additional host name for requests from browsers, beside localhost and addresses")
+    add("--pins", type=Port, metavar="PORT", help="port of the page of pins, for this computer only; default: 8090")
+    add("--no-pins", action="store_true", help="show no page of pins")
     add("--open", action="store_true", help="open the browser when the server listens")
-    add("--no-reload", action="store_true", help="don't watch the files, and load no page again")
-    add("--no-log", action="store_true", help="no line for each answer")
-    add("--no-debug", action="store_true", help="a handler that fails is answered as on a board, with a bare 500")
-    add("--quiet", action="store_true", help="say only what goes wrong")
+    add("--no-reload", action="store_true", help="don't watch the files, and don't reload pages in browsers")
+    add("--no-log", action="store_true", help="print no line for each response")
+    add("--no-debug", action="store_true", help="answer with a plain 500 if a handler fails, as on a board")
+    add("--quiet", action="store_true", help="print only errors")
     add("--workers", metavar="N", help="run the program in N processes that share its ports")
-    add("--grace", metavar="SECONDS", help="with --workers, what is in flight has so long at a reload and at the end; "
+    add("--grace", metavar="SECONDS", help="with --workers: time to finish open requests at a reload and at the end; "
                                            "default: the StopGraceSec of the program")
     add("--worker", type=int, help=argparse.SUPPRESS)
     add("--version", action="version", version=microWebSrv.__version__)

@@ -89,7 +89,7 @@ def ServerOf(target: Target) -> MicroWebSrv:
     if callable(found) and isFunction:
         found = found()
     if not isinstance(found, MicroWebSrv):
-        raise Trouble("%s %s, which is no MicroWebSrv" % (
+        raise Trouble("%s %s, which is not a MicroWebSrv" % (
             target.word, ("returns %.60r" if isFunction else "is %.60r") % (found,)), 2)
     return found
 

@@ -101,7 +101,7 @@ class SharedListener(socket.socket):
         """Accept one client in each turn of the poll loop, and leave the next ones to the other workers."""
         if self._hasAccepted or self.stage.Declines():
             self._hasAccepted = False
-            raise BlockingIOError(11, "enough for this turn")
+            raise BlockingIOError(11, "this worker accepts no more clients in this turn")
         number, address = self._accept()        # type: ignore[attr-defined]
         self._hasAccepted = True
         return socket.socket(*self.kind, fileno=number), address
@@ -154,7 +154,7 @@ class Channel:
             if not text:                        # the channel has ended: the next thread must learn that too
                 self._replies.put((text, numbers))
         if not numbers:
-            raise OSError(text or "the parent gives no socket any more")
+            raise OSError(text or "this worker is about to end and gets no more sockets")
         return text, numbers
 
     def Read(self) -> None:
@@ -513,7 +513,7 @@ class Parent:
                 process = subprocess.Popen([*self.command, "--worker", str(theirs.fileno())], stdin=subprocess.DEVNULL,
                                            pass_fds=(theirs.fileno(),), start_new_session=True, env=self.environment)
         except OSError as error:
-            Warn("a worker can't be started: %s" % error)
+            Warn("can't start a worker: %s" % error)
             return False
         taken = {one.place for one in self.Workers()}
         place = next((number for number in range(self.places) if number not in taken), 0)
@@ -643,7 +643,7 @@ class Parent:
         attempt = worker.attempt + 1 if isQuick else 0
         name = "worker %d has died (%s)" % (worker.process.pid, how)
         if attempt >= QUICK_MAX and not any(one.serves for one in self.current):
-            Warn("%s, the %dth that has not lived for %d s: given up" % (name, attempt, QUICK_SEC))
+            Warn("%s, the %dth in a row that has not lived for %d s: the command gives up" % (name, attempt, QUICK_SEC))
             return self.Stop(3)
         delay = min(BACKOFF_SEC * 2 ** (attempt - 1), BACKOFF_MAX_SEC) if attempt else 0
         Warn("%s; another one takes its place%s" % (name, " in %g s" % delay if delay else ""))
@@ -712,7 +712,7 @@ def Run(options: argparse.Namespace) -> int:
     if sys.platform == "win32" or not hasattr(socket, "send_fds"):
         raise Trouble("--workers needs a system that hands sockets to other processes: Linux or macOS", 2)
     if (options.workers, options.worker) == (None, None):
-        raise Trouble("--grace is for --workers", 2)
+        raise Trouble("--grace needs --workers", 2)
     options.grace = None if options.grace is None else Number("grace", options.grace, 0, 86400)
     what = target.Find(options.folder)
     if options.quiet:
