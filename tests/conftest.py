@@ -69,8 +69,8 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Behind an ASGI server, run only the tests of ASGI_FILES, without the tests of functions that the ASGI server has itself. With
-    harness.ASGI, run all tests; the others may fail."""
+    """Behind an ASGI server, run only the tests of ASGI_FILES, without those whose result that server decides. With harness.ASGI,
+    run all tests; the others may fail."""
     for item in items if harness.ASGI else ():
         reason = asgi_cases.Difference(item.name, harness.ASGI_RUNTIME)
         if reason and harness.ASGI_RUNTIME in item.name:

@@ -168,7 +168,7 @@ class Reload:
 
     def Stream(self, client: Any, response: Any) -> None:
         response.WriteResponseEventStream(self.hub)
-        self._Tell()                            # the other clients get the version that they have again
+        self._Tell()                            # the other clients get their current version once more
 
     def Script(self, client: Any, response: Any) -> None:
         response.WriteResponseOk({"Cache-Control": "no-store"}, "text/javascript", "UTF-8", SCRIPT)

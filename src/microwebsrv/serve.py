@@ -97,7 +97,7 @@ class Stage:
 
     def NextPort(self, wanted: int) -> int:
         """Return the port for another server: the port that the user chose, or the ones after it. Without a choice it
-        is the port in the program, or the next free one. Ports below 1024 need special rights and are not used."""
+        is the port in the program, or the next free one, but none below 1024, which need special rights."""
         taken = [ours for ours, _ in self.servers.values()]
         if self.port is not None:
             return self.port + len(taken)

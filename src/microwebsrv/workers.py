@@ -41,14 +41,14 @@ from microwebsrv.target import Target
 WORKERS_MAX = 256
 READY_SEC = 1               # a program that continues after Start() is ready if it has not failed in this time
 AFTER_SEC = 1               # time for a program to end after its servers have stopped
-IDLE_SEC = 1                # StopIdleSec of the workers: the last chance for a request on an idle connection
+IDLE_SEC = 1                # StopIdleSec of the workers: at the end, an idle connection stays open for this time
 MARGIN_SEC = 3              # a worker is killed when it takes this much longer than its grace period
 QUICK_SEC = 5               # a worker that has lived for a shorter time counts as a quick death
 QUICK_MAX = 5               # after so many quick deaths in a row the parent stops, unless another worker serves
 BACKOFF_SEC = 0.25          # delay before a worker is replaced after a quick death; doubled each time
 BACKOFF_MAX_SEC = 30
 PATIENCE_SEC = 0.03         # for this time, clients are left to other workers
-PAUSE_SEC = 0.06            # and then this worker accepts them for this time; doubled if the others did not accept
+PAUSE_SEC = 0.06            # then this worker accepts them for this time; doubled while the difference remains
 PAUSE_MAX_SEC = 1
 NOBODY = 0xFFFFFFFF         # the count of a place without a worker
 
