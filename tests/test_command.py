@@ -278,7 +278,7 @@ def test_import_that_fails_in_a_library(tmp_path):
     assert done.stderr.endswith("\nModuleNotFoundError: No module named 'nothing_of_this_name'\n")
 
 
-# -- where it listens ---------------------------------------------------------------------
+# -- the address --------------------------------------------------------------------------
 
 def test_ipv6(tmp_path, start):
     """The printed URL is correct, and the server accepts its address as the host."""
