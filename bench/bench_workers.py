@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Requests a second and CPU of `microwebsrv --workers N`, beside the command without it.
+"""Compare `microwebsrv --workers N` with the command without workers: requests per second and CPU time.
 
     python3 bench/bench_workers.py [--workers 1,2] [--seconds 3] [--rounds 3]
 
-The workers take turns in each round; a figure is the median of the rounds. The client of bench/run.py, which uses a
-core itself, asks over 32 connections and checks each answer. CPU time is that of the workers, from /proc (so Linux
-only); the share is what the busiest worker had of it. The load of the machine before and behind it is printed too:
-other work takes requests a second away, and hardly CPU time for each request.
+Each round measures each number of workers in turn. A figure is the median of the rounds. The client of bench/run.py
+uses 32 connections and checks each response. It needs a core for itself. CPU time is that of the workers, from /proc
+(Linux only). The share is the part of it that the busiest worker used. The load of the machine is printed before and
+after the run: other work lowers the requests per second, but hardly changes the CPU time for each request.
 """
 import argparse
 import json
@@ -38,7 +38,7 @@ def Work(httpClient, httpResponse):
 
 MicroWebSrv(port=8080).Start(threaded=False)
 """
-ASKED = {                   # name: path, further header, the answer
+ASKED = {                   # name: path, additional header, content of the response
     "hello, kept connections": ("/hello", "", b"hello"),
     "hello, a connection each": ("/hello", "Connection: close\r\n", b"hello"),
     "0.3 ms of Python in the handler": ("/work", "", b"%d" % sum(number * number for number in range(10000))),
@@ -51,7 +51,7 @@ def Cpu(pid):
 
 
 def Start(folder, workers):
-    """-> the process, its port, and the pids that serve."""
+    """Return the process, its port, and the pids of the processes that serve."""
     words = ["--workers", str(workers)] if workers else []
     environment = dict(os.environ, PYTHONPATH=str(HERE.parent / "src"))
     process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(folder), "--port", "0", "--no-reload",
@@ -69,7 +69,7 @@ def Start(folder, workers):
 
 
 def Measure(folder, workers, name, seconds):
-    """-> requests a second, µs of CPU for each, the share of the busiest worker."""
+    """Return the requests per second, the µs of CPU for each, and the share of the busiest worker."""
     path, header, answer = ASKED[name]
     (folder / "request").write_bytes(b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (path.encode(), header.encode()))
     (folder / "answer").write_bytes(answer)

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Function by function: the bytecodes that our server executes on CPython for one request.
+"""Count the bytecodes that each function of our server executes on CPython for one request.
 
     python3 bench/bytecodes.py                          hello, WebSocket 64 B and 4 KB
     python3 bench/bytecodes.py --works json --source dist
 
-bench/instructions.py counts the instructions of the processor, but sees of Python only its interpreter. Here it is the
-other way round: of each function of ours the calls and the bytecodes, without what it calls. The counts are exact.
-So many connections ask at the same time that the poll's share for each is small.
+bench/instructions.py counts the instructions of the processor, but it sees only the functions of the interpreter. This
+program sees the Python functions. It counts the calls and the bytecodes of each one, without those of the functions
+that it calls. The counts are exact. Many connections send requests at the same time, so the cost of poll for each
+request is small.
 """
 import argparse
 import collections
@@ -29,7 +30,7 @@ from works import WORKS, MakeFolder  # noqa: E402
 
 
 class Counter:
-    """A trace function: what is called, and how many bytecodes each function executes itself."""
+    """A trace function that counts the calls of each function and the bytecodes that the function itself executes."""
 
     def __init__(self):
         self.Clear()
@@ -64,12 +65,12 @@ def Await(port):
 
 
 def Ask(port, work, counter, options):
-    """Warm up, count, print, and end the process: a server has no end of its own."""
+    """Warm up, count, print, and end the process, because a server does not end by itself."""
     try:
         Await(port)
         each = options.requests // options.connections
         isClosing = work.mode == "close"
-        for _ in range(2):              # the first time is not counted
+        for _ in range(2):              # the first pass does not count
             counter.Clear()
             for _ in range(each if isClosing else 1):
                 instructions.Ask(port, work, 1 if isClosing else each, options.connections)
@@ -92,11 +93,11 @@ def Print(work, calls, codes, requests, top):
 
 
 def Measure(work, options, folder):
-    """In a process of its own, where the server has the main thread."""
+    """Count in a new process, where the server runs in the main thread."""
     pid = os.fork()
     if pid:
         if os.waitpid(pid, 0)[1]:
-            sys.exit("%s was not counted" % work.title)
+            sys.exit("could not count %s" % work.title)
         return
     port, counter = peers.FreePort(), Counter()
     program = peers.HERE / "servers" / peers.PEERS[peers.OURS].program
@@ -106,7 +107,7 @@ def Measure(work, options, folder):
     threading.Thread(target=Ask, args=(port, work, counter, options), daemon=True).start()
     sys.settrace(counter.OnCall)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its greetings
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its banner
             runpy.run_path(str(program), run_name="__main__")
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
@@ -117,10 +118,10 @@ def Measure(work, options, folder):
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--works", default="hello,ws64,ws4k")
-    parser.add_argument("--source", type=pathlib.Path, default=peers.SRC, help="the folder of our files")
+    parser.add_argument("--source", type=pathlib.Path, default=peers.SRC, help="folder of the server's files")
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--top", type=int, default=20, help="so many functions")
+    parser.add_argument("--top", type=int, default=20, help="number of functions in the table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         MakeFolder(pathlib.Path(name))

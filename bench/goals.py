@@ -1,11 +1,11 @@
-"""What the server should reach, each goal beside what was measured: used by bench/report.py."""
+"""The goals of the server, and whether the figures meet them. bench/report.py uses this module."""
 from peers import BEFORE, FLOOR, OURS, PEERS
 from works import WORKS
 
-BEST = "best"               # whichever of the other servers needs least for this work
-BELOW_ALL = "below all"     # the same, and equal is not enough
-MANY = 200                  # connections at which nobody may wait for a second
-# {runtime: {work: (at most so many times, of whom)}}
+BEST = "best"               # the other server that needs the least CPU time for this work
+BELOW_ALL = "below all"     # the same server, but equal is not enough
+MANY = 200                  # with so many connections no client may wait for a second
+# {runtime: {work: (largest ratio, to this server)}}
 GOALS = {
     "micropython": {
         "hello": ((2.5, FLOOR), (0.35, BEST), (0.75, BEFORE)),
@@ -39,7 +39,7 @@ TITLES = {FLOOR: "the asyncio floor", BEFORE: "version 1", BEST: "the best peer"
 
 
 def Range(values, digits=2):
-    """The middle of the runs, and where they differ from the least to the most."""
+    """Return the median of the runs as a text, with the smallest and the largest value if they differ."""
     if not values:
         return ""
     low, high = "%.*f" % (digits, min(values)), "%.*f" % (digits, max(values))
@@ -53,14 +53,14 @@ def Middle(values):
 
 
 def Said(limit, to):
-    """The goal as a text."""
+    """Return the goal as a text."""
     if to == BELOW_ALL:
         return "less than every peer"
     return "≤ %g x %s" % (limit, TITLES.get(to) or PEERS[to].title)
 
 
 def Judge(figures, work, limit, to):
-    """-> what was measured, and the verdict"""
+    """Return the measured figure as a text, and the verdict."""
     peer = figures.BestName(work) if to in (BEST, BELOW_ALL) else to
     ratios = figures.Ratios(work, peer) if peer else []
     if not ratios:
@@ -68,13 +68,13 @@ def Judge(figures, work, limit, to):
     measured = Range(ratios)
     if to in (BEST, BELOW_ALL):
         measured += " x " + PEERS[peer].title
-    # As it is shown: what reads "1.00" is not less than 1.
+    # Compare the rounded value, which the table shows: "1.00" is not less than 1.
     middle = round(Middle(ratios), 2)
     return measured, "met" if middle < limit or to != BELOW_ALL and middle == limit else "missed"
 
 
 def JudgeMany(figures):
-    """Nobody is turned away or left waiting when many come at the same time."""
+    """Judge the goal that no client is refused or waits for a second when many connect at the same time."""
     cells = [cell for (_, connections, name), cell in figures.cells.items() if connections == MANY and name == OURS]
     if not cells:
         return "", "not measured"
@@ -84,14 +84,14 @@ def JudgeMany(figures):
 
 
 def Rows(runtime, figures):
-    """[(title, goal, measured, verdict)] of one runtime."""
+    """Return [(title, goal, measured, verdict)] of one runtime."""
     rows = [(WORKS[work].title, Said(limit, to), *Judge(figures, work, limit, to))
             for work, goals in GOALS[runtime].items() for limit, to in goals]
     return [*rows, ("%d connections" % MANY, "no error, nobody waits a second", *JudgeMany(figures))]
 
 
 def Count(rows):
-    """A sentence about the verdicts."""
+    """Return a sentence about the verdicts."""
     verdicts = [row[-1] for row in rows]
     text = "%d of %d goals are met" % (verdicts.count("met"), len(verdicts))
     if "not measured" in verdicts:

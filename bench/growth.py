@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""How the server's costs grow with the size of its work: python3 bench/growth.py [--runtime cpython] [--rounds 5]
+"""Measure how the server's costs grow with its load: python3 bench/growth.py [--runtime cpython] [--rounds 5]
 
-Connections, routes, fields of a request, sizes of files, rows of templates, WebSockets that get a broadcast: each from
-small to large, in turns. A figure is the CPU time of the server's process, from /proc (Linux only), as the median of
-the rounds; memory is the resident set of the process on CPython and the heap on MicroPython. The client is client.c,
-which checks each answer to its last byte; files, pages and broadcasts are read and counted here.
+The studies vary the number of connections, routes, fields of a request, bytes of files, rows of templates, and
+WebSockets that get a broadcast. Each round goes from the smallest to the largest size. A figure is the median of the
+rounds. CPU time is that of the server's process, from /proc (Linux only). Memory is the resident set of the process on
+CPython, and the heap on MicroPython. The client client.c checks each response to its last byte. This program itself
+reads files, pages and broadcasts, and counts their bytes.
 
-The figures are written to bench/results/growth_RUNTIME.json, then the plots growth_RUNTIME.svg and .png beside it, and
-the tables into docs/growth.md. The plots need matplotlib: that of .venv-bench, which is made where it is missing.
+The figures are written to bench/results/growth_RUNTIME.json, the plots to growth_RUNTIME.svg and .png beside it, and
+the tables to docs/growth.md. The plots need matplotlib; if it is missing, .venv-bench is made.
 
-    --short             one round, short, the smallest sizes only: does it work?
-    --studies a,b       some of them: the figures of the others stay
-    --report            no measurement: plots and page from the figures that are there
+    --short             a test of the program: one short round with the smallest sizes
+    --studies a,b       only these studies; the figures of the others are kept
+    --report            measure nothing; make the plots and the page from the existing figures
 """
 import argparse
 import contextlib
@@ -37,16 +38,16 @@ from works import Content, Work  # noqa: E402
 RESULTS = HERE / "results"
 PAGE = ROOT / "docs" / "growth.md"
 BEGIN, END = "<!-- measured: python3 bench/growth.py -->", "<!-- end -->"
-FLOOR = "floor-poll"        # it parses nothing, and always gives the same answer
+FLOOR = "floor-poll"        # a server that parses nothing and always sends the same response
 DEADLINE_SEC = 60
-AT_ONCE = 256               # connections that are on their way: the backlog of a server is no more than 511
-PER_ADDRESS = 8192          # connections from one source address, so that the ports suffice
-BESIDE = 10                 # connections that ask, beside those that are idle
+AT_ONCE = 256               # connections that are opened at once: the backlog of a server is 511
+PER_ADDRESS = 8192          # connections from one source address, which has too few ports for all of them
+BESIDE = 10                 # active connections beside the idle ones
 BROADCASTS = 5
 REST_SEC = 1.0
 SETTLED_SEC = 0.02
 PAIR = 64                   # bytes of a WebSocket message
-SLACK = 1.15                # a cost that grows by more than this power of the size is more than linear
+SLACK = 1.15                # a cost that grows with a higher power of the size grows faster than a straight line
 FLAT = 0.15
 UPGRADE = (b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
@@ -69,7 +70,7 @@ SIZES = {
 }
 
 
-# -- what is asked -----------------------------------------------------------------------------------------------------
+# -- the requests ------------------------------------------------------------------------------------------------------
 
 def Get(path, fields=0):
     lines = ["GET %s HTTP/1.1" % path, "Host: 127.0.0.1"]
@@ -85,7 +86,7 @@ ECHO = Work("echo", "echo", Content(PAIR), (), "websocket")
 
 
 class Sockets:
-    """Many connections of this process to one server."""
+    """Many connections from this process to one server."""
 
     def __init__(self, port):
         self.port = port
@@ -99,7 +100,7 @@ class Sockets:
             sock.close()
 
     def Open(self, count, request=b"", isAnswered=None):
-        """Connects so many, AT_ONCE at a time; each sends the request, and isAnswered(bytes) says when it has all."""
+        """Open so many connections, AT_ONCE at a time. Each sends the request, and receives until isAnswered(bytes)."""
         for begin in range(0, count, AT_ONCE):
             some = [self._Connect() for _ in range(min(AT_ONCE, count - begin))]
             if request:
@@ -120,7 +121,7 @@ class Sockets:
         return sock
 
     def Await(self, data):
-        """Each of them gets exactly these bytes."""
+        """Wait until each connection has received exactly these bytes."""
         left = {sock.fileno(): (sock, len(data)) for sock in self.all}
         with select.epoll() as poll:
             for number in left:
@@ -134,7 +135,7 @@ class Sockets:
                     piece = Some(sock)
                     at = len(data) - size
                     if piece != data[at:at + len(piece)]:
-                        raise RuntimeError("a client got something else")
+                        raise RuntimeError("a client got wrong bytes")
                     left[number] = sock, size - len(piece)
                     if len(piece) == size:
                         poll.unregister(number)
@@ -157,7 +158,7 @@ def IsUpgraded(data):
 
 
 def Transfer(sock, request, expected=None):
-    """The bytes of the content of one answer, which is read and counted; with a length or in chunks. `expected` are the
+    """Read a response, with a length or in chunks, and return the number of bytes of its content. `expected` are the
     last bytes of a content with a length."""
     sock.sendall(request)
     data = b""
@@ -165,7 +166,7 @@ def Transfer(sock, request, expected=None):
         data += Some(sock)
     head, _, rest = data.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200 "):
-        raise RuntimeError("not a 200: %r" % head)
+        raise RuntimeError("the status is not 200: %r" % head)
     fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
     size = int(fields.get(b"content-length", -1))
     got, last = len(rest), rest[-64:]
@@ -177,12 +178,12 @@ def Transfer(sock, request, expected=None):
         got += count
         last = (last + bytes(buffer[:count][-64:]))[-64:]
     if size >= 0 and got != size or expected and last[-len(expected):] != expected:
-        raise RuntimeError("the content is another one")
+        raise RuntimeError("the content is wrong")
     return got
 
 
 def Ask(port, path):
-    """The content of a short answer."""
+    """Return the content of a short response."""
     with socket.create_connection(("127.0.0.1", port), DEADLINE_SEC) as sock:
         sock.sendall(Get(path)[:-2] + b"Connection: close\r\n\r\n")
         data = b""
@@ -196,7 +197,7 @@ def Ask(port, path):
 # -- the server --------------------------------------------------------------------------------------------------------
 
 class Grown(Server):
-    """A server whose memory is looked at: that of servers/growth.py with these arguments, or the floor."""
+    """A server whose memory is measured too: servers/growth.py with these arguments, or the floor."""
 
     startSec = DEADLINE_SEC
 
@@ -208,7 +209,7 @@ class Grown(Server):
         super().__init__(peer, bench.runtime, bench.options, bench.folder)
 
     def Settle(self):
-        """Wait until it has nothing to do: what was closed has been let go of."""
+        """Wait until the server is idle and has freed its closed connections."""
         until = time.monotonic() + DEADLINE_SEC
         last = self.Cpu()
         while time.monotonic() < until:
@@ -219,7 +220,7 @@ class Grown(Server):
             last = now
 
     def Memory(self):
-        """Bytes that it holds: the heap on MicroPython, the resident set on CPython."""
+        """Return the bytes that the server uses: the heap on MicroPython, the resident set on CPython."""
         self.Settle()
         if self.runtime == "micropython":
             return int(Ask(self.port, "/memory"))
@@ -229,7 +230,7 @@ class Grown(Server):
         pathlib.Path("/proc/%d/clear_refs" % self.process.pid).write_text("5")
 
     def Peak(self):
-        """The largest resident set since then, in bytes."""
+        """Return the largest resident set since ForgetPeak(), in bytes."""
         for line in pathlib.Path("/proc/%d/status" % self.process.pid).read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * KB
@@ -239,7 +240,7 @@ class Grown(Server):
 # -- the studies -------------------------------------------------------------------------------------------------------
 
 class Bench:
-    """All studies of a runtime. A study is called with a size, and gives {case: figure} of one round."""
+    """All studies of a runtime. A study is called with a size, and returns {case: figure} of one round."""
 
     def __init__(self, runtime, options, folder):
         self.runtime, self.options, self.folder = runtime, options, pathlib.Path(folder)
@@ -286,7 +287,7 @@ class Bench:
         print("%-12s %-12s %-24s %11d %14.3f" % (self.runtime, study, case, size, Median(values)), flush=True)
 
     def Kept(self, *args):
-        """A server that goes on for the whole study."""
+        """Return a server that runs for the whole study."""
         if args not in self.servers:
             self.servers[args] = Grown(self, *args)
         return self.servers[args]
@@ -300,18 +301,19 @@ class Bench:
             server.Stop()
 
     def Load(self, server, work, connections, seconds=None):
-        """-> microseconds of CPU for each answer."""
+        """Return the microseconds of CPU for each response."""
         server.Settle()
         seconds = max(seconds or self.options.seconds, connections * 1e-4)
         figures = self.client.Run(server.port, work, connections, seconds, server.Cpu)
         if figures["errors"] or not figures["requests"]:
-            raise RuntimeError("wrong answers: %r\n%s" % (figures, server.Log()))
+            raise RuntimeError("wrong responses: %r\n%s" % (figures, server.Log()))
         return figures["cpuSec"] / figures["requests"] * 1e6
 
     def Repeat(self, server, request, expected=None):
-        """The same request on one connection until the time is up -> (answers, bytes of the last one, CPU seconds)."""
+        """Repeat a request on one connection until the time is up. Return the number of responses, the bytes of the
+        last one, and the CPU seconds."""
         with socket.create_connection(("127.0.0.1", server.port), DEADLINE_SEC) as sock:
-            Transfer(sock, request, expected)               # what only the first one brings
+            Transfer(sock, request, expected)               # not measured: the first request costs more
             before, until, count = server.Cpu(), time.monotonic() + self.options.seconds, 0
             while not count or time.monotonic() < until:
                 size = Transfer(sock, request, expected)
@@ -319,10 +321,10 @@ class Bench:
             return count, size, server.Cpu() - before
 
     def Open(self, server, count, kind):
-        """-> the open sockets, µs of CPU and bytes for each."""
+        """Return the open sockets, and the µs of CPU and the bytes for each."""
         request, isAnswered = {"idle": (b"", None), "kept": (Get("/hello"), IsHello),
                                "websocket": (UPGRADE, IsUpgraded)}[kind]
-        with Sockets(server.port) as first:                 # what only the first ones bring
+        with Sockets(server.port) as first:                 # not measured: the first connections cost more
             first.Open(min(count, 10), request, isAnswered)
         memory = server.Memory()
         sockets = Sockets(server.port)
@@ -364,11 +366,11 @@ class Bench:
         return (server.Cpu() - before) / BROADCASTS / len(sockets.all) * 1e6
 
     def Full(self, size):
-        """All places are taken by connections that wait between two requests: the one that does so for longest makes
-        room for a newcomer."""
+        """All places are taken by connections that wait between two requests. The one that has waited longest is closed
+        for a new connection."""
         count = min(size // 2, 10)
         with self.Fresh(0, "remembers", size) as server:
-            sockets, _, _ = self.Open(server, size - 1, "kept")     # behind the answer on the last place it would close
+            sockets, _, _ = self.Open(server, size - 1, "kept")     # on the last place it closes after the response
             with sockets, Sockets(server.port) as newcomers:
                 newcomers.Open(1)
                 server.Settle()
@@ -388,7 +390,7 @@ class Bench:
                 found[title] = self.Load(server, Hello(path), BESIDE)
             found["first route, head %s" % {"remembers": "known", "forgets": "new"}[memo]] = \
                 self.Load(server, Hello(), BESIDE)
-        if self.runtime == "cpython":                       # MicroPython knows no time of its process
+        if self.runtime == "cpython":                       # MicroPython has no clock of its process
             found["registration"] = int(Ask(self.Kept(size, "remembers").port, "/registered")) / size
         return found
 
@@ -400,7 +402,7 @@ class Bench:
         path = self.folder / "www" / ("%d.bin" % size)
         end = b"the end of %d bytes" % size
         if not path.exists():
-            with path.open("wb") as file:                   # it has a hole
+            with path.open("wb") as file:                   # a sparse file
                 file.seek(size - len(end))
                 file.write(end)
         return self.Content(size, "/%d.bin" % size, end)
@@ -416,7 +418,7 @@ class Bench:
         count, length, cpu = self.Repeat(server, Get(path), end)
         found = {"an answer": cpu / count * 1e6}
         found["each MB" if end else "each row"] = cpu / count * 1e6 / (length / MB if end else size)
-        if self.runtime == "cpython":                       # MicroPython touches all of its heap sooner or later
+        if self.runtime == "cpython":                       # MicroPython uses all of its heap sooner or later
             found["more memory at its peak"] = server.Peak() - before
         return found
 
@@ -429,12 +431,12 @@ STUDIES = {"connections": Bench.Connections, "full": Bench.Full, "routes": Bench
 
 TITLES = {"micropython": "MicroPython", "cpython": "CPython"}
 INK, COLORS = "#24292f", ("#1769aa", "#c2571a", "#2e7d4f", "#7b4fa3", "#8a6d00", "#5f6b7a")
-ABOUT = {                   # of a study: what is counted along its axis, and the unit of most of its cases
+ABOUT = {                   # {study: (title of its axis, unit of most of its cases)}
     "connections": ("connections", "CPU, µs"), "full": ("connections", "CPU, µs"), "routes": ("routes", "CPU, µs"),
     "fields": ("fields of a request", "CPU, µs"), "file": ("bytes of a file", "CPU, µs"),
     "rows": ("rows of a template", "CPU, µs"),
 }
-MEMORY = "memory"           # a case with this word is in bytes
+MEMORY = "memory"           # cases with this word are in bytes
 PLOTS = (                   # title, study, cases
     ("A request: CPU, µs", "connections",
      ("hello, all active", "hello beside kept", "hello beside websocket", "the floor, all active")),
@@ -454,7 +456,7 @@ PLOTS = (                   # title, study, cases
 
 
 class Figures:
-    """What was measured on one runtime."""
+    """The figures of one runtime."""
 
     def __init__(self, path):
         self.data = json.loads(path.read_text(encoding="utf-8"))
@@ -474,7 +476,7 @@ def Size(number):
 
 
 def Short(number, study):
-    """For an axis."""
+    """Return a size as the label of an axis."""
     return Size(number) if study == "file" else "%dk" % (number // 1000) if number >= 1000 else str(number)
 
 
@@ -483,7 +485,7 @@ def Digits(value):
 
 
 def Verdict(values):
-    """How a cost grows: over all sizes, and in the last step."""
+    """Return how a cost has grown, over all sizes and in the last step."""
     (first, low), *_, (before, middle), (last, high) = list(values.items())[:1] + list(values.items())[-2:]
     if min(low, middle, high) <= 0:
         return ""
@@ -558,7 +560,7 @@ def Lines(axis, figures, title, study, cases):
     top = 0
     isHeap = figures.data["runtime"] == "micropython"       # counted to the byte
     for case, color in zip(cases, COLORS):
-        # A process has some pages free: the first connections take none.
+        # A process has some free pages, so a few connections do not show in its resident set.
         values = {size: value for size, value in figures.values[study, case].items()
                   if value > 0 and (MEMORY not in case or size >= 1000 or isHeap)}
         axis.plot(list(values), list(values.values()), marker="o", markersize=4, linewidth=1.8, color=color, label=case)
@@ -566,7 +568,7 @@ def Lines(axis, figures, title, study, cases):
     axis.set_xscale("log")
     axis.set_yscale("log")
     low = min(axis.get_ylim()[0], top / 30)
-    axis.set_ylim(low, top * 8)                             # room for the legend
+    axis.set_ylim(low, top * 8)                             # leaves room for the legend
     begin, end = axis.get_xlim()
     axis.plot([begin, end], [low * 1.3, low * 1.3 * end / begin], ":", linewidth=1, color="#b8c0cc")
     axis.set_xlim(begin, end)
@@ -583,7 +585,7 @@ def Lines(axis, figures, title, study, cases):
 
 
 def Report(options):
-    """Plots and the page, of all runtimes that were measured."""
+    """Write the plots and the page for all runtimes with figures."""
     paths = {runtime: options.results / ("growth_%s.json" % runtime) for runtime in reversed(RUNTIMES)}
     found = {runtime: Figures(path) for runtime, path in paths.items() if path.exists()}
     if options.plot:
@@ -598,7 +600,7 @@ def Report(options):
 # -- the run -----------------------------------------------------------------------------------------------------------
 
 def Save(bench):
-    """What was measured so far, and what was there of other studies."""
+    """Write the figures so far, and keep the earlier figures of other studies."""
     options = bench.options
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / ("growth_%s.json" % bench.runtime)
@@ -616,14 +618,14 @@ def Options(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", type=Names(RUNTIMES), default=["cpython", "micropython"])
     parser.add_argument("--studies", type=Names(STUDIES), default=list(STUDIES))
-    parser.add_argument("--rounds", type=int, default=None, help="5")
+    parser.add_argument("--rounds", type=int, default=None, help="default: 5")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--no-plot", dest="plot", action="store_false")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--micropython")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
-    parser.add_argument("--page", default=str(PAGE), help="where the tables go; - for none")
+    parser.add_argument("--page", default=str(PAGE), help="page for the tables; - for none")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.short else 5)
     options.seconds = 0.05 if options.short else 0.25
@@ -632,7 +634,7 @@ def Options(arguments):
 
 def Main(arguments=None):
     options = Options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # by way of `finally`: the servers are stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # `finally` then stops the servers
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))        # for the servers and client.c too
     if options.plot and not importlib.util.find_spec("matplotlib"):

@@ -1,4 +1,4 @@
-"""Who is measured, and how each is run: its program, what must be installed for it, and what it can't do."""
+"""The servers that are measured: the program of each, the packages that it needs, and the works that it can't do."""
 import dataclasses
 import io
 import os
@@ -19,8 +19,8 @@ SRC = ROOT / "src"
 VENV = ROOT / ".venv-bench"
 RUNTIMES = ("micropython", "cpython")
 START_SEC = 20
-HEAP = "4M"                 # of every MicroPython server
-CLOCK_OF_PROCESS = 2        # clock_getcpuclockid(3) makes the number of a process's clock of its pid and this
+HEAP = "4M"                 # heap of each MicroPython server
+CLOCK_OF_PROCESS = 2        # clock_getcpuclockid(3) computes the number of a process's clock from its pid and this
 WS_ONLY = "speaks WebSocket only"
 FLOOR = "floor"
 OURS = "microwebsrv"
@@ -35,19 +35,19 @@ class Peer:
     program: str
     runtimes: tuple = ("cpython",)
     args: tuple = ()
-    packages: tuple = ()        # whose versions are noted; what MicroPython needs is copied beside it
-    modules: tuple = ()         # what MicroPython needs of them
-    cannot: dict = dataclasses.field(default_factory=dict)     # work, or "http", "websocket" for all of them: why not
-    source: Callable[[], pathlib.Path] = lambda: SRC           # the folder of our own files that it is run with
+    packages: tuple = ()        # the packages of the peer; their versions are saved with the figures
+    modules: tuple = ()         # modules of these packages that are copied for MicroPython
+    cannot: dict = dataclasses.field(default_factory=dict)     # {work, or "http" or "websocket": reason}
+    source: Callable[[], pathlib.Path] = lambda: SRC           # returns the folder of our own files for this peer
     alone: str = ""             # requirements-ALONE.txt is installed for this peer only, in this folder of .venv-bench
 
     def Cannot(self, work):
-        """Why this peer leaves this work's cell empty, or None."""
+        """Return the reason why this peer can't do this work, or None."""
         return self.cannot.get(work.name) or self.cannot.get("websocket" if work.isWebSocket else "http")
 
 
 def Version1():
-    """The folder with the sources of version 1, out of git: made once, in the user's cache."""
+    """Return the folder with the sources of version 1. They are taken from git once, and kept in the user's cache."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "microwebsrv"
     folder = cache / ("version1-" + VERSION_1[:7])
     if not folder.exists():
@@ -60,7 +60,7 @@ def Version1():
                 tar.extractall(part)
             try:
                 part.rename(folder)
-            except OSError:             # somebody was quicker
+            except OSError:             # another process has just made the folder
                 pass
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -127,16 +127,16 @@ def FindMicroPython():
 
 
 class Server:
-    """A server process with all its children: started, paused while others are measured, its CPU clock."""
+    """A server process with all its children. It is paused while other servers are measured."""
 
-    startSec = START_SEC        # how long it may take until it listens
+    startSec = START_SEC        # the longest time until the server listens
 
     def __init__(self, peer, runtime, options, folder):
         self.peer = peer
         self.clocks = {}
         self.port = FreePort()
         command, environment = self._Command(runtime, options)
-        # Its servers dir is where Granian's worker looks for the program; nothing is left there.
+        # Granian's worker looks for the program in the current folder. No files are written there.
         self.log = open(pathlib.Path(folder) / (peer.name + ".log"), "w+b")
         self.process = subprocess.Popen(
             [*command, str(HERE / "servers" / peer.program), str(self.port), str(folder), *peer.args],
@@ -171,35 +171,35 @@ class Server:
         return self.log.read().decode(errors="replace")[-3000:]
 
     def Pids(self):
-        """The process and whatever it started."""
+        """Return the pids of the process and of all its descendants."""
         found = [self.process.pid]
-        for pid in found:       # it grows
+        for pid in found:       # the list grows in this loop
             try:
                 for task in os.listdir("/proc/%d/task" % pid):
                     found += map(int, pathlib.Path("/proc/%d/task/%s/children" % (pid, task)).read_text().split())
-            except OSError:         # has ended meanwhile
+            except OSError:         # the process has just ended
                 continue
         return found
 
     def Cpu(self):
-        """Seconds on a processor, to the nanosecond: all processes, with their threads, those that have ended, too.
+        """Return the CPU seconds of all processes with their threads, in nanosecond resolution.
 
-        Of a process that has ended, it is what was last seen of it.
+        A process that has ended counts with its last known time.
         """
         for pid in self.Pids():
             try:
                 self.clocks[pid] = time.clock_gettime_ns(~pid << 3 | CLOCK_OF_PROCESS)
-            except OSError:         # has ended meanwhile
+            except OSError:         # the process has just ended
                 continue
         return sum(self.clocks.values()) / 1e9
 
     def Ticks(self):
-        """User and kernel time of all processes that live, as the kernel shares it out: in hundredths of a second."""
+        """Return the user and the kernel time of all running processes, in the kernel's ticks (1/100 s)."""
         user = kernel = 0
         for pid in self.Pids():
             try:
                 fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
-            except OSError:         # has ended meanwhile
+            except OSError:         # the process has just ended
                 continue
             user += int(fields[11])
             kernel += int(fields[12])
@@ -213,7 +213,7 @@ class Server:
                 pass
 
     def Pause(self):
-        """Some poll in a loop when they have nothing to do: nobody runs while another one is measured."""
+        """Stop the processes while another server is measured. Some servers use the CPU even when they are idle."""
         self._Signal(signal.SIGSTOP)
 
     def Resume(self):

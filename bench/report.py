@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""The newest figures of each runtime as tables and plots, and the goals beside them: python3 bench/report.py
+"""Make tables and plots of the newest figures of each runtime, and compare them with the goals: python3 bench/report.py
 
-Reads bench/results/DATE-RUNTIME.json, which bench/run.py wrote, or the files that are named. Several runs of one day
-with the same versions and options (DATE-RUNTIME-2.json and so on) become one: the middle of the runs, and their range.
-Writes README.md with every server beside them, and RUNTIME.svg and RUNTIME.png with the chosen ones; between their two
-marks the tables of the chosen servers in the project's README, and the goals in docs/performance.md. The goals are also
-printed.
-The plots need matplotlib; where this Python has none, that of .venv-bench is asked.
+The program reads bench/results/DATE-RUNTIME.json, which bench/run.py has written, or the files on the command line. It
+joins several runs of one day with the same versions and options (DATE-RUNTIME-2.json and so on): a figure is then the
+median of the runs, with their range. It writes README.md with all servers beside these files, and RUNTIME.svg and
+RUNTIME.png with the chosen servers. It inserts the tables of the chosen servers between two marks in the project's
+README, and the goals in docs/performance.md. It also prints the goals.
+
+The plots need matplotlib. If this Python does not have it, that of .venv-bench is used.
 """
 import argparse
 import json
@@ -22,7 +23,7 @@ from works import WORKS  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 TITLES = {"micropython": "MicroPython", "cpython": "CPython"}
-# Who is shown in the README and the plots; bench/results/README.md has all.
+# The servers in the project's README and the plots. bench/results/README.md has all servers.
 CHOSEN = {"micropython": (OURS, FLOOR, "microdot", "uhttp", "chumicro"),
           "cpython": (OURS, FLOOR, "socketify", "granian", "falcon", "robyn", "starlette", "aiohttp", "picows")}
 OTHER, MINE, BARE, INK = "#b8c0cc", "#1769aa", "#e4e7ec", "#24292f"
@@ -30,19 +31,19 @@ OTHER, MINE, BARE, INK = "#b8c0cc", "#1769aa", "#e4e7ec", "#24292f"
 HEAD = """\
 # Measured
 
-CPU time that the server spends on one request, in microseconds: smaller is better. Every server answers the same
-requests on the same machine in the same run, in turns; each figure is the median of the rounds, and a ratio that of the
-rounds' ratios. Where there were several runs, it is the middle of the runs, with the least and the most in brackets.
-The client checks every answer to its last byte. Each server is measured as one process with one worker.
+The figures are the CPU time of the server for one request, in microseconds: smaller is better. All servers answer the
+same requests on the same machine, in turn in each round of a run. A figure is the median of the rounds, and a ratio is
+the median of the ratios of the rounds. For several runs it is the median of the runs, with the smallest and the largest
+value in brackets. The client checks each response to its last byte. Each server runs as one process with one worker.
 
-*The asyncio floor* is an asyncio program of the same interpreter that parses nothing and always says the same: nobody
-who uses asyncio can be below it. On CPython it is a protocol on uvloop; on MicroPython a task that waits for the socket
-itself and reads with `readinto`. "x floor" is always this one. The floor of asyncio's streams and that of a poll loop
-do the same by other means. *MicroWebSrv 1* is the version before the core had its own poll loop. socketify's loop asks
-for events without sleeping while it has clients, and what it spends so is counted.
+*The asyncio floor* is a program with asyncio on the same interpreter. It parses nothing and always sends the same
+response, so a server that uses asyncio can't need less CPU time. On CPython it is a protocol on uvloop. On MicroPython
+it is a task that waits for the socket itself and reads with `readinto`. "x floor" is the ratio to this program. Other
+floors do the same with asyncio's streams or with a poll loop. *MicroWebSrv 1* is the version before the core had its
+own poll loop. While socketify has clients, its loop polls without sleeping, and this CPU time is counted too.
 
-Make this page anew with `python3 bench/run.py --full` and `python3 bench/report.py`; that needs Linux and gcc.
-Single times differ from machine to machine and with what else it does; the ratios are what can be compared.
+To make this page, run `python3 bench/run.py --full` and `python3 bench/report.py`. They need Linux and gcc. The times
+depend on the machine and its load. Compare the ratios.
 """
 
 
@@ -57,7 +58,7 @@ def Key(cell):
 
 
 def Merged(cells):
-    """What several runs say of one server, one work and one number of connections."""
+    """Join the cells of several runs for one server, one work and one number of connections."""
     first = cells[0]
     merged = {key: first[key] for key in ("work", "connections", "server")}
     for key in MIDDLES:
@@ -70,10 +71,10 @@ def Merged(cells):
 
 
 class Figures:
-    """One run on one runtime, or several of the same kind."""
+    """The figures of one run on one runtime, or of several runs of the same kind."""
 
     def __init__(self, runs):
-        """runs: what bench/run.py wrote, the newest at the end"""
+        """runs: the contents of files from bench/run.py, the newest last."""
         self.data = runs[-1]
         self.runs = [{Key(cell): cell for cell in run["cells"]} for run in runs]
         found = {}
@@ -90,7 +91,7 @@ class Figures:
         return sorted({cell["connections"] for cell in self.data["cells"] if cell["work"] == work})
 
     def Usual(self, work):
-        """The number of connections of the main table."""
+        """Return the number of connections in the main table."""
         known = self.Connections(work)
         return 32 if 32 in known else known[0]
 
@@ -98,7 +99,7 @@ class Figures:
         return self.cells.get((work, connections, server))
 
     def Best(self, work):
-        """The peer that needs least, or None."""
+        """Return the cell of the peer that needs the least CPU time, or None."""
         found = [self.Cell(work, self.Usual(work), name) for name in self.peers]
         found = [cell for cell in found if cell and cell["cpuUs"]]
         return min(found, key=lambda cell: cell["cpuUs"]) if found else None
@@ -108,7 +109,7 @@ class Figures:
         return best["server"] if best else None
 
     def Ratios(self, work, to):
-        """Ours to that server's, within each run; none where it was not measured."""
+        """Return the ratio of our CPU time to that of another server, for each run that has both."""
         if work not in self.works:
             return []
         found = []
@@ -122,8 +123,8 @@ class Figures:
 
 
 def Newest(paths, isNamed=False):
-    """-> {runtime: Figures} of the newest run of each, and of those before it of the same kind; where the files were
-    not named, of the same day, too."""
+    """Return {runtime: Figures} of the newest run of each runtime, joined with earlier runs of the same kind. They must
+    be of the same day, unless the files were named."""
     runs = {}
     read = [json.loads(path.read_text()) for path in paths]
     for run in sorted(read, key=lambda run: run.get("began", run["date"])):
@@ -134,7 +135,7 @@ def Newest(paths, isNamed=False):
         same = [run for run in runs[runtime]
                 if Kind(run) == Kind(newest) and (isNamed or run["date"] == newest["date"])]
         if isNamed and len(same) < len(runs[runtime]):
-            print("%s: %d of the files named are of other versions or options than the newest, and are left out" % (
+            print("%s: %d of the named files have other versions or options than the newest one, and are left out" % (
                 TITLES[runtime], len(runs[runtime]) - len(same)))
         found[runtime] = Figures(same)
     return found
@@ -156,7 +157,7 @@ def Micros(value):
 
 
 def Summary(figures):
-    """Ours, the floor, the best of the others."""
+    """Return a table of our server, the floor, and the best of the other servers."""
     rows = []
     for work in figures.works:
         ours, best = figures.Cell(work, figures.Usual(work), OURS), figures.Best(work)
@@ -170,7 +171,7 @@ def Summary(figures):
 
 
 def Small(found):
-    """Ours, the floor and the chosen others, on each runtime that was measured."""
+    """Return a table of our server, the floor and the chosen servers for each runtime."""
     parts = []
     for runtime, figures in found.items():
         head = ["%s, µs" % TITLES[runtime], *(PEERS[name].title for name in figures.chosen)]
@@ -183,7 +184,7 @@ def Small(found):
 
 
 def Goals(found):
-    """Each goal beside what was measured."""
+    """Return the tables of the goals with the measured figures."""
     parts = []
     for runtime, figures in found.items():
         rows = goals.Rows(runtime, figures)
@@ -210,7 +211,7 @@ def Effort(figures):
 
 
 def WriteBetween(page, begin, content):
-    """Between the marks of that page."""
+    """Write the content between the marks of a page."""
     text = page.read_text(encoding="utf-8")
     if begin not in text:
         sys.exit("%s has no line %s" % (page, begin))
@@ -219,7 +220,7 @@ def WriteBetween(page, begin, content):
 
 
 def Everybody(figures, works, value):
-    """A row for each server, a column for each work."""
+    """Return a table with a row for each server and a column for each work."""
     rows = []
     for name in figures.servers:
         cells = [figures.Cell(work, connections, name) for work, connections in works]
@@ -230,7 +231,7 @@ def Everybody(figures, works, value):
 
 
 def Empty(figures):
-    """Why a cell is empty."""
+    """Return a sentence with the reasons for the empty cells."""
     said = {}
     for work, missing in figures.data["missing"].items():
         for name, why in missing.items():
@@ -241,7 +242,7 @@ def Empty(figures):
 
 
 def Closing(figures):
-    """Peers that close where they were asked to keep the connection."""
+    """Return a sentence about peers that close a connection though the client asks to keep it."""
     names = [PEERS[name].title for name in figures.peers
              if any(cell["reconnects"] > cell["requests"] / 2 for key, cell in figures.cells.items()
                     if key[2] == name and key[0] != "close")]
@@ -249,7 +250,7 @@ def Closing(figures):
 
 
 def Troubles(figures):
-    """Errors, and answers that took more than a second."""
+    """Return a table of errors and of responses that took more than a second."""
     rows = []
     for (work, connections, name), cell in figures.cells.items():
         if cell["errors"] or cell["stuck"]:
@@ -304,7 +305,7 @@ def Cpu(cell):
 # -- plots -----------------------------------------------------------------------------------------------------------
 
 def Plot(runtime, figures, results, pyplot):
-    """A small plot for each work, a bar for each server; SVG and PNG."""
+    """Write an SVG and a PNG file with a small plot for each work and a bar for each server."""
     columns = 3
     works = figures.works
     height = max(len(figures.chosen), 4) * 0.23 + 0.55
@@ -348,7 +349,7 @@ def Short(name):
 
 
 def Pyplot():
-    """matplotlib.pyplot; started again with .venv-bench where only that has it."""
+    """Return matplotlib.pyplot. If only .venv-bench has it, start this program again there."""
     try:
         import matplotlib
     except ImportError:
@@ -364,7 +365,7 @@ def Pyplot():
 
 def Main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=pathlib.Path, help="instead of all in the folder of the results")
+    parser.add_argument("files", nargs="*", type=pathlib.Path, help="instead of all files in the folder of the results")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
     parser.add_argument("--readme", default=str(HERE.parent / "README.md"), help="- for none")
     parser.add_argument("--performance", default=str(HERE.parent / "docs" / "performance.md"), help="- for none")

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Every peer and us, interleaved in one run: CPU time of the server for each request, and what else one asks.
+"""Compare our server with its peers: CPU time of the server for each request, requests per second, latency.
 
-    python3 bench/run.py                      a try: both runtimes, 32 connections (WebSocket 50)
-    python3 bench/run.py --full               what the README shows: 1, 32 and 200 connections, longer, more
-                                              rounds; half an hour for both runtimes
+    python3 bench/run.py                      a short run: both runtimes, 32 connections (WebSocket 50)
+    python3 bench/run.py --full               for the README: 1, 32 and 200 connections, longer, more rounds;
+                                              half an hour for both runtimes
     python3 bench/run.py --runtime cpython --peers floor,microwebsrv,falcon --works hello,json --connections 32
 
-Each round asks each server in turn; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so
-that what disturbs one round disturbs both sides of it. CPU time is that of the process and its children, from /proc (so
-Linux only). The client, client.c, is compiled first; it checks each answer to its last byte. The peers of
-bench/requirements.txt are installed into .venv-bench when they are asked for. A peer that does not start, ends, or
-gives no right answer is left out, with one line that says why. The figures are written to
-bench/results/DATE-RUNTIME.json, those of one more run of the same day to DATE-RUNTIME-2.json; bench/report.py makes the
-tables and the plots of all of them.
+Each round measures all servers in turn. A figure is the median of the rounds. A ratio is the median of the ratios of
+the rounds, so a disturbance in one round affects both servers. CPU time is that of the process and its children, from
+/proc (Linux only). The client, client.c, is compiled first. It checks each response to its last byte. The peers in
+bench/requirements.txt are installed into .venv-bench if the run needs them. A peer that does not start, that ends, or
+that gives no correct response is left out, with one line that says why. The figures are written to
+bench/results/DATE-RUNTIME.json, those of a second run on the same day to DATE-RUNTIME-2.json. bench/report.py makes the
+tables and the plots.
 """
 import argparse
 import datetime
@@ -39,22 +39,22 @@ from peers import BEFORE, FLOOR, HERE, OURS, PEERS, RUNTIMES, VENV, FindMicroPyt
 from works import WORKS, MakeFolder  # noqa: E402
 
 RESULTS = HERE / "results"
-CLIENT_SEC = 60             # nothing is worth waiting longer for
+CLIENT_SEC = 60             # the client is killed when it takes longer
 WS_CONNECTIONS = 50
 WARM_SEC = 0.15
-LATE_SEC = 3                # a server whose clients wait so long beyond their time gets no more rounds of that cell
-# Its archive is made for MicroPython's own installer: pip finds it and says where it is, but can't install it.
+LATE_SEC = 3                # a server that is late by so much gets no more rounds of that cell
+# The archive is made for MicroPython's own installer: pip finds it and prints its address, but can't install it.
 UTEMPLATE = "utemplate==1.4.1"
 
 
-# -- what must be there ----------------------------------------------------------------------------------------------
+# -- the peers and the client ----------------------------------------------------------------------------------------
 
 def SitePackages():
     return next(VENV.glob("lib/python*/site-packages"))
 
 
 def MakeVenv():
-    """.venv-bench with the peers, made again when the requirements change."""
+    """Make .venv-bench with the peers, if it is missing or the requirements have changed."""
     requirements = HERE / "requirements.txt"
     alone = {name: HERE / ("requirements-%s.txt" % name) for name in sorted({p.alone for p in PEERS.values()} - {""})}
     pinned = b"".join(path.read_bytes() for path in (requirements, *alone.values()))
@@ -105,13 +105,13 @@ def MakeClient(folder):
 # -- one measurement -------------------------------------------------------------------------------------------------
 
 class Client:
-    """client.c as Python sees it: one server, one work."""
+    """Runs client.c for one server and one work."""
 
     def __init__(self, program, folder):
         self.program, self.folder = program, pathlib.Path(folder)
 
     def Arguments(self, work):
-        """The request and the bodies, as files."""
+        """Write the request and the bodies to files, and return the arguments for them."""
         files = {"%s.request" % work.name: work.request}
         files.update(("%s.%d" % (work.name, n), body) for n, body in enumerate(work.answers))
         for name, content in files.items():
@@ -119,7 +119,7 @@ class Client:
         return [work.mode + (",squash" if work.squash else ""), *(str(self.folder / name) for name in files)]
 
     def Run(self, port, work, connections, seconds, clock):
-        """-> the client's figures, with the server's CPU time by clock()."""
+        """Return the client's figures, and the server's CPU time by clock()."""
         command = [str(self.program), str(port), str(connections), str(seconds), *self.Arguments(work)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             watchdog = threading.Timer(CLIENT_SEC, process.kill)
@@ -143,7 +143,7 @@ class Client:
 # -- the rounds ------------------------------------------------------------------------------------------------------
 
 class Bench:
-    """All servers of a runtime, and the cells of the table as they come."""
+    """All servers of a runtime, and the cells of the table that are complete."""
 
     def __init__(self, runtime, options, folder):
         self.runtime, self.options, self.folder = runtime, options, pathlib.Path(folder)
@@ -183,7 +183,7 @@ class Bench:
         return self.options.rounds if connections in (32, WS_CONNECTIONS) else min(2, self.options.rounds)
 
     def Cell(self, work, connections):
-        """One work with one number of connections, for all servers in turns."""
+        """Measure one work with one number of connections, for all servers in turn."""
         self.missing[work.name].update((s.peer.name, s.peer.Cannot(work)) for s in self.servers if s.peer.Cannot(work))
         servers = [server for server in list(self.servers) if self.IsAble(server, work, connections)]
         rows = {server.peer.name: [] for server in servers}
@@ -197,7 +197,7 @@ class Bench:
         PrintCells(self.runtime, work, connections, cells, self.missing[work.name])
 
     def IsAble(self, server, work, connections):
-        """Warms it up; one that gives no right answer is left out: of this work, or of all where it has ended."""
+        """Warm a server up. If it gives no correct response, it is left out of this work; if it has ended, of all."""
         name = server.peer.name
         if name in self.missing[work.name]:
             return False
@@ -208,12 +208,12 @@ class Bench:
             server.Stop()
         elif not figures["requests"]:
             kinds = ", ".join("%s %d" % item for item in figures["kinds"].items() if item[1])
-            self.LeaveOut(name, "gives no right answer to %s with %d connections (%s)" % (
-                work.title, connections, kinds or "none came"), [work.name])
+            self.LeaveOut(name, "gives no correct response to %s with %d connections (%s)" % (
+                work.title, connections, kinds or "no response"), [work.name])
         return name not in self.missing[work.name]
 
     def Progress(self, work, connections):
-        """How much is done of this runtime, and what is left at the pace so far."""
+        """Print the share of this runtime that is done, and the time that is left at the pace so far."""
         def Weight(cell):
             return self.Rounds(cell[1]) + 0.5
 
@@ -226,7 +226,7 @@ class Bench:
     def Measure(self, server, work, connections, seconds):
         asked = work
         if server.peer.name.startswith(FLOOR) and work.name != "close":
-            asked = WORKS["hello"]      # it has one answer for everything
+            asked = WORKS["hello"]      # the floor always sends the same response
         begin, ticks = time.monotonic(), server.Ticks()
         server.Resume()
         try:
@@ -240,14 +240,14 @@ class Bench:
 
 
 def KernelShare(runs):
-    """Of the time of all rounds, as far as whole ticks of the clock tell."""
+    """Return the kernel's share of the time of all rounds. It is counted in whole ticks of the clock."""
     user, kernel = (sum(run["ticks"][at] for run in runs) for at in (0, 1))
     return kernel / (user + kernel) if user + kernel else None
 
 
 def LastLine(text):
     lines = str(text).strip().splitlines()
-    return lines[-1][:160] if lines else "it said nothing"
+    return lines[-1][:160] if lines else "no output"
 
 
 def Median(values):
@@ -256,7 +256,7 @@ def Median(values):
 
 
 def Ratio(rows, name, to):
-    """The median of the ratios within each round."""
+    """Return the median of the ratios within each round."""
     pairs = [(a["cpuUs"], b["cpuUs"]) for a, b in zip(rows[name], rows.get(to, ())) if a and b]
     return Median(a / b if a and b else None for a, b in pairs)
 
@@ -277,7 +277,7 @@ def Summary(work, connections, name, rows):
     }
 
 
-# -- what is shown ---------------------------------------------------------------------------------------------------
+# -- the output ------------------------------------------------------------------------------------------------------
 
 def Number(value, digits=1):
     return "-" if value is None else "%.*f" % (digits, value)
@@ -305,7 +305,7 @@ def RuntimeVersion(runtime, options):
 
 
 def Versions(runtime, peers):
-    """-> {package: version} of what ran."""
+    """Return {package: version} of all servers in this run."""
     path = [str(SitePackages())] if VENV.exists() else None
     found = {name: re.search(r'__version__ = "(.*?)"', (PEERS[name].source() / "microWebSrv.py").read_text())[1]
              for name in (OURS, BEFORE) if name in peers or name == OURS}
@@ -328,7 +328,7 @@ def Machine():
 
 
 def FreePath(folder, name):
-    """NAME.json, or NAME-2.json and so on where there is one."""
+    """Return the path NAME.json, or NAME-2.json and so on if that file exists."""
     number = 1
     while True:
         path = folder / ("%s%s.json" % (name, "-%d" % number if number > 1 else ""))
@@ -379,7 +379,7 @@ def Options(arguments):
     parser.add_argument("--peers", type=Names(PEERS), default=list(PEERS))
     parser.add_argument("--works", type=Names(WORKS), default=list(WORKS))
     parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=None)
-    parser.add_argument("--seconds", type=float, help="of each measurement")
+    parser.add_argument("--seconds", type=float, help="length of each measurement")
     parser.add_argument("--rounds", type=int, help="with 32 connections and for WebSockets; at most 2 elsewhere")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--python", type=os.path.abspath, help="instead of .venv-bench's")
@@ -394,7 +394,7 @@ def Options(arguments):
 
 def Main(arguments=None):
     options = Options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # by way of `finally`: the servers are stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # `finally` then stops the servers
     if not options.python and any(PEERS[name].packages for name in options.peers):
         MakeVenv()
     options.python = options.python or FindPython()

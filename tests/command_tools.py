@@ -14,13 +14,13 @@ ENV.update(PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUF
 
 
 def Run(*words, cwd=None, preexec=None, timeoutSec=harness.DEADLINE_SEC):
-    """To its end; -> what it said, and its status."""
+    """Run the command to its end. Return its output and its status."""
     return subprocess.run([sys.executable, "-m", "microwebsrv", *map(str, words)], cwd=cwd, env=ENV, capture_output=True, text=True,
                           encoding="utf-8", stdin=subprocess.DEVNULL, preexec_fn=preexec, timeout=timeoutSec)
 
 
 class Desk:
-    """The command in a folder; its lines can be awaited."""
+    """The command as a process. A test can wait for its lines."""
 
     def __init__(self, *words, cwd=None, env=(), stdout=subprocess.PIPE):
         self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", *map(str, words)], cwd=cwd, env={**ENV, **dict(env)}, text=True,
@@ -41,7 +41,7 @@ class Desk:
         return found
 
     def Port(self):
-        """-> the port. The line comes when it listens, not before."""
+        """Return the port. The line with the port must come only when the server listens."""
         port = int(self.Line(r"^microwebsrv: http://127\.0\.0\.1:(\d+)/").group(1))
         socket.create_connection(("127.0.0.1", port), harness.DEADLINE_SEC).close()
         return port
@@ -50,7 +50,7 @@ class Desk:
         return int(self.Line(r"^microwebsrv: the pins: http://127\.0\.0\.1:(\d+)/$").group(1))
 
     def Logged(self, pattern):
-        """The fields of the line of an answer."""
+        """Wait for the next line of the log with this status, and return its fields."""
         return re.split("  ", self.Line(r"^\d\d:\d\d:\d\d  .*  %s  .*$" % pattern).group())
 
     def End(self, number=signal.SIGINT):

@@ -17,14 +17,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take long for their number of tests: about so many seconds more for each runtime.
+# Files that take long for their number of tests: {name: additional seconds for each runtime}.
 LONG = {"mpy_versions": 200, "push": 150, "faults": 90, "portal": 90, "hostile": 70, "demo_browser": 60, "auth": 55, "mip": 55,
         "websocket_server": 50, "desk": 45, "extending": 40, "footprint": 40, "tls": 40, "docs": 35, "portal_browser": 25}
 
 
 class ByRuntime(LoadScopeScheduling):
-    """pytest -n 4 --dist loadfile: the tests of one file on one runtime share what they start, so they stay together.
-    The longest group comes first."""
+    """The scheduler for pytest -n 4 --dist loadfile. The tests of one file on one runtime stay together, because they share servers.
+    The longest group runs first."""
 
     def _split_scope(self, nodeid):
         path, _, name = nodeid.partition("::")
@@ -69,8 +69,8 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Behind an ASGI server run only the tests of ASGI_FILES, except those about decisions of that server. With harness.ASGI
-    run all, and those may fail."""
+    """Behind an ASGI server, run only the tests of ASGI_FILES, without those whose result that server decides. With harness.ASGI,
+    run all tests; the others may fail."""
     for item in items if harness.ASGI else ():
         reason = asgi_cases.Difference(item.name, harness.ASGI_RUNTIME)
         if reason and harness.ASGI_RUNTIME in item.name:
@@ -98,7 +98,7 @@ def modulePath(runtime):
 
 @pytest.fixture
 def serve(runtime, modulePath, tmp_path):
-    """serve(program, ...) -> harness.Server on this runtime, in tmp_path; ended and judged after the test."""
+    """serve(program, ...) -> harness.Server on this runtime, in tmp_path. After the test the server is ended and its output checked."""
     servers = []
 
     def Serve(program, **kwargs):
@@ -139,7 +139,7 @@ def artifacts():
 def browser():
     """Debian's headless Chromium, driven by Playwright. It connects only to the host under test.
 
-    One for each module: while Playwright runs, its event loop counts as running in this thread, and asyncio.run refuses.
+    There is one browser for each module. While Playwright runs, its event loop runs in this thread, so asyncio.run fails.
     """
     from playwright.sync_api import sync_playwright
     flags = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",

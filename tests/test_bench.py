@@ -72,7 +72,7 @@ class Says:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Run the client against a running server -> its figures."""
+    """A function that runs the client against a server, and returns its figures."""
     folder = tmp_path_factory.mktemp("client")
     program = folder / "client"
     warnings = ("-Wall", "-Wextra", "-Werror")
@@ -139,8 +139,7 @@ def test_wrong_answers(client, says, answer, closes, kind):
 
 
 def test_an_answer_that_never_comes(client, says):
-    """The client checks for it before measuring, and again afterwards: it waits five seconds each time, and reports
-    it."""
+    """The client waits five seconds for a response before it measures, and again afterwards. It reports the missing one."""
     figures = client(says(GOOD[:-1], first=GOOD), connections=1)
     assert figures["requests"] == 0 and figures["stuck"] >= 1 and figures["kinds"]["timeout"] >= 1, figures
 
@@ -172,7 +171,7 @@ def test_no_upgrade(client, says):
 
 
 def test_a_run_on_both_runtimes(tmp_path):
-    """Our server and the minimal servers, each kind of request: figures, the table, and no wrong response."""
+    """A run with our server and the minimal servers, and each kind of request, gives figures, a table, and no wrong response."""
     works = ("hello", "close", "args", "json", "form", "115kb", "template", "ws4k")
     command = [sys.executable, BENCH / "run.py", "--peers", "floor,floor-poll,microwebsrv", "--works", ",".join(works),
                "--connections", "2", "--rounds", "1", "--seconds", "0.05", "--python", sys.executable,
@@ -204,7 +203,7 @@ def test_a_run_on_both_runtimes(tmp_path):
 
 
 def Report(folder, *files):
-    """bench/report.py on the figures in that folder -> what it wrote between the marks of two pages."""
+    """Run bench/report.py on the figures in a folder. Return the texts that it wrote between the marks of two pages."""
     pages = []
     for name, mark in (("readme", "measured"), ("performance", "goals")):
         pages.append(folder / (name + ".md"))
@@ -222,7 +221,7 @@ def Report(folder, *files):
 
 
 class Broken(socketserver.StreamRequestHandler):
-    """What stands in for Falcon below: it answers hello with another text, and ends when it is asked for JSON."""
+    """A substitute for Falcon in the test below. It answers hello with a wrong text, and ends at a request with JSON."""
 
     def handle(self):
         while True:
@@ -245,10 +244,10 @@ class Broken(socketserver.StreamRequestHandler):
 @pytest.mark.parametrize("falcon, whyNoHello, whyNoJson", [
     ("raise SystemExit('no Falcon here')", "did not start (no Falcon here)", None),
     ("import sys\nsys.path[:0] = %r\nimport test_bench\ntest_bench.Broken.Serve()",
-     r"gives no right answer to hello with 2 connections \(body \d+\)", "has ended (the end of it)"),
+     r"gives no correct response to hello with 2 connections \(body \d+\)", "has ended (the end of it)"),
 ])
 def test_a_peer_that_fails_is_left_out(tmp_path, falcon, whyNoHello, whyNoJson):
-    """One line says why, and the others are measured."""
+    """One line gives the reason, and the other peers are measured."""
     module = tmp_path / "modules" / "falcon"
     module.mkdir(parents=True)
     (module / "__init__.py").write_text(falcon % [str(harness.ROOT / "tests")] if "%r" in falcon else falcon)
@@ -272,7 +271,7 @@ def test_a_peer_that_fails_is_left_out(tmp_path, falcon, whyNoHello, whyNoJson):
 
 
 def Figures(path, began, times, stuck=0):
-    """A file as bench/run.py writes it; times: {(work, server): µs}"""
+    """Write a file like those of bench/run.py. times: {(work, server): µs}."""
     def Cell(work, server, connections=32):
         ours = times[work, "microwebsrv"]
         return {"work": work, "connections": connections, "server": server, "cpuUs": times[work, server],
@@ -288,7 +287,7 @@ def Figures(path, began, times, stuck=0):
 
 
 def test_goals_beside_what_was_measured(tmp_path):
-    """Two runs of one day become one with ranges; a run of another day is not among them."""
+    """Two runs of one day are joined, with ranges. A run of another day is left out."""
     def Times(ours, picows):
         return {("hello", "floor"): 5, ("hello", "microwebsrv"): ours, ("hello", "socketify"): 20,
                 ("hello", "falcon"): 10, ("json", "microwebsrv"): 10, ("json", "falcon"): 10,
@@ -313,11 +312,11 @@ def test_goals_beside_what_was_measured(tmp_path):
     assert "| WebSocket, 64 B | ≤ 1 x picows | 1.00 | met |" in aimed
     assert "| 0 errors, 1 waited a second, the longest 3 ms | **missed** |" in aimed
     _, aimed = Report(tmp_path, tmp_path / "one.json", tmp_path / "2026-01-02-cpython-2.json")
-    assert "2026-01-03, 2 runs of" in aimed         # named, they may be of two days
+    assert "2026-01-03, 2 runs of" in aimed         # files that are named may be of two days
 
 
 def test_a_page_without_marks(tmp_path):
-    """Nothing is written into a page that has no place for it."""
+    """A page without marks is not changed."""
     Figures(tmp_path / "2026-01-02-cpython.json", "2026-01-02 10:00:00", {("hello", "microwebsrv"): 8})
     page = tmp_path / "page.md"
     page.write_text("no marks\n")
@@ -330,7 +329,7 @@ def test_a_page_without_marks(tmp_path):
 
 @pytest.mark.timeout(300)
 def test_a_short_look_at_growth(tmp_path):
-    """Every study on both runtimes with its smallest sizes: figures, and the tables of the page."""
+    """Each study on both runtimes with its smallest sizes gives figures, and tables for the page."""
     page = tmp_path / "growth.md"
     page.write_text("before\n<!-- measured: python3 bench/growth.py -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
     command = [sys.executable, BENCH / "growth.py", "--short", "--no-plot", "--micropython", harness.FindMicroPython(),
@@ -361,7 +360,7 @@ def test_growth_is_judged(values, said):
 
 
 def test_version_1_is_a_peer():
-    """Its sources come from git; a copy of the project without history has none."""
+    """The sources of version 1 come from git. A copy of the project without history does not have them."""
     peers = runpy.run_path(str(BENCH / "peers.py"))
     if subprocess.run(["git", "cat-file", "-e", peers["VERSION_1"]], cwd=harness.ROOT, capture_output=True).returncode:
         pytest.skip("the history is not here")
@@ -387,7 +386,7 @@ def test_instructions_of_a_request():
 
 
 def test_bytecodes_of_a_request():
-    """Of each function: how often it is called, and what it executes itself."""
+    """The table shows how often each function is called, and how many bytecodes it executes itself."""
     command = [sys.executable, BENCH / "bytecodes.py", "--works", "hello,close,ws64", "--requests", "100",
                "--connections", "10"]
     said = subprocess.run([str(part) for part in command], capture_output=True, text=True,

@@ -228,8 +228,8 @@ def test_program_with_faults(tmp_path):
     assert "main.py:1: MicroPython has no module threading; use _thread" in lines
     assert "main.py:2: the module missing is neither in the folder nor in MicroPython" in lines
     assert "main.py:3: there is no file microWebNothing of the server, and none in the folder" in lines
-    assert "www/a?.txt: FAT has no such name: 'a?.txt'" in lines
-    assert "www/a.css: FAT does not tell it from www/A.css" in lines
+    assert "www/a?.txt: FAT does not allow the name 'a?.txt'" in lines
+    assert "www/a.css: on FAT it has the same name as www/A.css" in lines
     assert any(re.match(r"www/page.pyhtml:2: \w*Error: ", line) for line in lines), done.stdout
     assert "microwebsrv: 7 things to look at" in lines
 
@@ -307,7 +307,7 @@ def test_no_estimate_of_what_does_not_compile(tmp_path, files):
 def test_no_program(tmp_path):
     (tmp_path / "index.html").write_text("x")
     done = Run(tmp_path)
-    assert done.returncode == 1 and "main.py: it is not there" in done.stdout
+    assert done.returncode == 1 and "main.py: the file is missing" in done.stdout
     done = Run(tmp_path / "none")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "is not a folder" in done.stderr
     assert Run(tmp_path, "--with", "nothing").returncode == 2

@@ -1,5 +1,5 @@
-"""The command `microwebsrv` for the one program of a desk: what it says when it is called wrongly, where it listens, its log, its page
-for what has failed, what it can be asked to serve, and pages that are loaded again. docs/command.md has the transcripts."""
+"""The command `microwebsrv` on a computer: wrong arguments, the address, the log, the page for a failed handler, the targets that it can
+serve, and the reload of pages in browsers. docs/command.md has the transcripts."""
 
 import ctypes
 import http.client
@@ -38,7 +38,7 @@ TAG = re.compile(rb'<script src="/\.microwebsrv/live\.js" nonce="[\w-]+"></scrip
 
 @pytest.fixture
 def start(tmp_path):
-    """start(*words) -> a Desk that runs in tmp_path."""
+    """start(*words) -> a Desk whose command runs in tmp_path."""
     desks = []
 
     def Start(*words, **options):
@@ -61,10 +61,10 @@ def Write(folder, **files):
     return folder
 
 
-# -- called wrongly: the transcripts of the manual ------------------------------------------
+# -- wrong calls: the transcripts of the manual ------------------------------------------
 
 def Transcripts(status):
-    """(words, what is said) of each call in the block below `Status N`."""
+    """Return (words, output) of each call in the block below `Status N`."""
     block = re.search(r"^Status %d.*?\n\n```console\n(.*?)```" % status, MANUAL, re.M | re.S).group(1)
     return [(call.partition("\n")[0].split()[1:], call.partition("\n")[2]) for call in block.split("$ ")[1:]]
 
@@ -73,12 +73,12 @@ CALLS = [pytest.param(status, words, said, id=" ".join(words)) for status in (1,
 
 
 def LosePorts():
-    """In the new process, before the command begins: root too has no right to ports below 1024 (CAP_NET_BIND_SERVICE)."""
+    """Runs in the new process before the command. It takes the right to ports below 1024 away (CAP_NET_BIND_SERVICE), also from root."""
     ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)
 
 
 def Home(folder):
-    """The folder in which the manual's transcripts were made."""
+    """Create the files of the folder in which the manual's transcripts were made."""
     for name in ("empty", "empty/www", "empty/.git"):
         (folder / name).mkdir()
     (folder / "empty" / ".git" / "config").write_text("")
@@ -90,19 +90,19 @@ def Home(folder):
 
 
 def Plain(text, folder):
-    """Without what differs between computers: where it runs, and the marks below a line since Python 3.11."""
+    """Return a text without the parts that differ between computers: the folder, and the marks below a line since Python 3.11."""
     return re.sub(r"^ +[~^]+\n", "", text.replace(str(folder), "/home/you"), flags=re.M)
 
 
 def IsFreeForAll():
-    """On some systems everybody may have port 80."""
+    """True on systems where every user may listen on port 80."""
     return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="takes a right away as Linux does")
 @pytest.mark.parametrize("status, words, said", CALLS)
 def test_transcripts_of_the_manual(tmp_path, start, status, words, said):
-    """One line, and the status; nothing was served, no traceback of ours, nothing hangs."""
+    """The command ends with one line and the status. It serves nothing, and shows no traceback of its own."""
     Home(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
@@ -124,7 +124,7 @@ def test_manual_names_every_option():
 
 
 def test_missing_folder_of_the_program(tmp_path, start):
-    """A webPath that was given is told, at the address that is served; the default is none of the program's business."""
+    """A missing folder is reported if the program has set webPath. A missing default folder is not reported."""
     Write(tmp_path, astray__main="from microWebSrv import MicroWebSrv\nMicroWebSrv(webPath='/flash/site').Start(threaded=False)\n",
           plain__main="from microWebSrv import MicroWebSrv\nMicroWebSrv().Start(threaded=False)\n")
     said = re.search(r"\$ microwebsrv astray\nmicrowebsrv: http://127.0.0.1:8080/\n(.*?)```", MANUAL, re.S).group(1)
@@ -145,7 +145,7 @@ def test_missing_folder_of_the_program(tmp_path, start):
     "",
 ], ids=["in its loop", "beside a thread", "in the foreground", "only handlers"])
 def test_port_that_is_taken_meanwhile(tmp_path, program, options):
-    """The command has looked before; now the server finds it busy. Nothing hangs, whatever else runs."""
+    """The port is free when the command starts, but taken when the server opens it. The command ends, whatever else runs."""
     port = harness.FreePorts(1)[0]
     Write(tmp_path, main="import asyncio, socket, threading, time\nfrom microWebSrv import MicroWebSrv\n"
                          "taken = socket.create_server(('127.0.0.1', %d))\n%s\n" % (port, program))
@@ -155,7 +155,7 @@ def test_port_that_is_taken_meanwhile(tmp_path, program, options):
 
 
 def test_port_of_the_second_server(tmp_path):
-    """The first one serves already: it ends with the command."""
+    """The port of the second server is taken. The first server already runs, and ends with the command."""
     port = next(port for port in iter(address.Free, None) if address.IsFree(port + 1, ""))
     Write(tmp_path, main="import socket\nfrom microWebSrv import MicroWebSrv\ntaken = socket.create_server(('127.0.0.1', %d))\n"
                          "MicroWebSrv().Start()\nMicroWebSrv().Start()\n" % (port + 1))
@@ -166,7 +166,7 @@ def test_port_of_the_second_server(tmp_path):
 
 @pytest.mark.parametrize("port", ["70000", "'80'"])
 def test_port_of_the_program_that_is_none(tmp_path, port):
-    """As without the command, and as on a board."""
+    """The error is the same as without the command and as on a board."""
     Write(tmp_path, main="from microWebSrv import MicroWebSrv\nMicroWebSrv(port=%s).Start()\n" % port)
     done = Run(".", "--no-reload", "--port", 0, cwd=tmp_path)
     assert done.returncode == 1 and re.search("\nValueError: port must be an? \\w+ from 0 to 65535, not %s\n$" % port, done.stderr)
@@ -174,7 +174,7 @@ def test_port_of_the_program_that_is_none(tmp_path, port):
 
 
 def test_program_may_try_another_port(tmp_path, start):
-    """It sees an OSError, as without the command."""
+    """The program gets an OSError, as without the command."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
         Write(tmp_path, main="""
             import errno
@@ -194,7 +194,7 @@ def test_program_may_try_another_port(tmp_path, start):
 
 
 def test_the_watched_program_ends(tmp_path, start):
-    """What a file can mend is waited for; a port is not."""
+    """The command waits for a change of a file if the error is in the program."""
     Write(tmp_path, main="x = )\n")
     one = start(".", "--port", 0)
     one.Line("the program has ended; it is run again")
@@ -210,7 +210,7 @@ def test_the_watched_program_ends(tmp_path, start):
 
 @pytest.mark.parametrize("end", ["raise SystemExit('enough')", "raise SystemExit(4)", "raise KeyboardInterrupt", "1 / 0"])
 def test_status_of_a_program(tmp_path, end):
-    """It is that of the program: what it says at its end is said once, without us."""
+    """The exit status is that of the program. Its last message appears once, and its traceback has no frames of the command."""
     Write(tmp_path, main="def F():\n    %s\nF()\n" % end)
     done = Run(".", "--no-reload", cwd=tmp_path)
     assert done.returncode == {"enough": 1, "(4)": 4, "upt": 0, "/ 0": 1}[re.search(r"enough|\(4\)|upt|/ 0", end).group()]
@@ -220,7 +220,7 @@ def test_status_of_a_program(tmp_path, end):
 
 @pytest.mark.parametrize("options", [(), ("--no-reload",)])
 def test_end_while_a_thread_prints(tmp_path, options):
-    """It waits for a reader and holds the lock of the output: Python dies of that, with `Fatal Python error`, or would wait too."""
+    """The thread waits for a reader and holds the lock of the output. Without care, Python would end with `Fatal Python error`, or hang."""
     Write(tmp_path, main="""
         import threading
         def Talk():
@@ -248,7 +248,7 @@ def test_end_while_a_thread_prints(tmp_path, options):
 
 
 def test_error_while_a_server_runs(tmp_path, start):
-    """The program has died, its server goes on: both are said."""
+    """The program fails while its server continues to run: two messages report this."""
     Write(tmp_path, main=HELLO + "\n\nMicroWebSrv().Start()\n1 / 0\n")
     one = start(".", "--no-reload", "--port", 0)
     port = one.Port()
@@ -260,7 +260,7 @@ def test_error_while_a_server_runs(tmp_path, start):
 
 @pytest.mark.parametrize("options", [(), ("--no-reload",)])
 def test_one_ctrl_c(tmp_path, start, options):
-    """Also where the program does something else, and its server runs in a thread."""
+    """One Ctrl-C ends the command, also if the server runs in a thread and the program does something else."""
     Write(tmp_path, main=HELLO + "\n\nimport time\nMicroWebSrv().Start()\nprint('SLEEPS', flush=True)\ntime.sleep(1000)\n")
     one = start(".", "--port", 0, *options)
     port = one.Port()
@@ -270,7 +270,7 @@ def test_one_ctrl_c(tmp_path, start, options):
 
 
 def test_import_that_fails_in_a_library(tmp_path):
-    """One line would not say who has asked for it."""
+    """The command prints the traceback, because one line would not show which file of the program imports the library."""
     Write(tmp_path, program__main="import library\n", library="import nothing_of_this_name\n")
     done = subprocess.run([sys.executable, "-m", "microwebsrv", "program", "--no-reload"], cwd=tmp_path, capture_output=True, text=True,
                           env={**ENV, "PYTHONPATH": os.pathsep.join((str(harness.SRC), str(tmp_path)))})
@@ -278,10 +278,10 @@ def test_import_that_fails_in_a_library(tmp_path):
     assert done.stderr.endswith("\nModuleNotFoundError: No module named 'nothing_of_this_name'\n")
 
 
-# -- where it listens ---------------------------------------------------------------------
+# -- the address --------------------------------------------------------------------------
 
 def test_ipv6(tmp_path, start):
-    """The line can be clicked, and the address in it is one that browsers may ask for."""
+    """The printed URL is correct, and the server accepts its address as the host."""
     Write(tmp_path, main=SERVED, www__index_html="<h1>Home</h1>")
     one = start(".", "--bind", "::1", "--port", 0)
     port = int(one.Line(r"^microwebsrv: http://\[::1\]:(\d+)/$").group(1))
@@ -304,7 +304,7 @@ def test_urls(bindIP, url):
 
 
 def test_ipv6_without_a_port(tmp_path, start):
-    """The next free one, as by IPv4."""
+    """The command takes the next free port, as with IPv4."""
     Write(tmp_path, main=SERVED.replace("port=80", "port=%d" % harness.FreePorts(1)[0]), www__a_html="a")
     start(".", "--bind", "::1").Line(r"^microwebsrv: http://\[::1\]:(\d+)/$")
 
@@ -351,7 +351,7 @@ mws.Start(threaded=False)
 
 
 def test_log(tmp_path, start):
-    """Time, client, request, status, bytes of content, duration; the program's own callback is called as well."""
+    """A line has the time, client, request, status, bytes of content, and duration. The program's own callback is called too."""
     Write(tmp_path, main=LOGGED, www__page_html="x" * 20000)
     one = start(".", "--no-reload")
     port = one.Port()
@@ -399,13 +399,13 @@ def test_log_can_be_left_out(tmp_path, start):
     assert one.End() == 0 and re.fullmatch(r"microwebsrv: http://\S+\n", one.out.text)
     port = harness.FreePorts(1)[0]
     one = start(".", "--quiet", "--port", port)
-    one.Error("there is no folder")             # a fault is said
+    one.Error("there is no folder")             # --quiet does not hide faults
     assert Fetch(port, "/hello").text == "hello"
     assert one.End() == 0 and one.out.text == ""
 
 
 def test_log_says_one_line_each():
-    """Whatever a client sends: no other line, no escape of a terminal."""
+    """A client can't add lines to the log, or send escape sequences to the terminal."""
     line = access.Line("127.0.0.1", "GET /\x1b[2J\r\n\x85", 200, 5, 2.5, False)
     assert line.endswith("  GET /\\x1b[2J\\x0d\\x0a\\x85  200  5 B  2.50 s") and len(line.splitlines()) == 1
 
@@ -436,7 +436,7 @@ def test_colours(tmp_path, start, env, isColoured):
         os.close(ours)
 
 
-# -- the page for what has failed ---------------------------------------------------------------
+# -- the page for a failed handler --------------------------------------------------------------
 
 FAILING = """
 import json
@@ -505,7 +505,7 @@ def failing(tmp_path, start):
 
 
 def test_page_of_a_failure(failing):
-    """The line with the source around it, and the traceback of the program; nothing of it is markup."""
+    """The page shows the line with the source around it, and the traceback of the program. All of this is escaped."""
     one, port = failing()
     for path, (what, place, line) in FAULTS.items():
         answer = Fetch(port, path, headers=BROWSER)
@@ -521,7 +521,7 @@ def test_page_of_a_failure(failing):
 
 
 def test_text_of_a_failure(failing):
-    """For who asks for no HTML."""
+    """Clients that do not accept HTML get a text."""
     port = failing()[1]
     for headers in ({"Accept": "application/json"}, {"Accept": "*/*"}, {}):
         for path, (what, place, line) in FAULTS.items():
@@ -536,12 +536,12 @@ def test_text_of_a_failure(failing):
     ("", ["--no-debug"], {}), ("mws.Debug = False", [], {}), ("", [], {"X-Forwarded-For": "192.0.2.7"}), ("", [], {"Forwarded": "for=192.0.2.7"}),
     ("", [], {"Via": "1.1 proxy"})])
 def test_bare_500(failing, more, options, headers):
-    """Without Debug, and for clients elsewhere, it says nothing of the program."""
+    """Without Debug, and for clients on other computers, the response shows nothing of the program."""
     one, port = failing(more, *options)
     for accept in ("text/html", "*/*"):
         text = Fetch(port, "/worker", headers={"Accept": accept, **headers}).text
         assert "500 Internal Server Error" in text and "worker" not in text and "KeyError" not in text and "main.py" not in text
-    one.Error("KeyError")                       # the console has it
+    one.Error("KeyError")                       # the console still shows the error
 
 
 def test_own_error_page_comes_back_without_debug(failing):
@@ -565,10 +565,11 @@ def test_who_is_on_this_computer():
     assert not failure.IsHere(At("127.0.0.1", via="1.1 a"))
 
 
-# -- what it is asked to serve -----------------------------------------------------------------
+# -- targets of the command --------------------------------------------------------------------
 
 def test_module_and_server(tmp_path, start):
-    """package.module:name: a server, a name within one, or a function that makes one; it gets the port of the command."""
+    """`package.module:name` names a server, an attribute of an object, or a function that returns a server. The server gets the port of
+    the command."""
     Write(tmp_path, pack__site=HELLO + """
 
 class Box:
@@ -600,7 +601,7 @@ def test_module_is_watched(tmp_path, start):
 
 
 def test_module_with_a_fault(tmp_path):
-    """Of a function: its traceback, without us."""
+    """A function that fails is reported with its traceback, without frames of the command. A SyntaxError is reported in one line."""
     Write(tmp_path, site="from microWebSrv import MicroWebSrv\ndef Make():\n    return 1 / 0\n", broken="x = )\n")
     done = Run("site:Make", "--no-reload", cwd=tmp_path)
     assert done.returncode == 1 and "line 3, in Make" in done.stderr and not OURS.search(done.stderr)
@@ -610,8 +611,8 @@ def test_module_with_a_fault(tmp_path):
 
 @pytest.mark.parametrize("more", [[], ["--workers", "1"]])
 def test_a_relative_path_of_modules(tmp_path, start, more):
-    """As in a clone: PYTHONPATH=src. The process that runs the program finds the command, and modules of the program do not
-    come before those of Python."""
+    """PYTHONPATH=src, as in a clone. The process that runs the program finds the command, and a module of the program does not
+    replace one of Python."""
     Write(tmp_path, site__main=SERVED, site__argparse="raise ValueError", site__www__index_html="")
     (tmp_path / "src").symlink_to(harness.SRC)
     one = start("site", *more, "--port", 0, "--no-log", env={"PYTHONPATH": "src"})
@@ -632,7 +633,7 @@ def test_open(tmp_path, start):
     one.Line("^microwebsrv: main.py has changed")
     assert one.Port() == port and Fetch(port, "/hello").text == "hello"
     assert one.End() == 0
-    one.out.Join(harness.DEADLINE_SEC)          # each browser has this pipe, until it has said its line
+    one.out.Join(harness.DEADLINE_SEC)          # each browser keeps this pipe open until it has printed its line
     assert one.out.text.count("BROWSER") == 1
 
 
@@ -699,7 +700,7 @@ def site(tmp_path, start):
 
 
 def test_which_answers_get_the_script(site):
-    """Whole pages that a browser shows; and all of them have the right length (harness.Fetch reads strictly)."""
+    """Whole pages that a browser shows get the script. All responses have the right length (harness.Fetch reads strictly)."""
     port = site()[1]
     plain = {path: Fetch(port, path).body for path in ("/", "/handler", "/page.pyhtml", "/stream", "/large.html", "/part", "/none", "/pushed",
                                                        "/packed", "/text", "/moved", "/style.css")}
@@ -729,7 +730,7 @@ def test_which_answers_get_the_script(site):
 
 
 def test_policy_of_a_page(site):
-    """It lets the script and its stream in, by their whole addresses, and nothing else."""
+    """The changed policy allows the script and its stream by their full addresses, and nothing else."""
     port = site()[1]
     there = "http://localhost/.microwebsrv/live"
     assert Fetch(port, "/handler", headers=BROWSER).Header("content-security-policy") == (
@@ -754,7 +755,7 @@ def test_policies(policy, allowed):
 
 
 def test_stream_of_changes(site, tmp_path):
-    """A page hears of a change of the site; the log is silent about that."""
+    """A page gets an event after each change of the site. The log has no lines about these requests."""
     one, port = site()
     with RawClient(port) as client:
         client.Send(RequestBytes("GET", live.STREAM_PATH, {"Accept": "text/event-stream"}))
@@ -782,7 +783,7 @@ def test_no_reload(site, tmp_path):
 
 
 def test_server_alone_knows_nothing_of_it(tmp_path):
-    """`python main.py` and a board: the server has no such path, and loads none of the command."""
+    """With `python main.py` and on a board the server has no such path, and loads no module of the command."""
     Write(tmp_path, main="""
         import sys
         from microWebSrv import MicroWebSrv
@@ -795,7 +796,8 @@ def test_server_alone_knows_nothing_of_it(tmp_path):
 
 
 def test_browser_loads_the_page_again(site, tmp_path, page):
-    """A file of the site, a style, a program, one that is broken for a while; and a page with a strict policy."""
+    """The page is loaded again after a change of a file of the site, a style sheet, and a program that is broken for a while, also if it
+    has a strict policy."""
     from playwright.sync_api import expect
     one, port = site()
     complaints = []
@@ -824,7 +826,7 @@ def test_browser_loads_the_page_again(site, tmp_path, page):
 
 
 def test_browser_shows_a_failure_and_then_the_page(failing, tmp_path, start, page):
-    """Also on a phone's width, and readable for who uses no mouse."""
+    """The page of a failure fits the width of a phone. After the fault is mended, the browser loads the right page."""
     from playwright.sync_api import expect
     failing()
     one = start(".", "--port", 0)
@@ -842,7 +844,7 @@ def test_browser_shows_a_failure_and_then_the_page(failing, tmp_path, start, pag
 # -- the package ----------------------------------------------------------------------------------
 
 def test_classes_of_the_package():
-    """They are those of the server, loaded when they are asked for."""
+    """The package offers the classes of the server. It loads them when they are used."""
     program = """
 import json, sys
 import microwebsrv

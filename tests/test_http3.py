@@ -1,4 +1,4 @@
-"""HTTP/3: a program behind hypercorn, asked by aioquic's client."""
+"""HTTP/3: aioquic's client sends requests to a program behind hypercorn."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from test_asgi import FRONTS, PROGRAM, Front
 
 
 class Stream:
-    """What has come of an answer."""
+    """The received part of a response."""
 
     def __init__(self):
         self.headers = {}
@@ -33,7 +33,7 @@ class Stream:
 
 
 class Client(QuicConnectionProtocol):
-    """HTTP/3 on a connection of QUIC."""
+    """An HTTP/3 client on a QUIC connection."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -41,7 +41,7 @@ class Client(QuicConnectionProtocol):
         self._streams = {}
 
     def Ask(self, method, path, headers=(), pieces=()):
-        """-> the number of the stream"""
+        """Send a request, and return the number of its stream."""
         number = self._quic.get_next_available_stream_id()
         self._streams[number] = Stream()
         self._http.send_headers(number, [(b":method", method), (b":scheme", b"https"), (b":authority", b"a.example:8443"), (b":path", path),
@@ -55,7 +55,7 @@ class Client(QuicConnectionProtocol):
         return await self._streams[number].Until(isEnough)
 
     async def Fetch(self, *args):
-        """-> status, headers, content"""
+        """Send a request, and return the status, headers and content of the response."""
         stream = await self.Answer(self.Ask(*args))
         return int(stream.headers[":status"]), stream.headers, stream.body
 
@@ -84,7 +84,7 @@ def server(tmp_path_factory):
 
 
 def Talk(server, talk):
-    """talk(client) on a new connection."""
+    """Run talk(client) with a new connection."""
     async def Main():
         configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN, server_name="127.0.0.1")
         configuration.load_verify_locations(server.certificate)
@@ -128,7 +128,7 @@ def test_content(server):
 
 
 def test_events(server):
-    """Each arrives at once."""
+    """Each event arrives at once."""
     async def Main(client):
         events = client.Ask(b"GET", b"/events")
         await client.Answer(events, lambda stream: stream.headers)
@@ -139,7 +139,7 @@ def test_events(server):
 
 
 def test_other_versions_name_it(server):
-    """A browser comes by TCP first: Alt-Svc (RFC 7838) tells it."""
+    """A browser first connects over TCP. The field Alt-Svc (RFC 7838) tells it that HTTP/3 is available."""
     with httpx.Client(http2=True, verify=ssl.create_default_context(cafile=server.certificate)) as client:
         answer = client.get("https://127.0.0.1:%d/who" % server.port)
         assert answer.http_version == "HTTP/2" and "h3=" in answer.headers["alt-svc"]

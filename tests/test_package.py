@@ -1,5 +1,5 @@
-"""What pip installs: the sdist, the wheel made of it, a clean environment, and a user's program in it; and what a release
-needs besides: the page of the package, and the workflow that publishes it."""
+"""The package: the sdist, the wheel, and a user's program in a clean environment with the wheel. Also the page of the package, and the
+workflow that publishes a release."""
 
 import ast
 import email.parser
@@ -19,7 +19,7 @@ import harness
 import registry
 from harness import Fetch
 
-# What .gitignore names, and git's own.
+# The patterns of .gitignore, and the folder of git.
 IGNORED = shutil.ignore_patterns(".git", ".venv*", ".hypothesis", ".*_cache", "__pycache__", "build", "dist", "*.egg-info",
                                  "artifacts", "env")
 
@@ -70,7 +70,7 @@ def Home(httpClient: HttpClient, httpResponse: HttpResponse) -> None:
 
 
 def _Do(*command, **options):
-    """The output of a command that uses the installed package, not the sources."""
+    """Return the output of a command that uses the installed package, not the sources."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     options.setdefault("env", env)
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
@@ -80,7 +80,7 @@ def _Do(*command, **options):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """(sdist, wheel). The wheel is built from the sdist, as pip does without a wheel."""
+    """(sdist, wheel). The wheel is built from the sdist, as pip does if there is no wheel."""
     folder = tmp_path_factory.mktemp("package")
     clone = folder / "clone"
     shutil.copytree(harness.ROOT, clone, ignore=IGNORED)
@@ -88,7 +88,7 @@ def built(tmp_path_factory):
         folder, cwd=clone)
     sdist = next(folder.glob("*.tar.gz"))
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked")     # our own archive
+        archive.extractall(folder / "unpacked")     # safe: the archive is our own
     unpacked = Unpacked(sdist)
     _Do(sys.executable, "-c", "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])",
         folder, cwd=unpacked)
@@ -96,18 +96,18 @@ def built(tmp_path_factory):
 
 
 def Unpacked(sdist):
-    """The folder that is in the archive."""
+    """Return the unpacked folder of the archive."""
     return next((sdist.parent / "unpacked").iterdir())
 
 
 def Files(folder):
-    """-> the files below it, but for what running them leaves behind."""
+    """Return the files below a folder, without those that a run of the tests leaves behind."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")
             if path.is_file() and not {"__pycache__", "build", ".hypothesis"} & set(path.relative_to(folder).parts)}
 
 
 def Metadata(wheel):
-    """What PyPI shows: fields like those of a mail, and the README below them."""
+    """Return the metadata that PyPI shows. It has the format of a mail: fields, and the README as the body."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/METADATA"))
         return email.parser.Parser().parsestr(archive.read(name).decode())
@@ -115,7 +115,7 @@ def Metadata(wheel):
 
 @pytest.fixture(scope="module")
 def clean(built, tmp_path_factory):
-    """A new environment with only our wheel -> its python."""
+    """The python of a new environment with only our wheel."""
     folder = tmp_path_factory.mktemp("clean") / "venv"
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -142,7 +142,7 @@ def test_wheel_holds_what_stands_in_src(built):
 
 
 def test_names_in_site_packages(built):
-    """Each module, its types, and the command: nothing else comes between a program and other packages."""
+    """Only the modules, their types and the command are installed, so no other name can hide that of another package."""
     modules = ["microWebSrv", *[one.name for one in registry.Load()]]
     wanted = {"microwebsrv", *[name + ".py" for name in modules], *[name + "-stubs" for name in modules]}
     with zipfile.ZipFile(built[1]) as archive:
@@ -157,7 +157,7 @@ def test_sdist_is_a_whole_clone(built):
 
 
 def test_tests_run_in_the_unpacked_sdist(built):
-    """A few of them: programs on each runtime, the sources, and what is made of them."""
+    """A few tests: programs on each runtime, a test of sources, and one of a generated file."""
     said = _Do(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_harness.py",
                "tests/test_room_writers.py", "tests/test_amalgam.py::test_the_one_file_is_up_to_date", cwd=Unpacked(built[0]))
     assert re.search(r"^[1-9]\d+ passed", said, re.M) and "skipped" not in said, said
@@ -203,13 +203,13 @@ def test_installed_command(clean, tmp_path):
     with subprocess.Popen([command, tmp_path, "--port", str(port)], text=True, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == "microwebsrv: http://127.0.0.1:%d/\n" % port
-            assert Fetch(port, "/").text == "<h1>Home</h1>"     # the line comes when it listens
+            assert Fetch(port, "/").text == "<h1>Home</h1>"     # the line is printed when the server listens
         finally:
             process.terminate()
 
 
 def test_installed_command_has_the_files_of_boards(clean, tmp_path):
-    """The wheel contains files that a clone has in other folders; missing packages are named in one line."""
+    """The wheel contains files that are in other folders of a clone. The command names a missing package in one line."""
     show = ("from microwebsrv import data; print(data.CLONE.joinpath('board').exists(), len(data.Bytecode('microWebSrv')), "
             "len(data.Registry()), data.Heap()['the three'] > 9999, data.Methods()['Serve'])")
     size = (harness.ROOT / "board" / "microWebSrv.mpy").stat().st_size
@@ -229,7 +229,7 @@ def _Mypy(clean, folder, text):
 
 
 def test_package_of_the_command_is_typed(clean, tmp_path):
-    """`from microwebsrv import MicroWebSrv`: mypy --strict sees the classes, and no name that is not there."""
+    """`from microwebsrv import MicroWebSrv`: mypy --strict knows the classes, and reports names that do not exist."""
     names = "from microwebsrv import MicroWebSocket, MicroWebSrv, MicroWebTemplate\n"
     fine = _Mypy(clean, tmp_path, names + "mws: MicroWebSrv = MicroWebSrv(port=80)\ntext: str = MicroWebTemplate('').Execute()\n"
                                           "def F(webSocket: MicroWebSocket) -> None: webSocket.SendText('a')\n")
@@ -240,7 +240,7 @@ def test_package_of_the_command_is_typed(clean, tmp_path):
 
 
 def test_users_program_is_typed(clean, tmp_path):
-    """mypy --strict finds the stubs where pip has put them."""
+    """mypy --strict finds the stubs that pip has installed."""
     (tmp_path / "ready.py").write_text("def Port() -> int: return 0\n")
     fine = _Mypy(clean, tmp_path, PROGRAM)
     assert fine.returncode == 0, fine.stdout + fine.stderr
@@ -257,7 +257,7 @@ def _Pyright(clean, folder, text):
 
 
 def test_users_program_is_typed_for_pyright(clean, tmp_path):
-    """So editors complete the names. A module without types would be an error of the strict mode."""
+    """Editors with pyright can complete the names. A module without types would be an error in strict mode."""
     (tmp_path / "ready.py").write_text("def Port() -> int: return 0\n")
     fine = _Pyright(clean, tmp_path, PROGRAM + "\nfrom microwebsrv import testing\n\nprint(testing.NewClient)\n")
     assert fine.returncode == 0, fine.stdout + fine.stderr
@@ -269,7 +269,7 @@ def test_users_program_is_typed_for_pyright(clean, tmp_path):
 # -------------------------------------------------------------------------------------------- the page of the package
 
 def test_classifiers(built):
-    """Each version of Python from requires-python on, and what a person searches for."""
+    """The classifiers have each version of Python from requires-python on, and the terms that people search for."""
     found = Metadata(built[1])
     oldest = int(re.fullmatch(r">=3\.(\d+)", found["Requires-Python"]).group(1))
     classifiers = found.get_all("Classifier")
@@ -288,7 +288,7 @@ def Setup():
 
 
 def Leads(url):
-    """Where a link to the repository leads in a clone: None if elsewhere."""
+    """Return the path in a clone for a link to the repository, or None for another link."""
     found = re.fullmatch(r"%s/(?:blob|raw)/v[\d.]+/([^#]*)(?:#.*)?" % re.escape(Setup().REPOSITORY), url)
     return found and harness.ROOT / found.group(1)
 
@@ -307,7 +307,7 @@ def test_the_address_of_the_repository_stands_in_one_place():
 
 
 def test_links_of_the_readme_are_whole(built):
-    """The page of the package is not in the repository: each link and picture names its whole address."""
+    """Each link and picture has a full address, because the page of the package is not in the repository."""
     found = Metadata(built[1])
     assert found["Description-Content-Type"] == "text/markdown"
     links = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", found.get_payload())
@@ -322,7 +322,7 @@ def test_links_of_the_readme_are_whole(built):
 
 
 def Extras():
-    """-> {name: the text of its list} of pyproject.toml. tomllib is absent before Python 3.11."""
+    """Return {name: packages} of the extras in pyproject.toml. Python before 3.11 has no tomllib."""
     text = (harness.ROOT / "pyproject.toml").read_text(encoding="utf-8")
     part = text.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
     return {name: ast.literal_eval(body) for name, body in re.findall(r"^(\w+) = (\[.*?^\])", part, re.M | re.S)}
@@ -341,7 +341,7 @@ CHECKS = {
     "twine": ("twine", "check", "--strict", "SDIST", "WHEEL"),
     "check-wheel-contents": ("check_wheel_contents", "WHEEL"),
     "validate-pyproject": ("validate_pyproject", "pyproject.toml"),
-    # The authors have no address of mail.
+    # The authors have no mail address.
     "pyroma": ("pyroma", "--min", "10", "--skip-tests", "AuthorEmail", "SDIST"),
 }
 
@@ -385,7 +385,7 @@ def test_the_command_refuses_a_wrong_release():
 
 
 def test_workflows():
-    """What publishes may do only that, waits for the tests, and needs no password."""
+    """The job that publishes has only the rights for that, waits for the tests, and needs no password."""
     folder = harness.ROOT / ".github" / "workflows"
     checks, release = ((folder / name).read_text(encoding="utf-8") for name in ("ci.yml", "release.yml"))
     assert "run: .ci/run" in checks

@@ -1,4 +1,4 @@
-"""Behind nginx and Caddy: the configurations of docs/proxies.md in front of a program, on both runtimes."""
+"""A program behind nginx and Caddy with the configurations of docs/proxies.md, on both runtimes."""
 
 import binascii
 import concurrent.futures
@@ -21,7 +21,7 @@ import harness
 import cases_http
 from microWebSrv import MicroWebSrv
 from http_tools import INTERPRETERS, Chunked, Get, Post
-import fuzz_smuggling  # mp/ is on the path since http_tools is imported
+import fuzz_smuggling  # http_tools has added mp/ to the path
 
 PAGE = (harness.ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
 KINDS = ("nginx", "caddy")
@@ -227,7 +227,7 @@ def Site(folder):
     (folder / "www" / "sub").mkdir(parents=True)
     (folder / "www" / "a.txt").write_text("0123456789" * 100)
     (folder / "www" / "large.bin").write_bytes(LARGE)
-    os.utime(folder / "www" / "large.bin", (1e9, 1e9))      # what has just been written has a weak ETag
+    os.utime(folder / "www" / "large.bin", (1e9, 1e9))      # a new file would have a weak ETag
     (folder / "www" / "sub" / "index.html").write_text("<h1>index</h1>")
 
 
@@ -237,14 +237,14 @@ LARGE = b"".join(b"%08d" % n for n in range(1 << 18))         # 2 MB
 # ------------------------------------------------------------------------------------------- the proxies
 
 def Block(info):
-    """The configuration of the page that stands in the fence with this info."""
+    """Return the configuration in the code block of the page with this info string."""
     found = re.findall(r"^```%s\n(.*?)^```$" % re.escape(info), PAGE, re.M | re.S)
     assert len(found) == 1, "%d blocks of %r in docs/proxies.md" % (len(found), info)
     return found[0]
 
 
 def Put(text, *pairs):
-    """Replace each of these, which must be there."""
+    """Replace each old text, which must exist, by the new one."""
     for old, new in pairs:
         assert old in text, "%r is not in the configuration" % old
         text = text.replace(old, new)
@@ -280,7 +280,7 @@ CADDY = """
 
 
 def Find(name):
-    """Debian has nginx where only root's path leads."""
+    """Return the path of a program. Debian has nginx in a folder that is only in root's PATH."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
     assert found, "no %s: apt-get install nginx caddy" % name
     return found
@@ -288,14 +288,14 @@ def Find(name):
 
 @functools.lru_cache(maxsize=None)
 def Certificate():
-    """The folder of a certificate for 127.0.0.1."""
+    """Return a folder with a certificate for 127.0.0.1."""
     folder = tempfile.TemporaryDirectory()
     assert harness.LoadTool("make_certificate").Main(["127.0.0.1", "-o", folder.name]) == 0
     return folder
 
 
 class Proxy:
-    """nginx or Caddy as a process of ours, with the configuration of the page, in front of a server on this port."""
+    """A process of nginx or Caddy in front of a server, with the configuration of the page."""
 
     def __init__(self, kind, folder, server, change=lambda text: text):
         self.kind = kind
@@ -333,7 +333,7 @@ class Proxy:
     def __exit__(self, excType, exc, traceback):
         self.Close()
         print("-- %s\n%s" % (self.kind, self.log.text))
-        # A proxy that gets more or something else than an answer says so.
+        # The proxy logs these words if the server sends anything but a correct response.
         assert excType or not re.search(r"upstream sent|Unsolicited|malformed HTTP|\[(?:emerg|alert|crit)\]|panic", self.log.text)
 
     def Close(self):
@@ -346,7 +346,7 @@ class Proxy:
         self.log.Join(harness.DEADLINE_SEC)
 
     def Fetch(self, target, method="GET", headers=(), body=b"", **kwargs):
-        """As harness.Fetch, but the proxy may keep the connection."""
+        """Like harness.Fetch, but the proxy may keep the connection open."""
         with harness.RawClient(self.port) as client:
             client.Send(harness.RequestBytes(method, target, headers, body, **kwargs))
             return client.ReadResponse(method)
@@ -382,7 +382,7 @@ def test_answers_pass_through(site, proxy):
 
 
 def test_paths(proxy):
-    """They come as they were sent."""
+    """The server gets each path as the client sent it."""
     for target in ("/hello/a%2Fb", "/hello/%C3%A9", "/hello/%41%7e~", "/hello/a+b%20c?x=1&y=%20&&z", "//hello//1", "/hello/a;b=c", "/hello/1?",
                    "/hello/a%2fb", "/hello/%25", "/hello/a?b?c/../d"):
         answer = proxy.Fetch(target)
@@ -392,7 +392,7 @@ def test_paths(proxy):
 
 
 def test_http10(proxy):
-    """Nobody knows for which host a request without one is: nginx passes none on."""
+    """nginx does not pass on a Host field if the client sent none. The server then answers 400."""
     for host, status in ((b"Host: a\r\n", b"200"), (b"", b"400" if proxy.kind == "nginx" else b"200")):
         answer = harness.RawExchange(proxy.port, b"GET /hello/1 HTTP/1.0\r\n%s\r\n" % host)
         assert answer.split(b" ", 2)[1] == status and (status == b"400" or answer.endswith(b"hello 1!")), answer
@@ -445,7 +445,7 @@ def test_small_content(proxy):
 
 @pytest.mark.parametrize("isChunked", (False, True), ids=("length", "chunked"))
 def test_an_upload_is_streamed(site, proxy, isChunked):
-    """The server has half of it before the client sends the other half."""
+    """The server receives half of the content before the client sends the other half."""
     data = LARGE * 4
     frame = (lambda piece: b"%x\r\n%s\r\n" % (len(piece), piece)) if isChunked else bytes
     name = "up-%s-%d.bin" % (proxy.kind, isChunked)
@@ -481,7 +481,7 @@ def test_expect(proxy):
 
 
 def test_too_much(proxy):
-    """For the server, for its uploads, and for nginx."""
+    """The content exceeds the limit of the server, of its uploads, or of nginx."""
     for method, target, size in (("POST", "/echo", 100001), ("POST", "/echo", 5000000), ("PUT", "/files/large.bin", 17 << 20),
                                  ("PUT", "/files/large.bin", 21 << 20)):
         with harness.RawClient(proxy.port) as client:
@@ -489,7 +489,7 @@ def test_too_much(proxy):
             try:
                 for at in range(0, size, 65536):
                     client.Send(b"x" * min(65536, size - at))
-            except OSError:             # it has closed behind its answer
+            except OSError:             # the proxy has closed the connection after its response
                 pass
             assert client.ReadResponse(method).status == 413, (target, size)
     assert proxy.Fetch("/hello/1").status == 200
@@ -498,7 +498,7 @@ def test_too_much(proxy):
 # ------------------------------------------------------------------------------------------- streams
 
 def test_events_arrive_at_once(proxy):
-    """And the server hears of it when the client goes."""
+    """Each event arrives at once, and the server notices when the client leaves."""
     with harness.RawClient(proxy.port) as client:
         client.Send(Get("/events"))
         assert b"200 OK" in client.ReadUntil(b"\r\n\r\n"), "the head arrives before the first event"
@@ -561,14 +561,14 @@ def test_websocket_origins(proxy):
         assert refused.value.response.status_code == 403
 
 
-# ------------------------------------------------------------------------------------------- who the client is
+# ------------------------------------------------------------------------------------------- the client's address
 
 LIES = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example",
         "Forwarded": "for=6.6.6.6;proto=https;host=evil.example"}
 
 
 def From(address, port, data):
-    """The answer to a client with this address."""
+    """Send a request from this address, and return the response."""
     with socket.create_connection(("127.0.0.1", port), harness.DEADLINE_SEC, (address, 0)) as client:
         client.sendall(data)
         return harness.ResponseReader(lambda: client.recv(65536)).Read()
@@ -601,7 +601,7 @@ def test_who_under_tls(proxy):
 # ------------------------------------------------------------------------------------------- connections
 
 def test_many_requests(site, proxy):
-    """On kept connections, on both sides of the proxy: each answer is that of its request."""
+    """Many requests over kept connections on both sides of the proxy: each response belongs to its request."""
     count, batch, clients = 2500 if site.runtime == "cpython" else 500, 50, 4
     ports = set()
 
@@ -617,12 +617,13 @@ def test_many_requests(site, proxy):
 
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
         list(pool.map(Run, range(clients)))
-    # nginx closes one after 1,000 requests, and Go's transport about each hundredth that it has just read.
+    # nginx closes a connection after 1,000 requests, and Go's transport after about 100 responses.
     assert len(ports) <= clients + count * clients // 20, "the proxy keeps its connections"
 
 
 def test_restart(site, proxy):
-    """Nobody serves: 502. The server is there again: the next request is answered, though the proxy's connections are old."""
+    """While the server is stopped, the proxy answers 502. After a restart the next request is answered, though the proxy still has old
+    connections."""
     assert proxy.Fetch("/hello/1").status == 200
     proxy.Fetch("/stop", "POST")
     site.WaitLine("^STOPPED$")
@@ -638,7 +639,7 @@ def test_restart(site, proxy):
 
 @contextlib.contextmanager
 def Stack(runtime, kind, folder, lines=TRUST, change=lambda text: text):
-    """A proxy and a server of their own."""
+    """A proxy and a server for one test."""
     Site(folder)
     with harness.Server(runtime, PROGRAM.replace("TRUST", lines), folder, (harness.SourcesOf(runtime),)) as server:
         with Proxy(kind, folder / "proxy", server, change) as proxy:
@@ -646,7 +647,7 @@ def Stack(runtime, kind, folder, lines=TRUST, change=lambda text: text):
 
 
 def test_events_of_a_proxy_that_buffers(tmp_path):
-    """It would keep the head back until there is an event; but an answer may say that it is not to be buffered."""
+    """The proxy would hold the head back until the first event. A field of the response tells it not to buffer."""
     with Stack("cpython", "nginx", tmp_path, change=lambda text: Put(text, ("proxy_buffering off;", ""))) as proxy:
         test_events_arrive_at_once(proxy)
 
@@ -656,7 +657,7 @@ def Bare(text):
 
 
 def test_nginx_as_it_is_without_settings(tmp_path):
-    """It speaks HTTP/1.0 then, names itself as the host, and closes each connection."""
+    """nginx then uses HTTP/1.0, sends its own name as the host, and closes each connection."""
     with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
         assert proxy.Fetch("/who").Json()[0] == "127.0.0.1"
         assert proxy.Fetch("/echo", "POST", body=b"x" * 90000).body == b"x" * 90000
@@ -675,7 +676,7 @@ def Forwarding(text):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("runtime", INTERPRETERS)
 def test_forwarded(runtime, kind, tmp_path):
-    """The header of RFC 7239, and a list of allowed hosts."""
+    """The Forwarded field of RFC 7239, with a list of allowed hosts."""
     with Stack(runtime, kind, tmp_path, SPEAKS_FORWARDED, Forwarding) as proxy:
         for fields in ({}, LIES):
             for host in ("device.example", "127.0.0.1:%d" % proxy.port):
@@ -691,7 +692,7 @@ def test_forwarded(runtime, kind, tmp_path):
 
 
 def test_the_proxy_closes_first():
-    """What a connection is kept for: by the proxy shorter than by the server, so no request meets a closing one."""
+    """The proxy keeps an idle connection for a shorter time than the server. So it sends no request while the server closes one."""
     times = re.findall(r"(?m)^ +(?:keepalive_timeout|keepalive) (\d+)s;?$", PAGE)
     assert len(times) >= 2 and all(int(text) < KEEP_ALIVE_SEC for text in times)
 
@@ -704,13 +705,13 @@ _QUIET_SEC = 0.5
 
 
 def Numbered(number, data):
-    """The same, and each request of it says which case it is of. No length changes but that of the first line."""
+    """Return the data with the number of the case in each request. Only the length of the first line changes."""
     data = re.sub(rb"^(GET|POST) (/p?) ", rb"\1 \2?%04d " % number, data)
     return data.replace(b"GET /smuggled ", b"GET /s%07d " % number)
 
 
 def Sent(port, data):
-    """-> all that comes back until the proxy closes. It may wait for the rest of the content, or for the next request."""
+    """Send data, and return all bytes until the proxy closes the connection. If the proxy waits for more, end the sending side."""
     with harness.RawClient(port) as client:
         answers = []
         client.socket.settimeout(_QUIET_SEC)
@@ -728,14 +729,14 @@ def Sent(port, data):
             except OSError:
                 pass
             return b"".join(answers) + client.ReadToEnd()
-        except ConnectionError:         # it has closed already
+        except ConnectionError:         # the proxy has closed the connection
             return b"".join(answers)
 
 
 def test_smuggling(site, proxy):
-    """What can be read in two ways: the server sees no request that the proxy has not counted. What hides behind another
-    one is seen only if this client gets its answer; and of the first one too, unless the proxy finds fault with the content
-    after it has passed the head on."""
+    """Requests with ambiguous framing: the server sees no request that the proxy does not see. A hidden request reaches the server only
+    if this client gets its response. This is true for the first request too, unless the proxy rejects its content after it has passed
+    on the head."""
     harness.Fetch(site.port, "/seen")
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda case: Sent(proxy.port, Numbered(case[0], case[1][1])), enumerate(CASES)))
@@ -752,12 +753,12 @@ def test_smuggling(site, proxy):
 
 
 def test_smuggling_where_nginx_buffers(tmp_path):
-    """It frames the content anew then."""
+    """nginx then frames the content anew."""
     with Stack("cpython", "nginx", tmp_path, change=lambda text: Put(text, ("proxy_request_buffering off;", ""))) as proxy:
         test_smuggling(proxy.server, proxy)
 
 
 def test_smuggling_through_nginx_as_it_is(tmp_path):
-    """HTTP/1.0, and a connection for each request."""
+    """nginx then uses HTTP/1.0, with a new connection for each request."""
     with Stack("cpython", "nginx", tmp_path, change=Bare) as proxy:
         test_smuggling(proxy.server, proxy)

@@ -1,5 +1,5 @@
-"""The web site of the manual, as tools/make_site.py makes it: it is complete, its links lead somewhere, it asks nothing of any
-other host, and it can be read on a phone."""
+"""The web site of the manual that tools/make_site.py makes: it is complete, no link is broken, it loads nothing from another host, and
+it can be read on a phone."""
 
 import ast
 import http.server
@@ -24,7 +24,7 @@ tool = harness.LoadTool("make_site")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the site, made by the command."""
+    """The folder of the site that the tool has made."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run([sys.executable, "tools/make_site.py", "-o", str(folder / "site")], cwd=harness.ROOT,
                           capture_output=True, text=True)
@@ -33,7 +33,7 @@ def site(tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """The links of a page, what it loads, and its anchors."""
+    """The links of a page, the files that it loads, and its anchors."""
 
     LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 
@@ -57,7 +57,7 @@ def pages(site):
 
 
 def Wrong(site, pages, path, link):
-    """What is wrong with a link of a page; "" if nothing is."""
+    """Return what is wrong with a link of a page, or ""."""
     parts = urlsplit(link)
     if parts.scheme or parts.netloc:
         host = parts.hostname or ""
@@ -89,7 +89,7 @@ def test_a_wrong_link_is_seen(site, pages, link, why):
 
 
 def test_nothing_comes_from_another_host(site, pages):
-    """A device's owner may be offline, and nobody learns who reads."""
+    """A reader may be offline, and no other host must learn which pages are read."""
     loads = {link for page in pages.values() for link in page.loads if urlsplit(link).netloc}
     assert loads == set()
     for style in site.rglob("*.css"):
@@ -97,7 +97,7 @@ def test_nothing_comes_from_another_host(site, pages):
 
 
 def test_all_pages_are_in_the_navigation(site, pages):
-    """Each page of docs is there, and can be reached from the first one."""
+    """The first page has a link to each page of docs."""
     home = pages[site / "index.html"]
     for page in sorted((harness.ROOT / "docs").glob("*.md")):
         name = "contents.html" if page.stem == "index" else page.stem + ".html"
@@ -132,8 +132,8 @@ def test_the_api_has_each_public_name(site, pages, module):
 def test_the_api_says_what_the_docstrings_and_the_reference_say(site):
     text = re.sub(r"<[^>]+>", "", (site / "api" / "microWebSrv.html").read_text(encoding="utf-8"))
     upload = re.sub(r"<[^>]+>", "", (site / "api" / "microWebUpload.html").read_text(encoding="utf-8"))
-    assert "The path and the query string as the client sent them." in text                                # a docstring of the source
-    assert "for messages of Broadcast and of these hubs" in text               # one of a stub
+    assert "The path and the query string as the client sent them." in text                                # a docstring in the source
+    assert "for messages of Broadcast and of these hubs" in text               # a docstring in a stub
     assert "Length of the whole head; else 431. Default: 4 KB on a board, 32 KB on CPython." in text      # a row of the reference
     assert "Create the folder if it does not exist" in upload
     tls = Page(site / "api" / "microWebTls.html").links
@@ -164,11 +164,11 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-# --------------------------------------------------------------------------------- a page that comes, or is wrong
+# --------------------------------------------------------------------------------- new pages and broken links
 
 @pytest.fixture
 def clone(tmp_path):
-    """What the site is made of, and what its pages name."""
+    """A folder with the sources of the site, and with the files to which its pages have links."""
     for name in ("docs", "examples", "bench/results", "tests/old_programs"):
         shutil.copytree(harness.ROOT / name, tmp_path / "clone" / name)
     shutil.copy(harness.ROOT / "tests" / "test_seed_api.py", tmp_path / "clone" / "tests")
@@ -221,7 +221,7 @@ def address(site):
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_page_is_wider_than_the_window(browser, address, site, pages, width, artifacts):
-    """A wide table scrolls in its own box. Nothing is asked of another host, and no script fails."""
+    """A wide table scrolls in its own box. A page loads nothing from another host, and no script fails."""
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
     troubles = []
@@ -230,7 +230,7 @@ def test_no_page_is_wider_than_the_window(browser, address, site, pages, width, 
     for path in pages:
         name = path.relative_to(site).as_posix()
         if name.startswith("examples/") and name != "examples/index.html" or width > 1000 and "/" in name:
-            continue                        # of the programs one page is like the other, and on a wide screen of the API too
+            continue                        # all pages of programs are alike; on a wide screen those of the API are alike too
         page.goto(address + name, wait_until="domcontentloaded")
         wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
         if wide > 0:

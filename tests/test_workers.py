@@ -1,4 +1,5 @@
-"""`microwebsrv DIR --workers N`: the program in several processes that share its ports. Real processes, signals and clients."""
+"""`microwebsrv DIR --workers N` runs a program in several processes that share its ports. The tests use real processes, signals and
+clients."""
 
 import collections
 import contextlib
@@ -69,7 +70,7 @@ TWO = PROGRAM.replace('"one"', '"two"')
 
 
 class Crew:
-    """The command as a process, and what it prints."""
+    """The command as a process, with its output."""
 
     def __init__(self, target, *options, cwd=None, env=(), **more):
         env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", **dict(env))
@@ -78,14 +79,14 @@ class Crew:
         self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
         self.marks = {}
         self.go = Path(cwd or target) / "go"
-        self.seen = set()                       # all workers that there have been
+        self.seen = set()                       # all workers that Workers() has found so far
 
     @property
     def pid(self):
         return self.process.pid
 
     def Line(self, pattern, output=None):
-        """The next line of stdout, or of the other output, with this."""
+        """Wait for the next line of stdout, or of the given output, that matches the pattern."""
         output = output or self.out
         found = output.Wait(pattern, self.marks.get(output, 0), harness.DEADLINE_SEC)
         assert found, "no %r in\n%s\n%s" % (pattern, self.out.text, self.err.text)
@@ -96,7 +97,7 @@ class Crew:
         return self.Line(pattern, self.err)
 
     def Port(self):
-        """When the workers serve."""
+        """Wait until the workers serve, and return the port."""
         self.port = int(self.Line(r"^microwebsrv: https?://127\.0\.0\.1:(\d+)/ \(\d+ workers?\)$").group(1))
         return self.port
 
@@ -116,7 +117,7 @@ class Crew:
 
     @contextlib.contextmanager
     def Slow(self):
-        """A client whose request is in the handler, which waits for Go()."""
+        """A client whose request is in a handler that waits for Go()."""
         with harness.RawClient(self.port) as client:
             client.Send(RequestBytes("GET", "/slow"))
             self.Line("^asked$")
@@ -130,14 +131,14 @@ class Crew:
         return Fetch(self.port, path).text
 
     def Wait(self, timeoutSec=harness.DEADLINE_SEC):
-        """-> the exit status, and all of its output is there."""
+        """Wait for the end of the command and of its output. Return the exit status."""
         code = self.process.wait(timeoutSec)
         self.out.Join(harness.DEADLINE_SEC)
         self.err.Join(harness.DEADLINE_SEC)
         return code
 
     def End(self):
-        """By SIGTERM: status 0, no word, and nobody is left."""
+        """End the command by SIGTERM: its status is 0, and no worker is left."""
         workers = self.Workers()
         self.Signal(signal.SIGTERM)
         assert self.Wait() == 0
@@ -168,7 +169,7 @@ def IsAlive(pid):
 
 
 def Files(pid):
-    """The kinds of all files that a process has open."""
+    """Return the kinds of all open files of a process."""
     found = []
     for number in os.listdir("/proc/%d/fd" % pid):
         with contextlib.suppress(FileNotFoundError):
@@ -185,7 +186,7 @@ def Until(look, wanted=True):
 
 @pytest.fixture
 def start(tmp_path):
-    """start(program, *options) -> a Crew with that main.py, which serves on a free port. The files are not watched."""
+    """start(program, *options) -> a Crew that runs the program as main.py on a free port. The files are not watched."""
     crews = []
 
     def Start(program, *options, port=True, watch=False, **more):
@@ -201,7 +202,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def crew(start):
-    """Two workers with the program, which serve."""
+    """The program with two workers that serve."""
     crew = start(PROGRAM)
     crew.Port()
     return crew
@@ -210,7 +211,7 @@ def crew(start):
 # -- sharing -------------------------------------------------------------------
 
 def Spread(port, count):
-    """So many connections at once, each is kept until all have sent GET /pid; -> who answered how many."""
+    """Send GET /pid over so many connections at once. They stay open until all have an answer. Return {pid: its answers}."""
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(harness.RawClient(port)) for _ in range(count)]
         for client in clients:
@@ -220,24 +221,24 @@ def Spread(port, count):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_workers_share_the_connections(start, count):
-    """Kept ones: those who come at once are spread, whoever wakes first; and again when they have gone."""
+    """Kept connections that are opened at once are spread over the workers. When these are closed, new ones are spread again."""
     crew = start(PROGRAM, "--workers", count)
     crew.Port()
     workers = crew.Workers()
     assert len(workers) == count
     seen = []
 
-    def IsSpread():                             # not each time, where a worker gets no time of a busy machine
+    def IsSpread():                             # may fail once if a worker gets no CPU time on a busy machine
         seen.append(Spread(crew.port, 20 * count))
         return set(seen[-1]) == workers and min(seen[-1].values()) >= 10
     Until(IsSpread)
-    Until(IsSpread)                             # those that have gone count no more
+    Until(IsSpread)                             # closed connections do not count
     assert len(seen) < 20, seen
     assert crew.err.text == ""
 
 
 def test_a_worker_that_is_busy_leaves_clients_to_the_others(start):
-    """A plain handler blocks its worker: nobody waits for it."""
+    """A plain handler blocks its worker. The other worker serves all new clients."""
     crew = start(PROGRAM.replace(", threaded=True", ""))
     crew.Port()
     with crew.Slow() as slow:
@@ -247,7 +248,7 @@ def test_a_worker_that_is_busy_leaves_clients_to_the_others(start):
 
 
 def test_several_servers(start, tmp_path):
-    """All of the ports of a program are shared, and a reload with other ports works."""
+    """The workers share all ports of a program. After a reload the program may have other ports."""
     program = PROGRAM.replace("mws = ", "for port in PORTS:\n    MicroWebSrv(port=port).Start()\nmws = ")
     ports = harness.FreePorts(3)
     crew = start(program.replace("PORTS", str(ports[:1])).replace("port=80)", "port=%d)" % ports[1]), port=False)
@@ -264,7 +265,7 @@ def test_several_servers(start, tmp_path):
 
 
 def test_https_and_a_port_that_leads_there(start, tmp_path):
-    """All workers share both, and the reload of a certificate is one of the program."""
+    """The workers share the port of HTTPS and the port that redirects to it, also after a reload."""
     assert harness.LoadTool("make_certificate").Main(["127.0.0.1", "-o", str(tmp_path)]) == 0
     plain = harness.FreePorts(1)[0]
     crew = start(PROGRAM.replace("mws.Start", "mws.UseTLS('cert.pem', 'key.pem')\nmws.RedirectToHTTPS(%d)\nmws.Start" % plain))
@@ -279,7 +280,7 @@ def test_https_and_a_port_that_leads_there(start, tmp_path):
         assert {Version() for _ in range(10)} == {text}
         for _ in range(20):
             assert Fetch(plain, "/").status == 302
-            # The one that was too late keeps its door open: the channel, two listeners, the one that wakes.
+            # A worker keeps its listener open when another worker takes the client. Sockets: channel, two listeners, wake-up.
             assert min(Files(pid).count("socket") for pid in crew.Workers()) >= 4
         (tmp_path / "main.py").write_text((tmp_path / "main.py").read_text().replace('"one"', '"two"'))
         crew.Reload()
@@ -290,8 +291,8 @@ def test_https_and_a_port_that_leads_there(start, tmp_path):
 # -- reload ------------------------------------------------------------------------
 
 class Client(threading.Thread):
-    """Asks again and again until it is told to stop. What counts as lost: a new connection that is refused or whose first request
-    has no answer, an answer that is cut, another answer. A connection that was kept may be closed between two requests."""
+    """Sends requests until isOver is set, and lists the lost ones. A request is lost if its new connection is refused, or if the
+    response is missing, cut or wrong. The server may close a kept connection between two requests."""
 
     def __init__(self, port, path, keeps):
         super().__init__(daemon=True)
@@ -317,7 +318,7 @@ class Client(threading.Thread):
                 except ConnectionError:
                     first = b""
                 if not first and not isFirst:
-                    self.reconnects += 1        # an idle close
+                    self.reconnects += 1        # the idle connection was closed
                     return
                 assert first, "no answer to the first request of a connection"
                 client._reader.rest += first
@@ -330,7 +331,7 @@ class Client(threading.Thread):
 
 
 def test_reloads_lose_no_request(start, tmp_path):
-    """Eight clients ask while the program changes eight times."""
+    """Eight clients send requests while the program changes eight times."""
     crew = start(PROGRAM, "--workers", 2, "--grace", 5)
     port = crew.Port()
     clients = [Client(port, path, keeps) for path, keeps in (("/version", True), ("/version", False)) * 3]
@@ -347,7 +348,7 @@ def test_reloads_lose_no_request(start, tmp_path):
         client.join(harness.DEADLINE_SEC)
         assert not client.is_alive() and client.lost == [], client.lost
         assert set(client.answers) == set(names)
-    # Who asks without a pause hears `Connection: close` in time: none of these connections was closed between two requests.
+    # A client that sends requests without a pause gets `Connection: close`, so none was closed between two requests.
     assert sum(client.reconnects for client in clients) == 0
     assert sum(sum(client.answers.values()) for client in clients) > 200
     assert crew.err.text == ""
@@ -355,7 +356,7 @@ def test_reloads_lose_no_request(start, tmp_path):
 
 
 def test_reload_waits_for_what_is_in_flight(crew, tmp_path):
-    """The old program answers it, and says that the connection ends; the new one serves meanwhile."""
+    """The old program answers its open request with `Connection: close`, while the new program serves other clients."""
     old = crew.Workers()
     with crew.Slow() as slow:
         (tmp_path / "main.py").write_text(TWO)
@@ -370,7 +371,7 @@ def test_reload_waits_for_what_is_in_flight(crew, tmp_path):
 
 
 def test_connections_without_a_request_get_an_answer(crew):
-    """One that is new and one that is kept: both have said nothing when the reload comes, and speak a moment later."""
+    """A new and a kept connection are idle at the reload, and send a request a moment later. Both get an answer."""
     with harness.RawClient(crew.port) as new, harness.RawClient(crew.port) as kept:
         kept.Send(RequestBytes("GET", "/version"))
         kept.ReadResponse()
@@ -383,7 +384,8 @@ def test_connections_without_a_request_get_an_answer(crew):
 
 
 def test_idle_connections_are_closed(crew):
-    """With FIN, not with a reset, in a second or two: the old workers end though a client keeps its connection."""
+    """The server closes them with FIN, not with a reset, within two seconds. So the old workers end though a client keeps its
+    connection."""
     old = crew.Workers()
     with harness.RawClient(crew.port) as kept:
         kept.Send(RequestBytes("GET", "/version"))
@@ -395,7 +397,7 @@ def test_idle_connections_are_closed(crew):
 
 
 def test_the_backlog_survives_a_reload(start, tmp_path):
-    """Who connects while no worker accepts waits, and is served by the new ones."""
+    """A client that connects while no worker accepts waits. The new workers serve it."""
     crew = start(PROGRAM.replace(", threaded=True", ""), "--workers", 1)
     port = crew.Port()
     with crew.Slow() as slow, contextlib.ExitStack() as stack:
@@ -416,7 +418,7 @@ def test_the_backlog_survives_a_reload(start, tmp_path):
     ("import sys\nsys.exit('no settings')\n", "no settings"), ("import os\nos._exit(0)\n", r"exit status 0"),
     (PROGRAM.replace("mws.Start(threaded=False)", "mws.Start()\ntime.sleep(0.2)\nraise ValueError('too late')"), "too late")])
 def test_a_new_program_that_fails(crew, tmp_path, text, line):
-    """The old workers stay, one line says so, and the program fails once, not once in each worker."""
+    """The old workers continue to serve, and one line says so. The program fails once, not once in each worker."""
     old = crew.Workers()
     (tmp_path / "main.py").write_text(text)
     crew.Signal(signal.SIGHUP)
@@ -467,7 +469,7 @@ def test_a_program_that_fails_at_first_waits_for_a_change(start, tmp_path):
 
 
 def test_a_reload_during_a_reload(crew, tmp_path):
-    """The last one counts, also where the one before it never gets so far as to serve."""
+    """The last reload counts, even if the program of an earlier reload never serves."""
     (tmp_path / "main.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
     crew.Signal(signal.SIGHUP)
     crew.Line("^begun$")
@@ -487,14 +489,14 @@ def Refuses(port):
         harness.RawClient(port).Close()
     except ConnectionRefusedError:
         return True
-    except ConnectionResetError:                # the listener was closed just then
+    except ConnectionResetError:                # the listener was closed at this moment
         pass
     return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(crew, number):
-    """What is in flight is answered, nobody new is let in, and the exit status is 0."""
+    """Open requests are answered, new clients are refused, and the exit status is 0."""
     with crew.Slow() as slow:
         crew.Signal(number)
         Until(lambda: Refuses(crew.port))
@@ -505,7 +507,7 @@ def test_a_signal_drains(crew, number):
 
 
 def test_a_signal_for_all_processes_drains(crew):
-    """As systemd does, unless it is told otherwise: the parent and the workers get it."""
+    """By default, systemd sends the signal to the parent and to the workers."""
     with crew.Slow() as slow:
         for pid in (*crew.Workers(), crew.pid):
             os.kill(pid, signal.SIGTERM)
@@ -528,7 +530,7 @@ def test_a_second_signal_kills(crew, first, second):
 
 
 def test_the_grace_ends(start):
-    """A request that lasts longer is cut; a program that does not come to its end is killed."""
+    """At the end of the grace period an open request is cut, and a worker that does not end is killed."""
     crew = start(PROGRAM, "--workers", 2, "--grace", 1)
     crew.Port()
     with crew.Slow() as slow:
@@ -558,7 +560,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_ways_to_serve(start, tmp_path, way):
-    """However the program serves, a reload and the end lose nothing."""
+    """A reload and the end lose no request, for each way in which a program can serve."""
     program = PROGRAM.replace("mws.Start(threaded=False)\n", WAYS[way])
     if way == "only handlers":
         program = program.replace("mws = MicroWebSrv(port=80)\n", "")
@@ -578,7 +580,7 @@ def test_ways_to_serve(start, tmp_path, way):
 
 
 def test_a_parent_that_is_killed_takes_its_workers_with_it(crew):
-    """What is in flight is answered before."""
+    """The workers answer open requests first."""
     workers = crew.Workers()
     with crew.Slow() as slow:
         crew.process.kill()
@@ -591,7 +593,8 @@ def test_a_parent_that_is_killed_takes_its_workers_with_it(crew):
 
 @pytest.mark.parametrize("how", ["closed", "Ctrl-C"])
 def test_the_terminal(tmp_path, how):
-    """When it is closed, that is SIGHUP too, and no reload. Ctrl-C is for the parent alone. Both times all finish and end."""
+    """A closed terminal sends SIGHUP too, but that is no reload. Ctrl-C reaches only the parent. In both cases the workers answer open
+    requests, and all processes end."""
     (tmp_path / "main.py").write_text(PROGRAM)
     port = harness.FreePorts(1)[0]
     pid, terminal = pty.fork()
@@ -623,7 +626,7 @@ def test_the_terminal(tmp_path, how):
         pid = 0
         assert codes[-1][1] == 0
         if how != "closed":
-            with contextlib.suppress(OSError):      # EIO: the end
+            with contextlib.suppress(OSError):      # EIO at the end of the output
                 ReadUntil(b"no such word")
             assert re.fullmatch(rb"microwebsrv: \S+ \(2 workers\)\r\nasked\r\n(\^C)?", text)
             os.close(terminal)
@@ -634,7 +637,7 @@ def test_the_terminal(tmp_path, how):
 
 
 def test_systemd_is_told(start, tmp_path):
-    """sd_notify: a service of Type=notify-reload knows when it serves, also again. The workers say nothing."""
+    """Messages of sd_notify: a service with Type=notify-reload reports when it serves, also after a reload. The workers do not report."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
         sock.settimeout(harness.DEADLINE_SEC)
@@ -680,7 +683,7 @@ mws = """
 
 
 def test_a_copy_of_a_worker_is_no_worker(start):
-    """multiprocessing can end what it has forked."""
+    """multiprocessing can end a process that it has forked."""
     crew = start(PROGRAM.replace("mws = ", FORK))
     crew.Port()
     assert crew.Text("/fork") == "works -15"
@@ -708,21 +711,21 @@ def test_a_worker_that_dies_is_replaced(crew):
 
 
 def test_who_dies_at_once_again_and_again(start):
-    """In between there is a pause, which grows; at last the parent gives up."""
+    """The pause before each new worker grows, and at last the parent gives up."""
     begun = time.monotonic()
     program = PROGRAM.replace("mws.Start", "import threading\nthreading.Timer(0.2, os._exit, (7,)).start()\nmws.Start")
     crew = start(program, "--workers", 1)
     assert crew.Wait(45) == 3
     lines = crew.err.text.splitlines()
     assert len(lines) == 5 and [re.search(r" in (.*) s$", line).group(1) for line in lines[:4]] == ["0.25", "0.5", "1", "2"]
-    assert re.fullmatch(r"microwebsrv: worker \d+ has died \(exit status 7\), the 5th that has not lived for 5 s: given up", lines[4])
+    assert re.fullmatch(r"microwebsrv: worker \d+ has died \(exit status 7\), the 5th in a row that has not lived for 5 s: the command gives up", lines[4])
     assert time.monotonic() - begun > 3.75 + 5 * 0.2
 
 
 def test_no_zombies_and_no_files_too_many(crew):
-    """After many deaths and reloads the parent has the processes and the files that it had; a worker has no file of another one."""
+    """After many deaths and reloads the parent has the same processes and files as before. A worker has no file of another worker."""
     before, ofWorker = Files(crew.pid), Files(min(crew.Workers()))
-    assert len([name for name in ofWorker if name == "socket"]) == 3, ofWorker      # the channel, the listener, the one that wakes
+    assert len([name for name in ofWorker if name == "socket"]) == 3, ofWorker      # channel, listener, wake-up
     for _ in range(4):
         os.kill(min(crew.Workers()), signal.SIGKILL)
         crew.Error("takes its place")
@@ -733,14 +736,14 @@ def test_no_zombies_and_no_files_too_many(crew):
     Until(lambda: Files(min(crew.Workers())), ofWorker)
 
 
-# -- what it does not do ----------------------------------------------------------
+# -- wrong use ----------------------------------------------------------
 
 WRONG = {
     ("--workers", "0"): "--workers must be a number from 1 to 256, not 0", ("--workers", "x"): "--workers must be a number from 1 to 256, not x",
     ("--workers", "-1"): "--workers must be a number from 1 to 256, not -1", ("--workers", "257"): "--workers must be a number from 1 to 256, not 257",
     ("--workers", ""): "--workers must be a number from 1 to 256, not empty", ("--workers", "1.5"): "--workers must be a number from 1 to 256, not 1.5",
     ("--workers", "2", "--grace", "x"): "--grace must be a number from 0 to 86400, not x",
-    ("--grace", "2"): "--grace is for --workers",
+    ("--grace", "2"): "--grace needs --workers",
     ("--workers", "2", "--pins", "8090"): "--workers has no page of pins: leave --pins and --no-pins out",
 }
 
@@ -752,7 +755,7 @@ def test_wrong_words(start, words):
 
 
 def test_a_busy_port(start, tmp_path):
-    """One line. At a reload the old workers stay."""
+    """The command prints one line. At a reload the old workers continue to serve."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
         crew = start(PROGRAM, "--workers", 2, "--port", taken, port=False)
@@ -768,7 +771,7 @@ def test_a_busy_port(start, tmp_path):
 
 
 def test_no_board(start, tmp_path):
-    """A program that needs the stand-ins of a board is refused in one line; one that can do without them runs."""
+    """A program that needs the stand-ins of a board is refused in one line. A program that handles the ImportError runs."""
     crew = start("from machine import Pin\n" + PROGRAM, watch=True)
     assert (crew.Wait(), crew.err.text) == (2, "microwebsrv: the program uses the module machine of a board, which --workers does not have\n")
     crew = start("try:\n    import machine\nexcept ImportError:\n    machine = None\nimport utime, micropython\n" + PROGRAM)
@@ -845,7 +848,7 @@ mws.Start(threaded=False)
 
 
 def test_broadcasts_reach_the_clients_of_all_workers(start):
-    """By the broker; also after a reload, when all clients have come again."""
+    """The broker distributes them, also after a reload, when all clients have connected again."""
     with broker_tools.Redis() as broker, contextlib.ExitStack() as stack:
         crew = start(CHAT % broker.url)
         crew.Port()

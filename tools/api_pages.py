@@ -1,7 +1,7 @@
 """The API as pages of Markdown, made from the stubs, the docstrings and the tables of docs/reference.md.
 
-tools/make_site.py writes them. A name's text is the docstring in its stub; else the one in the sources; else its row in
-docs/reference.md.
+tools/make_site.py writes them. The text of a name is the docstring in its stub, else the one in the sources, else its
+row in docs/reference.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEFINITIONS = (ast.ClassDef, *FUNCTIONS)
 
 @dataclass
 class Name:
-    """One public name of a stub: what it is called, its declaration, what is said of it."""
+    """One public name of a stub, with its declaration and its text."""
 
     name: str
     declaration: str
@@ -38,7 +38,7 @@ def Modules() -> list[str]:
 
 
 class Stub:
-    """The stub of a module, read."""
+    """The stub of a module."""
 
     def __init__(self, module: str) -> None:
         self.module = module
@@ -47,12 +47,12 @@ class Stub:
         self.tree = ast.parse(self.source)
 
     def Says(self) -> str:
-        """The docstring of the module, without its opening words."""
+        """Return the docstring of the module, without its opening words."""
         text = re.sub(r"^The types of \w+: ", "", ast.get_docstring(self.tree) or "")
         return Plain(text[:1].upper() + text[1:])
 
     def Declaration(self, node: ast.stmt) -> str:
-        """A function without its body; anything else without a comment behind it."""
+        """Return a function without its body, or another statement without the comment after it."""
         first, last = node.lineno - 1, node.end_lineno or node.lineno
         if isinstance(node, FUNCTIONS):
             first = min([first, *[one.lineno - 1 for one in node.decorator_list]])
@@ -65,7 +65,7 @@ class Stub:
         return text
 
     def Note(self, node: ast.stmt) -> str:
-        """The comment behind a name, else the one above it. No empty line stands between them."""
+        """Return the comment after a name, else the one above it. An empty line ends the comment above."""
         behind = re.search(r"#\s*(with .*)$", self.lines[(node.end_lineno or node.lineno) - 1])
         if behind:
             return behind.group(1)
@@ -85,8 +85,8 @@ def Dedent(lines: list[str]) -> str:
 
 
 def Docstrings() -> dict[str, str]:
-    """{"module.Class.name" and "name": docstring} of all sources. A method that an optional file adds to the server is
-    a function there, so its name alone leads to it."""
+    """Return {"module.Class.name" and "name": docstring} of all sources. A method that an optional file adds to the
+    server is a function in that file, so it is found by its name alone."""
     found: dict[str, str] = {}
 
     def Walk(prefix: str, body: list[ast.stmt]) -> Iterator[tuple[str, str, str]]:
@@ -106,13 +106,13 @@ def Docstrings() -> dict[str, str]:
 
 
 def Slug(heading: str) -> str:
-    """The anchor of a heading, as GitHub and the site make it."""
+    """Return the anchor that GitHub and the site make of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 def Rows() -> dict[str, tuple[str, str]]:
-    """{"microwebsrv.Start" and "Start": (what its row in docs/reference.md says, the anchor of that part)}. The first
-    word is the heading of its chapter. The links are those of a page beside the reference."""
+    """Return {"microwebsrv.Start" and "Start": (the text of its row in docs/reference.md, the anchor of its section)}.
+    The first word is the heading of the chapter. Links are relative to the folder of the reference."""
     found: dict[str, tuple[str, str]] = {}
     anchor = chapter = ""
     columns: list[str] = []
@@ -137,13 +137,13 @@ def Rows() -> dict[str, tuple[str, str]]:
 
 
 def Sentence(text: str) -> str:
-    """A cell of a table as it stands in a line of its own."""
+    """Return the text of a table cell as a sentence."""
     text = text[:1].upper() + text[1:]
     return text if not text or text[-1] in ".:?!" else text + "."
 
 
 def Plain(text: str) -> str:
-    """A docstring as Markdown: what is not between backticks means itself."""
+    """Return a docstring as Markdown: characters outside backticks are escaped."""
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = [re.sub(r"([*_\[\]])", r"\\\1", part.replace("<", "&lt;")) for part in parts[::2]]
     parts = [re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", part) for part in parts]
@@ -151,7 +151,7 @@ def Plain(text: str) -> str:
 
 
 class Writer:
-    """Writes the page of one module after the other."""
+    """Writes the page of each module."""
 
     def __init__(self) -> None:
         self.docstrings = Docstrings()
@@ -160,8 +160,8 @@ class Writer:
         self.adds = self.Added()
 
     def Added(self) -> dict[str, list[str]]:
-        """{optional file: links to the names of the server, the request and the answer that work with it}: those whose
-        note in the stub or whose text names it."""
+        """Return {optional file: links to the names of the server, the request and the response that work with it}. The
+        note in the stub or the text of these names mentions the file."""
         stub = Stub(registry.CORE)
         found: dict[str, list[str]] = {}
         for node in Classes(stub.tree.body):
@@ -175,7 +175,7 @@ class Writer:
         return found
 
     def Text(self, stub: Stub, owner: str, node: ast.stmt, name: str) -> str:
-        """What is said of a name, and where the manual has more."""
+        """Return the text of a name, and a link to its place in the manual."""
         said = ast.get_docstring(node) if isinstance(node, DEFINITIONS) else ""
         said = said or self.docstrings.get("%s.%s%s" % (stub.module, owner, name), "")
         row, anchor = "", ""
@@ -191,7 +191,7 @@ class Writer:
         found: list[Name] = []
         for node in body:
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and found and body[0] is not node:
-                found[-1].text = Plain(str(node.value.value))       # a string below an attribute is what is said of it
+                found[-1].text = Plain(str(node.value.value))       # a string below an attribute is its text
             name = Called(node)
             if IsPublic(name) and not isinstance(node, ast.ClassDef):
                 found.append(Name(name, stub.Declaration(node), self.Text(stub, owner, node, name), stub.Note(node),
@@ -257,26 +257,26 @@ class Writer:
         return "\n".join(lines) + "\n"
 
 
-# Classes that only optional files use: their short names are those of other things in the reference.
+# Classes that only optional files use. In the reference, their short names have other meanings.
 PLUMBING = ("Head.", "Link.", "Connection.")
 
 
 def Row(owner: str, one: Name) -> str:
-    """The line of an attribute or a setting in a table. Its anchor is its whole name."""
+    """Return the table row of an attribute or a setting. Its anchor is its full name."""
     note = "*%s.* " % (one.note[:1].upper() + one.note[1:]) if one.note else ""
     kind = one.declaration.partition(":")[2].strip() or one.declaration
-    # Here a bar between backticks does not end a cell.
+    # On the site a bar between backticks does not end a cell.
     said = "`%s` <br> %s%s" % (" ".join(kind.split()), note, " ".join(one.text.split()))
     return '| <span id="%s%s"></span>`%s` | %s |' % (owner, one.name, one.name, said.strip().removesuffix(" <br>"))
 
 
 def Heading(level: int, text: str, label: str) -> str:
-    """Its anchor is the name as it is written; the list of contents beside the page shows the label."""
+    """Return a heading with its text as the anchor. The table of contents beside the page shows the label."""
     return '%s %s { #%s data-toc-label="%s" }' % ("#" * level, text, text, label)
 
 
 def Rank(module: str, node: ast.ClassDef) -> int:
-    """The class that has the name of the module comes first, what only optional files use comes last."""
+    """Sort key: the class with the name of the module is first, and classes for optional files only are last."""
     return 0 if node.name.lower() == module.lower() else 2 if node.name + "." in PLUMBING else 1
 
 
@@ -285,7 +285,7 @@ def IsPublic(name: str) -> bool:
 
 
 def Called(node: ast.stmt) -> str:
-    """The name that a statement of a stub declares."""
+    """Return the name that a statement of a stub declares, or "" if there is none."""
     if isinstance(node, DEFINITIONS):
         return node.name
     targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets if isinstance(node, ast.Assign) else []
@@ -301,7 +301,7 @@ def IsType(node: ast.stmt) -> bool:
 
 
 def Relative(text: str) -> str:
-    """A text of docs/ for a page one folder below."""
+    """Return a text of docs/ with the links that are right for a page in a subfolder."""
     return re.sub(r"\]\((?!\w+://)([^)#\s]*)(#[^)\s]*)?\)",
                   lambda found: "](../%s%s)" % (found.group(1) or "reference.md", found.group(2) or ""), text)
 
@@ -311,6 +311,6 @@ def Fence(code: str) -> str:
 
 
 def Pages() -> dict[str, str]:
-    """{file name: its text}, the index first."""
+    """Return {file name: its text}, the index first."""
     writer = Writer()
     return {"index.md": writer.Index(), **{name + ".md": writer.Page(name) for name in Modules()}}

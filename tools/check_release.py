@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Say whether a tag may be published: python3 tools/check_release.py v2.0.0 https://address.of/the/repository
+"""Check that a tag may be published: python3 tools/check_release.py v2.0.0 https://address.of/the/repository
 
-The version, the tag and the newest heading of CHANGELOG.md must be the same, and setup.py must name the repository that
-publishes: its links stand on the page of the package, where nobody can mend them later. Exits with 1 if something is
-wrong.
+The version, the tag and the newest heading of CHANGELOG.md must be the same. setup.py must name the repository that
+publishes, because its links appear on the page of the package and can't be changed there later. The exit code is 1 if
+something is wrong.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def Find(path: Path, pattern: str) -> str:
-    """The first group of the pattern's first match in a file, or "nothing"."""
+    """Return the first group of the pattern's first match in a file, or "nothing"."""
     found = re.search(pattern, path.read_text(encoding="utf-8"), re.M)
     return found.group(1) if found else "nothing"
 
 
 def Faults(root: Path, tag: str, home: str) -> list[str]:
-    """-> one sentence for each thing that must be mended before this tag is published."""
+    """Return one sentence for each fault that must be mended before this tag is published."""
     version = Find(root / "core" / "text.py", r'^__version__ = "(.*)"$')
     newest = Find(root / "CHANGELOG.md", r"^## (\d\S*)")
     repository = Find(root / "setup.py", r'^REPOSITORY = "(.*)"$')

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Make the web site of the manual: python3 tools/make_site.py [-o FOLDER]
 
-Its pages are README.md, docs/*.md, the API (tools/api_pages.py), the programs of examples/ and what stands in the root
-for contributors. The site is in build/site/html then, and asks nothing of any other host. To read it:
+The pages are README.md, docs/*.md, the API (tools/api_pages.py), the programs of examples/, and the files for
+contributors in the root. The site is written to build/site/html. It loads nothing from another host. To read it:
 
     python3 -m http.server -d build/site/html
 
-It needs zensical: pip install '.[docs]', or the .venv of tools/test.py. A link that leads nowhere ends the build with
-an error, and exit code 1.
+The tool needs zensical: pip install '.[docs]', or the .venv of tools/test.py. A broken link ends the build with an
+error and exit code 1.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ import api_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The groups of the navigation, each with its pages: names of files in docs, or of the site where they come from
-# elsewhere. One that is not there is left out. A page of docs that stands in no group comes into the last one.
+# The groups of the navigation, each with its pages: the names of files in docs, or names on the site for pages from
+# elsewhere. A missing page is left out. A page of docs that is in no group is added to the last one.
 GROUPS: dict[str, list[str]] = {
     "Start": ["choosing", "tutorial", "contents", "boards", "command", "portal", "examples/index", "migrating"],
     "Guides": ["routes", "hooks", "json", "files", "templates", "websockets", "uploads", "asgi", "broker", "testing",
@@ -42,7 +42,7 @@ GROUPS: dict[str, list[str]] = {
 }
 API, OTHERS = "API", "Project"
 
-# Where the pages of the repository are on the site. Those of docs/ keep their names.
+# {path in the repository: path on the site}. The pages of docs/ keep their names.
 PLACES = {
     "README.md": "index.md",
     "SECURITY.md": "security-policy.md",
@@ -54,7 +54,7 @@ PLACES = {
 }
 TITLES = {"security-policy": "What is promised", "measurements": "Measurements"}
 PICTURES = (".png", ".svg")
-# The opening lines of fences that only the tests know: what the site makes of them.
+# {opening line of a fence that has a meaning only for the tests: the line on the site}
 FENCES = {
     "```python board": '```python title="On a board"',
     "```python desk": '```python title="On CPython"',
@@ -63,7 +63,7 @@ FENCES = {
 }
 
 FENCE = re.compile(r"^(```|~~~).*?^\1$", re.M | re.S)
-# On GitHub a bar in code in a table needs a backslash; here the backslash would show.
+# On GitHub a bar in code in a table needs a backslash. On the site the backslash would be visible.
 CODE_BAR = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(#[^)\s]*)?\)")
 
@@ -75,7 +75,7 @@ class Site:
         self.root = root
         self.pages: dict[str, str] = {}     # {path on the site: text}
         self.pictures: set[str] = set()
-        self.wrong: list[str] = []          # links that lead nowhere
+        self.wrong: list[str] = []          # broken links
         self.places = dict(PLACES)
         for page in sorted((root / "docs").glob("*.md")):
             self.places.setdefault("docs/" + page.name, page.name)
@@ -95,7 +95,7 @@ class Site:
             self.pages["api/" + name] = text
 
     def Moved(self, path: str, text: str) -> str:
-        """A page with the links that it needs at its place on the site. Code stays as it is."""
+        """Return the text of a page with the links that are right for its place on the site. Code does not change."""
         parts, end = [], 0
         for block in FENCE.finditer(text):
             parts += [self.Links(path, text[end:block.start()]), Fence(block.group())]
@@ -130,7 +130,7 @@ class Site:
         return "\n".join(lines) + "\n"
 
     def Navigation(self) -> list[object]:
-        """The groups with the pages that there are."""
+        """Return the groups with the pages that exist."""
         named = {page for pages in GROUPS.values() for page in pages}
         rest = [Path(place).stem for path, place in self.places.items()
                 if path.startswith("docs/") and Path(place).stem not in named]
@@ -157,7 +157,7 @@ class Site:
 
 
 def Says(program: Path) -> str:
-    """The first paragraph of a program's docstring, for a cell of a table."""
+    """Return the first paragraph of a program's docstring, for a cell of a table."""
     first = (ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
     return api_pages.Plain(" ".join(first.split())).replace("|", "\\|")
 
@@ -172,7 +172,7 @@ def Program(path: str, text: str) -> str:
 
 
 def Toml(value: object) -> str:
-    """A value in TOML, whose strings are written as those of JSON."""
+    """Return a value as TOML. Its strings have the syntax of JSON."""
     if isinstance(value, dict):
         return "{%s}" % ", ".join("%s = %s" % (json.dumps(key), Toml(one)) for key, one in value.items())
     if isinstance(value, list):
@@ -180,7 +180,7 @@ def Toml(value: object) -> str:
     return json.dumps(value)
 
 
-# What zensical reads.
+# The configuration of zensical.
 SETTINGS = """
 [project]
 site_name = "MicroWebSrv"
@@ -226,7 +226,7 @@ slugify = {object = "pymdownx.slugs.slugify", kwds = {case = "lower"}}
 
 
 def Make(root: Path, folder: Path) -> bool:
-    """Write the sources of the site into folder/pages, and itself into folder/html. True if all links are right."""
+    """Write the sources of the site to folder/pages, and the site to folder/html. True if no link is broken."""
     if folder.exists():
         shutil.rmtree(folder)
     site = Site(root)

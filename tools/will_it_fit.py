@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Which files fit on which board: makes the tables of docs/will-it-fit.md. python3 tools/will_it_fit.py [--check]
+"""Make the tables of docs/will-it-fit.md: which files fit on which board. python3 tools/will_it_fit.py [--check]
 
-It reads what the server needs (tools/measured_heaps.json, which tools/measure_memory.py --write measures) and what
-boards have (tools/board_heaps.json, written by hand, each figure with its source). --check only compares the page.
+The tool reads the heap that the server needs from tools/measured_heaps.json, which tools/measure_memory.py --write
+writes. It reads the heap of the boards from tools/board_heaps.json, which is written by hand, each figure with its
+source. --check only compares the page.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ PAGE = ROOT / "docs" / "will-it-fit.md"
 BOARDS = ROOT / "tools" / "board_heaps.json"
 MEASURED = ROOT / "tools" / "measured_heaps.json"
 BEGIN, END = "<!-- made: python3 tools/will_it_fit.py -->", "<!-- end -->"
-PROGRAM = 10 * 1024             # bytes of the heap for the program that uses the server, and its data
-TLS = 2 * 23 * 1024             # two TLS connections, where they take the heap of MicroPython (docs/tls.md)
+PROGRAM = 10 * 1024             # bytes of heap for the program that uses the server, and for its data
+TLS = 2 * 23 * 1024             # two TLS connections, on boards where they use the heap of MicroPython (docs/tls.md)
 TLS_SETS = ("the three and microWebTls", "all")
 BUILDS = {"py": "`.py`", "mpy": "`.mpy`", "rom": "in ROM"}
-# The first that is true counts. py: the folder of rooms and the sources of the optional files.
+# The table shows the first verdict that is true. py: the folder of rooms and the sources of the optional files.
 VERDICTS = (("fits, `.py` too", "py", "usual"), ("fits", "mpy", "usual"), ("`SetSmall()`", "mpy", "small"),
             ("frozen", "rom", "usual"), ("frozen, `SetSmall()`", "rom", "small"))
 NO = "no"
@@ -40,9 +41,9 @@ def Measured() -> Needs:
 
 
 def Need(needs: Needs, title: str, build: str, limits: str) -> int:
-    """The bytes of heap that a set of files needs: what the imports keep, what serving takes beside it, and one request
-    of the largest size. From sources: not less than the rooms needed to be compiled, and the largest optional file
-    behind all others."""
+    """Return the bytes of heap that a set of files needs: for the imports, for serving, and for one request of the
+    largest size. With sources, compiling may need more: that of the rooms, or that of the largest optional file after
+    all others are loaded."""
     one = needs["sets"][title]
     need = int(one[build] + Of(needs["work"], title)[limits] + needs["request"][limits])
     if build == "py":
@@ -51,12 +52,12 @@ def Need(needs: Needs, title: str, build: str, limits: str) -> int:
 
 
 def Of(table: dict[str, Any], title: str) -> Any:
-    """What was measured for this set, or for the others."""
+    """Return the figure of this set, or the common figure of the other sets."""
     return table[title if title in table else "others"]
 
 
 def Verdict(needs: Needs, title: str, free: int, tls: str) -> str:
-    """Whether, and how, a set of files fits into so many bytes of free heap."""
+    """Return the verdict on a set of files with so many bytes of free heap."""
     if title in TLS_SETS:
         if tls == "none":
             return NO
@@ -68,7 +69,7 @@ def Verdict(needs: Needs, title: str, free: int, tls: str) -> str:
 
 
 def Cell(needs: Needs, title: str, board: Board) -> str:
-    """By the lower figure of the board; where nothing fits that, by the higher one."""
+    """Return the verdict with the lower figure of the board, or with the higher one if nothing fits the lower one."""
     low, high = board["free"]
     said = Verdict(needs, title, low, board["tls"])
     better = Verdict(needs, title, high, board["tls"])
@@ -99,7 +100,7 @@ def _Free(board: Board) -> str:
 
 
 def Tables(needs: Needs, boards: list[Board]) -> str:
-    """Markdown: the verdicts, the needs, the boards with their sources."""
+    """Return Markdown: the verdicts, the needs, the boards with their sources."""
     small = [board for board in boards if not board["psram"]]
     large = [board for board in boards if board["psram"]]
     rows = []
@@ -125,7 +126,7 @@ def Tables(needs: Needs, boards: list[Board]) -> str:
 
 
 def Made(text: str, tables: str) -> str:
-    """The page with these tables between its marks."""
+    """Return the page with these tables between its marks."""
     begin = text.index(BEGIN) + len(BEGIN)
     return text[:begin] + "\n" + tables + text[text.index(END, begin):]
 
@@ -143,7 +144,7 @@ def IsUpToDate() -> bool:
 def Main() -> None:
     if sys.argv[1:] == ["--check"]:
         if not IsUpToDate():
-            sys.exit("docs/will-it-fit.md differs from the figures: run python3 tools/will_it_fit.py")
+            sys.exit("docs/will-it-fit.md does not match the figures: python3 tools/will_it_fit.py")
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:

@@ -1,4 +1,4 @@
-# Ours and Starlette behind the same ASGI server: asgi_pair.py PORT FOLDER uvicorn|granian APP, see App()
+# MicroWebSrv and Starlette behind the same ASGI server: asgi_pair.py PORT FOLDER uvicorn|granian APP, see App()
 import sys
 
 PORT, FOLDER, FRONT, APP = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]

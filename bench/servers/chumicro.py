@@ -11,14 +11,14 @@ PORT, FOLDER = int(sys.argv[1]), sys.argv[2]
 
 
 def Fallback(request):
-    """Its routes have one argument each; what has more comes here."""
+    """Handle paths with several arguments. A route of this server has one argument at most."""
     parts = request.path.split("/")
     if len(parts) == 4 and parts[1] == "edit":
         return build_response(200, text="%d %s" % (int(parts[2]), parts[3]))
     return build_response(404, text="not found")
 
 
-# Its limits of 4 connections and 4 waiting ones are for boards.
+# The default limits, 4 connections and 4 waiting ones, are meant for boards.
 server = HttpServer(transport_factory=lambda: listener(host="127.0.0.1", port=PORT, backlog=511), handler=Fallback,
                     max_connections=512, send_budget_per_tick=16384, stream_buffer_size=4096)
 

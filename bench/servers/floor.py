@@ -1,5 +1,5 @@
-# The floor of an interpreter, a responder that parses nothing and always says the same: with asyncio (where it is
-# installed, with uvloop); "asyncio": without uvloop; "streams": with asyncio's streams; "poll": a poll loop.
+# The floor of an interpreter: a program that parses nothing and always sends the same response. It uses asyncio, with
+# uvloop if that is installed. "asyncio" is without uvloop, "streams" with asyncio's streams, "poll" with a poll loop.
 # floor.py PORT FOLDER [asyncio | streams | poll]
 import sys
 

@@ -76,7 +76,7 @@ if __name__ == "__main__":
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
     os.environ["BENCH_FOLDER"] = FOLDER
-    # Granian sends the files itself, without asking Python.
+    # Granian sends files without calling Python.
     Granian("granian_rsgi:app", address="127.0.0.1", port=int(sys.argv[1]), workers=1, interface=Interfaces.RSGI,
             http=HTTPModes.http1, loop=Loops.uvloop, log_access=False, log_enabled=False,
             static_path_route=["/static"], static_path_mount=[Path(FOLDER, "www", "static")]).serve()

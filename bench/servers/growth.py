@@ -1,5 +1,5 @@
 # MicroWebSrv for bench/growth.py, on both runtimes: growth.py PORT FOLDER [ROUTES [MEMO [MAX]]]
-# ROUTES: how many there are beside the first ones. MEMO: "forgets" lets it remember no head. MAX: connections, at most.
+# ROUTES: number of additional routes. MEMO: with "forgets" the server keeps no heads. MAX: limit of connections.
 import gc
 import sys
 import time
@@ -18,7 +18,7 @@ def Hello(httpClient, httpResponse, routeArgs=None):
 
 
 def Memory(httpClient, httpResponse):
-    """The heap, on MicroPython; CPython's memory is seen from outside."""
+    """Answer with the used heap on MicroPython. On CPython the benchmark reads the memory from /proc."""
     gc.collect()
     gc.collect()
     heap = gc.mem_alloc() if MICROPYTHON else 0
@@ -47,7 +47,7 @@ def OnText(webSocket, msg):
 
 
 def Clock():
-    """Microseconds of this process."""
+    """Return the CPU time of this process in microseconds, or 0 on MicroPython."""
     return 0 if MICROPYTHON else int(time.process_time() * 1e6)
 
 

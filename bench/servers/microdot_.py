@@ -9,7 +9,7 @@ if sys.implementation.name == "micropython":
     import os
     from microdot.utemplate import Template
     PAGE = "seed.tpl"
-    os.chdir(FOLDER)                # utemplate imports what it compiled as templates.seed_tpl
+    os.chdir(FOLDER)                # utemplate imports the compiled template as templates.seed_tpl
     sys.path.insert(0, FOLDER)
     Template.initialize("templates")
 else:
@@ -55,7 +55,7 @@ async def Static(request, path):
 
 @app.get("/template")
 async def Page(request):
-    # utemplate takes arguments by their place, Jinja2 by their name
+    # utemplate takes positional arguments, Jinja2 takes keyword arguments
     if PAGE == "seed.tpl":
         text = Template(PAGE).render(TestFunction)
     else:

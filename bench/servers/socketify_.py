@@ -6,7 +6,7 @@ from socketify import App, AppListenOptions, CompressOptions
 
 PORT, FOLDER = int(sys.argv[1]), sys.argv[2]
 PAGES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER + "/templates"), autoescape=True)
-# Objects that are made before they are needed: fewer instructions for each request.
+# Objects that are created in advance, which saves instructions for each request.
 app = App(None, request_response_factory_max_items=1000, websocket_factory_max_items=1000)
 
 
@@ -22,8 +22,8 @@ def Edit(response, request):
     response.send("%d %s" % (int(request.get_parameter(0)), request.get_parameter(1)))
 
 
-# socketify's C++ has only a weak hold on a response that waits for its content: without this set the collector takes
-# it, and the process ends with "ffi.from_handle() detected that the address passed points to garbage".
+# socketify's C++ keeps only a weak reference to a response that waits for its content. Without this set the response is
+# collected, and the process ends with "ffi.from_handle() detected that the address passed points to garbage".
 waiting = set()
 
 
@@ -42,7 +42,7 @@ async def Form(response, request):
 
 
 def Static(response, request):
-    # app.static reads pieces of 16 KB and is three to four times as slow.
+    # app.static reads pieces of 16 KB and takes three to four times as long.
     name = request.get_parameter(0)
     if "/" in name or name.startswith(".."):
         response.send("not found", status=404)

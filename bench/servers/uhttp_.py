@@ -7,7 +7,7 @@ from uhttp.server import HttpServer
 
 PORT, FOLDER = int(sys.argv[1]), sys.argv[2]
 TEXT = {"content-type": "text/plain; charset=UTF-8"}
-# Its limits of 32 clients, 8 waiting and 100 requests for each connection are for boards.
+# The default limits, 32 clients, 8 waiting ones and 100 requests for each connection, are meant for boards.
 LIMITS = {"max_waiting_clients": 512, "listen": 128, "keep_alive_max_requests": 1 << 30, "event_mode": True}
 
 
@@ -31,7 +31,7 @@ class Select:
 def MakeServer():
     if sys.implementation.name != "micropython":
         return HttpServer("127.0.0.1", PORT, **LIMITS)
-    # The unix port wants packed addresses and has no select.select; on boards uhttp needs none of this.
+    # The unix port needs packed addresses and has no select.select. On boards uhttp works without these changes.
     uhttp._select = Select
     real = uhttp._socket
 

@@ -49,5 +49,5 @@ def Page():
 
 
 server = wsgi.Server(("127.0.0.1", PORT), app, numthreads=10, request_queue_size=511)
-server.keep_alive_conn_limit = 1000     # it keeps 10 otherwise
+server.keep_alive_conn_limit = 1000     # default: 10
 server.start()

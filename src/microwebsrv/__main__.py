@@ -1,4 +1,4 @@
-"""The command microwebsrv: what its first word asks for."""
+"""The command microwebsrv. Its first word selects what it does."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NoReturn
 
 from microwebsrv.data import Trouble
 
-COMMANDS = ("push", "check")        # each a module with Parser() and Run(); any other first word is a folder to serve
+COMMANDS = ("push", "check")        # modules with Parser() and Run(); any other first word is a target to serve
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """What is wrong is one line; how it is right stands in --help."""
+    """Reports a wrong argument in one line, which refers to --help."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, "microwebsrv: %s; see %s --help\n" % (message, self.prog))
 
 
 def Main(args: list[str] | None = None) -> int:
-    """0: done. 1: the program has a fault. 2: called wrongly. 3: it could not be done."""
+    """Return 0 for success, 1 for a fault in the program, 2 for wrong arguments, 3 if the task could not be done."""
     words = sys.argv[1:] if args is None else args
     command = import_module("microwebsrv." + (words[0] if words and words[0] in COMMANDS else "serve"))
     isServe = command.__name__.endswith("serve")
@@ -35,7 +35,7 @@ def Main(args: list[str] | None = None) -> int:
         return error.code
     except KeyboardInterrupt:
         return 0
-    except BrokenPipeError:                     # `| head` has read enough
+    except BrokenPipeError:                     # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -1,4 +1,5 @@
-"""The log of the command: a line for each answer. It counts bytes and time by itself: the server does not need them."""
+"""The log of the command: a line for each response. The bytes and the time are counted here, because the server itself
+does not need them."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from typing import Any
 import microWebSrv
 from microwebsrv import console
 
-GONE = 499                          # the client has left before there was an answer
-UNLOGGED = "/.microwebsrv/"         # what the command itself asks for
+GONE = 499                          # the client has left before the response began
+UNLOGGED = "/.microwebsrv/"         # paths of the command itself
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f]")
 _COLOURS = {"1": "36", "2": "32", "3": "36", "4": "33", "5": "31"}
 
@@ -27,7 +28,8 @@ def Duration(seconds: float) -> str:
 
 
 def Line(client: str, request: str, code: int, count: int, seconds: float, isColoured: bool) -> str:
-    """Security: what a client sends can't move the cursor or begin another line."""
+    """Return a line of the log. Security: control characters from a client are escaped, so they can't move the cursor
+    or begin another line."""
     request = _ODD.sub(lambda found: "\\x%02x" % ord(found.group()), request)
     status = "%d" % code
     if isColoured:
@@ -43,7 +45,7 @@ class Log:
         self.isColoured = console.HasColour(1)
 
     def OnAnswer(self, link: Any, client: Any, code: int) -> None:
-        """link: the one that has counted. A worker thread's client knows only what stands for it."""
+        """link: the link that has counted the bytes. The client in a worker thread has only a substitute for it."""
         head = client.head
         if head.rawPath.startswith(UNLOGGED):
             return
@@ -52,7 +54,7 @@ class Log:
                               time.monotonic() - client.began, self.isColoured))
 
     def Open(self) -> None:
-        """From now on."""
+        """Log the responses of all servers of this process."""
         core: Any = microWebSrv
         kind, link, client = core.Connection, core.Link, core.HttpClient
         link.answered, link.waitsForHead = 0, False
@@ -68,7 +70,7 @@ class Log:
         def Send(link: Any, data: Any) -> None:
             size = len(data)
             if link.waitsForHead:
-                isEarly = bytes(data[:12]) == b"HTTP/1.1 100"       # the answer is still to come
+                isEarly = bytes(data[:12]) == b"HTTP/1.1 100"       # the final response comes later
                 link.waitsForHead = isEarly
                 size = 0 if isEarly else size - bytes(data).find(b"\r\n\r\n") - 4
             link.answered += max(0, size)

@@ -1,4 +1,4 @@
-"""Where the command listens: what of that can't be, and the URL of it."""
+"""The address where the command listens: its URL, and errors in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 
 from microwebsrv.data import Trouble
 
-_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}      # this computer, as its browser finds it
+_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}      # the host in a URL for a browser on this computer
 
 
 def Url(bindIP: str, port: int, scheme: str = "http") -> str:
@@ -17,7 +17,7 @@ def Url(bindIP: str, port: int, scheme: str = "http") -> str:
 
 
 def Why(error: OSError, bindIP: str, port: int) -> str:
-    """One line about a port that can't be had."""
+    """Return one line that says why the server can't listen on this port."""
     where = "can't listen on %s, port %d: " % (bindIP or "all addresses", port)
     if isinstance(error, socket.gaierror) or error.errno in (socket.EAI_NONAME, socket.EAI_AGAIN):
         return where + "there is no address or host of this name"
@@ -28,7 +28,7 @@ def Why(error: OSError, bindIP: str, port: int) -> str:
 
 
 def Bound(bindIP: str, port: int) -> socket.socket:
-    """A socket that has the address, or OSError."""
+    """Return a socket that is bound to the address, or raise OSError."""
     family, kind, _, _, address = socket.getaddrinfo(bindIP or "0.0.0.0", port, 0, socket.SOCK_STREAM)[0]
     one = socket.socket(family, kind)
     try:
@@ -41,7 +41,7 @@ def Bound(bindIP: str, port: int) -> socket.socket:
 
 
 def IsFree(port: int, bindIP: str) -> bool:
-    """Can somebody listen there?"""
+    """True if a server can listen on this port."""
     try:
         Bound(bindIP, port).close()
     except (OSError, UnicodeError):
@@ -50,7 +50,7 @@ def IsFree(port: int, bindIP: str) -> bool:
 
 
 def Check(bindIP: str, port: int | None) -> None:
-    """Trouble, if the server could not listen there. Without a port only the address counts."""
+    """Raise Trouble if a server can't listen on this port. Without a port, only check the address."""
     try:
         Bound(bindIP, port or 0).close()
     except OSError as error:
@@ -58,10 +58,11 @@ def Check(bindIP: str, port: int | None) -> None:
         text = Why(error, bindIP, port or 0)
         raise Trouble(text if port else text.replace(", port 0:", ":"), 2 if isName else 3)
     except UnicodeError:
-        raise Trouble("--bind: %r is no address" % bindIP, 2)
+        raise Trouble("--bind: %r is not an address" % bindIP, 2)
 
 
 def Free() -> int:
-    """A port that nobody has. Not of those that the system gives to connections: it may be one the next moment."""
+    """Return a free port. It is below the range from which the system takes ports for connections: such a port could be
+    taken in the next moment."""
     ports = random.sample(range(10000, 32768), 100)
     return next((port for port in ports if IsFree(port, "")), ports[0])

@@ -1,9 +1,9 @@
-"""Say what of a program will not fit or not run on MicroPython: file, line, and what to do.
+"""Find the parts of a program that will not fit or not run on MicroPython: file, line, and what to do.
 
-It compiles each file with mpy-cross and each page too, looks for modules, names and methods that MicroPython does not
-have, for file names that FAT can't hold, for files of the server that are missing, and estimates the heap.
+The command compiles each file and each page with mpy-cross. It looks for modules, names and methods that MicroPython
+does not have, for file names that FAT does not allow, and for missing files of the server. It also estimates the heap.
 
-It ends with 0 if it has found nothing, and with 1 if it has. Lines with `note:` are no faults.
+The exit status is 0 if it has found nothing, else 1. Lines with `note:` do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from microwebsrv.language import Findings
 from microwebsrv.project import Project, Source
 
 NAME_MAX = 255
-COMPILE_BYTES = 14                  # of a 32-bit heap for each token, docs/memory.md: what compiling takes for a moment
+COMPILE_BYTES = 14                  # bytes of a 32-bit heap that the compiler needs for each token (docs/memory.md)
 LARGE_MAIN = 40 * 1024
 
 
@@ -37,7 +37,7 @@ class Finding:
 # -- sources --------------------------------------------------------------------
 
 def CheckSource(source: Source, own: set[str]) -> list[Finding]:
-    """own: the modules of the program."""
+    """own: the names of the program's own modules."""
     found = [Finding(source.name, line, text) for line, text in Findings(source.tree, own)] if source.tree else []
     try:
         build.Compile(source.data, source.name)
@@ -52,7 +52,7 @@ def CheckSource(source: Source, own: set[str]) -> list[Finding]:
 
 
 def OwnModules(program: Project) -> set[str]:
-    """The first words of what the program can import from its folder: of lib, too."""
+    """Return the top-level names of the modules that the program can import from its folder or from lib."""
     names = {re.sub(r"^(flash/)?(lib/)?", "", path) for path in program.files if path.endswith((".py", ".mpy"))}
     return {re.sub(r"\.m?py$", "", name.partition("/")[0]) for name in names}
 
@@ -60,7 +60,7 @@ def OwnModules(program: Project) -> set[str]:
 # -- pages, names -----------------------------------------------------------------
 
 def CheckPages(program: Project) -> list[Finding]:
-    """Each page that a visitor or a handler may ask for, as `push` compiles it."""
+    """Compile each page, as `push` does."""
     found = []
     roots = build.WebRoots(program)
     for path in program.files:
@@ -71,14 +71,15 @@ def CheckPages(program: Project) -> list[Finding]:
         try:
             build.Compile(pages.ModuleSource(program.folder / root, name).encode(), path)
         except SyntaxError as error:
-            found.append(Finding(path, 0, "its Python is none that MicroPython reads: %s" % error.msg))
+            found.append(Finding(path, 0, "MicroPython can't compile its Python: %s" % error.msg))
         except (pages.microWebTemplate.TemplateError, OSError, ValueError) as error:
             found.append(_OfPage(path, " ".join(str(error).split())))
     return found
 
 
 def _OfPage(path: str, text: str) -> Finding:
-    """The compiler of pages says `/whole/path/page.pyhtml, line 2: what`; it may mean a page that this one includes."""
+    """Make a finding of an error such as `/whole/path/page.pyhtml, line 2: ...`. The path may also be that of a page
+    which this one includes."""
     found = re.fullmatch(r"(.*?)(?:, line |:)(\d+): (.*)", text)
     if not found:
         return Finding(path, 0, text)
@@ -87,25 +88,25 @@ def _OfPage(path: str, text: str) -> Finding:
 
 
 def CheckNames(files: list[str]) -> list[Finding]:
-    """What FAT, which many boards and all cards have, can't hold."""
+    """Find names that FAT does not allow. Many boards and all cards have this file system."""
     found: list[Finding] = []
     seen: dict[str, str] = {}
     for path in files:
         for part in path.split("/"):
             if re.search(r'[\x00-\x1f"*:<>?|\\]', part) or part[-1:] in ". ":
-                found.append(Finding(path, 0, "FAT has no such name: %r" % part))
+                found.append(Finding(path, 0, "FAT does not allow the name %r" % part))
             elif len(part) > NAME_MAX:
                 found.append(Finding(path, 0, "the name is longer than %d characters" % NAME_MAX))
         other = seen.setdefault(path.lower(), path)
         if other != path:
-            found.append(Finding(path, 0, "FAT does not tell it from %s" % other))
+            found.append(Finding(path, 0, "on FAT it has the same name as %s" % other))
     return found
 
 
 # -- files of the server ----------------------------------------------------------
 
 def CheckServer(program: Project) -> list[Finding]:
-    """Which optional files it needs, and why. `push` brings them; what is no file of the server nobody brings."""
+    """Report the optional files that the program needs, and why. `push` adds those that run on a board."""
     found = []
     for need in program.needs.values():
         if data.Registry()[need.file].where == "desk":
@@ -114,14 +115,14 @@ def CheckServer(program: Project) -> list[Finding]:
             text = "%s %s: add %s.mpy; `microwebsrv push` does" % (need.file, need.why, need.file)
             found.append(Finding(need.source, need.line, text, need.file in program.own or not program.own))
     for path in sorted(program.own.values()):
-        found.append(Finding(path, 0, "a copy of the server: `microwebsrv push` puts its own in this place", True))
+        found.append(Finding(path, 0, "a copy of a file of the server: `microwebsrv push` replaces it", True))
     return found
 
 
 # -- the heap -----------------------------------------------------------------------
 
 def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
-    """An estimate, and how it was obtained. SyntaxError: there is none of a program that does not compile."""
+    """Return an estimate of the heap, with the parts of the sum. A program that does not compile raises SyntaxError."""
     measured, three = data.Heap(), data.Classic()
     bytecode = 0
     for source in program.sources.values():
@@ -135,7 +136,7 @@ def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
              "  %7d  the server, %d files as .mpy: measured, docs/memory.md" % (theirs, len(server)),
              "  %7d  the program: %d bytes as .mpy, times %.2f as measured for the server" % (mine, bytecode, ratio),
              "  %7d  to serve one request: the smallest heap that did, less what the files keep" % serving,
-             "What the program makes when it runs is not in it. Left of a heap with Wi-Fi on%s:" % (
+             "Objects that the program creates are not included. What is left of the heap with Wi-Fi on%s:" % (
                  "" if free else " (assumed figures, not measured here; --free N takes that of your board)")]
     boards = {"your board": free // 1024} if free else tables.BOARDS
     for name, heap in boards.items():
@@ -145,7 +146,7 @@ def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
 
 
 def CheckMain(program: Project) -> list[Finding]:
-    """A board compiles main.py and boot.py by itself; a module comes compiled."""
+    """Report a large main.py or boot.py. A board compiles these by itself; `push` compiles the other modules."""
     found = []
     for name in project.STARTERS:
         tokens = len(re.findall(rb"\w+|[^\w\s]", program.sources[name].data)) if name in program.sources else 0
@@ -159,7 +160,7 @@ def Check(program: Project) -> list[Finding]:
     own = OwnModules(program)
     found = [one for source in program.sources.values() for one in CheckSource(source, own)]
     if not any(name in program.files for name in project.STARTERS):
-        found.append(Finding("main.py", 0, "it is not there: a board runs it when it starts"))
+        found.append(Finding("main.py", 0, "the file is missing: a board runs it when it starts"))
     found += CheckPages(program) + CheckNames(program.files) + CheckServer(program) + CheckMain(program)
     return sorted(set(found))
 
@@ -186,6 +187,6 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="the folder of the program, with its main.py")
     add("--with", action="append", default=[], dest="with_", metavar="NAME",
-        help="one more file of the server, such as events, for the estimate of the heap")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave files of the folder out")
-    add("--free", type=int, metavar="BYTES", help="what gc.mem_free() says on your board with its Wi-Fi on")
+        help="add a file of the server, such as events, to the estimate of the heap")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave out the files that match")
+    add("--free", type=int, metavar="BYTES", help="the result of gc.mem_free() on your board with Wi-Fi on")

@@ -1,5 +1,5 @@
-"""The lines that the command says. Threads say some of them, so each goes to the system at once: a buffer has a lock,
-and Python dies where a thread holds that when the process ends."""
+"""The lines that the command prints. Threads print some of them, so they are written without a buffer: a buffer has a
+lock, and Python aborts if a thread holds that lock when the process ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _settings = {"isQuiet": False}
 
 
 def BeQuiet() -> None:
-    """From now on only what went wrong is said."""
+    """Print only errors after this call."""
     _settings["isQuiet"] = True
 
 
 def Write(number: int, text: str) -> None:
-    """number: 1 is the standard output, 2 that for errors. Who reads no more, or not yet, misses it."""
+    """Write a line. number: 1 is the standard output, 2 the standard error. A reader that has gone or is too slow loses
+    text."""
     data = (text + "\n").encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
     try:
         while data:
@@ -27,13 +28,13 @@ def Write(number: int, text: str) -> None:
 
 
 def Flush() -> None:
-    """What the program has printed so far comes first. A thread of it may hold the lock and wait for a reader, so this
-    does not wait for long."""
+    """Flush the output of the program, so that its lines stay in order with ours. A thread of the program may hold the
+    lock and wait for a reader, so this waits for PATIENCE_SEC at most."""
     flusher = threading.Thread(target=_Flush, daemon=True, name="flusher")
     try:
         flusher.start()
         flusher.join(PATIENCE_SEC)
-    except RuntimeError:                        # there can be no more threads
+    except RuntimeError:                        # Python starts no more threads
         pass
 
 
@@ -57,5 +58,5 @@ def Warn(text: str) -> None:
 
 
 def HasColour(number: int) -> bool:
-    """A terminal, whose user has not said that he wants no colours (no-color.org)."""
+    """True for a terminal whose user has not disabled colours (no-color.org)."""
     return os.isatty(number) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,5 +1,5 @@
-"""The page for a handler or a template that has failed: its line with the source around, and the traceback. For
-browsers on this computer only, and while Debug is on."""
+"""The page for a handler or a template that has failed: the line with the source around it, and the traceback. Only
+browsers on this computer get this page, and only while Debug is on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import microWebSrv
 from microwebsrv import faults
 
 AROUND = 5                          # lines shown above and below
-LINE_MAX = 300                      # characters of each
+LINE_MAX = 300                      # characters of a line that are shown
 SECURITY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
             "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _OF_TEMPLATE = re.compile(r"(.+?), line (\d+): (.*)", re.S)
@@ -46,7 +46,7 @@ footer { margin-top: 2em; border-top: 1px solid var(--line); }
 
 @dataclass
 class Failure:
-    """What of an exception is shown."""
+    """The parts of an exception that the page shows."""
 
     what: str                       # ZeroDivisionError: division by zero
     file: str
@@ -55,7 +55,8 @@ class Failure:
 
 
 def Explain(error: BaseException, folder: Path) -> Failure:
-    """Of a page its line counts, else the innermost line of the program, else that of a library."""
+    """Find the line to show: the line of the template, else the innermost line of the program, else the innermost line
+    of a library."""
     text = "%s: %s" % (type(error).__name__, error)
     ofPage = _OF_TEMPLATE.fullmatch(str(error)) if type(error).__name__ == "TemplateError" else None
     if ofPage and os.path.isfile(ofPage.group(1)):
@@ -68,7 +69,7 @@ def Explain(error: BaseException, folder: Path) -> Failure:
 
 
 def Around(failure: Failure) -> list[tuple[int, str]]:
-    """(number, text) of the lines to show; [] if there is no such file."""
+    """Return (number, text) of the lines to show, or [] if the file can't be read."""
     if not failure.file:
         return []
     linecache.checkcache(failure.file)
@@ -90,14 +91,15 @@ def Html(failure: Failure, request: str, folder: Path) -> str:
 
 
 def Text(failure: Failure, request: str, folder: Path) -> str:
-    """The same for clients that want no HTML."""
+    """The same content for clients that do not accept HTML."""
     lines = ["%s%5d  %s" % (">" if number == failure.line else " ", number, text) for number, text in Around(failure)]
     place = ["%s, line %d" % (faults.Short(failure.file, folder), failure.line), *lines, ""] if lines else []
     return "\n".join([failure.what, "%s was answered with 500." % request, "", *place, failure.trace, ""])
 
 
 def IsHere(client: Any) -> bool:
-    """Security: does the request come from this computer? One that a proxy hands on may come from anywhere."""
+    """Security: True if the request comes from this computer. A request from a proxy may come from anywhere, so it does
+    not count."""
     fields = client.head.fields
     if "forwarded" in fields or "x-forwarded-for" in fields or "via" in fields:
         return False
@@ -105,12 +107,12 @@ def IsHere(client: Any) -> bool:
         address = ipaddress.ip_address(client.connection.link.GetAddr()[0].partition("%")[0])
         own = getattr(address, "ipv4_mapped", None) or address
         return own.is_loopback or str(address) == client.connection.link.sock.getsockname()[0].partition("%")[0]
-    except (OSError, ValueError, AttributeError):       # a worker thread has no socket
+    except (OSError, ValueError, AttributeError):       # a request in a worker thread has no socket
         return False
 
 
 class Pages:
-    """Makes the page of each failure from now on."""
+    """Changes the server: each failed handler is answered with the page."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -124,7 +126,7 @@ class Pages:
         def Failed(connection: Any, response: Any, error: BaseException) -> None:
             response.failure = error
             failed(connection, response, error)
-            response.failure = None             # a traceback keeps all variables of the handler
+            response.failure = None             # its traceback would keep all variables of the handler
 
         def WriteError(response: Any, code: int, headers: Any = None, rule: str = "") -> bool:
             error = getattr(response, "failure", None)

@@ -1,5 +1,5 @@
-"""What goes wrong in a program that the command runs: one line where that says it all, else its traceback without the
-frames that are not the program's."""
+"""Report errors of a program that the command runs: as one line if that is enough, else as a traceback without the
+frames of the command and the server."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from microwebsrv import console
 from microwebsrv.data import Trouble
 
 HERE = str(Path(__file__).resolve().parent) + os.sep
-GIVE_UP = 70                        # and the status: of a process that another one watches
+GIVE_UP = 70                        # added to the exit status to tell the watching process that a restart can't help
 _SERVER = re.compile(r"(^|[\\/])microWeb\w+(\.py|[\\/]\w+\.py)$")
 
 
 class ProgramTrouble(Trouble):
-    """One line that says what is wrong with the program. A change of a file may mend it."""
+    """An error of the program, told in one line. A change of a file may mend it."""
 
 
 class CantListen(OSError):
-    """The server has no port. Programs that expect an OSError get one."""
+    """The server can't listen on its port. It is an OSError, because programs may catch that."""
 
     def __str__(self) -> str:
         return str(self.strerror)
 
 
 def IsOurs(file: str) -> bool:
-    """Is this a file of the command or of the server, or code that one of them has made?"""
+    """True for a file of the command or the server, and for code that one of them has generated."""
     return file.startswith((HERE, "{{", "<frozen runpy", "<frozen importlib")) or _SERVER.search(file) is not None
 
 
 def Frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The frames of the program and of what it calls, the innermost last."""
+    """Return the frames of the program and of the libraries that it calls, the innermost last."""
     return [frame for frame in traceback.extract_tb(error.__traceback__) if not IsOurs(frame.filename)]
 
 
 def _Strip(told: traceback.TracebackException) -> None:
-    """Takes our frames out of an exception and of those before it. One that has no other frame and is only the cause
-    within a page goes."""
+    """Remove the frames of the command and the server from an exception and from its causes. A context without any
+    other frame is removed too."""
     told.stack = traceback.StackSummary.from_list([one for one in told.stack if not IsOurs(one.filename)])
     for other in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
         if other is not None:
@@ -55,7 +55,7 @@ def _Strip(told: traceback.TracebackException) -> None:
 
 
 def Told(error: BaseException) -> str:
-    """The traceback as a text, without our frames."""
+    """Return the traceback as a text, without the frames of the command and the server."""
     told = traceback.TracebackException.from_exception(error)
     _Strip(told)
     text = "".join(told.format())
@@ -63,7 +63,7 @@ def Told(error: BaseException) -> str:
 
 
 def Short(file: str, folder: Path) -> str:
-    """The path below the folder, if it is there."""
+    """Return the path relative to the folder, or the path itself if the file is elsewhere."""
     try:
         return Path(file).resolve().relative_to(folder).as_posix()
     except (OSError, ValueError):
@@ -71,8 +71,8 @@ def Short(file: str, folder: Path) -> str:
 
 
 def OneLine(error: BaseException, folder: Path) -> str:
-    """main.py:3: what, for an error that needs no traceback: a SyntaxError of a file, an import of the program that
-    fails. Else nothing."""
+    """Return one line such as `main.py:3: SyntaxError: ...` for an error that needs no traceback: a SyntaxError in a
+    file, or an import in the program that fails. For other errors return an empty text."""
     if isinstance(error, SyntaxError) and error.filename and os.path.isfile(error.filename):
         place, line = error.filename, error.lineno or 1
     elif isinstance(error, ImportError) and Frames(error) and Path(Frames(error)[-1].filename).is_relative_to(folder):
@@ -86,7 +86,7 @@ def OneLine(error: BaseException, folder: Path) -> str:
 # -- the server's log, threads ---------------------------------------------------------
 
 def OnServerError(text: str, error: BaseException | None = None) -> None:
-    """The ErrorCallback of a server that has none."""
+    """The ErrorCallback of servers that have no other one."""
     console.Flush()
     if error is not None:
         told = Told(error)
@@ -108,7 +108,7 @@ def _OnThread(told: Any) -> None:
 
 
 def Install() -> None:
-    """From now on, in the process that runs a program."""
+    """Report uncaught exceptions of this process, which runs a program."""
     sys.excepthook = _OnUncaught
     threading.excepthook = _OnThread
 
@@ -116,8 +116,9 @@ def Install() -> None:
 # -- the end of the process ------------------------------------------------------------
 
 def Ended(run: Callable[[], object], isWatched: bool) -> NoReturn:
-    """Runs a program and ends the process: 1 after an error of the program, else what sys.exit() says. Trouble has its
-    own status; where another process watches this one, that tells it to give up, unless a change of a file may help."""
+    """Run a program and end the process. The exit status is 1 after an error of the program, else the argument of
+    sys.exit(). Trouble has its own status. If another process watches this one, GIVE_UP is added to it, unless a change
+    of a file may help."""
     code: object = 0
     try:
         run()
@@ -131,7 +132,7 @@ def Ended(run: Callable[[], object], isWatched: bool) -> NoReturn:
         isMendable = isinstance(error, ProgramTrouble)
         _Leave((1 if isMendable else GIVE_UP + code) if isWatched else code)
     except BaseException as error:
-        sys.last_value = error                  # as Python does: the server says then that it goes on
+        sys.last_value = error                  # as Python does: the server then reports that it continues to run
         _OnUncaught(type(error), error, error.__traceback__)
         code = 1
     if code is not None and not isinstance(code, int):
@@ -142,15 +143,15 @@ def Ended(run: Callable[[], object], isWatched: bool) -> NoReturn:
 
 
 def _Finish(code: int) -> NoReturn:
-    """As Python ends: it waits for the program's threads, then its server goes on until Ctrl-C. But the rest of Python
-    is not taken down under threads that still run."""
+    """End the process as Python does: wait for the program's threads, and run a server until Ctrl-C. But Python is not
+    finalized while threads still run."""
     try:
         try:
             threading._shutdown()               # type: ignore[attr-defined]
-        except SystemExit:                      # SIGTERM: the servers have been told, and are waited for
+        except SystemExit:                      # SIGTERM has told the servers to stop: wait for them below
             pass
         atexit._run_exitfuncs()
-    except BaseException:                       # Ctrl-C; of a function that was to be called at the end Python has told
+    except BaseException:                       # Ctrl-C, or an atexit function failed and Python has reported that
         pass
     _Leave(code)
 

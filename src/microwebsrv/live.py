@@ -1,5 +1,5 @@
-"""Pages in a browser are loaded again when a file of the site changes: HTML answers get a script, which follows a
-stream of events. The command does it, and only while it watches the files: no device ever does."""
+"""Browsers load their pages again when a file of the site changes: HTML responses get a script, which listens to a
+stream of server-sent events. Only the command does this, and only while it watches the files. A board never does."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from microWebSrv import MicroWebSrv
 
 SCRIPT_PATH = "/.microwebsrv/live.js"
 STREAM_PATH = "/.microwebsrv/live"
-FILE_MAX = 1 << 20                  # bytes of a page that is read whole, for the script to stand before </body>
+FILE_MAX = 1 << 20                  # a larger file is not read as a whole, and gets the script at its end
 RETRY_MS = 500
-SHOWN = (200, 201, 202, 203, 300, *range(400, 600))     # of pages; the other answers have no content of their own
-# A page that nobody sees ends its stream: a browser has few connections to one address.
+SHOWN = (200, 201, 202, 203, 300, *range(400, 600))     # statuses of pages; a browser shows no content of the others
+# A hidden page closes its stream, because a browser opens only a few connections to one address.
 SCRIPT = """\
 (() => {
     let seen, stream;
@@ -41,7 +41,8 @@ SCRIPT = """\
     follow();
 })();
 """ % STREAM_PATH
-# Of the browser's copy of a page: it must not be one without the script, nor one with it when the command has ended.
+# Fields for the browser's cache. It must not keep pages: a copy from before may lack the script, and a copy with the
+# script would still be used after the command has ended.
 _KEPT = re.compile(rb"(?im)^(?:etag|last-modified|accept-ranges|cache-control|age|expires):[^\r\n]*\r\n")
 _POLICY = re.compile(rb"(?im)^(content-security-policy(?:-report-only)?:)([^\r\n]*)")
 _TYPE = re.compile(rb"(?im)^content-type:([^\r\n]*)")
@@ -51,13 +52,13 @@ _DOCUMENT = re.compile(rb"<(?:!doctype|html|head|body)\b", re.I)
 # -- a policy of the page ---------------------------------------------------------------
 
 def _With(directives: list[list[str]], names: tuple[str, ...], source: str) -> None:
-    """Lets one more source in, where the first of these directives that is there has a say."""
+    """Add a source to the first of these directives that the policy has."""
     for name in names:
         for words in directives:
             if words[0].lower() != name:
                 continue
             sources = [word for word in words[1:] if word.lower() != "'none'"] + [source]
-            if name == "default-src":           # that one stays as narrow as it is for the rest
+            if name == "default-src":           # it must not change for other kinds of content
                 directives.append([names[0], *sources])
             else:
                 words[1:] = sources
@@ -65,12 +66,12 @@ def _With(directives: list[list[str]], names: tuple[str, ...], source: str) -> N
 
 
 def Allowed(policy: str, origin: str, nonce: str) -> str:
-    """A Content-Security-Policy that lets the script and its stream in, and nothing else (CSP level 3, 6.7.2)."""
+    """Return a Content-Security-Policy that also allows the script and its stream (CSP level 3, 6.7.2)."""
     found = []
     for one in policy.split(","):
         directives = [part.split() for part in one.split(";") if part.strip()]
         isStrict = any("'strict-dynamic'" in words for words in directives)
-        if "[" in origin:                       # a policy has no way to write such an address
+        if "[" in origin:                       # a policy can't name an IPv6 address
             script = stream = "'self'"
         else:
             script, stream = origin + SCRIPT_PATH, origin + STREAM_PATH
@@ -81,10 +82,10 @@ def Allowed(policy: str, origin: str, nonce: str) -> str:
     return ", ".join(found)
 
 
-# -- an answer ---------------------------------------------------------------------------
+# -- a response --------------------------------------------------------------------------
 
 class Appended:
-    """The pieces of a page, and the script behind them."""
+    """A source with the pieces of a page, and then the script."""
 
     def __init__(self, source: Any, tag: bytes) -> None:
         self._source, self._tag = source, tag
@@ -117,7 +118,7 @@ def Inserted(content: bytes, tag: bytes) -> bytes:
 
 
 def _Whole(source: Any, length: int | None) -> bytes | None:
-    """The content of a small file."""
+    """Return the whole content of a small file, or None."""
     if length is None or length > FILE_MAX or not hasattr(source, "head"):
         return None
     pieces: list[bytes] = []
@@ -130,34 +131,35 @@ def _Whole(source: Any, length: int | None) -> bytes | None:
 
 
 def IsPage(fields: Any, method: str) -> bool:
-    """Is it a page that a browser asks for to show it? Scripts fetch parts of pages, and curl wants neither."""
+    """True if a browser asks for a page to show. Scripts that fetch parts of pages don't, and curl doesn't."""
     kind = fields.get("sec-fetch-dest", "document")
     return method in ("GET", "POST") and "text/html" in fields.get("accept", "") and kind == "document" \
         and "hx-request" not in fields and fields.get("x-requested-with", "").lower() != "xmlhttprequest"
 
 
 def Takes(head: Any, contentType: str | None, charset: str | None, lines: bytes, body: bytes, source: Any) -> bool:
-    """Does the script belong into this content? Not if it is compressed, a range, or no whole page."""
+    """True if the script can be added to this content. It can't if the content is compressed, a range, or only a part
+    of a page."""
     found = _TYPE.search(lines)
     kind = contentType or (found.group(1).decode("latin-1") if found else "")
     if kind.split(";")[0].strip().lower() != "text/html" or "utf-16" in (kind + (charset or "")).lower():
         return False
     if re.search(rb"(?im)^content-(?:encoding|range|disposition):", lines):
         return False
-    isShown = "sec-fetch-dest" in head.fields               # the browser says that it shows it, whatever it is
+    isShown = "sec-fetch-dest" in head.fields               # the browser will show the content as a page
     return isShown or source is not None or _DOCUMENT.search(body[:2000]) is not None
 
 
 class Reload:
-    """The stream of this process, and what puts the script into answers."""
+    """The stream of this process, and the changes to the server that add the script to responses."""
 
     def __init__(self) -> None:
         self.hub = microWebEvents.MicroWebEvents()
         self.nonce = secrets.token_urlsafe(12)
-        self._version = time.time_ns()          # a program that was started again has another one
+        self._version = time.time_ns()          # differs after each start of the program
 
     def Changed(self) -> None:
-        """From any thread: a file of the site has changed."""
+        """Called from any thread when a file of the site has changed."""
         self._version += 1
         self._Tell()
 
@@ -166,13 +168,13 @@ class Reload:
 
     def Stream(self, client: Any, response: Any) -> None:
         response.WriteResponseEventStream(self.hub)
-        self._Tell()                            # others hear again what they know
+        self._Tell()                            # the other clients get their current version once more
 
     def Script(self, client: Any, response: Any) -> None:
         response.WriteResponseOk({"Cache-Control": "no-store"}, "text/javascript", "UTF-8", SCRIPT)
 
     def Open(self) -> None:
-        """From now on, for all servers of this process."""
+        """Change all servers of this process."""
         core: Any = microWebSrv
         routes = {path: core.Route(path, "GET", handler) for path, handler in (
             (STREAM_PATH, self.Stream), (SCRIPT_PATH, self.Script))}
@@ -194,7 +196,7 @@ class Reload:
         def Answer(connection: Any, response: Any, code: int, contentType: str | None, charset: str | None,
                    lines: bytes, body: bytes, source: Any = None, length: int | None = None) -> bool:
             args = lines, body, source, length
-            isWhole = response is connection.response and source is not response    # not pushed piece by piece
+            isWhole = response is connection.response and source is not response    # False if pieces are pushed
             if isWhole and IsPage(connection.head.fields, connection.head.method) and code in SHOWN \
                     and Takes(connection.head, contentType, charset, *args[:3]):
                 args = reload.WithScript(connection, *args)

@@ -1,4 +1,4 @@
-"""What the modules of boards have, all ports together, for `check`: a name that is not here is misspelt."""
+"""The names in the modules of boards, of all ports together. `check` reports a name that is not listed as misspelt."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ MEMBERS = {name: frozenset(names.split()) for name, names in {
     "gc": "collect disable enable isenabled mem_alloc mem_free threshold",
     "json": "dump dumps load loads",
 }.items()}
-# What people write, and none of the names looks like.
+# Frequent mistakes that are not similar to the correct name.
 MEANT = {"machine.Pin.OUTPUT": "OUT", "machine.Pin.INPUT": "IN", "machine.Pin.INPUT_PULLUP": "PULL_UP",
          "network.AP": "AP_IF", "network.STA": "STA_IF", "network.WLAN.AP_IF": "IF_AP", "network.WLAN.STA_IF": "IF_STA"}
-# Names of which a port may have any number.
+# Beginnings of names: each port has its own set of them.
 FAMILIES = ("__", "AF", "ALT_", "DRIVE_", "PULL_DOWN_", "PULL_UP_")
 
 
 def Misspelt(whole: str) -> str:
-    """What is wrong with `machine.Pinn`, or with `machine.Pin.OUTT`; nothing where nobody can say."""
+    """Return a message about a name such as `machine.Pinn` or `machine.Pin.OUTT`, or "" if it exists or is unknown."""
     place, _, name = whole.rpartition(".")
     if place not in MEMBERS or name in MEMBERS[place] or name.startswith(FAMILIES):
         return ""

@@ -1,14 +1,14 @@
 """Run the program of a board on this computer, or serve a folder.
 
-    microwebsrv DIR                 runs DIR/main.py, and again when a .py file changes; without one it serves DIR
+    microwebsrv DIR                 runs DIR/main.py, and again when a .py file changes; without main.py it serves DIR
     microwebsrv DIR/program.py      runs this program
-    microwebsrv package.module:mws  serves this server, or that of a function that makes one
+    microwebsrv package.module:mws  serves with this server; mws may also be a function that returns one
     microwebsrv push DIR [PORT]     copies the program to a board (microwebsrv push --help)
-    microwebsrv check DIR           says what will not run on a board (microwebsrv check --help)
+    microwebsrv check DIR           finds what will not run on a board (microwebsrv check --help)
 
-main.py is run as it is: machine, network and other modules of a board have stand-ins, and a page shows the pins. The
-folders /flash, /sd and /www of a board are this folder and folders in it. Where main.py only has handlers, the folder
-`www` is served, or else the folder itself.
+main.py needs no changes: machine, network and other modules of a board have stand-ins, and a page shows the pins. DIR
+is /flash of the board, and folders in DIR are /sd and /www. If main.py only defines handlers, the command starts a
+server with them and with the files of DIR/www, or of DIR if it has no www.
 """
 
 from __future__ import annotations
@@ -35,38 +35,38 @@ from microwebsrv.target import Target
 from microwebsrv.world import WORLD
 
 DEFAULT_PORT = 8080
-LOOK_SEC = 0.3              # between two looks at the files
+LOOK_SEC = 0.3              # time between two checks of the files
 SKIPPED = {"__pycache__", "node_modules"}
-PROGRAMS = (".py",)         # a change runs the program again
-SITE = (".css", ".htm", ".html", ".js", ".mjs", ".pyhtml", ".svg")     # a change loads the pages again
+PROGRAMS = (".py",)         # after a change of such a file the program runs again
+SITE = (".css", ".htm", ".html", ".js", ".mjs", ".pyhtml", ".svg")     # after a change browsers load their pages again
 DEFAULT_PATH = "/flash/www"
-SWITCHES = ("no_pins", "no_log", "no_debug", "quiet")       # that the process which serves is given as well
+SWITCHES = ("no_pins", "no_log", "no_debug", "quiet")       # the process that serves gets these options too
 
 
 # -- the process that serves ---------------------------------------------------
 
 class Stage:
-    """The class MicroWebSrv as main.py finds it: its servers get a port of ours and our folder."""
+    """Changes the class MicroWebSrv for the program: its servers get a port and a folder from the command."""
 
     def __init__(self, folder: Path, port: int | None, bindIP: str) -> None:
         self.folder, self.port, self.bindIP = folder, port, bindIP
-        self.servers: dict[MicroWebSrv, tuple[int, int]] = {}           # the port of each: ours, that of the program
+        self.servers: dict[MicroWebSrv, tuple[int, int]] = {}           # {server: (its port, port in the program)}
         self.started: list[MicroWebSrv] = []
-        self.onFirst: Callable[[str], None] = lambda url: None          # a server listens, at this URL
+        self.onFirst: Callable[[str], None] = lambda url: None          # called with the URL of the first server
         core: Any = MicroWebSrv
         self._construct: Callable[..., None] = core.__init__
         self._open: Callable[[MicroWebSrv], bool] = core.Open
 
     def Open(self) -> None:
-        """From now on."""
+        """Change the class."""
         stage = self
 
         def Construct(server: MicroWebSrv, routeHandlers: Any = None, port: int = 80, bindIP: str = "",
                       webPath: Any = DEFAULT_PATH) -> None:
-            isPort = isinstance(port, int) and 0 <= port < 65536        # else the server says what is wrong with it
+            isPort = isinstance(port, int) and 0 <= port < 65536        # else the server raises the right exception
             ours = stage.NextPort(port) if isPort else port
             stage._construct(server, routeHandlers, ours, stage.bindIP, stage.Place(webPath))
-            server.Banner = False                       # Begin() says it
+            server.Banner = False                       # Begin() prints the URL instead
             stage.servers[server] = ours, port
 
         def Open(server: MicroWebSrv) -> bool:
@@ -79,7 +79,8 @@ class Stage:
             setattr(MicroWebSrv, name, method)
 
     def Listen(self, server: MicroWebSrv) -> bool:
-        """What Open() says. A port that was free when the server was made may be another program's meanwhile."""
+        """Open the server, and return what its Open() returns. Another program may have taken the port since the server
+        was created; then this tries another port, unless the user chose this one."""
         tries = 5
         while True:
             tries -= 1
@@ -95,8 +96,8 @@ class Stage:
             setattr(server, "port", ours)       # noqa: B010
 
     def NextPort(self, wanted: int) -> int:
-        """The one that the user chose, and those behind it; else that of the program if it can be had, or the next one
-        that is free. Ports below 1024 belong to the system."""
+        """Return the port for another server: the port that the user chose, or the ones after it. Without a choice it
+        is the port in the program, or the next free one, but none below 1024, which need special rights."""
         taken = [ours for ours, _ in self.servers.values()]
         if self.port is not None:
             return self.port + len(taken)
@@ -106,7 +107,7 @@ class Stage:
         return next(free, first)
 
     def First(self, server: MicroWebSrv) -> None:
-        """It gets the port of the server that was made first."""
+        """Give this server the port of the server that was created first."""
         other = next(iter(self.servers))
         (port, said), (first, otherSaid) = self.servers[server], self.servers[other]
         self.servers[other], self.servers[server] = (port, otherSaid), (first, said)
@@ -114,13 +115,13 @@ class Stage:
             setattr(one, "port", self.servers[one][0])      # noqa: B010
 
     def Place(self, webPath: Any) -> Any:
-        """A path on the board -> the path here."""
+        """Return the path on this computer for a path on the board."""
         if webPath == DEFAULT_PATH and not (self.folder / "www").is_dir():
             return str(self.folder)
         return Paths(self.folder).Map(webPath)
 
     def Begin(self, server: MicroWebSrv) -> None:
-        """It listens."""
+        """Called when a server listens. The first time, print its URL."""
         if server in self.started:
             return
         self.started.append(server)
@@ -137,9 +138,9 @@ class Stage:
 
 
 def Watch(reload: live.Reload) -> None:
-    """Ends with the process that started us, however that ends: our standard input is its pipe. What comes is a byte
-    for each change of the site."""
-    while os.read(0, 1024):             # not sys.stdin, whose lock a thread must not hold when the program ends
+    """End this process when the one that started it ends: the standard input is a pipe from there. A byte in it means
+    that the site has changed."""
+    while os.read(0, 1024):             # not sys.stdin: a thread must not hold its lock when the program ends
         reload.Changed()
     os._exit(0)
 
@@ -149,7 +150,7 @@ def ShowPins(port: int | None) -> None:
     try:
         Say("the pins: http://127.0.0.1:%d/" % pins.Open(port))
     except OSError as error:
-        console.Warn("no page of pins at port %s: %s" % (port, error.strerror or error))
+        console.Warn("can't show the page of pins on port %s: %s" % (port, error.strerror or error))
 
 
 def OpenBrowser(url: str) -> None:
@@ -158,8 +159,8 @@ def OpenBrowser(url: str) -> None:
 
 
 def ServeTarget(what: Target, options: argparse.Namespace, stage: Stage | None = None) -> None:
-    """Runs the program, and serves when it did not. Security: a page of somebody else whose name leads to this computer
-    gets nothing, unless the program sets AllowedHosts to something else."""
+    """Run the program, and start a server if the program did not. Security: AllowedHosts refuses a page of another site
+    whose name leads to this computer (DNS rebinding). The program may set AllowedHosts to something else."""
     stage = stage or Stage(what.folder, options.port, options.bind)
     stage.onFirst = OpenBrowser if options.open else stage.onFirst
     stage.Open()
@@ -183,7 +184,7 @@ def ServeTarget(what: Target, options: argparse.Namespace, stage: Stage | None =
             if not line:
                 raise
             raise faults.ProgramTrouble(line)
-        except KeyboardInterrupt:               # else a server in its thread would wait for a second Ctrl-C
+        except KeyboardInterrupt:               # without this, a server in a thread would wait for a second Ctrl-C
             for one in stage.started:
                 one.Stop()
             raise
@@ -193,7 +194,7 @@ def ServeTarget(what: Target, options: argparse.Namespace, stage: Stage | None =
 
 
 def OpenLogs(options: argparse.Namespace) -> None:
-    """In the process that runs the program."""
+    """Open the log of responses and that of errors, in the process that runs the program."""
     if not options.no_log and not options.quiet:
         access.Log().Open()
     MicroWebSrv.ErrorCallback = staticmethod(faults.OnServerError)
@@ -201,7 +202,7 @@ def OpenLogs(options: argparse.Namespace) -> None:
 
 
 def Serve(options: argparse.Namespace, what: Target) -> NoReturn:
-    """Never comes back: the process ends with the program."""
+    """Run the program in this process, which then ends with it."""
     if options.child:
         reload = live.Reload()
         reload.Open()
@@ -216,7 +217,7 @@ def Serve(options: argparse.Namespace, what: Target) -> NoReturn:
 
 
 def Words(options: argparse.Namespace, what: Target) -> list[str]:
-    """The options again, for the process that serves."""
+    """Return the command line for the process that serves."""
     return [what.word, *(["--port", str(options.port)] if options.port is not None else []), "--bind", options.bind,
             *["--host=" + name for name in options.host], *(["--pins", str(options.pins)] if options.pins else []),
             *["--" + name.replace("_", "-") for name in SWITCHES if getattr(options, name)]]
@@ -225,7 +226,7 @@ def Words(options: argparse.Namespace, what: Target) -> list[str]:
 # -- the process that watches ----------------------------------------------------
 
 def Stamps(folder: Path) -> dict[str, int]:
-    """{path: time of its last change} of the programs below the folder and of the files of its site."""
+    """Return {path: time of its last change} of the programs and the files of the site in the folder and below it."""
     found = {}
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "." and name not in SKIPPED
@@ -236,12 +237,12 @@ def Stamps(folder: Path) -> dict[str, int]:
                 try:
                     found[path] = os.stat(path).st_mtime_ns
                 except OSError:
-                    pass                        # gone again
+                    pass                        # deleted in the meantime
     return found
 
 
 class Watcher:
-    """Runs a command, and again when a program has changed. Of a page it is told."""
+    """Runs a command, and runs it again when a program changes. When a page changes, it tells the command."""
 
     def __init__(self, folder: Path, command: list[str], onlyFirst: list[str]) -> None:
         self.folder, self.command = folder, command
@@ -252,7 +253,7 @@ class Watcher:
         return subprocess.Popen([*self.command, *more], stdin=subprocess.PIPE, bufsize=0)
 
     def End(self) -> None:
-        """A server has time to say good-bye."""
+        """Ask the process to end, and kill it after five seconds."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -264,7 +265,7 @@ class Watcher:
             self.process.stdin.close()
 
     def Run(self) -> int:
-        """-> the status of the command: nothing but another call of it can help."""
+        """Watch until the process ends with an error that no change of a file can mend. Return the exit status."""
         told = False
         while True:
             time.sleep(LOOK_SEC)
@@ -289,7 +290,7 @@ class Watcher:
         Say("%s has changed: pages in browsers are loaded again" % path)
         try:
             os.write(self.process.stdin.fileno(), b"!")     # type: ignore[union-attr]
-        except OSError:                         # it has just ended
+        except OSError:                         # the process has just ended
             pass
 
 
@@ -317,20 +318,21 @@ def Parser(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", nargs="?", default=".", metavar="DIR",
         help="the folder of a program, the program, or package.module:server; default: this folder")
-    add("--port", type=Port, help="default: that of the program, or %d; 0: one that is free" % DEFAULT_PORT)
+    add("--port", type=Port, help="default: the port in the program, or %d; 0 selects a free port" % DEFAULT_PORT)
     add("--bind", default="127.0.0.1", metavar="ADDRESS",
-        help="default: 127.0.0.1, this computer only; '' is all addresses, ::1 this computer by IPv6")
+        help="address to listen on; default: 127.0.0.1, this computer only; '' is all addresses, ::1 is this computer "
+             "with IPv6")
     add("--host", action="append", default=[], metavar="NAME",
-        help="one more name under which browsers may ask, beside localhost and addresses")
-    add("--pins", type=Port, metavar="PORT", help="of the page of pins, which is for this computer only; default: 8090")
-    add("--no-pins", action="store_true", help="no page that shows the pins")
+        help="an additional host name for requests from browsers, beside localhost and addresses")
+    add("--pins", type=Port, metavar="PORT", help="port of the page of pins, for this computer only; default: 8090")
+    add("--no-pins", action="store_true", help="show no page of pins")
     add("--open", action="store_true", help="open the browser when the server listens")
-    add("--no-reload", action="store_true", help="don't watch the files, and load no page again")
-    add("--no-log", action="store_true", help="no line for each answer")
-    add("--no-debug", action="store_true", help="a handler that fails is answered as on a board, with a bare 500")
-    add("--quiet", action="store_true", help="say only what goes wrong")
+    add("--no-reload", action="store_true", help="don't watch the files, and don't reload pages in browsers")
+    add("--no-log", action="store_true", help="print no line for each response")
+    add("--no-debug", action="store_true", help="answer with a plain 500 if a handler fails, as on a board")
+    add("--quiet", action="store_true", help="print only errors")
     add("--workers", metavar="N", help="run the program in N processes that share its ports")
-    add("--grace", metavar="SECONDS", help="with --workers, what is in flight has so long at a reload and at the end; "
+    add("--grace", metavar="SECONDS", help="with --workers: time to finish open requests at a reload and at the end; "
                                            "default: the StopGraceSec of the program")
     add("--worker", type=int, help=argparse.SUPPRESS)
     add("--version", action="version", version=microWebSrv.__version__)

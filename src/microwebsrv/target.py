@@ -1,4 +1,4 @@
-"""What the command is asked to serve: a folder, a program, or `module:server`."""
+"""The target of the command: a folder, a program, or `module:server`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from microwebsrv.data import Trouble
 
 @dataclass(frozen=True)
 class Target:
-    folder: Path                    # whose files are watched
-    program: Path | None = None     # main.py or another one; None where there is none
+    folder: Path                    # the files in it are watched
+    program: Path | None = None     # main.py or another program; None for a folder without main.py and for a module
     module: str = ""                # package.module
-    name: str = ""                  # of the server in it, or of a function that makes one
+    name: str = ""                  # the name of the server in the module, or of a function that returns a server
 
     @property
     def word(self) -> str:
-        """What leads here again."""
+        """The argument of the command for this target."""
         return "%s:%s" % (self.module, self.name) if self.module else str(self.program or self.folder)
 
 
 def Find(text: str) -> Target:
-    """Trouble says what is wrong with it."""
+    """Return the target for an argument of the command, or raise Trouble."""
     path = Path(text)
     named = re.fullmatch(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d][\w.]*)", text)
     if path.is_dir():
@@ -55,7 +55,7 @@ def Find(text: str) -> Target:
 
 
 def _HasFiles(folder: Path) -> bool:
-    """Hidden ones are not served."""
+    """True if the folder has files that can be served. Hidden files are never served."""
     for _, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
         if any(name[0] != "." for name in names):
@@ -64,7 +64,7 @@ def _HasFiles(folder: Path) -> bool:
 
 
 def RunProgram(target: Target) -> None:
-    """As `python main.py`: in a module named __main__."""
+    """Run the program in a module named __main__, as `python main.py` does."""
     path = str(target.program)
     source = Path(path).read_bytes()
     try:
@@ -78,7 +78,7 @@ def RunProgram(target: Target) -> None:
 
 
 def ServerOf(target: Target) -> MicroWebSrv:
-    """The server that `module:server` names, or that its function makes."""
+    """Return the server that `module:server` names, or the one that the named function returns."""
     found: object = _Import(target)
     for part in target.name.split("."):
         try:
@@ -89,7 +89,7 @@ def ServerOf(target: Target) -> MicroWebSrv:
     if callable(found) and isFunction:
         found = found()
     if not isinstance(found, MicroWebSrv):
-        raise Trouble("%s %s, which is no MicroWebSrv" % (
+        raise Trouble("%s %s, which is not a MicroWebSrv" % (
             target.word, ("returns %.60r" if isFunction else "is %.60r") % (found,)), 2)
     return found
 
@@ -97,7 +97,7 @@ def ServerOf(target: Target) -> MicroWebSrv:
 def _Import(target: Target) -> ModuleType:
     try:
         path = target.folder / (target.module + ".py")
-        if target.module in sys.modules and path.is_file():     # Python has loaded one of this name, such as `site`
+        if target.module in sys.modules and path.is_file():     # Python has loaded its own module with this name
             return _Load(target.module, path)
         return importlib.import_module(target.module)
     except ModuleNotFoundError as error:

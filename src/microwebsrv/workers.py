@@ -1,11 +1,11 @@
 """One program in many processes: `microwebsrv DIR --workers N`.
 
-The parent never runs the program. It opens the listening sockets and hands them to its workers, processes of their own
-that run the program and accept from the same sockets. As the parent keeps the sockets, a client that comes between the
-old workers and the new ones waits in the backlog, and nobody is refused or reset.
+The parent never runs the program. It opens the listening sockets and sends them to its workers. The workers are
+processes that run the program and accept from the same sockets. The parent keeps the sockets open, so a client that
+connects between the old workers and the new ones waits in the backlog. It is not refused or reset.
 
-Each worker has a channel to the parent, a pair of sockets with lines of JSON. The end of the channel tells a worker to
-finish what it has begun and to exit, however that end comes: the parent closes it, or the parent has died.
+Each worker has a channel to the parent: a pair of sockets with lines of JSON. When its channel ends, a worker finishes
+the requests that it has begun and exits. The channel ends when the parent closes it, and also when the parent dies.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ from microwebsrv.data import Trouble
 from microwebsrv.target import Target
 
 WORKERS_MAX = 256
-READY_SEC = 1               # a program that goes on behind Start() has not failed in this time
-AFTER_SEC = 1               # that a program has to end when its servers have
-IDLE_SEC = 1                # StopIdleSec: for a request on a connection that is open and idle
-MARGIN_SEC = 3              # that a worker may take longer than its grace, then it is killed
-QUICK_SEC = 5               # a worker that has lived shorter has died at once
-QUICK_MAX = 5               # so often in the same place, and the parent gives up if nobody serves
-BACKOFF_SEC = 0.25          # before a worker that died at once is replaced; doubled each time
+READY_SEC = 1               # a program that continues after Start() is ready if it has not failed in this time
+AFTER_SEC = 1               # time for a program to end after its servers have stopped
+IDLE_SEC = 1                # StopIdleSec of the workers: at the end, an idle connection stays open for this time
+MARGIN_SEC = 3              # a worker is killed when it takes this much longer than its grace period
+QUICK_SEC = 5               # a worker that has lived for a shorter time counts as a quick death
+QUICK_MAX = 5               # after so many quick deaths in a row the parent stops, unless another worker serves
+BACKOFF_SEC = 0.25          # delay before a worker is replaced after a quick death; doubled each time
 BACKOFF_MAX_SEC = 30
-PATIENCE_SEC = 0.03         # that clients are left to other workers
-PAUSE_SEC = 0.06            # then they are not; doubled when that was in vain
+PATIENCE_SEC = 0.03         # for this time, clients are left to other workers
+PAUSE_SEC = 0.06            # then this worker accepts them for this time; doubled while the difference remains
 PAUSE_MAX_SEC = 1
 NOBODY = 0xFFFFFFFF         # the count of a place without a worker
 
 LISTEN = getattr(MicroWebSrv, "Listen")      # noqa: B009
 
-# Stand-ins of a board's hardware: each process would have its own.
+# The stand-ins for a board's hardware. They are refused here, because each process would have its own hardware.
 _HARDWARE = set(desk.STANDINS) - {"micropython", "ntptime"}
 
 
 # -- the worker ------------------------------------------------------------------
 
 class Balance:
-    """How many connections each worker has, in memory that all of them share. A kept connection stays where it is, so
-    the worker that wakes first must not get all of them."""
+    """The number of connections of each worker, in memory that all workers share. A kept connection stays with its
+    worker, so the worker that wakes first must not accept all of them."""
 
     def __init__(self, number: int) -> None:
         self._counts = memoryview(mmap.mmap(number, 0)).cast("I")
-        self._ends = 0.0                        # until then clients are left to others
+        self._ends = 0.0                        # clients are left to other workers until then
         self._pauseSec = PAUSE_SEC
 
     def Tell(self, place: int, count: int) -> None:
-        """So many has the worker at this place."""
+        """The worker at this place has `count` connections."""
         self._counts[place] = count
 
     def Declines(self, count: int) -> bool:
-        """Is a client left to another worker, which has clearly fewer? That one may be busy: then it is ours in some
-        milliseconds, and the next ones are for some time."""
+        """True if a client is left to another worker, because that one has clearly fewer connections. If the other
+        worker is busy, this one accepts the client after PATIENCE_SEC, and then more clients for the pause."""
         least = min(self._counts)
         if count <= least + 1 + least // 8:
             self._pauseSec = PAUSE_SEC
@@ -86,22 +86,22 @@ class Balance:
             self._pauseSec = min(self._pauseSec * 2, PAUSE_MAX_SEC)
         if now > self._ends:
             return False
-        time.sleep(0.0002)                      # there may be one core for both
+        time.sleep(0.0002)                      # the other worker may need the same core
         return True
 
 
 class SharedListener(socket.socket):
-    """A listening socket of all workers. A client wakes each of them."""
+    """A listening socket that all workers share. Each new client wakes all of them."""
 
     stage: Stage
-    kind: tuple[int, int, int]                  # the properties of Python's sockets are slow
+    kind: tuple[int, int, int]                  # a copy, because the properties of Python's sockets are slow
     _hasAccepted = False
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """One client in each turn of the poll loop: the others take the next ones."""
+        """Accept one client in each turn of the poll loop, and leave the next ones to the other workers."""
         if self._hasAccepted or self.stage.Declines():
             self._hasAccepted = False
-            raise BlockingIOError(11, "enough for this turn")
+            raise BlockingIOError(11, "this worker accepts no more clients in this turn")
         number, address = self._accept()        # type: ignore[attr-defined]
         self._hasAccepted = True
         return socket.socket(*self.kind, fileno=number), address
@@ -112,7 +112,8 @@ class SharedListener(socket.socket):
 
 
 class NoHardware(importlib.abc.MetaPathFinder):
-    """Behind the finders of the program's own modules and before that of the stand-ins."""
+    """A finder that refuses the modules of a board's hardware. It stands after the finders of the program's own modules
+    and before the finder of the stand-ins."""
 
     refused = ""
 
@@ -123,7 +124,7 @@ class NoHardware(importlib.abc.MetaPathFinder):
 
 
 class Channel:
-    """The worker's end."""
+    """The worker's end of the channel to the parent."""
 
     def __init__(self, number: int) -> None:
         os.set_inheritable(number, False)
@@ -135,28 +136,29 @@ class Channel:
         try:
             self._sock.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
-            pass                                # the parent has gone: Read() says so
+            pass                                # the parent has died: Read() finds that out
 
     def End(self) -> None:
-        """This worker accepts nobody any more."""
+        """Tell the parent that this worker accepts no more clients."""
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 
     def AskListener(self, bindIP: str, port: int) -> tuple[str, list[int]]:
-        """-> the place of this worker among all, and the file numbers of a listening socket and of the counts."""
+        """Return the place of this worker in the table of counts, and the file numbers of a listening socket and of
+        that table."""
         with self._asking:
             self.Tell(listen=[bindIP, port])
             text, numbers = self._replies.get()
-            if not text:                        # the end: for the next one too
+            if not text:                        # the channel has ended: the next thread must learn that too
                 self._replies.put((text, numbers))
         if not numbers:
-            raise OSError(text or "the parent gives no socket any more")
+            raise OSError(text or "this worker is about to end and gets no more sockets")
         return text, numbers
 
     def Read(self) -> None:
-        """Until the parent closes the channel, or dies."""
+        """Read replies until the parent closes the channel or dies."""
         while True:
             try:
                 data, numbers, _, _ = socket.recv_fds(self._sock, 4096, 2)
@@ -170,25 +172,25 @@ class Channel:
 
 
 def NoWorker() -> None:
-    """A copy that the program makes of this process ends by SIGTERM: it serves nobody."""
+    """A process that the program forks serves no clients. SIGTERM ends it as usual."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 class Stage(serve.Stage):
-    """Servers of the program listen on the parent's sockets, and stop when the parent says so."""
+    """The servers of the program listen on the parent's sockets, and stop when the channel ends."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         super().__init__(folder, options.port, options.bind)
         self.graceSec: int | None = options.grace
         self.channel = Channel(options.worker)
-        self.opened: list[Any] = []             # servers that listen
+        self.opened: list[Any] = []             # the servers that listen
         self.listeners: set[SharedListener] = set()
         self.balance: Balance | None = None
         self.place = 0
         self._isThreaded = self._isReady = self._isDraining = False
-        self._isDismissed = False               # by the parent; a program may have a SIGTERM handler of its own
-        self.isRunning, self.mustEnd = True, False      # the program
+        self._isDismissed = False               # the channel has ended; a program may handle SIGTERM by itself
+        self.isRunning, self.mustEnd = True, False      # these concern the program
         self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def Open(self) -> None:
@@ -226,13 +228,13 @@ class Stage(serve.Stage):
         MicroWebSrv.StopIdleSec = IDLE_SEC
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.OnTerm)
-        signal.signal(signal.SIGHUP, lambda number, frame: None)    # for the parent
+        signal.signal(signal.SIGHUP, lambda number, frame: None)    # only the parent acts on this signal
         os.register_at_fork(after_in_child=NoWorker)
         for function in (self._Watch, self._Drain):
             threading.Thread(target=function, daemon=True).start()
 
     def NextPort(self, wanted: int) -> int:
-        """All workers must find the same, so nobody looks for one that is free."""
+        """All workers must get the same port, so this does not look for a free one."""
         taken = [ours for ours, _ in self.servers.values()]
         if self.port is not None:
             return self.port + len(taken)
@@ -242,7 +244,7 @@ class Stage(serve.Stage):
         return port
 
     def Begin(self, server: MicroWebSrv) -> None:
-        """The parent prints where it is."""
+        """Print nothing: the parent prints the URL."""
         if server not in self.started:
             self.started.append(server)
 
@@ -252,7 +254,7 @@ class Stage(serve.Stage):
         except OSError:
             if self._isReady:
                 raise
-            raise SystemExit(3)                 # the parent says why
+            raise SystemExit(3)                 # the parent prints the reason
         listener = SharedListener(fileno=number)
         self.balance, self.place = self.balance or Balance(counts), int(text)
         os.close(counts)
@@ -268,7 +270,7 @@ class Stage(serve.Stage):
             self.channel.End()
 
     def Tell(self) -> int:
-        """-> how many connections this worker has, as the others hear now."""
+        """Write the number of this worker's connections for the other workers, and return it."""
         count = NOBODY if not self.listeners else sum(len(server.links) for server in self.opened)
         if self.balance:
             self.balance.Tell(self.place, count)
@@ -299,7 +301,8 @@ class Stage(serve.Stage):
         return max((server.StopGraceSec for server in self.opened), default=0)
 
     def OnTerm(self, number: int, frame: FrameType | None) -> None:
-        """The servers stop, and the main thread ends: by itself where it serves, else by SystemExit."""
+        """Stop the servers and end the main thread. If a server runs in the main thread, that thread ends when the
+        server has stopped; else SystemExit ends it."""
         isFirst = not self._isDraining
         if isFirst:
             self.Drain()
@@ -307,7 +310,7 @@ class Stage(serve.Stage):
             raise SystemExit
 
     def Drain(self) -> None:
-        """From a signal handler too, so it waits for no lock."""
+        """Begin to stop the servers. A signal handler calls this too, so it must not wait for a lock."""
         self._isDraining = True
         self._orders.put(None)
 
@@ -322,7 +325,7 @@ class Stage(serve.Stage):
         for thread in threads:
             thread.join()
         time.sleep(AFTER_SEC)
-        if self.isRunning:                      # nobody is served, and the program does something else
+        if self.isRunning:                      # the servers have stopped, but the program has not ended
             self.mustEnd = True
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -330,7 +333,7 @@ class Stage(serve.Stage):
         self.channel.Read()
         self._isDismissed = True
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(self.Grace() + 2 * MARGIN_SEC)       # the parent kills before, if it is there
+        time.sleep(self.Grace() + 2 * MARGIN_SEC)       # a parent that still lives kills this process earlier
         os._exit(1)
 
 
@@ -359,7 +362,7 @@ def Work(options: argparse.Namespace, what: Target) -> int:
         code, failure, isMendable = 2, finder.refused, False
     if code:
         stage.channel.Tell(failed=failure, status=code, isMendable=isMendable)
-        stage.Drain()                           # of several servers one may run already
+        stage.Drain()                           # another server of the program may run already
     return code
 
 
@@ -367,45 +370,45 @@ def Work(options: argparse.Namespace, what: Target) -> int:
 
 @dataclass(eq=False)
 class Worker:
-    """As the parent sees it."""
+    """A worker, as the parent knows it."""
 
     process: subprocess.Popen[bytes]
     channel: socket.socket
     place: int                                  # in the table of counts
-    attempt: int                                # so many before it, in its place, have died at once
+    attempt: int                                # the number of quick deaths before it, in its place
     data: bytes = b""
     listeners: set[tuple[str, int]] = field(default_factory=set)
-    serves: list[str] = field(default_factory=list)     # its URLs; it is ready
+    serves: list[str] = field(default_factory=list)     # its URLs, when it is ready
     since: float = 0
     graceSec: float = 0
     failure: str = ""
-    status: int = 1                             # of the command, if no worker can be had
+    status: int = 1                             # exit status of the command if no worker can be started
     isMendable: bool = True                     # a change of the program's files may help
     killAt: float | None = None
 
 
 class Parent:
-    """Starts workers, replaces the dead, and changes all of them at a reload."""
+    """Starts the workers, replaces those that have died, and replaces all of them at a reload."""
 
     def __init__(self, command: list[str], folder: Path, count: int, options: argparse.Namespace) -> None:
         self.command, self.folder, self.count = command, folder, count
         self.options = options
         self.watches: bool = not options.no_reload
-        self.current: list[Worker] = []         # the program as it is
-        self.coming: list[Worker] = []          # the new one, which replaces them when all of these serve
+        self.current: list[Worker] = []         # the workers that serve
+        self.coming: list[Worker] = []          # of a reload: they replace the current ones when all of them serve
         self.leaving: list[Worker] = []
-        self.old: list[Worker] = []             # those of the leaving that may still accept; then the reload is done
-        self.replacements: list[tuple[float, int]] = []             # (when, attempt)
+        self.old: list[Worker] = []             # leaving workers that may still accept; without any, the reload is done
+        self.replacements: list[tuple[float, int]] = []             # (time, attempt)
         self.listeners: dict[tuple[str, int], socket.socket] = {}
         self.environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.people = "1 worker" if count == 1 else "%d workers" % count
         self.urls: list[str] = []
-        self.places = 4 * count                 # the old and the new ones, and what else has not ended
+        self.places = 4 * count                 # for the old and the new workers, and others that have not ended yet
         self.counts = Memory(b"\xff" * 4 * self.places)
         self.balance = Balance(self.counts)
         self.signals: deque[int] = deque()
-        self.status: int | None = None          # it stops, and exits with that
-        self.isAsked = False                    # to stop, by a signal
+        self.status: int | None = None          # the exit status, when the parent has begun to stop
+        self.isAsked = False                    # a signal has asked it to stop
         self.selector = selectors.DefaultSelector()
         self.stamps: dict[str, int] = {}
         self.nextLook = 0.0
@@ -460,7 +463,7 @@ class Parent:
             self.Stop(0)
 
     def HasHungUp(self) -> bool:
-        """The terminal in which it was started has been closed."""
+        """True if the terminal in which the command was started has been closed."""
         return self.hasTerminal and not HasTerminal()
 
     def OnClock(self, now: float) -> None:
@@ -493,7 +496,8 @@ class Parent:
     # -- workers come and go ---------------------------------------------------------
 
     def Reload(self) -> None:
-        """One new worker first: if the program fails, it fails once. An earlier reload that is not done ends."""
+        """Start one new worker, and the others when it is ready: a program that fails then fails once. This ends an
+        earlier reload that is not complete."""
         self.Leave(self.coming)
         if self.current:
             TellSystemd("RELOADING=1\nMONOTONIC_USEC=%d" % (time.monotonic_ns() // 1000))
@@ -501,15 +505,15 @@ class Parent:
             self.OnFailure("no new worker")
 
     def Spawn(self, group: list[Worker], attempt: int) -> bool:
-        """False: the system has no more processes or files."""
+        """Start a worker. False if the system can't: it has no more processes or files."""
         try:
             ours, theirs = socket.socketpair()
             with theirs:
-                # A session of its own: Ctrl-C in the terminal is for the parent alone.
+                # Its own session: Ctrl-C in the terminal must reach only the parent.
                 process = subprocess.Popen([*self.command, "--worker", str(theirs.fileno())], stdin=subprocess.DEVNULL,
                                            pass_fds=(theirs.fileno(),), start_new_session=True, env=self.environment)
         except OSError as error:
-            Warn("a worker can't be started: %s" % error)
+            Warn("can't start a worker: %s" % error)
             return False
         taken = {one.place for one in self.Workers()}
         place = next((number for number in range(self.places) if number not in taken), 0)
@@ -520,7 +524,7 @@ class Parent:
         return True
 
     def Read(self, worker: Worker) -> None:
-        """What the worker says."""
+        """Read the messages of a worker."""
         try:
             data = worker.channel.recv(65536)
         except BlockingIOError:
@@ -566,7 +570,7 @@ class Parent:
         try:
             socket.send_fds(worker.channel, [text.encode()], numbers)
         except OSError:
-            pass                                # it has died
+            pass                                # the worker has died
 
     def OnReady(self, worker: Worker) -> None:
         if worker not in self.coming:
@@ -578,7 +582,7 @@ class Parent:
             self.Switch()
 
     def Switch(self) -> None:
-        """The new workers serve: the old ones finish what they have begun."""
+        """All new workers serve: the old ones finish the requests that they have begun."""
         old = self.urls
         self.old = [*self.current]
         self.Leave(self.current)
@@ -596,18 +600,18 @@ class Parent:
             TellSystemd("READY=1")
 
     def Leave(self, group: list[Worker]) -> None:
-        """They stop as Stop() does, and exit."""
+        """Ask the workers to stop their servers, as Stop() does, and to exit."""
         for worker in group:
             worker.killAt = time.monotonic() + worker.graceSec + MARGIN_SEC
             self.leaving.append(worker)
             try:
                 worker.channel.shutdown(socket.SHUT_WR)
             except OSError:
-                pass                            # it has died
+                pass                            # the worker has died
         group.clear()
 
     def OnEnd(self, worker: Worker) -> None:
-        self.Read(worker)                       # what it has said at last
+        self.Read(worker)                       # its last messages
         self.CloseChannel(worker)
         self.balance.Tell(worker.place, NOBODY)
         code = worker.process.returncode
@@ -623,11 +627,11 @@ class Parent:
             self.Replace(worker, how)
 
     def OnFailure(self, why: str, status: int = 3, isMendable: bool = False) -> None:
-        """The program, or the new one, can't be started. isMendable: a change of its files may help."""
+        """No new worker can be started. isMendable: a change of the program's files may help."""
         self.Leave(self.coming)
         if self.current or self.replacements:
             Warn("%s; the old workers go on" % why)
-            TellSystemd("READY=1")              # there is no word for a reload that has failed
+            TellSystemd("READY=1")              # the protocol has no message for a failed reload
         elif self.watches and isMendable:
             Say("%s; it is run again when a file changes" % why)
         else:
@@ -639,7 +643,7 @@ class Parent:
         attempt = worker.attempt + 1 if isQuick else 0
         name = "worker %d has died (%s)" % (worker.process.pid, how)
         if attempt >= QUICK_MAX and not any(one.serves for one in self.current):
-            Warn("%s, the %dth that has not lived for %d s: given up" % (name, attempt, QUICK_SEC))
+            Warn("%s, the %dth in a row that has not lived for %d s: the command gives up" % (name, attempt, QUICK_SEC))
             return self.Stop(3)
         delay = min(BACKOFF_SEC * 2 ** (attempt - 1), BACKOFF_MAX_SEC) if attempt else 0
         Warn("%s; another one takes its place%s" % (name, " in %g s" % delay if delay else ""))
@@ -654,11 +658,11 @@ class Parent:
             self.replacements = []
             self.Leave(self.coming)
             self.Leave(self.current)
-            while self.listeners:               # when the workers have closed theirs, who comes is refused
+            while self.listeners:               # new clients are refused when the workers have closed their copies
                 self.listeners.popitem()[1].close()
 
     def Kill(self, number: int) -> None:
-        """The second signal: now, and the parent ends by that signal too."""
+        """At the second signal: kill the workers, and end the parent with that signal too."""
         for worker in self.Workers():
             worker.process.kill()
         for worker in self.Workers():
@@ -668,7 +672,7 @@ class Parent:
 
 
 def Memory(data: bytes) -> int:
-    """-> the number of a file that holds it and that only processes share."""
+    """Return the number of a file that holds the data. It has no name, and only these processes share it."""
     if hasattr(os, "memfd_create"):
         number = os.memfd_create("microwebsrv")
     else:
@@ -679,7 +683,7 @@ def Memory(data: bytes) -> int:
 
 
 def TellSystemd(text: str) -> None:
-    """sd_notify(3): to a service of Type=notify or notify-reload. Else nothing."""
+    """Notify systemd, as sd_notify(3) does, if this is a service with Type=notify or notify-reload."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -690,7 +694,7 @@ def TellSystemd(text: str) -> None:
 
 
 def HasTerminal() -> bool:
-    """Has this process a controlling terminal that is there?"""
+    """True if this process has a controlling terminal that still exists."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -708,7 +712,7 @@ def Run(options: argparse.Namespace) -> int:
     if sys.platform == "win32" or not hasattr(socket, "send_fds"):
         raise Trouble("--workers needs a system that hands sockets to other processes: Linux or macOS", 2)
     if (options.workers, options.worker) == (None, None):
-        raise Trouble("--grace is for --workers", 2)
+        raise Trouble("--grace needs --workers", 2)
     options.grace = None if options.grace is None else Number("grace", options.grace, 0, 86400)
     what = target.Find(options.folder)
     if options.quiet:
