@@ -221,6 +221,34 @@ def test_idle_connections_have_time_for_a_request(serve):
     server.WaitExit()
 
 
+BIG_THREADED = THREADED.replace("mws.Start()", """
+def Big(httpClient, httpResponse):
+    httpResponse.WriteResponseOk(None, "text/plain", None, b"0123456789abcdef" * 262144)
+
+mws.AddRoute("/big", "GET", Big)
+mws.StopGraceSec = 60
+mws.StopIdleSec = 1
+mws.Start()
+""")
+
+
+@pytest.mark.parametrize("runtime", ("cpython", "cpython-asyncio"))
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_a_response_that_is_still_sent_when_the_server_stops(serve, pipelined):
+    """All of it arrives, and the response to a request that is pipelined behind it. Then the connection has StopIdleSec, not the
+    whole grace."""
+    server = serve(BIG_THREADED)
+    with RawClient(server.port, receiveBuffer=4096) as client:
+        client.Send(Get("/big") * (1 + pipelined))
+        first = client.socket.recv(1)
+        server.Tell("stop")
+        WaitRefused(server.port)
+        data = first + client.ReadToEnd()           # no reset; and an end long before the grace
+        assert data.count(b"0123456789abcdef") == 262144 * (1 + pipelined) and data.endswith(b"f")
+    server.WaitLine("STOPPED False")
+    server.WaitExit()
+
+
 def test_stop_ends_an_endless_stream(serve):
     server = serve(THREADED)
     with RawClient(server.port) as client:

@@ -223,6 +223,9 @@ def test_host_is_not_believed_unless_one_says_so(plain, stranger):
     ('for=203.0.113.7;host="a"";proto=https', ["127.0.0.1", True, "localhost"]),
     ('for=", for="203.0.113.7";proto=https', ["203.0.113.7", True, "localhost"]),
     ('for="a\\", for="203.0.113.7";proto=https', ["203.0.113.7", True, "localhost"]),
+    ('for=203.0.113.7;proto=http;host="a\\",for=6.6.6.6;proto=https;host=evil;x=\\"b"',
+     ["203.0.113.7", False, "a  for=6.6.6.6 proto=https host=evil x= b"]),
+    ('host="a\\\\";proto=https;for="203.0.113.7"', ["203.0.113.7", True, "a"]),
     ("", ["127.0.0.1", False, "localhost"])])
 def test_forwarded(named, header, expected):
     assert Who(named, Forwarded=header) == expected
