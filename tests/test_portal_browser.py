@@ -67,7 +67,7 @@ def test_the_way_of_a_phone(portal, phone, tmp_path, scheme):
     page.goto("http://captive.apple.com/hotspot-detect.html")
     expect(page).to_have_url("http://127.0.0.1:%d/wifi" % portal.port)
     expect(page.get_by_role("heading", level=1)).to_have_text("My <lamp>")
-    expect(page.get_by_role("status")).to_have_text("Choose the Wi-Fi that it shall join.")
+    expect(page.get_by_role("status")).to_have_text("Choose the Wi-Fi to join.")
     assert page.evaluate(_WITHOUT_NAME) == [] and page.evaluate(_SMALL) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("document.documentElement.lang") == "en" and page.title() == "My <lamp>"
@@ -109,7 +109,7 @@ def test_without_javascript(portal, phone, tmp_path):
     expect(page.get_by_role("button", name="Forget Cafe")).to_be_visible(timeout=15000)
     Shoot(page, "lost")
     page.get_by_role("button", name="Forget Cafe").click()
-    expect(page.get_by_role("status")).to_have_text("Choose the Wi-Fi that it shall join.")
+    expect(page.get_by_role("status")).to_have_text("Choose the Wi-Fi to join.")
     assert not (tmp_path / ".wifi.json").exists()
 
 
