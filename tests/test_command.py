@@ -729,6 +729,54 @@ def test_which_answers_get_the_script(site):
     assert Fetch(port, "/", headers={**BROWSER, "If-None-Match": known}).status == 200, "a copy that has no script is none"
 
 
+ASYNC_SITE = """
+import asyncio
+import microWebMount
+from microWebSrv import MicroWebSrv
+
+PIECES = "<html><body>", "<p>page</p>", "</body></html>"
+
+
+@MicroWebSrv.route("/stream")
+def Stream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(Pieces(), "text/html", "UTF-8")
+
+
+async def Pieces():
+    for piece in PIECES:
+        await asyncio.sleep(0)
+        yield piece
+
+
+async def App(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    length = [(b"content-length", b"%d" % sum(map(len, PIECES)))] if scope["path"].endswith("/known") else []
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html"), *length]})
+    async for piece in Pieces():
+        await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+mws = MicroWebSrv(webPath="/www")
+mws.Mount("/app", App)
+asyncio.run(mws.Serve())
+"""
+
+
+def test_pages_in_pieces_of_async_code(tmp_path, start):
+    """Their sources continue only while they are the source of the connection. The pages arrive, with the script."""
+    Write(tmp_path, main=ASYNC_SITE, www__index_html="")
+    port = start(".", "--port", 0).Port()
+    for path in ("/stream", "/app/", "/app/known"):
+        for _ in range(2):
+            answer = Fetch(port, path, headers={"Accept": "text/html"})
+            assert answer.status == 200 and len(TAG.findall(answer.body)) == 1, (path, answer)
+            assert TAG.sub(b"", answer.body) == b"<html><body><p>page</p></body></html>"
+            assert (answer.Header("content-length") is not None) == (path == "/app/known")
+        assert not TAG.search(Fetch(port, path).body)
+
+
 def test_policy_of_a_page(site):
     """The changed policy allows the script and its stream by their full addresses, and nothing else."""
     port = site()[1]
