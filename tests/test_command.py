@@ -533,13 +533,16 @@ def test_text_of_a_failure(failing):
 
 
 @pytest.mark.parametrize("more, options, headers", [
-    ("", ["--no-debug"], {}), ("mws.Debug = False", [], {}), ("", [], {"X-Forwarded-For": "192.0.2.7"}), ("", [], {"Forwarded": "for=192.0.2.7"}),
-    ("", [], {"Via": "1.1 proxy"})])
+    ("", ["--no-debug"], {}), ("mws.Debug = False", [], {}), ("", [], {"X-Forwarded-For": "192.0.2.7"}),
+    ("import microWebCors\nmicroWebCors.AllowOrigins(mws, '*')", [], {"Origin": "https://other.example", "Sec-Fetch-Site": "cross-site"}),
+    ("mws.AllowedHosts = None", [], {"Host": "other.example"})])
 def test_bare_500(failing, more, options, headers):
-    """Without Debug, and for clients on other computers, the response shows nothing of the program."""
+    """Without Debug, for clients on other computers, and for pages of other sites, the response shows nothing of the program."""
     one, port = failing(more, *options)
     for accept in ("text/html", "*/*"):
-        text = Fetch(port, "/worker", headers={"Accept": accept, **headers}).text
+        fields = {"Accept": accept, "Connection": "close", **headers}
+        request = RequestBytes("GET", "/worker", fields, host=fields.pop("Host", "localhost"))
+        text = harness.RawExchange(port, request).decode()
         assert "500 Internal Server Error" in text and "worker" not in text and "KeyError" not in text and "main.py" not in text
     one.Error("KeyError")                       # the console still shows the error
 
@@ -554,15 +557,28 @@ def test_own_error_page_comes_back_without_debug(failing):
 
 
 def test_who_is_on_this_computer():
-    def At(ip, own="192.0.2.5", **fields):
+    def IsHere(ip, own="192.0.2.5", host="localhost:8080", bindIP="", **fields):
         sock = types.SimpleNamespace(getsockname=lambda: (own, 80))
         link = types.SimpleNamespace(GetAddr=lambda: (ip, 1), sock=sock)
-        return types.SimpleNamespace(head=types.SimpleNamespace(fields=fields), connection=types.SimpleNamespace(link=link))
+        head = types.SimpleNamespace(fields={name.replace("_", "-"): value for name, value in fields.items()}, authority=host)
+        return failure.IsHere(types.SimpleNamespace(head=head, connection=types.SimpleNamespace(link=link),
+                                                    GetServer=lambda: types.SimpleNamespace(bindIP=bindIP)))
     for ip in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "192.0.2.5"):
-        assert failure.IsHere(At(ip)), ip
+        assert IsHere(ip), ip
+    assert IsHere("::ffff:192.0.2.5", "::ffff:192.0.2.5", "192.0.2.5")
     for ip in ("192.0.2.6", "10.0.0.1", "::ffff:192.0.2.6", "fe80::1%eth0", "", "::2"):
-        assert not failure.IsHere(At(ip)), ip
-    assert not failure.IsHere(At("127.0.0.1", via="1.1 a"))
+        assert not IsHere(ip), ip
+    for host in ("localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]:8080", "[::1]", "192.0.2.5", "lamp:8080"):
+        assert IsHere("127.0.0.1", host=host, bindIP="lamp"), host
+    for host in ("other.example", "localhost.other.example:8080", "192.0.2.6", "[::2]:80", ""):
+        assert not IsHere("127.0.0.1", host=host), host
+    for name in ("via", "forwarded", "x_real_ip", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto"):
+        assert not IsHere("127.0.0.1", **{name: "a"}), name
+    for fields in ({"origin": "http://localhost:8080", "sec_fetch_site": "same-origin"}, {"sec_fetch_site": "none"}):
+        assert IsHere("127.0.0.1", **fields), fields
+    for fields in ({"origin": "http://localhost:3000", "sec_fetch_site": "same-site"}, {"origin": "null"}, {"origin": "http://other.example"},
+                   {"sec_fetch_site": "cross-site"}):
+        assert not IsHere("127.0.0.1", **fields), fields
 
 
 # -- targets of the command --------------------------------------------------------------------
