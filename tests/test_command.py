@@ -408,6 +408,30 @@ def test_log_says_one_line_each():
     """A client can't add lines to the log, or send escape sequences to the terminal."""
     line = access.Line("127.0.0.1", "GET /\x1b[2J\r\n\x85", 200, 5, 2.5, False)
     assert line.endswith("  GET /\\x1b[2J\\x0d\\x0a\\x85  200  5 B  2.50 s") and len(line.splitlines()) == 1
+    line = access.Line("127.0.0.1", "GET /\u2028\u202e\u2066\u200f\u061cé", 200, 5, 2.5, False)
+    assert line.endswith("  GET /\\u2028\\u202e\\u2066\\u200f\\u061cé  200  5 B  2.50 s")
+
+
+def test_errors_with_text_of_a_client(tmp_path, start):
+    """The text can't move the cursor, or look like another line of the log."""
+    Write(tmp_path, main="""
+        from microWebSrv import MicroWebSrv
+
+
+        @MicroWebSrv.route("/lamp")
+        def Lamp(httpClient, httpResponse):
+            raise ValueError("no lamp %s" % httpClient.GetRequestQueryParams()["name"])
+
+
+        MicroWebSrv(webPath="/www").Start(threaded=False)
+        """, www__a_html="")
+    one = start(".", "--no-reload", "--port", 0)
+    Fetch(one.Port(), "/lamp?name=%1b%5b2J%0aMicroWebSrv:%20fake%0d%c2%9b%e2%80%ae%e2%80%a8%09.")
+    one.Error(r"(?m)^ValueError: no lamp .*\n.*\n")
+    lines = one.err.text.split("\n")
+    assert lines[0] == r"MicroWebSrv: GET /lamp?name=%1b%5b2J%0aMicroWebSrv:%20fake%0d%c2%9b%e2%80%ae%e2%80%a8%09.: " \
+                       r"no lamp \x1b[2J\x0aMicroWebSrv: fake\x0d\x9b\u202e\u2028\x09."
+    assert lines[-3:] == [r"ValueError: no lamp \x1b[2J", "    MicroWebSrv: fake\\x0d\\x9b\\u202e\\u2028\t.", ""]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals")
