@@ -769,6 +769,22 @@ def test_which_answers_get_the_script(site):
     assert Fetch(port, "/", headers={**BROWSER, "If-None-Match": known}).status == 200, "a copy that has no script is none"
 
 
+@pytest.mark.parametrize("page", [
+    "<body>a|</body>", "<body>a|</BODY ></html>\n", "<body>a|</body><!-- b --></html> <!-- c\n -->", "<body>a</html>|",
+    "<body><script>var a='</body>'</script>|", "<body></body><script>var a='</body></html>'</script></html>|",
+    "<body>a<!-- </body> -->|", "<body>a</body> <p>b</p>|",
+])
+def test_place_of_the_script(page):
+    """It is before the end of the body, but never inside of a script or a comment."""
+    assert live.Inserted(page.replace("|", "").encode(), b"|") == page.encode()
+
+
+def test_script_of_a_page_that_names_the_end_of_the_body(site, tmp_path):
+    port = site()[1]
+    (tmp_path / "www" / "print.html").write_text("<html><body><h1>a</h1><script>var end = '</body>';</script>")
+    assert TAG.sub(b"!", Fetch(port, "/print.html", headers=BROWSER).body).endswith(b"var end = '</body>';</script>!")
+
+
 ASYNC_SITE = """
 import asyncio
 import microWebMount

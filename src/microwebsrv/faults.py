@@ -66,7 +66,7 @@ def _Strip(told: traceback.TracebackException) -> None:
 
 
 def _Indented(part: str) -> str:
-    """Indent the further lines of a message: it may have a client's text, which must not look like a line of the log."""
+    """Indent the further lines of a message: they may come from a client, and must not look like lines of the log."""
     isMessage = not part.startswith((" ", "\n", "Traceback"))
     return part.rstrip("\n").replace("\n", "\n    ") + "\n" if isMessage else part
 

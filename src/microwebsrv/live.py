@@ -46,6 +46,7 @@ SCRIPT = """\
 _KEPT = re.compile(rb"(?im)^(?:etag|last-modified|accept-ranges|cache-control|age|expires):[^\r\n]*\r\n")
 _POLICY = re.compile(rb"(?im)^(content-security-policy(?:-report-only)?:)([^\r\n]*)")
 _TYPE = re.compile(rb"(?im)^content-type:([^\r\n]*)")
+_END = re.compile(rb"</body\s*>(?:\s|</html\s*>|<!--(?:(?!-->).)*-->)*", re.I | re.S)
 _DOCUMENT = re.compile(rb"<(?:!doctype|html|head|body)\b", re.I)
 
 
@@ -105,9 +106,11 @@ class Appended:
 
 
 def Inserted(content: bytes, tag: bytes) -> bytes:
+    """Put the tag before the end of the body, or at the end of the page if the last "</body" is something else, such as
+    a text in a script."""
     content = bytes(content)
     at = content.lower().rfind(b"</body")
-    return content[:at] + tag + content[at:] if at >= 0 else content + tag
+    return content[:at] + tag + content[at:] if at >= 0 and _END.fullmatch(content, at) else content + tag
 
 
 def _Whole(source: Any, length: int | None) -> bytes | None:
