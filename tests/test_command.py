@@ -408,6 +408,30 @@ def test_log_says_one_line_each():
     """A client can't add lines to the log, or send escape sequences to the terminal."""
     line = access.Line("127.0.0.1", "GET /\x1b[2J\r\n\x85", 200, 5, 2.5, False)
     assert line.endswith("  GET /\\x1b[2J\\x0d\\x0a\\x85  200  5 B  2.50 s") and len(line.splitlines()) == 1
+    line = access.Line("127.0.0.1", "GET /\u2028\u202e\u2066\u200f\u061cé", 200, 5, 2.5, False)
+    assert line.endswith("  GET /\\u2028\\u202e\\u2066\\u200f\\u061cé  200  5 B  2.50 s")
+
+
+def test_errors_with_text_of_a_client(tmp_path, start):
+    """The text can't move the cursor, or look like another line of the log."""
+    Write(tmp_path, main="""
+        from microWebSrv import MicroWebSrv
+
+
+        @MicroWebSrv.route("/lamp")
+        def Lamp(httpClient, httpResponse):
+            raise ValueError("no lamp %s" % httpClient.GetRequestQueryParams()["name"])
+
+
+        MicroWebSrv(webPath="/www").Start(threaded=False)
+        """, www__a_html="")
+    one = start(".", "--no-reload", "--port", 0)
+    Fetch(one.Port(), "/lamp?name=%1b%5b2J%0aMicroWebSrv:%20fake%0d%c2%9b%e2%80%ae%e2%80%a8%09.")
+    one.Error(r"(?m)^ValueError: no lamp .*\n.*\n")
+    lines = one.err.text.split("\n")
+    assert lines[0] == r"MicroWebSrv: GET /lamp?name=%1b%5b2J%0aMicroWebSrv:%20fake%0d%c2%9b%e2%80%ae%e2%80%a8%09.: " \
+                       r"no lamp \x1b[2J\x0aMicroWebSrv: fake\x0d\x9b\u202e\u2028\x09."
+    assert lines[-3:] == [r"ValueError: no lamp \x1b[2J", "    MicroWebSrv: fake\\x0d\\x9b\\u202e\\u2028\t.", ""]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals")
@@ -533,13 +557,16 @@ def test_text_of_a_failure(failing):
 
 
 @pytest.mark.parametrize("more, options, headers", [
-    ("", ["--no-debug"], {}), ("mws.Debug = False", [], {}), ("", [], {"X-Forwarded-For": "192.0.2.7"}), ("", [], {"Forwarded": "for=192.0.2.7"}),
-    ("", [], {"Via": "1.1 proxy"})])
+    ("", ["--no-debug"], {}), ("mws.Debug = False", [], {}), ("", [], {"X-Forwarded-For": "192.0.2.7"}),
+    ("import microWebCors\nmicroWebCors.AllowOrigins(mws, '*')", [], {"Origin": "https://other.example", "Sec-Fetch-Site": "cross-site"}),
+    ("mws.AllowedHosts = None", [], {"Host": "other.example"})])
 def test_bare_500(failing, more, options, headers):
-    """Without Debug, and for clients on other computers, the response shows nothing of the program."""
+    """Without Debug, for clients on other computers, and for pages of other sites, the response shows nothing of the program."""
     one, port = failing(more, *options)
     for accept in ("text/html", "*/*"):
-        text = Fetch(port, "/worker", headers={"Accept": accept, **headers}).text
+        fields = {"Accept": accept, "Connection": "close", **headers}
+        request = RequestBytes("GET", "/worker", fields, host=fields.pop("Host", "localhost"))
+        text = harness.RawExchange(port, request).decode()
         assert "500 Internal Server Error" in text and "worker" not in text and "KeyError" not in text and "main.py" not in text
     one.Error("KeyError")                       # the console still shows the error
 
@@ -554,15 +581,28 @@ def test_own_error_page_comes_back_without_debug(failing):
 
 
 def test_who_is_on_this_computer():
-    def At(ip, own="192.0.2.5", **fields):
+    def IsHere(ip, own="192.0.2.5", host="localhost:8080", bindIP="", **fields):
         sock = types.SimpleNamespace(getsockname=lambda: (own, 80))
         link = types.SimpleNamespace(GetAddr=lambda: (ip, 1), sock=sock)
-        return types.SimpleNamespace(head=types.SimpleNamespace(fields=fields), connection=types.SimpleNamespace(link=link))
+        head = types.SimpleNamespace(fields={name.replace("_", "-"): value for name, value in fields.items()}, authority=host)
+        return failure.IsHere(types.SimpleNamespace(head=head, connection=types.SimpleNamespace(link=link),
+                                                    GetServer=lambda: types.SimpleNamespace(bindIP=bindIP)))
     for ip in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "192.0.2.5"):
-        assert failure.IsHere(At(ip)), ip
+        assert IsHere(ip), ip
+    assert IsHere("::ffff:192.0.2.5", "::ffff:192.0.2.5", "192.0.2.5")
     for ip in ("192.0.2.6", "10.0.0.1", "::ffff:192.0.2.6", "fe80::1%eth0", "", "::2"):
-        assert not failure.IsHere(At(ip)), ip
-    assert not failure.IsHere(At("127.0.0.1", via="1.1 a"))
+        assert not IsHere(ip), ip
+    for host in ("localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]:8080", "[::1]", "192.0.2.5", "lamp:8080"):
+        assert IsHere("127.0.0.1", host=host, bindIP="lamp"), host
+    for host in ("other.example", "localhost.other.example:8080", "192.0.2.6", "[::2]:80", ""):
+        assert not IsHere("127.0.0.1", host=host), host
+    for name in ("via", "forwarded", "x_real_ip", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto"):
+        assert not IsHere("127.0.0.1", **{name: "a"}), name
+    for fields in ({"origin": "http://localhost:8080", "sec_fetch_site": "same-origin"}, {"sec_fetch_site": "none"}):
+        assert IsHere("127.0.0.1", **fields), fields
+    for fields in ({"origin": "http://localhost:3000", "sec_fetch_site": "same-site"}, {"origin": "null"}, {"origin": "http://other.example"},
+                   {"sec_fetch_site": "cross-site"}):
+        assert not IsHere("127.0.0.1", **fields), fields
 
 
 # -- targets of the command --------------------------------------------------------------------
@@ -727,6 +767,70 @@ def test_which_answers_get_the_script(site):
     known = Fetch(port, "/").Header("etag")
     assert Fetch(port, "/", headers={"If-None-Match": known}).status == 304
     assert Fetch(port, "/", headers={**BROWSER, "If-None-Match": known}).status == 200, "a copy that has no script is none"
+
+
+@pytest.mark.parametrize("page", [
+    "<body>a|</body>", "<body>a|</BODY ></html>\n", "<body>a|</body><!-- b --></html> <!-- c\n -->", "<body>a</html>|",
+    "<body><script>var a='</body>'</script>|", "<body></body><script>var a='</body></html>'</script></html>|",
+    "<body>a<!-- </body> -->|", "<body>a</body> <p>b</p>|",
+])
+def test_place_of_the_script(page):
+    """It is before the end of the body, but never inside of a script or a comment."""
+    assert live.Inserted(page.replace("|", "").encode(), b"|") == page.encode()
+
+
+def test_script_of_a_page_that_names_the_end_of_the_body(site, tmp_path):
+    port = site()[1]
+    (tmp_path / "www" / "print.html").write_text("<html><body><h1>a</h1><script>var end = '</body>';</script>")
+    assert TAG.sub(b"!", Fetch(port, "/print.html", headers=BROWSER).body).endswith(b"var end = '</body>';</script>!")
+
+
+ASYNC_SITE = """
+import asyncio
+import microWebMount
+from microWebSrv import MicroWebSrv
+
+PIECES = "<html><body>", "<p>page</p>", "</body></html>"
+
+
+@MicroWebSrv.route("/stream")
+def Stream(httpClient, httpResponse):
+    httpResponse.WriteResponseStream(Pieces(), "text/html", "UTF-8")
+
+
+async def Pieces():
+    for piece in PIECES:
+        await asyncio.sleep(0)
+        yield piece
+
+
+async def App(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    length = [(b"content-length", b"%d" % sum(map(len, PIECES)))] if scope["path"].endswith("/known") else []
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html"), *length]})
+    async for piece in Pieces():
+        await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+mws = MicroWebSrv(webPath="/www")
+mws.Mount("/app", App)
+asyncio.run(mws.Serve())
+"""
+
+
+def test_pages_in_pieces_of_async_code(tmp_path, start):
+    """Their sources continue only while they are the source of the connection. The pages arrive, with the script."""
+    Write(tmp_path, main=ASYNC_SITE, www__index_html="")
+    port = start(".", "--port", 0).Port()
+    for path in ("/stream", "/app/", "/app/known"):
+        for _ in range(2):
+            answer = Fetch(port, path, headers={"Accept": "text/html"})
+            assert answer.status == 200 and len(TAG.findall(answer.body)) == 1, (path, answer)
+            assert TAG.sub(b"", answer.body) == b"<html><body><p>page</p></body></html>"
+            assert (answer.Header("content-length") is not None) == (path == "/app/known")
+        assert not TAG.search(Fetch(port, path).body)
 
 
 def test_policy_of_a_page(site):

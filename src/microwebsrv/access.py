@@ -3,16 +3,14 @@ does not need them."""
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
 import microWebSrv
-from microwebsrv import console
+from microwebsrv import console, faults
 
 GONE = 499                          # the client has left before the response began
 UNLOGGED = "/.microwebsrv/"         # paths of the command itself
-_ODD = re.compile("[\x00-\x1f\x7f-\x9f]")
 _COLOURS = {"1": "36", "2": "32", "3": "36", "4": "33", "5": "31"}
 
 
@@ -28,9 +26,8 @@ def Duration(seconds: float) -> str:
 
 
 def Line(client: str, request: str, code: int, count: int, seconds: float, isColoured: bool) -> str:
-    """Return a line of the log. Security: control characters from a client are escaped, so they can't move the cursor
-    or begin another line."""
-    request = _ODD.sub(lambda found: "\\x%02x" % ord(found.group()), request)
+    """Return a line of the log."""
+    request = faults.Escaped(request)
     status = "%d" % code
     if isColoured:
         status = "\x1b[%sm%s\x1b[0m" % (_COLOURS.get(status[0], "0"), status)

@@ -19,6 +19,7 @@ AROUND = 5                          # lines shown above and below
 LINE_MAX = 300                      # characters of a line that are shown
 SECURITY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
             "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+PROXY = "forwarded", "via", "x-real-ip"                     # fields that proxies add, beside X-Forwarded-For and others
 _OF_TEMPLATE = re.compile(r"(.+?), line (\d+): (.*)", re.S)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="UTF-8"><meta name="viewport" content="width=device-width"><title>%(what)s</title>
@@ -97,16 +98,34 @@ def Text(failure: Failure, request: str, folder: Path) -> str:
     return "\n".join([failure.what, "%s was answered with 500." % request, "", *place, failure.trace, ""])
 
 
+def _Address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _IsOwn(text: str, link: Any) -> bool:
+    """True for a loopback address, and for the address at which the connection arrived."""
+    address = _Address(text)
+    return address.is_loopback or address == _Address(link.sock.getsockname()[0])
+
+
+def _IsForeign(head: Any) -> bool:
+    """True if a proxy or a page of another site has sent the request."""
+    fields = head.fields
+    return any(name in PROXY or name.startswith("x-forwarded-") for name in fields) \
+        or fields.get("sec-fetch-site", "none") not in ("none", "same-origin", "same-site") \
+        or "origin" in fields and fields["origin"].partition("://")[2].lower() != head.authority.lower()
+
+
 def IsHere(client: Any) -> bool:
     """Security: True if the request comes from this computer. A request from a proxy may come from anywhere, so it does
-    not count."""
-    fields = client.head.fields
-    if "forwarded" in fields or "x-forwarded-for" in fields or "via" in fields:
-        return False
+    not count. A page of another site may be allowed to read responses (CORS), or its name may lead to this computer
+    (DNS rebinding), so Host must be localhost, an address of this computer, or the name that the server listens on."""
+    head, link = client.head, client.connection.link
+    name = re.sub(r":\d*$", "", head.authority).lower()
     try:
-        address = ipaddress.ip_address(client.connection.link.GetAddr()[0].partition("%")[0])
-        own = getattr(address, "ipv4_mapped", None) or address
-        return own.is_loopback or str(address) == client.connection.link.sock.getsockname()[0].partition("%")[0]
+        return not _IsForeign(head) and _IsOwn(link.GetAddr()[0], link) and bool(name) \
+            and (name in ("localhost", client.GetServer().bindIP.lower()) or _IsOwn(name.strip("[]"), link))
     except (OSError, ValueError, AttributeError):       # a request in a worker thread has no socket
         return False
 

@@ -19,6 +19,8 @@ from microwebsrv.data import Trouble
 
 HERE = str(Path(__file__).resolve().parent) + os.sep
 GIVE_UP = 70                        # added to the exit status to tell the watching process that a restart can't help
+# Control characters (C0, C1), and characters that begin a line or change the direction of text.
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SERVER = re.compile(r"(^|[\\/])microWeb\w+(\.py|[\\/]\w+\.py)$")
 
 
@@ -31,6 +33,15 @@ class CantListen(OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+def Escaped(text: str, kept: str = "") -> str:
+    """Security: escape characters from a client that could move the cursor, hide text or begin another line."""
+    def Escape(found: re.Match[str]) -> str:
+        one = found.group()
+        return one if one in kept else ("\\x%02x" if one < "\u0100" else "\\u%04x") % ord(one)
+
+    return _ODD.sub(Escape, text)
 
 
 def IsOurs(file: str) -> bool:
@@ -54,11 +65,17 @@ def _Strip(told: traceback.TracebackException) -> None:
         told.__context__ = None
 
 
+def _Indented(part: str) -> str:
+    """Indent the further lines of a message: they may come from a client, and must not look like lines of the log."""
+    isMessage = not part.startswith((" ", "\n", "Traceback"))
+    return part.rstrip("\n").replace("\n", "\n    ") + "\n" if isMessage else part
+
+
 def Told(error: BaseException) -> str:
     """Return the traceback as a text, without the frames of the command and the server."""
     told = traceback.TracebackException.from_exception(error)
     _Strip(told)
-    text = "".join(told.format())
+    text = Escaped("".join(map(_Indented, told.format())), "\n\t")
     return re.sub(r"^Traceback \(most recent call last\):\n(?! )", "", text, flags=re.M).rstrip("\n")
 
 
@@ -88,9 +105,10 @@ def OneLine(error: BaseException, folder: Path) -> str:
 def OnServerError(text: str, error: BaseException | None = None) -> None:
     """The ErrorCallback of servers that have no other one."""
     console.Flush()
+    text = Escaped(text)
     if error is not None:
         told = Told(error)
-        text += ": %s\n%s" % (error, told) if told.startswith("Traceback") else ": " + told
+        text += ": %s\n%s" % (Escaped(str(error)), told) if told.startswith("Traceback") else ": " + told
     console.Write(2, "MicroWebSrv: " + text)
 
 

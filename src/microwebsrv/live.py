@@ -46,6 +46,7 @@ SCRIPT = """\
 _KEPT = re.compile(rb"(?im)^(?:etag|last-modified|accept-ranges|cache-control|age|expires):[^\r\n]*\r\n")
 _POLICY = re.compile(rb"(?im)^(content-security-policy(?:-report-only)?:)([^\r\n]*)")
 _TYPE = re.compile(rb"(?im)^content-type:([^\r\n]*)")
+_END = re.compile(rb"</body\s*>(?:\s|</html\s*>|<!--(?:(?!-->).)*-->)*", re.I | re.S)
 _DOCUMENT = re.compile(rb"<(?:!doctype|html|head|body)\b", re.I)
 
 
@@ -85,36 +86,31 @@ def Allowed(policy: str, origin: str, nonce: str) -> str:
 # -- a response --------------------------------------------------------------------------
 
 class Appended:
-    """A source with the pieces of a page, and then the script."""
+    """The pieces of a source, and then the script. The source stays that of the connection, because some sources
+    compare it with themselves."""
 
     def __init__(self, source: Any, tag: bytes) -> None:
-        self._source, self._tag = source, tag
-        if hasattr(source, "Start"):
-            self.Start = source.Start
-        if hasattr(source, "isEndless"):
-            self.isEndless = source.isEndless
+        self.source, self._tag = source, tag
 
     def __iter__(self) -> Appended:
         return self
 
     def __next__(self) -> Any:
         try:
-            return next(self._source)
+            return next(self.source)
         except StopIteration:
             tag, self._tag = self._tag, b""
             if not tag:
                 raise
             return tag
 
-    def close(self) -> None:
-        if hasattr(self._source, "close"):
-            self._source.close()
-
 
 def Inserted(content: bytes, tag: bytes) -> bytes:
+    """Put the tag before the end of the body, or at the end of the page if the last "</body" is something else, such as
+    a text in a script."""
     content = bytes(content)
     at = content.lower().rfind(b"</body")
-    return content[:at] + tag + content[at:] if at >= 0 else content + tag
+    return content[:at] + tag + content[at:] if at >= 0 and _END.fullmatch(content, at) else content + tag
 
 
 def _Whole(source: Any, length: int | None) -> bytes | None:
@@ -179,6 +175,8 @@ class Reload:
         routes = {path: core.Route(path, "GET", handler) for path, handler in (
             (STREAM_PATH, self.Stream), (SCRIPT_PATH, self.Script))}
         find, answer, construct = core.MicroWebSrv.Find, core.Connection.Answer, core.HttpClient.__init__
+        take = core.Connection._Take
+        core.Connection.appended = None
         reload = self
 
         def Find(server: MicroWebSrv, head: Any) -> Any:
@@ -202,7 +200,12 @@ class Reload:
                 args = reload.WithScript(connection, *args)
             return bool(answer(connection, response, code, contentType, charset, *args))
 
+        def Take(connection: Any, source: Any, head: bytes) -> Any:
+            appended = connection.appended
+            return take(connection, appended if appended and appended.source is source else source, head)
+
         core.MicroWebSrv.Find, core.Connection.Answer, core.HttpClient.__init__ = Find, Answer, Construct
+        core.Connection._Take = Take
 
     def WithScript(self, connection: Any, lines: bytes, body: bytes, source: Any,
                    length: int | None) -> tuple[bytes, bytes, Any, int | None]:
@@ -220,4 +223,5 @@ class Reload:
         content = _Whole(source, length)
         if content is not None:
             return lines, Inserted(content, tag), None, None
-        return lines, body, Appended(source, tag), None if length is None else length + len(tag)
+        connection.appended = Appended(source, tag)
+        return lines, body, source, None if length is None else length + len(tag)
