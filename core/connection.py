@@ -93,6 +93,8 @@ class Connection:
         else:
             if self.state == _HEAD:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
+                if not BOARD and not self.server.isStarted:
+                    self.OnStop()
             self.OnReceived(b"")
 
     Resume = OnDrained      # called by a source that returned None and has data again
@@ -520,7 +522,7 @@ class Connection:
             self.state = _CONTENT               # read and drop the rest of the content
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
-        elif self.reader or self.data or self.sent:
+        elif self.reader or self.data or self.sent or not BOARD and server.StopIdleSec and not server.isStarted:
             # To close with unread bytes would send a reset, which can destroy the response (RFC 9112 section 9.6).
             self._Linger()
         else:

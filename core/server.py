@@ -173,8 +173,8 @@ class MicroWebSrv(Engine):
         for route in self.webSocketRoutes:
             self.Typed(route)
         for route in MicroWebSrv._docoratedRouteHandlers[self.decorated:]:
-            self.decorated += 1
             self._Add(route)
+            self.decorated += 1
 
     def GetRouteHandler(self, resUrl, method):
         """-> (handler, routeArgs or None), or (None, None) if no route matches."""

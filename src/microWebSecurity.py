@@ -107,7 +107,7 @@ def _ReadPlain(fields, name):
 def _ReadForwarded(fields, name):
     """The same for Forwarded (RFC 7239 section 4). A name that occurs twice in a hop is ignored. Quotes are counted
     from the end: the client can leave one open, and chooses the text in the quotes of the host."""
-    parts = fields.get("forwarded", "").split('"')
+    parts = fields.get("forwarded", "").replace("\\\\", " ").replace('\\"', " ").split('"')
     for at in range(len(parts) - 2, -1, -2):
         parts[at] = parts[at].replace(",", " ").replace(";", " ")
     values = []

@@ -802,6 +802,8 @@ class Connection:
         else:
             if self.state == _HEAD:
                 self.deadline = self.server.now + self.server.KeepAliveTimeoutSec
+                if not BOARD and not self.server.isStarted:
+                    self.OnStop()
             self.OnReceived(b"")
 
     Resume = OnDrained      # called by a source that returned None and has data again
@@ -1229,7 +1231,7 @@ class Connection:
             self.state = _CONTENT               # read and drop the rest of the content
             self.deadline = server.now + server.BodyTimeoutSec
             self.link.Want(WANT_BYTES)
-        elif self.reader or self.data or self.sent:
+        elif self.reader or self.data or self.sent or not BOARD and server.StopIdleSec and not server.isStarted:
             # To close with unread bytes would send a reset, which can destroy the response (RFC 9112 section 9.6).
             self._Linger()
         else:
@@ -3078,8 +3080,8 @@ class MicroWebSrv(Engine):
         for route in self.webSocketRoutes:
             self.Typed(route)
         for route in MicroWebSrv._docoratedRouteHandlers[self.decorated:]:
-            self.decorated += 1
             self._Add(route)
+            self.decorated += 1
 
     def GetRouteHandler(self, resUrl, method):
         """-> (handler, routeArgs or None), or (None, None) if no route matches."""

@@ -686,11 +686,11 @@ def TellSystemd(text: str) -> None:
     """Notify systemd, as sd_notify(3) does, if this is a service with Type=notify or notify-reload."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            try:
                 sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
-        except OSError:
-            pass
+            except OSError:
+                pass
 
 
 def HasTerminal() -> bool:

@@ -175,7 +175,6 @@ class _Scripted(rooms.Server):
 
     BufferLen = 100
     KeepAliveTimeoutSec = 50
-    StopIdleSec = 0
     MaxRequestContentLen = 5000
 
     def Find(self, head):

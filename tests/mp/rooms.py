@@ -81,6 +81,7 @@ class Server:
     now = 0
     HeadTimeoutSec = BodyTimeoutSec = 20
     KeepAliveTimeoutSec = 75
+    StopIdleSec = 0
     MaxRequestContentLen = 1 << 29
     MaxSendQueueLen = 1 << 20
     BufferLen = 4096
