@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import socket
@@ -658,6 +659,25 @@ def test_systemd_is_told(start, tmp_path):
         assert Next() == b"STOPPING=1"
 
 
+def test_a_parent_without_free_files(start, tmp_path):
+    """The parent may open no more files at a reload: the old workers go on, and a later reload succeeds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        crew = start(PROGRAM, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        crew.Port()
+        limits = resource.prlimit(crew.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(crew.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        crew.Signal(signal.SIGHUP)
+        crew.Error(r"^microwebsrv: can't start a worker: .*Too many open files$")
+        crew.Error(r"^microwebsrv: no new worker; the old workers go on$")
+        assert crew.Text("/version") == "one"
+        resource.prlimit(crew.pid, resource.RLIMIT_NOFILE, limits)
+        (tmp_path / "main.py").write_text(TWO)
+        crew.Reload()
+        assert crew.Text("/version") == "two"
+        crew.End()
+
+
 FORK = """
 import multiprocessing
 
@@ -768,6 +788,23 @@ def test_a_busy_port(start, tmp_path):
         crew.Error(r"^microwebsrv: can't listen on 127\.0\.0\.1, port %d: another program has it; .* is free; the old workers go on$" % taken)
         assert crew.Text("/version") == "one"
         crew.End()
+
+
+@pytest.mark.parametrize("line, why", [
+    ("mws.port = 65536", r"127\.0\.0\.1, port 65536: .*"), ("mws.port = -1", r"127\.0\.0\.1, port -1: .*"), ("mws.port = str(mws.port)", r"127\.0\.0\.1, port '\d+': a port is a number from 0 to 65535"),
+    ("mws.port = [1]", r"127\.0\.0\.1, port \[1\]: .*"), ("mws.bindIP = '.' + 64 * 'x'", r"\.x+, port \d+: .*"), ("mws.bindIP = 'a\\0b'", r"a\0b, port \d+: .*"),
+    ("mws.bindIP = '\\ud800'", r"\\ud800, port \d+: .*")])
+def test_no_port_and_no_address(start, tmp_path, line, why):
+    """At the start the command prints one line, and at a reload the old workers go on."""
+    crew = start(PROGRAM)
+    crew.Port()
+    (tmp_path / "main.py").write_text(PROGRAM.replace("mws.Start", line + "\nmws.Start"))
+    crew.Signal(signal.SIGHUP)
+    crew.Error(r"^microwebsrv: can't listen on %s; the old workers go on$" % why)
+    assert crew.Text("/version") == "one"
+    crew.End()
+    crew = start(PROGRAM.replace("mws.Start", line + "\nmws.Start"))
+    assert crew.Wait() == 3 and crew.err.text.startswith("microwebsrv: can't listen on "), crew.err.text
 
 
 def test_no_board(start, tmp_path):

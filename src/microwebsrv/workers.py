@@ -557,18 +557,23 @@ class Parent:
                 TellSystemd("READY=1")
 
     def HandListener(self, worker: Worker, bindIP: str, port: int) -> None:
-        key = bindIP, port
         numbers, text = [], str(worker.place)
         try:
+            if not isinstance(port, int) or not 0 <= port < 65536:
+                raise ValueError("a port is a number from 0 to 65535")
+            key = bindIP, port
             if key not in self.listeners:
                 self.listeners[key] = LISTEN(port, bindIP)[0]
             numbers = [self.listeners[key].fileno(), self.counts]
             worker.listeners.add(key)
         except OSError as failure:
-            text = worker.failure = address.Why(failure, bindIP, port)
-            worker.status, worker.isMendable = 3, False
+            text = address.Why(failure, bindIP, port)
+        except (TypeError, ValueError) as failure:
+            text = "can't listen on %s, port %r: %s" % (bindIP or "all addresses", port, failure)
+        if not numbers:
+            worker.failure, worker.status, worker.isMendable = text, 3, False
         try:
-            socket.send_fds(worker.channel, [text.encode()], numbers)
+            socket.send_fds(worker.channel, [text.encode("utf-8", "replace")], numbers)
         except OSError:
             pass                                # the worker has died
 
@@ -686,11 +691,11 @@ def TellSystemd(text: str) -> None:
     """Notify systemd, as sd_notify(3) does, if this is a service with Type=notify or notify-reload."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            try:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
-            except OSError:
-                pass
+        except OSError:
+            pass
 
 
 def HasTerminal() -> bool:
