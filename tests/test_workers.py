@@ -547,6 +547,22 @@ def test_the_grace_ends(start):
     assert re.fullmatch(r"microwebsrv: worker \d+ has not ended within its grace of 1 s: it is killed\n", crew.err.text)
 
 
+def test_the_grace_of_a_worker_that_is_not_ready(start):
+    """A program that goes on after Start() is ready a second later. Requests that it gets before that have the grace too."""
+    crew = start(PROGRAM.replace("mws.Start(threaded=False)", "mws.Start()\ntime.sleep(1000)"), "--workers", 1, "--grace", 30)
+    crew.port = int(crew.process.args[crew.process.args.index("--port") + 1])
+    Until(lambda: Refuses(crew.port), False)
+    with crew.Slow() as slow:
+        crew.Signal(signal.SIGTERM)
+        slow.socket.settimeout(4.5)             # longer than MARGIN_SEC, after which the parent would kill the worker
+        with pytest.raises(TimeoutError):
+            slow.socket.recv(1)
+        slow.socket.settimeout(harness.DEADLINE_SEC)
+        crew.Go()
+        assert slow.ReadResponse().text == "slow one"
+    assert crew.Wait() == 0 and crew.err.text == "" and "worker)" not in crew.out.text
+
+
 WAYS = {
     "thread": "mws.Start()\n",
     "thread and a loop": "mws.Start()\nwhile True:\n    time.sleep(0.05)\n",

@@ -282,6 +282,7 @@ class Stage(serve.Stage):
     def Opened(self, server: MicroWebSrv) -> None:
         if server not in self.opened:
             self.opened.append(server)
+        self.channel.Tell(grace=self.Grace())   # the worker takes clients before it is ready
         if not self._isThreaded and len(self.opened) == len(self.servers):
             self.Ready()
         else:
@@ -543,8 +544,9 @@ class Parent:
                 worker.status, worker.isMendable = message["status"], message["isMendable"]
             else:
                 worker.graceSec = message["grace"]
-                worker.serves, worker.since = message["serves"], time.monotonic()
-                self.OnReady(worker)
+                if "serves" in message:
+                    worker.serves, worker.since = message["serves"], time.monotonic()
+                    self.OnReady(worker)
 
     def CloseChannel(self, worker: Worker) -> None:
         if worker.channel.fileno() >= 0:
