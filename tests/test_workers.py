@@ -73,9 +73,9 @@ TWO = PROGRAM.replace('"one"', '"two"')
 class Crew:
     """The command as a process, with its output."""
 
-    def __init__(self, target, *options, cwd=None, env=(), **more):
+    def __init__(self, target, *options, cwd=None, env=(), run=("-m", "microwebsrv"), **more):
         env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", **dict(env))
-        self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(target), *map(str, options)], env=env, cwd=cwd, text=True,
+        self.process = subprocess.Popen([sys.executable, *run, str(target), *map(str, options)], env=env, cwd=cwd, text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
         self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
         self.marks = {}
@@ -248,11 +248,15 @@ def test_a_worker_that_is_busy_leaves_clients_to_the_others(start):
         assert slow.ReadResponse().text == "slow one"
 
 
+SHORT = "import sys\nfrom microwebsrv import __main__, workers\nworkers.KEEP_SEC = 1\nsys.exit(__main__.Main())"
+
+
 def test_several_servers(start, tmp_path):
-    """The workers share all ports of a program. After a reload the program may have other ports."""
+    """The workers share all ports of a program. After a reload the program may have other ports. Then the old ones are closed, here
+    after one second."""
     program = PROGRAM.replace("mws = ", "for port in PORTS:\n    MicroWebSrv(port=port).Start()\nmws = ")
     ports = harness.FreePorts(3)
-    crew = start(program.replace("PORTS", str(ports[:1])).replace("port=80)", "port=%d)" % ports[1]), port=False)
+    crew = start(program.replace("PORTS", str(ports[:1])).replace("port=80)", "port=%d)" % ports[1]), port=False, run=("-c", SHORT))
     assert [crew.Port(), crew.Port()] == ports[:2]
     assert [Fetch(port, "/version").text for port in ports[:2]] == ["one", "one"]
     (tmp_path / "main.py").write_text(PROGRAM.replace("port=80)", "port=%d)" % ports[2]).replace('"one"', '"two"'))
@@ -260,9 +264,54 @@ def test_several_servers(start, tmp_path):
     assert crew.Port() == ports[2] and crew.Text("/version") == "two"
     Until(lambda: len(crew.Workers()), 2)
     for port in ports[:2]:
-        with pytest.raises(ConnectionRefusedError):
-            harness.RawClient(port)
+        Until(lambda port=port: Refuses(port))
+    os.kill(min(crew.Workers()), signal.SIGKILL)        # the port in use is not closed
+    Until(lambda: len(crew.Workers()), 2)
+    assert crew.Text("/version") == "two"
     crew.End()
+
+
+LATER = PROGRAM.replace(", threaded=True", "").replace("mws.Start(threaded=False)", """
+mws.Start()
+time.sleep(2)
+other = MicroWebSrv(port=OTHER)
+other.Start(threaded=False)
+""")
+
+
+@pytest.mark.parametrize("isBusy", [False, True])
+def test_a_server_that_starts_later(start, tmp_path, isBusy):
+    """A program starts its second server some time after the first one. At a reload its port stays open, so its clients wait for the new
+    server, even if the old worker is busy and has not closed its copy of the listener."""
+    port, other = harness.FreePorts(2)
+    program = LATER.replace("OTHER", str(other)).replace("port=80)", "port=%d)" % port)
+    crew = start(program, "--workers", 1, "--grace", 30, port=False)
+    crew.Port()
+    Until(lambda: Refuses(other), False)
+    assert Fetch(other, "/version").text == "one"
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(crew.Slow()) if isBusy else None
+        (tmp_path / "main.py").write_text(program.replace('"one"', '"two"'))
+        crew.Signal(signal.SIGHUP)
+        Until(lambda: crew.Text("/version"), "two")
+        Until(lambda: Fetch(other, "/version").text, "two")
+        if slow:
+            crew.Go()
+            assert slow.ReadResponse().text == "slow one"
+    crew.Line("^microwebsrv: reloaded")
+    assert crew.err.text == ""
+    crew.End()
+    assert crew.err.text == ""
+
+
+def test_a_port_that_another_program_takes_later(start):
+    """A server that starts later than the first one can't listen: one line says why, once."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        crew = start(LATER.replace("OTHER", str(taken)).replace("port=80)", "port=%d)" % harness.FreePorts(1)[0]), "--workers", 1, port=False)
+        crew.Port()
+        crew.Error(r"can't listen on 127\.0\.0\.1, port %d: another program has it; .* is free$" % taken)
+        assert crew.err.text.count("can't listen on") == 1, crew.err.text
 
 
 def test_https_and_a_port_that_leads_there(start, tmp_path):
@@ -555,7 +604,7 @@ def test_the_grace_of_a_worker_that_is_not_ready(start):
     with crew.Slow() as slow:
         crew.Signal(signal.SIGTERM)
         slow.socket.settimeout(4.5)             # longer than MARGIN_SEC, after which the parent would kill the worker
-        with pytest.raises(TimeoutError):
+        with pytest.raises(socket.timeout):
             slow.socket.recv(1)
         slow.socket.settimeout(harness.DEADLINE_SEC)
         crew.Go()

@@ -47,6 +47,7 @@ QUICK_SEC = 5               # a worker that has lived for a shorter time counts 
 QUICK_MAX = 5               # after so many quick deaths in a row the parent stops, unless another worker serves
 BACKOFF_SEC = 0.25          # delay before a worker is replaced after a quick death; doubled each time
 BACKOFF_MAX_SEC = 30
+KEEP_SEC = 30               # after a reload, listeners that the new workers have not asked for stay open for this time
 PATIENCE_SEC = 0.03         # for this time, clients are left to other workers
 PAUSE_SEC = 0.06            # then this worker accepts them for this time; doubled while the difference remains
 PAUSE_MAX_SEC = 1
@@ -154,7 +155,7 @@ class Channel:
             if not text:                        # the channel has ended: the next thread must learn that too
                 self._replies.put((text, numbers))
         if not numbers:
-            raise OSError(text or "this worker is about to end and gets no more sockets")
+            raise faults.CantListen(None, text or "this worker is about to end and gets no more sockets")
         return text, numbers
 
     def Read(self) -> None:
@@ -242,6 +243,10 @@ class Stage(serve.Stage):
         while port in taken:
             port += 1
         return port
+
+    def Listen(self, server: MicroWebSrv) -> bool:
+        """Don't try other ports, for the same reason. The message of the parent says why a port is not available."""
+        return self._open(server)
 
     def Begin(self, server: MicroWebSrv) -> None:
         """Print nothing: the parent prints the URL."""
@@ -401,6 +406,8 @@ class Parent:
         self.old: list[Worker] = []             # leaving workers that may still accept; without any, the reload is done
         self.replacements: list[tuple[float, int]] = []             # (time, attempt)
         self.listeners: dict[tuple[str, int], socket.socket] = {}
+        self.asked: set[tuple[str, int]] = set()            # the listeners that workers have asked for since the reload
+        self.closeAt: float | None = None       # then the other listeners are closed
         self.environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.people = "1 worker" if count == 1 else "%d workers" % count
         self.urls: list[str] = []
@@ -451,6 +458,8 @@ class Parent:
         times += [worker.killAt for worker in self.leaving if worker.killAt]
         if self.watches and self.status is None:
             times.append(self.nextLook)
+        if self.closeAt is not None:
+            times.append(self.closeAt)
         return max(0, min(times) - time.monotonic()) if times else None
 
     def OnSignal(self, number: int) -> None:
@@ -476,6 +485,10 @@ class Parent:
                     worker.process.pid, worker.graceSec))
         if self.status is not None:
             return
+        if self.closeAt is not None and now >= self.closeAt:
+            self.closeAt = None
+            for key in set(self.listeners) - self.asked:
+                self.listeners.pop(key).close()
         due = [one for one in self.replacements if one[0] <= now]
         self.replacements = [one for one in self.replacements if one[0] > now]
         for _, attempt in due:
@@ -568,6 +581,7 @@ class Parent:
                 self.listeners[key] = LISTEN(port, bindIP)[0]
             numbers = [self.listeners[key].fileno(), self.counts]
             worker.listeners.add(key)
+            self.asked.add(key)
         except OSError as failure:
             text = address.Why(failure, bindIP, port)
         except (TypeError, ValueError) as failure:
@@ -594,9 +608,8 @@ class Parent:
         self.old = [*self.current]
         self.Leave(self.current)
         self.current, self.coming, self.replacements = self.coming, [], []
-        used = set().union(*(worker.listeners for worker in self.current))
-        for key in set(self.listeners) - used:
-            self.listeners.pop(key).close()
+        self.asked = set().union(*(worker.listeners for worker in self.current))
+        self.closeAt = time.monotonic() + KEEP_SEC          # a program may start a server later than the first one
         self.urls = self.current[0].serves
         if self.urls != old:
             for url in self.urls:
@@ -662,7 +675,7 @@ class Parent:
         if self.status is None:
             self.status = status
             TellSystemd("STOPPING=1")
-            self.replacements = []
+            self.replacements, self.closeAt = [], None
             self.Leave(self.coming)
             self.Leave(self.current)
             while self.listeners:               # new clients are refused when the workers have closed their copies
