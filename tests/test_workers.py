@@ -509,6 +509,43 @@ def test_a_change_of_a_file_reloads(start, tmp_path):
     crew.End()
 
 
+def Release(folder, name):
+    """Write a release with a page and a program that has always the same time, and let the link `current` lead to it at once."""
+    (folder / name / "www").mkdir(parents=True)
+    (folder / name / "www" / "page.txt").write_text(name)
+    (folder / name / "main.py").write_text(PROGRAM.replace('"one"', repr(name)))
+    os.utime(folder / name / "main.py", (1e9, 1e9))
+    (folder / "next").symlink_to(name)
+    (folder / "next").replace(folder / "current")
+
+
+@pytest.mark.parametrize("how", ["signal", "watched"])
+@pytest.mark.parametrize("target", ["current", "current/main.py", "./current/../current/"])
+def test_a_link_to_a_release(tmp_path, how, target):
+    """A symbolic link leads to the program. When it leads to another release, a reload takes that one."""
+    Release(tmp_path, "one")
+    options = ("--no-reload",) if how == "signal" else ()
+    crew = Crew(target, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-log", *options, cwd=tmp_path)
+    try:
+        crew.Port()
+        assert (crew.Text("/version"), crew.Text("/page.txt")) == ("one", "one")
+        Release(tmp_path, "two")
+        if how == "signal":
+            crew.Signal(signal.SIGHUP)
+        else:
+            crew.Line(r"^microwebsrv: main\.py has changed$")
+        crew.Line("^microwebsrv: reloaded")
+        assert (crew.Text("/version"), crew.Text("/page.txt")) == ("two", "two")
+        (tmp_path / "current" / "main.py").unlink()         # the files of a folder without a program must not become pages
+        crew.Signal(signal.SIGHUP)
+        crew.Error(r"^microwebsrv: there is no program .*/current/main\.py$")
+        crew.Error(r"; the old workers go on$")
+        assert crew.Text("/version") == "two"
+        crew.End()
+    finally:
+        crew.Close()
+
+
 def test_a_program_that_fails_at_first_waits_for_a_change(start, tmp_path):
     crew = start("def F(:\n", watch=True)
     crew.Line(r"^microwebsrv: main\.py:1: SyntaxError: .*; it is run again when a file changes$")

@@ -396,9 +396,11 @@ class Worker:
 class Parent:
     """Starts the workers, replaces those that have died, and replaces all of them at a reload."""
 
-    def __init__(self, command: list[str], folder: Path, count: int, options: argparse.Namespace) -> None:
-        self.command, self.folder, self.count = command, folder, count
-        self.options = options
+    def __init__(self, word: str, words: list[str], count: int, options: argparse.Namespace) -> None:
+        """word: the target, for the workers. words: their options."""
+        self.word, self.count, self.options = word, count, options
+        self.command = [sys.executable, "-m", "microwebsrv", word, *words]
+        self.folder = target.Find(word).folder
         self.watches: bool = not options.no_reload
         self.current: list[Worker] = []         # the workers that serve
         self.coming: list[Worker] = []          # of a reload: they replace the current ones when all of them serve
@@ -499,12 +501,17 @@ class Parent:
             self.Look()
 
     def Look(self) -> None:
+        try:
+            self.folder = target.Find(self.word).folder         # a symbolic link may lead to another one now
+        except Trouble:
+            pass                                # deleted: that shows in the stamps, or is about to be replaced
         stamps = serve.Stamps(self.folder)
-        changed = sorted(path for path in {*stamps, *self.stamps}
-                         if path.endswith(serve.PROGRAMS) and stamps.get(path) != self.stamps.get(path))
+        changed = {path for path in {*stamps, *self.stamps}
+                   if path.endswith(serve.PROGRAMS) and stamps.get(path) != self.stamps.get(path)}
         self.stamps = stamps
         if changed:
-            Say("%s has changed" % os.path.relpath(changed[0], self.folder))
+            first = min(changed, key=lambda path: (path not in stamps, path))
+            Say("%s has changed" % os.path.relpath(first, self.folder))
             self.Reload()
 
     # -- workers come and go ---------------------------------------------------------
@@ -728,6 +735,15 @@ def Number(name: str, text: str, least: int, most: int) -> int:
     return int(text)
 
 
+def Word(text: str, what: Target) -> str:
+    """Return the argument for the workers. Symbolic links stay in it, and each worker follows them anew. A folder that
+    had a program at the start needs one later, because its files must not become pages."""
+    if what.module:
+        return what.word
+    path = Path(text).absolute()
+    return str(path / "main.py" if what.program and path.is_dir() else path)
+
+
 def Run(options: argparse.Namespace) -> int:
     if sys.platform == "win32" or not hasattr(socket, "send_fds"):
         raise Trouble("--workers needs a system that hands sockets to other processes: Linux or macOS", 2)
@@ -743,7 +759,7 @@ def Run(options: argparse.Namespace) -> int:
     if options.pins or options.no_pins:
         raise Trouble("--workers has no page of pins: leave --pins and --no-pins out", 2)
     address.Check(options.bind, options.port)
-    words = serve.Words(options, what)
+    words = serve.Words(options, what)[1:]
     if options.grace is not None:
         words += ["--grace", str(options.grace)]
-    return Parent([sys.executable, "-m", "microwebsrv", *words], what.folder, count, options).Run()
+    return Parent(Word(options.folder, what), words, count, options).Run()
