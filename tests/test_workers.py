@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import socket
@@ -72,9 +73,9 @@ TWO = PROGRAM.replace('"one"', '"two"')
 class Crew:
     """The command as a process, with its output."""
 
-    def __init__(self, target, *options, cwd=None, env=(), **more):
+    def __init__(self, target, *options, cwd=None, env=(), run=("-m", "microwebsrv"), **more):
         env = dict(os.environ, PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", **dict(env))
-        self.process = subprocess.Popen([sys.executable, "-m", "microwebsrv", str(target), *map(str, options)], env=env, cwd=cwd, text=True,
+        self.process = subprocess.Popen([sys.executable, *run, str(target), *map(str, options)], env=env, cwd=cwd, text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
         self.out, self.err = harness.Output(self.process.stdout), harness.Output(self.process.stderr)
         self.marks = {}
@@ -247,11 +248,15 @@ def test_a_worker_that_is_busy_leaves_clients_to_the_others(start):
         assert slow.ReadResponse().text == "slow one"
 
 
+SHORT = "import sys\nfrom microwebsrv import __main__, workers\nworkers.KEEP_SEC = 1\nsys.exit(__main__.Main())"
+
+
 def test_several_servers(start, tmp_path):
-    """The workers share all ports of a program. After a reload the program may have other ports."""
+    """The workers share all ports of a program. After a reload the program may have other ports. Then the old ones are closed, here
+    after one second."""
     program = PROGRAM.replace("mws = ", "for port in PORTS:\n    MicroWebSrv(port=port).Start()\nmws = ")
     ports = harness.FreePorts(3)
-    crew = start(program.replace("PORTS", str(ports[:1])).replace("port=80)", "port=%d)" % ports[1]), port=False)
+    crew = start(program.replace("PORTS", str(ports[:1])).replace("port=80)", "port=%d)" % ports[1]), port=False, run=("-c", SHORT))
     assert [crew.Port(), crew.Port()] == ports[:2]
     assert [Fetch(port, "/version").text for port in ports[:2]] == ["one", "one"]
     (tmp_path / "main.py").write_text(PROGRAM.replace("port=80)", "port=%d)" % ports[2]).replace('"one"', '"two"'))
@@ -259,9 +264,54 @@ def test_several_servers(start, tmp_path):
     assert crew.Port() == ports[2] and crew.Text("/version") == "two"
     Until(lambda: len(crew.Workers()), 2)
     for port in ports[:2]:
-        with pytest.raises(ConnectionRefusedError):
-            harness.RawClient(port)
+        Until(lambda port=port: Refuses(port))
+    os.kill(min(crew.Workers()), signal.SIGKILL)        # the port in use is not closed
+    Until(lambda: len(crew.Workers()), 2)
+    assert crew.Text("/version") == "two"
     crew.End()
+
+
+LATER = PROGRAM.replace(", threaded=True", "").replace("mws.Start(threaded=False)", """
+mws.Start()
+time.sleep(2)
+other = MicroWebSrv(port=OTHER)
+other.Start(threaded=False)
+""")
+
+
+@pytest.mark.parametrize("isBusy", [False, True])
+def test_a_server_that_starts_later(start, tmp_path, isBusy):
+    """A program starts its second server some time after the first one. At a reload its port stays open, so its clients wait for the new
+    server, even if the old worker is busy and has not closed its copy of the listener."""
+    port, other = harness.FreePorts(2)
+    program = LATER.replace("OTHER", str(other)).replace("port=80)", "port=%d)" % port)
+    crew = start(program, "--workers", 1, "--grace", 30, port=False)
+    crew.Port()
+    Until(lambda: Refuses(other), False)
+    assert Fetch(other, "/version").text == "one"
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(crew.Slow()) if isBusy else None
+        (tmp_path / "main.py").write_text(program.replace('"one"', '"two"'))
+        crew.Signal(signal.SIGHUP)
+        Until(lambda: crew.Text("/version"), "two")
+        Until(lambda: Fetch(other, "/version").text, "two")
+        if slow:
+            crew.Go()
+            assert slow.ReadResponse().text == "slow one"
+    crew.Line("^microwebsrv: reloaded")
+    assert crew.err.text == ""
+    crew.End()
+    assert crew.err.text == ""
+
+
+def test_a_port_that_another_program_takes_later(start):
+    """A server that starts later than the first one can't listen: one line says why, once."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        crew = start(LATER.replace("OTHER", str(taken)).replace("port=80)", "port=%d)" % harness.FreePorts(1)[0]), "--workers", 1, port=False)
+        crew.Port()
+        crew.Error(r"can't listen on 127\.0\.0\.1, port %d: another program has it; .* is free$" % taken)
+        assert crew.err.text.count("can't listen on") == 1, crew.err.text
 
 
 def test_https_and_a_port_that_leads_there(start, tmp_path):
@@ -459,6 +509,43 @@ def test_a_change_of_a_file_reloads(start, tmp_path):
     crew.End()
 
 
+def Release(folder, name):
+    """Write a release with a page and a program that has always the same time, and let the link `current` lead to it at once."""
+    (folder / name / "www").mkdir(parents=True)
+    (folder / name / "www" / "page.txt").write_text(name)
+    (folder / name / "main.py").write_text(PROGRAM.replace('"one"', repr(name)))
+    os.utime(folder / name / "main.py", (1e9, 1e9))
+    (folder / "next").symlink_to(name)
+    (folder / "next").replace(folder / "current")
+
+
+@pytest.mark.parametrize("how", ["signal", "watched"])
+@pytest.mark.parametrize("target", ["current", "current/main.py", "./current/../current/"])
+def test_a_link_to_a_release(tmp_path, how, target):
+    """A symbolic link leads to the program. When it leads to another release, a reload takes that one."""
+    Release(tmp_path, "one")
+    options = ("--no-reload",) if how == "signal" else ()
+    crew = Crew(target, "--workers", 2, "--port", harness.FreePorts(1)[0], "--no-log", *options, cwd=tmp_path)
+    try:
+        crew.Port()
+        assert (crew.Text("/version"), crew.Text("/page.txt")) == ("one", "one")
+        Release(tmp_path, "two")
+        if how == "signal":
+            crew.Signal(signal.SIGHUP)
+        else:
+            crew.Line(r"^microwebsrv: main\.py has changed$")
+        crew.Line("^microwebsrv: reloaded")
+        assert (crew.Text("/version"), crew.Text("/page.txt")) == ("two", "two")
+        (tmp_path / "current" / "main.py").unlink()         # the files of a folder without a program must not become pages
+        crew.Signal(signal.SIGHUP)
+        crew.Error(r"^microwebsrv: there is no program .*/current/main\.py$")
+        crew.Error(r"; the old workers go on$")
+        assert crew.Text("/version") == "two"
+        crew.End()
+    finally:
+        crew.Close()
+
+
 def test_a_program_that_fails_at_first_waits_for_a_change(start, tmp_path):
     crew = start("def F(:\n", watch=True)
     crew.Line(r"^microwebsrv: main\.py:1: SyntaxError: .*; it is run again when a file changes$")
@@ -544,6 +631,22 @@ def test_the_grace_ends(start):
         slow.ExpectClose()
     assert crew.Wait(7) == 0
     assert re.fullmatch(r"microwebsrv: worker \d+ has not ended within its grace of 1 s: it is killed\n", crew.err.text)
+
+
+def test_the_grace_of_a_worker_that_is_not_ready(start):
+    """A program that goes on after Start() is ready a second later. Requests that it gets before that have the grace too."""
+    crew = start(PROGRAM.replace("mws.Start(threaded=False)", "mws.Start()\ntime.sleep(1000)"), "--workers", 1, "--grace", 30)
+    crew.port = int(crew.process.args[crew.process.args.index("--port") + 1])
+    Until(lambda: Refuses(crew.port), False)
+    with crew.Slow() as slow:
+        crew.Signal(signal.SIGTERM)
+        slow.socket.settimeout(4.5)             # longer than MARGIN_SEC, after which the parent would kill the worker
+        with pytest.raises(socket.timeout):
+            slow.socket.recv(1)
+        slow.socket.settimeout(harness.DEADLINE_SEC)
+        crew.Go()
+        assert slow.ReadResponse().text == "slow one"
+    assert crew.Wait() == 0 and crew.err.text == "" and "worker)" not in crew.out.text
 
 
 WAYS = {
@@ -658,6 +761,25 @@ def test_systemd_is_told(start, tmp_path):
         assert Next() == b"STOPPING=1"
 
 
+def test_a_parent_without_free_files(start, tmp_path):
+    """The parent may open no more files at a reload: the old workers go on, and a later reload succeeds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        crew = start(PROGRAM, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        crew.Port()
+        limits = resource.prlimit(crew.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(crew.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        crew.Signal(signal.SIGHUP)
+        crew.Error(r"^microwebsrv: can't start a worker: .*Too many open files$")
+        crew.Error(r"^microwebsrv: no new worker; the old workers go on$")
+        assert crew.Text("/version") == "one"
+        resource.prlimit(crew.pid, resource.RLIMIT_NOFILE, limits)
+        (tmp_path / "main.py").write_text(TWO)
+        crew.Reload()
+        assert crew.Text("/version") == "two"
+        crew.End()
+
+
 FORK = """
 import multiprocessing
 
@@ -768,6 +890,23 @@ def test_a_busy_port(start, tmp_path):
         crew.Error(r"^microwebsrv: can't listen on 127\.0\.0\.1, port %d: another program has it; .* is free; the old workers go on$" % taken)
         assert crew.Text("/version") == "one"
         crew.End()
+
+
+@pytest.mark.parametrize("line, why", [
+    ("mws.port = 65536", r"127\.0\.0\.1, port 65536: .*"), ("mws.port = -1", r"127\.0\.0\.1, port -1: .*"), ("mws.port = str(mws.port)", r"127\.0\.0\.1, port '\d+': a port is a number from 0 to 65535"),
+    ("mws.port = [1]", r"127\.0\.0\.1, port \[1\]: .*"), ("mws.bindIP = '.' + 64 * 'x'", r"\.x+, port \d+: .*"), ("mws.bindIP = 'a\\0b'", r"a\0b, port \d+: .*"),
+    ("mws.bindIP = '\\ud800'", r"\\ud800, port \d+: .*")])
+def test_no_port_and_no_address(start, tmp_path, line, why):
+    """At the start the command prints one line, and at a reload the old workers go on."""
+    crew = start(PROGRAM)
+    crew.Port()
+    (tmp_path / "main.py").write_text(PROGRAM.replace("mws.Start", line + "\nmws.Start"))
+    crew.Signal(signal.SIGHUP)
+    crew.Error(r"^microwebsrv: can't listen on %s; the old workers go on$" % why)
+    assert crew.Text("/version") == "one"
+    crew.End()
+    crew = start(PROGRAM.replace("mws.Start", line + "\nmws.Start"))
+    assert crew.Wait() == 3 and crew.err.text.startswith("microwebsrv: can't listen on "), crew.err.text
 
 
 def test_no_board(start, tmp_path):

@@ -47,6 +47,7 @@ QUICK_SEC = 5               # a worker that has lived for a shorter time counts 
 QUICK_MAX = 5               # after so many quick deaths in a row the parent stops, unless another worker serves
 BACKOFF_SEC = 0.25          # delay before a worker is replaced after a quick death; doubled each time
 BACKOFF_MAX_SEC = 30
+KEEP_SEC = 30               # after a reload, listeners that the new workers have not asked for stay open for this time
 PATIENCE_SEC = 0.03         # for this time, clients are left to other workers
 PAUSE_SEC = 0.06            # then this worker accepts them for this time; doubled while the difference remains
 PAUSE_MAX_SEC = 1
@@ -154,7 +155,7 @@ class Channel:
             if not text:                        # the channel has ended: the next thread must learn that too
                 self._replies.put((text, numbers))
         if not numbers:
-            raise OSError(text or "this worker is about to end and gets no more sockets")
+            raise faults.CantListen(None, text or "this worker is about to end and gets no more sockets")
         return text, numbers
 
     def Read(self) -> None:
@@ -243,6 +244,10 @@ class Stage(serve.Stage):
             port += 1
         return port
 
+    def Listen(self, server: MicroWebSrv) -> bool:
+        """Don't try other ports, for the same reason. The message of the parent says why a port is not available."""
+        return self._open(server)
+
     def Begin(self, server: MicroWebSrv) -> None:
         """Print nothing: the parent prints the URL."""
         if server not in self.started:
@@ -282,6 +287,7 @@ class Stage(serve.Stage):
     def Opened(self, server: MicroWebSrv) -> None:
         if server not in self.opened:
             self.opened.append(server)
+        self.channel.Tell(grace=self.Grace())   # the worker takes clients before it is ready
         if not self._isThreaded and len(self.opened) == len(self.servers):
             self.Ready()
         else:
@@ -390,9 +396,11 @@ class Worker:
 class Parent:
     """Starts the workers, replaces those that have died, and replaces all of them at a reload."""
 
-    def __init__(self, command: list[str], folder: Path, count: int, options: argparse.Namespace) -> None:
-        self.command, self.folder, self.count = command, folder, count
-        self.options = options
+    def __init__(self, word: str, words: list[str], count: int, options: argparse.Namespace) -> None:
+        """word: the target, for the workers. words: their options."""
+        self.word, self.count, self.options = word, count, options
+        self.command = [sys.executable, "-m", "microwebsrv", word, *words]
+        self.folder = target.Find(word).folder
         self.watches: bool = not options.no_reload
         self.current: list[Worker] = []         # the workers that serve
         self.coming: list[Worker] = []          # of a reload: they replace the current ones when all of them serve
@@ -400,6 +408,8 @@ class Parent:
         self.old: list[Worker] = []             # leaving workers that may still accept; without any, the reload is done
         self.replacements: list[tuple[float, int]] = []             # (time, attempt)
         self.listeners: dict[tuple[str, int], socket.socket] = {}
+        self.asked: set[tuple[str, int]] = set()            # the listeners that workers have asked for since the reload
+        self.closeAt: float | None = None       # then the other listeners are closed
         self.environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self.people = "1 worker" if count == 1 else "%d workers" % count
         self.urls: list[str] = []
@@ -450,6 +460,8 @@ class Parent:
         times += [worker.killAt for worker in self.leaving if worker.killAt]
         if self.watches and self.status is None:
             times.append(self.nextLook)
+        if self.closeAt is not None:
+            times.append(self.closeAt)
         return max(0, min(times) - time.monotonic()) if times else None
 
     def OnSignal(self, number: int) -> None:
@@ -475,6 +487,10 @@ class Parent:
                     worker.process.pid, worker.graceSec))
         if self.status is not None:
             return
+        if self.closeAt is not None and now >= self.closeAt:
+            self.closeAt = None
+            for key in set(self.listeners) - self.asked:
+                self.listeners.pop(key).close()
         due = [one for one in self.replacements if one[0] <= now]
         self.replacements = [one for one in self.replacements if one[0] > now]
         for _, attempt in due:
@@ -485,12 +501,17 @@ class Parent:
             self.Look()
 
     def Look(self) -> None:
+        try:
+            self.folder = target.Find(self.word).folder         # a symbolic link may lead to another one now
+        except Trouble:
+            pass                                # deleted: that shows in the stamps, or is about to be replaced
         stamps = serve.Stamps(self.folder)
-        changed = sorted(path for path in {*stamps, *self.stamps}
-                         if path.endswith(serve.PROGRAMS) and stamps.get(path) != self.stamps.get(path))
+        changed = {path for path in {*stamps, *self.stamps}
+                   if path.endswith(serve.PROGRAMS) and stamps.get(path) != self.stamps.get(path)}
         self.stamps = stamps
         if changed:
-            Say("%s has changed" % os.path.relpath(changed[0], self.folder))
+            first = min(changed, key=lambda path: (path not in stamps, path))
+            Say("%s has changed" % os.path.relpath(first, self.folder))
             self.Reload()
 
     # -- workers come and go ---------------------------------------------------------
@@ -543,8 +564,9 @@ class Parent:
                 worker.status, worker.isMendable = message["status"], message["isMendable"]
             else:
                 worker.graceSec = message["grace"]
-                worker.serves, worker.since = message["serves"], time.monotonic()
-                self.OnReady(worker)
+                if "serves" in message:
+                    worker.serves, worker.since = message["serves"], time.monotonic()
+                    self.OnReady(worker)
 
     def CloseChannel(self, worker: Worker) -> None:
         if worker.channel.fileno() >= 0:
@@ -557,18 +579,24 @@ class Parent:
                 TellSystemd("READY=1")
 
     def HandListener(self, worker: Worker, bindIP: str, port: int) -> None:
-        key = bindIP, port
         numbers, text = [], str(worker.place)
         try:
+            if not isinstance(port, int) or not 0 <= port < 65536:
+                raise ValueError("a port is a number from 0 to 65535")
+            key = bindIP, port
             if key not in self.listeners:
                 self.listeners[key] = LISTEN(port, bindIP)[0]
             numbers = [self.listeners[key].fileno(), self.counts]
             worker.listeners.add(key)
+            self.asked.add(key)
         except OSError as failure:
-            text = worker.failure = address.Why(failure, bindIP, port)
-            worker.status, worker.isMendable = 3, False
+            text = address.Why(failure, bindIP, port)
+        except (TypeError, ValueError) as failure:
+            text = "can't listen on %s, port %r: %s" % (bindIP or "all addresses", port, failure)
+        if not numbers:
+            worker.failure, worker.status, worker.isMendable = text, 3, False
         try:
-            socket.send_fds(worker.channel, [text.encode()], numbers)
+            socket.send_fds(worker.channel, [text.encode("utf-8", "replace")], numbers)
         except OSError:
             pass                                # the worker has died
 
@@ -587,9 +615,8 @@ class Parent:
         self.old = [*self.current]
         self.Leave(self.current)
         self.current, self.coming, self.replacements = self.coming, [], []
-        used = set().union(*(worker.listeners for worker in self.current))
-        for key in set(self.listeners) - used:
-            self.listeners.pop(key).close()
+        self.asked = set().union(*(worker.listeners for worker in self.current))
+        self.closeAt = time.monotonic() + KEEP_SEC          # a program may start a server later than the first one
         self.urls = self.current[0].serves
         if self.urls != old:
             for url in self.urls:
@@ -655,7 +682,7 @@ class Parent:
         if self.status is None:
             self.status = status
             TellSystemd("STOPPING=1")
-            self.replacements = []
+            self.replacements, self.closeAt = [], None
             self.Leave(self.coming)
             self.Leave(self.current)
             while self.listeners:               # new clients are refused when the workers have closed their copies
@@ -686,11 +713,11 @@ def TellSystemd(text: str) -> None:
     """Notify systemd, as sd_notify(3) does, if this is a service with Type=notify or notify-reload."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            try:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
-            except OSError:
-                pass
+        except OSError:
+            pass
 
 
 def HasTerminal() -> bool:
@@ -708,6 +735,15 @@ def Number(name: str, text: str, least: int, most: int) -> int:
     return int(text)
 
 
+def Word(text: str, what: Target) -> str:
+    """Return the argument for the workers. Symbolic links stay in it, and each worker follows them anew. A folder that
+    had a program at the start needs one later, because its files must not become pages."""
+    if what.module:
+        return what.word
+    path = Path(text).absolute()
+    return str(path / "main.py" if what.program and path.is_dir() else path)
+
+
 def Run(options: argparse.Namespace) -> int:
     if sys.platform == "win32" or not hasattr(socket, "send_fds"):
         raise Trouble("--workers needs a system that hands sockets to other processes: Linux or macOS", 2)
@@ -723,7 +759,7 @@ def Run(options: argparse.Namespace) -> int:
     if options.pins or options.no_pins:
         raise Trouble("--workers has no page of pins: leave --pins and --no-pins out", 2)
     address.Check(options.bind, options.port)
-    words = serve.Words(options, what)
+    words = serve.Words(options, what)[1:]
     if options.grace is not None:
         words += ["--grace", str(options.grace)]
-    return Parent([sys.executable, "-m", "microwebsrv", *words], what.folder, count, options).Run()
+    return Parent(Word(options.folder, what), words, count, options).Run()
