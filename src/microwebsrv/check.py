@@ -137,7 +137,7 @@ def Heap(program: Project, server: list[str], free: int | None) -> list[str]:
              "  %7d  the program: %d bytes as .mpy, times %.2f as measured for the server" % (mine, bytecode, ratio),
              "  %7d  to serve one request: the smallest heap that did, less what the files keep" % serving,
              "Objects that the program creates are not included. What is left of the heap with Wi-Fi on%s:" % (
-                 "" if free else " (assumed figures, not measured here; --free N takes that of your board)")]
+                 "" if free else " (published figures, not measured here; --free N takes that of your board)")]
     boards = {"your board": free // 1024} if free else tables.BOARDS
     for name, heap in boards.items():
         left = heap - total / 1024
