@@ -373,7 +373,7 @@ def Main():
     parser.add_argument("--no-plot", action="store_true")
     options = parser.parse_args()
     pyplot = None if options.no_plot or options.goals else Pyplot()
-    found = Newest(options.files or options.results.glob("*.json"), bool(options.files))
+    found = Newest(options.files or options.results.glob("[0-9]*.json"), bool(options.files))
     if not found:
         sys.exit("no figures in %s: python3 bench/run.py" % options.results)
     PrintGoals(found)
