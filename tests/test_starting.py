@@ -324,6 +324,29 @@ def test_sigterm_of_the_program(serve):
     other._Drain()
 
 
+REFUSED = """
+from microWebSrv import MicroWebSrv
+
+mws = MicroWebSrv(port=0, bindIP="127.0.0.1", webPath=".")
+
+@MicroWebSrv.route("/one")
+async def One(httpClient, httpResponse):
+    pass
+
+mws.Spawn = None                # as without microWebAsync.py
+for _ in range(2):
+    try:
+        mws.Start()
+        print("STARTED")
+    except ValueError as error:
+        print("REFUSED", error)
+"""
+
+
+def test_a_decorated_route_that_is_refused_is_refused_at_each_start(run):
+    assert run(REFUSED).count("REFUSED the async handler of /one needs microWebAsync.py") == 2
+
+
 EARLY = """
 import os
 import signal
