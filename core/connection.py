@@ -416,7 +416,7 @@ class Connection:
                 isLast = True
                 break
             if isFile:
-                return piece, False
+                return piece, not source.left
             if piece is None or not len(piece):
                 break
             parts.append(Bytes(piece))

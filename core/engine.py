@@ -75,7 +75,9 @@ class Engine:
         self._threads = set()
         self._lock = NewLock()
         self.Ticks = []
-        self.prefixes = {}
+        self.prefixes = {}                      # (code, type, charset) -> first lines of a response head; until the next Tick
+        if not MICROPYTHON:
+            self.opened = {}                    # path -> open file; until the next Tick
 
     # -- Start and Stop ----------------------------------------------------------------
 
@@ -318,6 +320,7 @@ class Engine:
                 self._wake.sock.close()
                 self._wake = None
             if not MICROPYTHON:
+                self.opened.clear()
                 self.poll.close()
                 self._running.discard(self)
             self.isStarted = self._isBusy = False       # in this order, for a concurrent Start
@@ -341,6 +344,8 @@ class Engine:
         """Once a second: advance the clock, renew the Date, check all deadlines."""
         self.now = now = self.now + 1
         self.prefixes.clear()
+        if not MICROPYTHON:
+            self.opened.clear()
         if self._listener or not self.isStarted:
             self._Listens(True)
         else:
@@ -473,7 +478,7 @@ class Engine:
         SendTimeoutSec. False: there is none."""
         oldest = earliest = None
         for link in self.links.values():
-            if link.out:
+            if link.deadline is not None:
                 deadline = link.deadline
                 isIdle = deadline < self.now + self.SendTimeoutSec * 3 // 4
             else:

@@ -20,6 +20,9 @@ _EMFILE = const(24)
 _KNOWN_MAX = const(64)
 _KEY_MAX = const(256)
 
+_SMALL = const(16384)               # bytes; up to this size, reading a file costs less than sendfile
+_TURN = const(1048576)              # bytes of a file that are sent before other connections get their turn
+
 # Security: refused are control characters, backslashes and drives; hidden names, '..' among them; dots and spaces at
 # the end of a name, which FAT and Windows drop; and short names of FAT and Windows, which reach hidden files.
 # (MicroPython's re can't have NUL in a pattern. NUL stands for an encoded slash.)
@@ -84,6 +87,23 @@ class Folder:
             file.close()
             raise
         return file
+
+    if not MICROPYTHON and hasattr(os, "pread"):        # not Windows
+        def Share(self, path, opened):
+            """Open the file for all responses that come with the same table. Call Stat before: if it has seen a change,
+            the file is opened again."""
+            known = self._known.get(path)
+            shared = opened.get(path)
+            if shared and known and shared[0] is known[1]:
+                return shared[1]
+            whole = self._root + path.encode("utf-8", "surrogateescape")
+            file = _Shared(self._OpenInside(path, known, whole) if self.root else os.open(whole, os.O_RDONLY))
+            known = self._known.get(path)
+            if known:
+                if len(opened) >= _KNOWN_MAX:
+                    opened.clear()
+                opened[path] = known[1], file
+            return file
 
     def _Inside(self, whole):
         """Check that the path stays below the root. -> (root, rest) with all links followed, or None. MicroPython
@@ -255,14 +275,23 @@ def WriteFile(response, code, headers, contentType, source, path, start, length,
     """Send `length` bytes of the file from `start`; for 304 and 412 only the head. lines: bytes of field lines."""
     if code > 299:
         return response.Answer(code, headers, None, None, b"", None, None, lines)
+    connection = response.connection
+    server = connection.server
+    content = b""
     try:
-        body = FileBody(source.Open(path), start, length, response.connection.server.buffer)
+        if not MICROPYTHON and hasattr(source, "Share"):
+            body = _SharedBody(source.Share(path, server.opened), start, length, connection.link)
+            if 0 < length <= _SMALL:
+                content = body.Read(length)
+                body = None
+        else:
+            body = FileBody(source.Open(path), start, length, server.buffer)
     except OSError as error:
         isFull = error.errno in (_ENFILE, _EMFILE)      # too many open files: 503, because a cache may store a 404
         return (response.WriteError(503) if isFull else response.WriteResponseNotFound()) and False
     # HTML, CSS, JavaScript and XML declare their charset themselves, and a header would override that.
     charset = "UTF-8" if contentType in "text/plain text/csv text/markdown" else None
-    return response.Answer(code, headers, contentType, charset, b"", body, length, lines)
+    return response.Answer(code, headers, contentType, charset, content, body, length, lines)
 
 
 class FileBody:
@@ -274,7 +303,7 @@ class FileBody:
 
     def __init__(self, file, start, length, buffer):
         self._file = file
-        self._left = length
+        self.left = length
         self._buffer = buffer
         if start:
             file.seek(start)
@@ -284,7 +313,7 @@ class FileBody:
         used = len(head)
         buffer = self._buffer
         self.head = b""
-        left = self._left
+        left = self.left
         if used and (not left or used > len(buffer) // 2):
             return head
         if not left:
@@ -300,8 +329,56 @@ class FileBody:
             piece = head + piece if head else piece
         if not size:
             raise OSError("the file became shorter")
-        self._left = left - size
+        self.left = left - size
         return piece
 
     def close(self):
         self._file.close()
+
+
+if not MICROPYTHON:
+    class _Shared:
+        """An open file. It is closed when nobody uses it any more."""
+
+        def __init__(self, number):
+            self.number = number
+
+        def __del__(self):
+            os.close(self.number)
+
+    class _SharedBody:
+        """The interface of FileBody for a shared file. A plain socket gets the bytes from the system's own memory."""
+
+        head = b""
+
+        def __init__(self, file, start, length, link):
+            self._file = file
+            self._at = start
+            self.left = length
+            self._link = link
+
+        def Read(self, size):
+            piece = os.pread(self._file.number, size, self._at)
+            if not piece:
+                raise OSError("the file became shorter")
+            self._at += len(piece)
+            self.left -= len(piece)
+            return piece
+
+        def __next__(self):
+            head = self.head
+            self.head = b""
+            send = getattr(self._link, "SendFile", None)
+            if not self.left:
+                if not head:
+                    raise StopIteration
+                return head
+            if not send:
+                return head + self.Read(min(self.left, 65536))
+            size = send(head, self._file.number, self._at, min(self.left, _TURN))
+            self._at += size
+            self.left -= size
+            return b""
+
+        def close(self):
+            self._file = None
