@@ -401,9 +401,9 @@ class Connection:
 
     def _Take(self, source, head):
         """-> (next bytes for the link, isLast). None instead of bytes: wait for Resume(); b"": none yet, ask again."""
-        isFile = hasattr(source, "head")        # a file puts the head into its buffer, which saves a copy of both
+        isFile = hasattr(source, "responseHead")    # a file puts the head into its buffer, which saves a copy of both
         if isFile and head:
-            source.head = head
+            source.responseHead = head
             head = b""
         parts = []
         size = 0

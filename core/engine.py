@@ -75,9 +75,7 @@ class Engine:
         self._threads = set()
         self._lock = NewLock()
         self.Ticks = []
-        self.prefixes = {}                      # (code, type, charset) -> first lines of a response head; until the next Tick
-        if not MICROPYTHON:
-            self.opened = {}                    # path -> open file; until the next Tick
+        self.prefixes = {}
 
     # -- Start and Stop ----------------------------------------------------------------
 
@@ -320,7 +318,6 @@ class Engine:
                 self._wake.sock.close()
                 self._wake = None
             if not MICROPYTHON:
-                self.opened.clear()
                 self.poll.close()
                 self._running.discard(self)
             self.isStarted = self._isBusy = False       # in this order, for a concurrent Start
@@ -344,8 +341,6 @@ class Engine:
         """Once a second: advance the clock, renew the Date, check all deadlines."""
         self.now = now = self.now + 1
         self.prefixes.clear()
-        if not MICROPYTHON:
-            self.opened.clear()
         if self._listener or not self.isStarted:
             self._Listens(True)
         else:
@@ -478,7 +473,7 @@ class Engine:
         SendTimeoutSec. False: there is none."""
         oldest = earliest = None
         for link in self.links.values():
-            if link.deadline is not None:
+            if link.deadline is not None:       # bytes are queued, or wait for a turn
                 deadline = link.deadline
                 isIdle = deadline < self.now + self.SendTimeoutSec * 3 // 4
             else:

@@ -31,5 +31,6 @@ if not MICROPYTHON:
         "Asgi "
         "AsgiSocket "
         "Mount "
+        "SendFile "
         "Broker "
     )

@@ -7,7 +7,7 @@ import time
 
 from .engine import Engine
 from .exchange import FromJSON, HttpClient, HttpResponse, ToJSON
-from .files import Disk, Folder, SendFile, ServeFile, WriteFile
+from .files import Disk, FileBody, Folder, SendFile, ServeFile, WriteFile
 from .messages import HttpError, Reason
 from .optional import OPTIONAL
 from .router import NO_ARGS, Find, IsAsync, Route
@@ -75,6 +75,7 @@ class MicroWebSrv(Engine):
         MakeHead = staticmethod(MakeHead)       # this and the next for microWebAsgi
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
+    FileBody = FileBody
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
     PercentDecode = staticmethod(PercentDecode)

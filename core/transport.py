@@ -160,19 +160,6 @@ if not BOARD:
                 pass
 
 
-def _Copy(sock, file, start, size):
-    # sendfile; or the same with a copy in this process, for a file system that can't.
-    try:
-        sent = os.sendfile(sock.fileno(), file, start, size)
-    except (BlockingIOError, ConnectionError):
-        raise
-    except OSError:
-        sent = sock.send(os.pread(file, min(size, _UNSENT_MAX), start))
-    if not sent:
-        raise OSError("the file became shorter")
-    return sent
-
-
 def _IsWritable(sock, timeoutMs):
     if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() is limited to 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
@@ -226,19 +213,6 @@ class Link:
             self.deadline = self._Due()
             self.Watch()
 
-    if not MICROPYTHON and hasattr(os, "sendfile"):
-        def SendFile(self, head, file, start, size):
-            """Send head, then bytes of the file with this descriptor, both only if nothing is queued. -> the number of
-            the file's bytes that the socket accepted."""
-            sock = self.sock
-            if head:
-                # MSG_MORE: the head waits for the first bytes of the file, so that one segment has both.
-                sent = self.Take(head, lambda head: sock.send(head, socket.MSG_MORE))
-                if sent < len(head):
-                    self.Send(head[sent:])
-                    return 0
-            return self.Take(size, lambda size: _Copy(sock, file, start, size))
-
     def _Due(self):
         """The time by which the socket must accept more."""
         # A client may read megabytes at once and then nothing for a minute (curl --limit-rate): each 64 KiB allow a
@@ -246,7 +220,7 @@ class Link:
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
     def Take(self, data, send=None):
-        """Send -> the number of bytes that the socket accepted. send: instead of the socket's method."""
+        """Send -> the number of bytes that the socket accepted. send: instead of the socket's, on CPython."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else (send or self.sock.send)(data)
             if size > 1023:

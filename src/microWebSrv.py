@@ -1110,9 +1110,9 @@ class Connection:
 
     def _Take(self, source, head):
         """-> (next bytes for the link, isLast). None instead of bytes: wait for Resume(); b"": none yet, ask again."""
-        isFile = hasattr(source, "head")        # a file puts the head into its buffer, which saves a copy of both
+        isFile = hasattr(source, "responseHead")    # a file puts the head into its buffer, which saves a copy of both
         if isFile and head:
-            source.head = head
+            source.responseHead = head
             head = b""
         parts = []
         size = 0
@@ -1711,9 +1711,6 @@ _EMFILE = const(24)
 _KNOWN_MAX = const(64)
 _KEY_MAX = const(256)
 
-_SMALL = const(16384)               # bytes; up to this size, reading a file costs less than sendfile
-_TURN = const(1048576)              # bytes of a file that are sent before other connections get their turn
-
 # Security: refused are control characters, backslashes and drives; hidden names, '..' among them; dots and spaces at
 # the end of a name, which FAT and Windows drop; and short names of FAT and Windows, which reach hidden files.
 # (MicroPython's re can't have NUL in a pattern. NUL stands for an encoded slash.)
@@ -1729,7 +1726,7 @@ class Folder:
         self.root = root = root.rstrip("/")
         if not BOARD:
             # path -> (second, os.stat, Stat's result, whole path, may Open trust it?); folder -> [ctime, its links]
-            self._known = self._links = {}
+            self.known = self._links = {}       # microWebSendFile reads it, too
         if not MICROPYTHON:                 # bytes: in a C locale Python can't encode non-ASCII names
             self._root = os.fsencode(root)
 
@@ -1738,7 +1735,7 @@ class Folder:
         found = None
         try:
             if not BOARD:
-                known = self._known.get(path)
+                known = self.known.get(path)
                 if known and _IsSame(known, os.stat(known[3])):
                     return known[2]
             if "\x00" in path:
@@ -1754,7 +1751,7 @@ class Folder:
             if not BOARD and self.root:
                 if not self._Inside(whole):
                     return None
-                self._known = _With(self._known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
+                self.known = _With(self.known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
         except OSError as error:
             if BOARD or error.errno not in (_ENFILE, _EMFILE):  # Open raises these again
                 return None
@@ -1765,7 +1762,7 @@ class Folder:
         Stat."""
         if BOARD:                           # file systems of boards have no links
             return open(self.root + path, "rb")
-        known = self._known.get(path)
+        known = self.known.get(path)
         if not MICROPYTHON:
             whole = self._root + path.encode("utf-8", "surrogateescape")
             return open(self._OpenInside(path, known, whole) if self.root else whole, "rb", 0)
@@ -1778,23 +1775,6 @@ class Folder:
             file.close()
             raise
         return file
-
-    if not MICROPYTHON and hasattr(os, "pread"):        # not Windows
-        def Share(self, path, opened):
-            """Open the file for all responses that come with the same table. Call Stat before: if it has seen a change,
-            the file is opened again."""
-            known = self._known.get(path)
-            shared = opened.get(path)
-            if shared and known and shared[0] is known[1]:
-                return shared[1]
-            whole = self._root + path.encode("utf-8", "surrogateescape")
-            file = _Shared(self._OpenInside(path, known, whole) if self.root else os.open(whole, os.O_RDONLY))
-            known = self._known.get(path)
-            if known:
-                if len(opened) >= _KNOWN_MAX:
-                    opened.clear()
-                opened[path] = known[1], file
-            return file
 
     def _Inside(self, whole):
         """Check that the path stays below the root. -> (root, rest) with all links followed, or None. MicroPython
@@ -1838,7 +1818,7 @@ class Folder:
                 raise
             found = _Walk(*inside)              # the path has links that stay below the root
         stat = os.fstat(found)
-        self._known = _With(self._known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
+        self.known = _With(self.known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
         return found
 
 
@@ -1966,44 +1946,35 @@ def WriteFile(response, code, headers, contentType, source, path, start, length,
     """Send `length` bytes of the file from `start`; for 304 and 412 only the head. lines: bytes of field lines."""
     if code > 299:
         return response.Answer(code, headers, None, None, b"", None, None, lines)
-    connection = response.connection
-    server = connection.server
-    content = b""
     try:
-        if not MICROPYTHON and hasattr(source, "Share"):
-            body = _SharedBody(source.Share(path, server.opened), start, length, connection.link)
-            if 0 < length <= _SMALL:
-                content = body.Read(length)
-                body = None
-        else:
-            body = FileBody(source.Open(path), start, length, server.buffer)
+        body = response.connection.server.FileBody(source, path, start, length, response.connection)
     except OSError as error:
         isFull = error.errno in (_ENFILE, _EMFILE)      # too many open files: 503, because a cache may store a 404
         return (response.WriteError(503) if isFull else response.WriteResponseNotFound()) and False
     # HTML, CSS, JavaScript and XML declare their charset themselves, and a header would override that.
     charset = "UTF-8" if contentType in "text/plain text/csv text/markdown" else None
-    return response.Answer(code, headers, contentType, charset, content, body, length, lines)
+    return response.Answer(code, headers, contentType, charset, b"", body, length, lines)
 
 
 class FileBody:
     """Pieces of an open file in the server's one buffer; each piece overwrites the last."""
-    # The first piece is put behind `head` in the buffer, because a copy of both needs more contiguous memory than a
+    # The first piece is put behind the head in the buffer, because a copy of both needs more contiguous memory than a
     # board has.
 
-    head = b""
+    responseHead = b""
 
-    def __init__(self, file, start, length, buffer):
-        self._file = file
-        self.left = length
-        self._buffer = buffer
+    def __init__(self, source, path, start, length, connection):
+        self._file = source.Open(path)
+        self.left = length          # bytes to come
+        self._buffer = connection.server.buffer
         if start:
-            file.seek(start)
+            self._file.seek(start)
 
     def __next__(self):
-        head = self.head
+        head = self.responseHead
         used = len(head)
         buffer = self._buffer
-        self.head = b""
+        self.responseHead = b""
         left = self.left
         if used and (not left or used > len(buffer) // 2):
             return head
@@ -2025,54 +1996,6 @@ class FileBody:
 
     def close(self):
         self._file.close()
-
-
-if not MICROPYTHON:
-    class _Shared:
-        """An open file. It is closed when nobody uses it any more."""
-
-        def __init__(self, number):
-            self.number = number
-
-        def __del__(self):
-            os.close(self.number)
-
-    class _SharedBody:
-        """The interface of FileBody for a shared file. A plain socket gets the bytes from the system's own memory."""
-
-        head = b""
-
-        def __init__(self, file, start, length, link):
-            self._file = file
-            self._at = start
-            self.left = length
-            self._link = link
-
-        def Read(self, size):
-            piece = os.pread(self._file.number, size, self._at)
-            if not piece:
-                raise OSError("the file became shorter")
-            self._at += len(piece)
-            self.left -= len(piece)
-            return piece
-
-        def __next__(self):
-            head = self.head
-            self.head = b""
-            send = getattr(self._link, "SendFile", None)
-            if not self.left:
-                if not head:
-                    raise StopIteration
-                return head
-            if not send:
-                return head + self.Read(min(self.left, 65536))
-            size = send(head, self._file.number, self._at, min(self.left, _TURN))
-            self._at += size
-            self.left -= size
-            return b""
-
-        def close(self):
-            self._file = None
 
 
 # ==============================================================================
@@ -2231,19 +2154,6 @@ if not BOARD:
                 pass
 
 
-def _Copy(sock, file, start, size):
-    # sendfile; or the same with a copy in this process, for a file system that can't.
-    try:
-        sent = os.sendfile(sock.fileno(), file, start, size)
-    except (BlockingIOError, ConnectionError):
-        raise
-    except OSError:
-        sent = sock.send(os.pread(file, min(size, _UNSENT_MAX), start))
-    if not sent:
-        raise OSError("the file became shorter")
-    return sent
-
-
 def _IsWritable(sock, timeoutMs):
     if not MICROPYTHON and not hasattr(select, "poll"):     # Windows; elsewhere select() is limited to 1,024 sockets
         return bool(select.select((), (sock,), (), timeoutMs / 1000)[1])
@@ -2297,19 +2207,6 @@ class Link:
             self.deadline = self._Due()
             self.Watch()
 
-    if not MICROPYTHON and hasattr(os, "sendfile"):
-        def SendFile(self, head, file, start, size):
-            """Send head, then bytes of the file with this descriptor, both only if nothing is queued. -> the number of
-            the file's bytes that the socket accepted."""
-            sock = self.sock
-            if head:
-                # MSG_MORE: the head waits for the first bytes of the file, so that one segment has both.
-                sent = self.Take(head, lambda head: sock.send(head, socket.MSG_MORE))
-                if sent < len(head):
-                    self.Send(head[sent:])
-                    return 0
-            return self.Take(size, lambda size: _Copy(sock, file, start, size))
-
     def _Due(self):
         """The time by which the socket must accept more."""
         # A client may read megabytes at once and then nothing for a minute (curl --limit-rate): each 64 KiB allow a
@@ -2317,7 +2214,7 @@ class Link:
         return max(self.paid // 64, self.server.now) + self.server.SendTimeoutSec
 
     def Take(self, data, send=None):
-        """Send -> the number of bytes that the socket accepted. send: instead of the socket's method."""
+        """Send -> the number of bytes that the socket accepted. send: instead of the socket's, on CPython."""
         try:
             size = (self.sock.write(data) or 0) if MICROPYTHON else (send or self.sock.send)(data)
             if size > 1023:
@@ -2503,9 +2400,7 @@ class Engine:
         self._threads = set()
         self._lock = NewLock()
         self.Ticks = []
-        self.prefixes = {}                      # (code, type, charset) -> first lines of a response head; until the next Tick
-        if not MICROPYTHON:
-            self.opened = {}                    # path -> open file; until the next Tick
+        self.prefixes = {}
 
     # -- Start and Stop ----------------------------------------------------------------
 
@@ -2748,7 +2643,6 @@ class Engine:
                 self._wake.sock.close()
                 self._wake = None
             if not MICROPYTHON:
-                self.opened.clear()
                 self.poll.close()
                 self._running.discard(self)
             self.isStarted = self._isBusy = False       # in this order, for a concurrent Start
@@ -2772,8 +2666,6 @@ class Engine:
         """Once a second: advance the clock, renew the Date, check all deadlines."""
         self.now = now = self.now + 1
         self.prefixes.clear()
-        if not MICROPYTHON:
-            self.opened.clear()
         if self._listener or not self.isStarted:
             self._Listens(True)
         else:
@@ -2906,7 +2798,7 @@ class Engine:
         SendTimeoutSec. False: there is none."""
         oldest = earliest = None
         for link in self.links.values():
-            if link.deadline is not None:
+            if link.deadline is not None:       # bytes are queued, or wait for a turn
                 deadline = link.deadline
                 isIdle = deadline < self.now + self.SendTimeoutSec * 3 // 4
             else:
@@ -3023,6 +2915,7 @@ if not MICROPYTHON:
         "Asgi "
         "AsgiSocket "
         "Mount "
+        "SendFile "
         "Broker "
     )
 
@@ -3090,6 +2983,7 @@ class MicroWebSrv(Engine):
         MakeHead = staticmethod(MakeHead)       # this and the next for microWebAsgi
         CheckAllowed = staticmethod(CheckAllowed)
     Disk = Disk
+    FileBody = FileBody
     Utf8 = staticmethod(Utf8)
     HTMLEscape = staticmethod(HTMLEscape)
     PercentDecode = staticmethod(PercentDecode)

@@ -300,7 +300,7 @@ REFERENCE = harness.ROOT / "docs" / "reference.md"
 EXTENDING = harness.ROOT / "docs" / "extending.md"
 CORE = harness.SRC / "microWebSrv.py"
 # Class attributes of the server that are not settings: used or set by optional files.
-SEAMS = {"Client", "Response", "Disk", "PercentDecode", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop",
+SEAMS = {"Client", "Response", "Disk", "FileBody", "PercentDecode", "NewLock", "Utf8", "HTMLEscape", "SendFile", "WriteFile", "Offload", "Spawn", "Loop",
          "FromJSON", "ToJSON", "HttpError", "Reason", "Returned"}
 
 

@@ -238,6 +238,8 @@ SEEN = {
     "microWebAsgi": (lambda server: "microWebAsgi" in Found(server), True, False),
     "microWebAsgiSocket": (lambda server: "microWebAsgiSocket" in Found(server), True, False),
     "microWebMount": (lambda server: "microWebMount" in Found(server), True, False),
+    "microWebSendFile": (lambda server: (Fetch(server.port, "/a.txt").status, "microWebSendFile" in Found(server)),
+                         (200, True), (200, False)),
     "microWebSocketPlus": (lambda server: "Sec-WebSocket-Protocol: chat" in Handshake(
         server, **{"Sec-WebSocket-Protocol": "chat"}), True, False),
 }

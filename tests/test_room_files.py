@@ -30,8 +30,8 @@ def test_what_is_remembered_of_links_is_bounded(tmp_path, length):
         (tmp_path / path[1:]).touch()
     for path in paths:
         assert folder.Stat(path) == (False, 0, int((tmp_path / path[1:]).stat().st_mtime))
-        assert len(folder._known) <= 64 and sum(map(len, folder._known)) < BOUND
-    assert len(folder._known) == (300 % 64 if len(paths[0]) < 256 else 0)
+        assert len(folder.known) <= 64 and sum(map(len, folder.known)) < BOUND
+    assert len(folder.known) == (300 % 64 if len(paths[0]) < 256 else 0)
 
 
 @pytest.mark.parametrize("length, isKnown", [(255, True), (256, False)])
@@ -42,7 +42,7 @@ def test_long_paths_are_not_remembered(tmp_path, length, isKnown):
     folder = microWebSrv.Folder(str(tmp_path))
     assert len(path) == length and folder.Stat(path)[:2] == (False, 0)
     folder.Open(path).close()
-    assert (path in folder._known) == isKnown
+    assert (path in folder.known) == isKnown
 
 
 @pytest.mark.parametrize("length", [1, 100, 1100])

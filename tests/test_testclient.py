@@ -161,7 +161,7 @@ def Fail(httpClient, httpResponse):
     raise ValueError("on purpose")
 
 
-mws = MicroWebSrv(port=8080)
+mws = MicroWebSrv(port=0)
 """
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import microWebSendFile
 import microWebSrv
 from microwebsrv import console, faults
 
@@ -56,6 +57,8 @@ class Log:
         kind, link, client = core.Connection, core.Link, core.HttpClient
         link.answered, link.waitsForHead = 0, False
         construct, send = client.__init__, link.Send
+        files: Any = microWebSendFile
+        sendFile = files.SendFile
         complete, upgrade, onLost = kind._Complete, kind.Upgrade, kind.OnLost
         log = self
 
@@ -73,6 +76,12 @@ class Log:
             link.answered += max(0, size)
             send(link, data)
 
+        def SendFile(link: Any, *args: Any) -> int:
+            size: int = sendFile(link, *args)
+            link.waitsForHead = False
+            link.answered += size
+            return size
+
         def Complete(connection: Any) -> None:
             log.OnAnswer(connection.link, connection.client, connection.response.code)
             complete(connection)
@@ -87,5 +96,5 @@ class Log:
                 log.OnAnswer(connection.link, connection.client, connection.response.code or GONE)
             onLost(connection)
 
-        client.__init__, link.Send = Construct, Send
+        client.__init__, link.Send, files.SendFile = Construct, Send, SendFile
         kind._Complete, kind.Upgrade, kind.OnLost = Complete, Upgrade, OnLost

@@ -115,7 +115,7 @@ def Inserted(content: bytes, tag: bytes) -> bytes:
 
 def _Whole(source: Any, length: int | None) -> bytes | None:
     """Return the whole content of a small file, or None."""
-    if length is None or length > FILE_MAX or not hasattr(source, "head"):
+    if length is None or length > FILE_MAX or not hasattr(source, "responseHead"):
         return None
     pieces: list[bytes] = []
     try:

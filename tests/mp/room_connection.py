@@ -147,11 +147,15 @@ def _NoMemory(*args):
 class _Headed(_Pieces):
     """A file: the head leaves with its first piece."""
 
-    head = b""
+    responseHead = b""
+
+    @property
+    def left(self):
+        return sum(self.pieces)
 
     def __next__(self):
-        head = self.head
-        self.head = b""
+        head = self.responseHead
+        self.responseHead = b""
         return head + super().__next__()
 
 

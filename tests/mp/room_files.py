@@ -647,6 +647,10 @@ def Broken(errno, hasFiles=True):
 BROKEN = [((errno, hasFiles), status) for hasFiles in (True, False) for errno, status in ((2, 404), (13, 404), (22, 404), (23, 503), (24, 503), (25, 404))]
 
 
+class _Connection:
+    pass
+
+
 def Pieces(size, bufferLen, headLen, start=0, length=None, shorter=0):
     """The lengths of the pieces of a file; the head leaves with the first one. Together they are the head and the
     content."""
@@ -654,9 +658,14 @@ def Pieces(size, bufferLen, headLen, start=0, length=None, shorter=0):
     head = b"h" * headLen
     files = []
     length = size - start if length is None else length
-    body = core.FileBody(rooms.MemoryFile(content[:size - shorter], files), start, length, memoryview(bytearray(bufferLen)))
+    source = rooms.MemoryFolder({"/a": content[:size - shorter]}, 0)
+    source.open = files
+    connection = _Connection()
+    connection.server = connection
+    connection.buffer = memoryview(bytearray(bufferLen))
+    body = core.FileBody(source, "/a", start, length, connection)
     if head:
-        body.head = head
+        body.responseHead = head
     pieces = []
     try:
         while True:

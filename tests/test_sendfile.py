@@ -1,0 +1,193 @@
+"""microWebSendFile: a file is opened once a second for all responses, and the system sends the large ones. (With TLS
+it can't: test_tls.py.)"""
+
+import os
+import time
+
+import pytest
+
+from harness import Fetch, RawClient
+from http_tools import Answers, Get
+
+
+@pytest.fixture(params=["cpython", "cpython-asyncio"])
+def runtime(request):
+    return request.param
+
+
+SITE = """
+import os
+from microWebSrv import MicroWebSrv
+from ready import Port
+plain = os.sendfile
+
+def SendFile(*args):
+    sent = plain(*args)
+    print("SENDFILE", sent)
+    return sent
+
+os.sendfile = SendFile
+
+@MicroWebSrv.route("/download")
+def Download(httpClient, httpResponse):
+    httpResponse.WriteResponseFileAttachment("www/big.bin", "big.bin")
+
+@MicroWebSrv.route("/thread", threaded=True)
+def Thread(httpClient, httpResponse):
+    httpResponse.WriteResponseFile("www/big.bin")
+
+@MicroWebSrv.route("/stop")
+def Stop(httpClient, httpResponse):
+    mws.Stop()
+
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
+%s
+mws.Start(threaded=False)
+print("ENDED", [name for name in map(os.readlink, ["/proc/self/fd/" + name for name in os.listdir("/proc/self/fd")
+                                                  if os.path.exists("/proc/self/fd/" + name)]) if "/www/" in name])
+"""
+
+BIG = b"".join(b"%015d\n" % number for number in range(0, 3000000, 16))
+SMALL = BIG[:16384]
+NEXT = BIG[:16385]          # one byte more
+
+
+@pytest.fixture
+def site(serve, tmp_path):
+    return Site(serve, tmp_path)
+
+
+def Site(serve, folder, more=""):
+    (folder / "www").mkdir()
+    for name, content in (("big.bin", BIG), ("small.bin", SMALL), ("next.bin", NEXT), ("empty.bin", b"")):
+        (folder / "www" / name).write_bytes(content)
+        os.utime(folder / "www" / name, (784111777, 784111777))
+    return serve(SITE % more)
+
+
+def Opened(server):
+    """The names of the files of webPath that the server has open."""
+    folder = "/proc/%d/fd/" % server.pid
+    names = []
+    for name in os.listdir(folder):
+        try:
+            names.append(os.readlink(folder + name))
+        except FileNotFoundError:                       # closed meanwhile
+            pass
+    return sorted(os.path.basename(name) for name in names if "/www/" in name)
+
+
+def AwaitOpened(server, names):
+    until = time.monotonic() + 3
+    while Opened(server) != names:
+        assert time.monotonic() < until, Opened(server)
+        Fetch(server.port, "/none.txt")
+
+
+def test_sizes(site):
+    """Each size arrives whole, and the connection goes on; the small ones need no sendfile."""
+    names = {"empty.bin": b"", "small.bin": SMALL, "next.bin": NEXT, "big.bin": BIG}
+    for name, content in names.items():
+        data = Get("/" + name) * 2 + Get("/small.bin") + Get("/" + name, "Connection: close")
+        responses = Answers(site, data, ("GET",) * 4)
+        assert [response.status for response in responses] == [200] * 4
+        assert [response.body for response in responses] == [content, content, SMALL, content]
+        isSent = "SENDFILE" in site.stdout
+        assert isSent == (name in ("next.bin", "big.bin")), name
+
+
+def test_head_and_ranges(site):
+    data = Get("/big.bin").replace(b"GET", b"HEAD", 1) + Get("/big.bin", "Range: bytes=1000000-1999999") \
+        + Get("/big.bin", "Range: bytes=-20000") + Get("/big.bin", "Connection: close", "Range: bytes=5-9")
+    responses = Answers(site, data, ("HEAD", "GET", "GET", "GET"))
+    assert [(response.status, len(response.body)) for response in responses] \
+        == [(200, 0), (206, 1000000), (206, 20000), (206, 5)]
+    assert responses[0].Header("content-length") == str(len(BIG))
+    assert [response.body for response in responses[1:]] == [BIG[1000000:2000000], BIG[-20000:], BIG[5:10]]
+
+
+def test_other_ways_to_a_file(site):
+    """A path outside of webPath, and a thread of a worker."""
+    for target in ("/download", "/thread"):
+        assert Fetch(site.port, target).body == BIG, target
+
+
+def test_http_1_0(site):
+    with RawClient(site.port) as client:
+        client.Send(b"GET /big.bin HTTP/1.0\r\n\r\n")
+        head, _, content = client.ReadToEnd().partition(b"\r\n\r\n")
+    assert b"\r\nConnection: close" in head and content == BIG
+
+
+def test_a_slow_client_among_others(site):
+    """The client reads in small pieces. Meanwhile others are served, and it gets all bytes."""
+    with RawClient(site.port) as client:
+        client.Send(Get("/big.bin", "Connection: close"))
+        client.ReadUntil(b"\r\n\r\n")
+        content = b""
+        while len(content) < len(BIG):
+            content += client.ReadExactly(min(100000, len(BIG) - len(content)))
+            assert Fetch(site.port, "/small.bin").body == SMALL
+        assert content == BIG and client.ReadToEnd() == b""
+
+
+def test_a_file_system_that_cannot(serve, tmp_path):
+    """sendfile fails with EINVAL there: the bytes are read."""
+    server = Site(serve, tmp_path, "def Cannot(*args):\n    raise OSError(22, 'invalid')\nos.sendfile = Cannot")
+    for target in ("/big.bin", "/next.bin", "/download"):
+        assert Fetch(server.port, target).body == (NEXT if "next" in target else BIG), target
+    assert "SENDFILE" not in server.stdout
+
+
+def test_a_file_is_closed_after_a_second(site):
+    for _ in range(3):
+        Answers(site, Get("/small.bin") + Get("/big.bin") * 2 + Get("/big.bin", "Connection: close"), ("GET",) * 4)
+        assert len(Opened(site)) <= 2               # not one for each response
+        AwaitOpened(site, [])
+
+
+def test_a_stop_closes_the_files(site):
+    Answers(site, Get("/small.bin") + Get("/big.bin") + Get("/stop", "Connection: close"), ("GET",) * 3)
+    site.WaitExit()
+    assert "ENDED []" in site.stdout
+
+
+def test_a_client_that_leaves(site):
+    """Its file is closed with the next tick, although it was not sent to the end."""
+    with RawClient(site.port) as client:
+        client.Send(Get("/big.bin"))
+        client.ReadExactly(1000)
+        client.Close(reset=True)
+    AwaitOpened(site, [])
+    assert Fetch(site.port, "/big.bin").body == BIG
+
+
+def test_a_change_is_seen_at_once(site, tmp_path):
+    """A file that was replaced, written to, or deleted, within the second in which it was sent."""
+    path, other = tmp_path / "www" / "small.bin", tmp_path / "other"
+    for content in (b"a" * 16384, b"b" * 16384, b"c" * 100, b"", b"d" * 40000):
+        other.write_bytes(content)
+        os.utime(other, (784111777, 784111777))
+        other.rename(path)                          # another inode of the same age
+        assert [Fetch(site.port, "/small.bin").body for _ in range(2)] == [content] * 2
+    path.write_bytes(b"longer than before " * 5000)
+    assert Fetch(site.port, "/small.bin").body == b"longer than before " * 5000
+    path.unlink()
+    assert Fetch(site.port, "/small.bin").status == 404
+    path.symlink_to(tmp_path / "outside")
+    (tmp_path / "outside").write_bytes(b"secret")
+    assert Fetch(site.port, "/small.bin").status == 404
+
+
+def test_a_file_that_shrinks_cuts_the_connection(serve, tmp_path):
+    """The file is truncated while a slow client gets it."""
+    server = Site(serve, tmp_path, "mws.ErrorCallback = lambda *args: print('LOG', *args)")
+    with open(tmp_path / "www" / "big.bin", "wb") as file:
+        file.truncate(1 << 28)
+    with RawClient(server.port) as client:
+        client.Send(Get("/big.bin"))
+        client.ReadExactly(1000)
+        os.truncate(tmp_path / "www" / "big.bin", 1 << 20)
+        assert len(client.ReadToEnd()) < 1 << 27
+    server.WaitLine("LOG a file became shorter while it was sent")
+    assert Fetch(server.port, "/small.bin").body == SMALL
