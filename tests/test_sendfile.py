@@ -191,3 +191,23 @@ def test_a_file_that_shrinks_cuts_the_connection(serve, tmp_path):
         assert len(client.ReadToEnd()) < 1 << 27
     server.WaitLine("LOG a file became shorter while it was sent")
     assert Fetch(server.port, "/small.bin").body == SMALL
+
+
+def test_a_client_that_reads_nothing_makes_room(serve, tmp_path):
+    """All places are taken by clients that don't read a large file. A new client gets the place of one of them."""
+    server = Site(serve, tmp_path, "mws.MaxConnections = 2\nmws.SendTimeoutSec = 8")
+    with open(tmp_path / "www" / "big.bin", "wb") as file:
+        file.truncate(1 << 28)
+    with RawClient(server.port) as one, RawClient(server.port) as other:
+        for client in (one, other):
+            client.Send(Get("/big.bin"))
+            client.ReadUntil(b"\r\n\r\n")
+        assert Fetch(server.port, "/small.bin").body == SMALL
+        left = []
+        for client in (one, other):
+            try:
+                client.ReadExactly(1 << 24)
+                left.append(client)
+            except (OSError, AssertionError, EOFError):
+                pass
+        assert len(left) == 1
