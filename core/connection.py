@@ -151,26 +151,31 @@ class Connection:
         """False if there is no complete head yet."""
         data = self.data
         server = self.server
-        if data[0] == 13:                       # section 2.2: skip empty lines before the request line
-            data = self._SkipLines(data)
-        end = data.find(b"\r\n\r\n", self.searched)
-        if end < 0:
-            self._CheckPart(data, server)
-            return False
-        raw = data[:end]
         memo = server.heads
-        head = memo.get(raw)
-        if head is None:
-            if end > server.MaxRequestLineLen:          # the same errors as for a head that came in parts
-                self._CheckPart(raw, server)
-            head = ParseHead(raw, server.MaxRequestLineLen)
-            if server.AllowedHosts is not None:     # checked before all else; a head in the memo has passed
-                CheckAllowed(head.authority, server.AllowedHosts)
-            if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # an Upgrade head has a unique key
-                if len(memo) >= server.memoLen:
-                    memo.clear()
-                memo[raw] = head
-        self.data = data[end + 4:]
+        # Nearly every read is exactly one head that is in the memo.
+        head = memo.get(data) if len(data) <= _MEMO_MAX else None
+        if head is not None:
+            self.data = b""
+        else:
+            if data[0] == 13:                       # section 2.2: skip empty lines before the request line
+                data = self._SkipLines(data)
+            end = data.find(b"\r\n\r\n", self.searched)
+            if end < 0:
+                self._CheckPart(data, server)
+                return False
+            raw = data[:end + 4]
+            head = memo.get(raw)
+            if head is None:
+                if end > server.MaxRequestLineLen:          # the same errors as for a head that came in parts
+                    self._CheckPart(raw, server)
+                head = ParseHead(data[:end], server.MaxRequestLineLen)
+                if server.AllowedHosts is not None:     # checked before all else; a head in the memo has passed
+                    CheckAllowed(head.authority, server.AllowedHosts)
+                if end <= _MEMO_MAX and server.memoLen and not head.upgrade:    # an Upgrade head has a unique key
+                    if len(memo) >= server.memoLen:
+                        memo.clear()
+                    memo[raw] = head
+            self.data = data[end + 4:]
         self.searched = 0
         self.head = head
         self.keepAlive = head.keepAlive
