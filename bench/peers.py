@@ -76,6 +76,8 @@ PEERS = {peer.name: peer for peer in (
     Peer("floor-streams", "the floor of asyncio's streams", "floor.py", ("micropython",), args=("streams",),
          cannot=_NO_PARSER),
     Peer("floor-poll", "the floor of a poll loop", "floor.py", RUNTIMES, args=("poll",), cannot=_NO_PARSER),
+    Peer("floor-websocket", "the floor of a poll loop for WebSockets", "floor_websocket.py", RUNTIMES,
+         packages=("websockets",), cannot={"http": WS_ONLY}),
     Peer(OURS, "MicroWebSrv", "microwebsrv.py", RUNTIMES),
     Peer(BEFORE, "MicroWebSrv 1", "microwebsrv.py", RUNTIMES, source=Version1),
     Peer("microdot", "Microdot", "microdot_.py", RUNTIMES, packages=("microdot", "utemplate"),
