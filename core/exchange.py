@@ -305,13 +305,15 @@ class HttpResponse:
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
-        flash = self.client.GetCookies().get("flash", "")
+        flash = "cookie" in self.client.head.fields and self.client.GetCookies().get("flash")
         if flash:                               # the message of an earlier response, usually a redirect
             self.SetCookie("flash", "", 0)
-        style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
+            flash = PercentDecode(flash.encode())
+        style, _, text = (self.flash or flash or "").partition("\n")
         values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
-        values.update(Pairs(vars, "vars"))
-        values.update(self.vars or ())
+        for more in vars, self.vars:
+            if more:
+                values.update(Pairs(more, "vars"))
         try:
             pieces = render(server, filepath, values)
         except OSError:

@@ -12,10 +12,10 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 def CheckText(name, value, bad=None):
     """value, a str or a path object, as str. ValueError for other types, or if `bad` matches."""
     # bad: NOT_VALUE finds control characters; NOT_TOKEN finds whatever no token has, '' included.
-    if not BOARD and hasattr(value, "__fspath__"):
-        value = str(value)
     if not isinstance(value, str):
-        raise ValueError("%s must be str, not %r" % (name, value))
+        if BOARD or not hasattr(value, "__fspath__"):
+            raise ValueError("%s must be str, not %r" % (name, value))
+        value = str(value)
     if bad and (bad.search(value.encode()) or bad is NOT_TOKEN and not value):
         raise ValueError("%s must be without control characters, and a name without spaces: %r" % (name, value))
     return value

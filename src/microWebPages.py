@@ -140,9 +140,9 @@ class Markup(str):
 
 
 class Page(template.Page):
-    def Failure(self, error, args, compiler=None):
+    def Failure(self, error, values, compiler=None):
         """As in the base class; the error also shows the line of the template."""
-        failure = super().Failure(error, args, compiler)
+        failure = super().Failure(error, values, compiler)
         if failure is error:
             return error
         name, line = self.failed
@@ -153,8 +153,7 @@ class Page(template.Page):
 
     def Include(self, origin, name, readers, context):
         """For {{ include expression }}: run the page of that name."""
-        values, stream = context
-        values = dict(values)
+        values = dict(context[0])
         values["depth__"] = depth = values.get("depth__", 0) + 1
         if depth > 8:                                   # each level takes C stack on MicroPython
             raise ValueError("a cycle, or too deep")
@@ -163,7 +162,11 @@ class Page(template.Page):
                 values[key] = read()
             except NameError:
                 pass
-        return self.owner.Get(self.source, self.prefix, self.Resolve(name, origin)).Run(values, stream)
+        page = self.owner.Get(self.source, self.prefix, self.Resolve(name, origin))
+        try:
+            yield from page.Run(values, context[1])
+        except Exception as error:
+            raise page.Failure(error, values)
 
     def Compile(self):
         """Use the precompiled module if there is one and it is not older than its sources. OSError if there is neither
@@ -189,7 +192,6 @@ class Page(template.Page):
 # ==============================================================================
 
 class Cache(template.MicroWebTemplate):
-    isAlways = False
     clock = 0
 
     def Get(self, *key):

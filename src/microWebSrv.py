@@ -498,10 +498,10 @@ MARKS = const("-._~!#$&'()*+,:;<=>?@[]^`{|}")
 def CheckText(name, value, bad=None):
     """value, a str or a path object, as str. ValueError for other types, or if `bad` matches."""
     # bad: NOT_VALUE finds control characters; NOT_TOKEN finds whatever no token has, '' included.
-    if not BOARD and hasattr(value, "__fspath__"):
-        value = str(value)
     if not isinstance(value, str):
-        raise ValueError("%s must be str, not %r" % (name, value))
+        if BOARD or not hasattr(value, "__fspath__"):
+            raise ValueError("%s must be str, not %r" % (name, value))
+        value = str(value)
     if bad and (bad.search(value.encode()) or bad is NOT_TOKEN and not value):
         raise ValueError("%s must be without control characters, and a name without spaces: %r" % (name, value))
     return value
@@ -1601,13 +1601,15 @@ class HttpResponse:
         if not render:
             return self.WriteError(501)
         filepath = CheckText("filepath", filepath)
-        flash = self.client.GetCookies().get("flash", "")
+        flash = "cookie" in self.client.head.fields and self.client.GetCookies().get("flash")
         if flash:                               # the message of an earlier response, usually a redirect
             self.SetCookie("flash", "", 0)
-        style, _, text = (self.flash or PercentDecode(flash.encode())).partition("\n")
+            flash = PercentDecode(flash.encode())
+        style, _, text = (self.flash or flash or "").partition("\n")
         values = {"MESSAGE_TEXT": text, "MESSAGE_STYLE": style}
-        values.update(Pairs(vars, "vars"))
-        values.update(self.vars or ())
+        for more in vars, self.vars:
+            if more:
+                values.update(Pairs(more, "vars"))
         try:
             pieces = render(server, filepath, values)
         except OSError:

@@ -31,7 +31,7 @@ if _MICROPYTHON:
     MaxPages, MaxBytes, MaxNames, _BLOCK = 16, 32768, 240, 1024
 else:
     MaxPages, MaxBytes, MaxNames, _BLOCK = 512, 1 << 23, 65536, 16384
-_PIECE = const(512)     # characters of a literal; the block is checked after every fourth
+_PIECE = const(512)     # characters of a literal; the block is checked after four of them or eight short ones
 
 
 # ==============================================================================
@@ -112,6 +112,7 @@ def Until(end, text, i):
 
 class Compiler:
     place = last = 0                            # start and end of the current tag: index of the file << 16 | line
+    written = 0                                 # half pieces of literals since the last pause
     words = ""                                  # for each line of the next code: its place and its words
 
     def __init__(self, page):
@@ -227,7 +228,9 @@ class Compiler:
         for i in range(0, len(text), _PIECE):
             self.Put("w__(l__[%d])" % len(texts))
             texts.append(text[i:i + _PIECE])
-            if not len(texts) % 4:
+            self.written += 1 + (len(texts[-1]) * 2 > _PIECE)
+            if self.written > 7:
+                self.written = 0
                 self.Put(_PAUSE)
 
     def Put(self, code, word=None, first="pass", more=None):
@@ -340,7 +343,10 @@ class Page:
         return path[1:]
 
     def Stamps(self):
-        return [self.source.Stat(self.prefix + name) or (0, 0, 0) for name in self.files]
+        stamps = []
+        for name in self.files:
+            stamps.append(self.source.Stat(self.prefix + name) or (0, 0, 0))
+        return stamps
 
     def Compile(self):
         """Compile once. OSError if there is no file."""
@@ -354,7 +360,7 @@ class Page:
         try:
             exec(compile(compiler.Compile(self.name), "{{", "exec"), space)
         except Exception as error:
-            raise self.Failure(error, (), compiler)
+            raise self.Failure(error, None, compiler)
         self.Set(space["page__"])
 
     def Set(self, generator):
@@ -368,7 +374,7 @@ class Page:
         if 0 <= time.time() - self.newest < 2:
             self.stamps.append(None)      # mtime has whole seconds, so a later change could go unnoticed: compile again
 
-    def Failure(self, error, args, compiler=None):
+    def Failure(self, error, values, compiler=None):
         """The current exception as a TemplateError; MemoryError, and OSError for a missing page, stay as they are."""
         if isinstance(error, (TemplateError, MemoryError)) or (
                 compiler and isinstance(error, OSError) and len(self.files) < 2):
@@ -396,19 +402,16 @@ class Page:
             unset = what.split("'")[1:2]
             while lines and not unset:          # MicroPython reports only the line where the statement begins
                 words = lines.pop(0).split()
-                unset = [key for key, value in zip(self.names, args) if value is ... and key in words]
+                unset = [key for key, value in zip(self.names, map(values.get, self.names, self.defaults))
+                         if value is ... and key in words]
             what = "'%s' isn't defined" % "' or '".join(unset) if unset else what
         return TemplateError("%s%s, line %d: %s: %s" % (
             getattr(self.source, "root", "") + self.prefix, name, line, kind.__name__, what))
 
     def Run(self, values, stream):
-        """Run the page; yields whenever a block is full."""
-        args = list(map(values.get, self.names, self.defaults))
-        try:
-            yield from self.generator((values, stream), stream.write, stream.tell, _BLOCK, self.owner.Escape, _IsTrue,
-                                      self.Include, self.texts, *args)
-        except Exception as error:
-            raise self.Failure(error, args)
+        """A generator that writes the page to stream and yields whenever a block is full."""
+        return self.generator((values, stream), stream.write, stream.tell, _BLOCK, self.owner.Escape, _IsTrue,
+                              self.Include, self.texts, *map(values.get, self.names, self.defaults))
 
     def Blocks(self, values):
         """Yield first whether there is only one block, then the blocks: bytes on MicroPython, which looks up each new
@@ -418,11 +421,13 @@ class Page:
         isLast = None
         while not isLast:
             isFirst = isLast is None
-            isLast = False
-            try:                                        # MicroPython before 1.25 has no next(pieces, True)
-                next(pieces)
-            except StopIteration:
-                isLast = True
+            isLast = True
+            try:
+                for _ in pieces:
+                    isLast = False
+                    break
+            except Exception as error:
+                raise self.Failure(error, values)
             size = stream.tell()
             stream.seek(0)
             block = stream.read(size)
@@ -453,11 +458,11 @@ def Locate(source, path):
 class MicroWebTemplate:
     """A template from a text, with its includes. A server uses one object for all its pages."""
 
-    isAlways = True                             # call escape also for texts without special characters
     size = 0                                    # source bytes of the cached pages
 
     def __init__(self, code, escapeStrFunc=None, filepath=""):
         self.escape = escapeStrFunc or str
+        self.isAlways = code != ""              # call escape also for texts without special characters
         self.pages = {}
         self.page = Page(self, *Locate(None, filepath or "template"), code)
 
@@ -481,7 +486,7 @@ class MicroWebTemplate:
         """value as HTML text. A value with __html__() is used as it is."""
         if type(value) is not str:
             if type(value) is int and not self.isAlways:
-                return b"%d" % value if _MICROPYTHON else "%d" % value
+                return b"%d" % value if _MICROPYTHON else str(value)
             html = getattr(value, "__html__", None)
             if html:
                 return html()
@@ -515,6 +520,5 @@ class MicroWebTemplate:
 
 
 def Attach(server):
-    pages = MicroWebTemplate("", server.HTMLEscape)
-    pages.isAlways = False
-    server.Renderers.setdefault(".pyhtml", pages.Render)        # microWebPages.py may be attached already
+    # microWebPages.py may be attached already
+    server.Renderers.setdefault(".pyhtml", MicroWebTemplate("", server.HTMLEscape).Render)

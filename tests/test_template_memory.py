@@ -184,6 +184,16 @@ def test_a_page_comes_in_blocks(monkeypatch):
     assert server.Render("/short.pyhtml") == ("", 1, True)
 
 
+@pytest.mark.parametrize("length, count, blocks", [(1, 7, 1), (1, 8, 2), (1, 16, 3), (256, 8, 2), (257, 3, 1),
+                                                   (257, 4, 2), (257, 8, 3), (512, 4, 2), (513, 4, 2), (513, 6, 3)])
+def test_how_many_literals_are_written_before_the_block_is_checked(monkeypatch, length, count, blocks):
+    """Four pieces of more than half the size, or eight smaller ones; 513 characters are one of each."""
+    Clock(monkeypatch)
+    Bounds(monkeypatch, _BLOCK=0)                           # so each check ends a block
+    server = Server(Source(page=("x" * length + "{{ y }}") * count))
+    assert server.Render("/page.pyhtml", y="y") == (("x" * length + "y") * count, blocks, blocks == 1)
+
+
 # -- includes
 
 def test_how_deep_an_include_by_expression_goes(monkeypatch):
