@@ -150,7 +150,8 @@ def Each(peer, runtime, work, options, folder):
 
 def IsEmpty(peer, work):
     """A minimal server has one response for everything."""
-    return peer.Cannot(work) or peer.name.startswith(peers.FLOOR) and work.name not in ("hello", "close", "ws64", "ws4k")
+    isFloor = peer.name.startswith(peers.FLOOR) and not work.isWebSocket
+    return peer.Cannot(work) or isFloor and work.name not in ("hello", "close")
 
 
 def PrintHead(runtime, names):

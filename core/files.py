@@ -34,8 +34,9 @@ class Folder:
             root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
         self.root = root = root.rstrip("/")
         if not BOARD:
-            # path -> (second, os.stat, Stat's result, whole path, may Open trust it?); folder -> [ctime, its links]
-            self.known = self._links = {}       # microWebSendFile reads it, too
+            # path -> (second, key of os.stat, Stat's result, whole path, may Open trust it?): microWebSendFile reads it.
+            # folder -> [ctime, its links]
+            self.known = self._links = {}
         if not MICROPYTHON:                 # bytes: in a C locale Python can't encode non-ASCII names
             self._root = os.fsencode(root)
 
@@ -60,7 +61,8 @@ class Folder:
             if not BOARD and self.root:
                 if not self._Inside(whole):
                     return None
-                self.known = _With(self.known, path, (int(time.time()), stat, found, whole, MICROPYTHON))
+                key = stat[:7] + stat[8:10]         # without the time of the last read
+                self.known = _With(self.known, path, (int(time.time()), key, found, whole, MICROPYTHON))
         except OSError as error:
             if BOARD or error.errno not in (_ENFILE, _EMFILE):  # Open raises these again
                 return None
@@ -127,7 +129,8 @@ class Folder:
                 raise
             found = _Walk(*inside)              # the path has links that stay below the root
         stat = os.fstat(found)
-        self.known = _With(self.known, path, (int(time.time()), stat, (False, stat[6], stat[8]), whole, True))
+        key = stat[:7] + stat[8:10]
+        self.known = _With(self.known, path, (int(time.time()), key, (False, stat[6], stat[8]), whole, True))
         return found
 
 
@@ -142,7 +145,7 @@ def _With(table, key, value):
 
 def _IsSame(known, stat):
     # True if the links were checked in this second and the file is the same. A link in its place has another stat.
-    return known[1][:7] == stat[:7] and known[1][8:10] == stat[8:10] and known[0] == int(time.time())
+    return known[1] == stat[:7] + stat[8:10] and known[0] == int(time.time())
 
 
 def _Walk(root, path):

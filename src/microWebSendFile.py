@@ -28,7 +28,7 @@ class _Files:
     def __init__(self, server):
         self.server = server
         self.source = server.source
-        self._opened = {}                       # path -> (os.stat at its last check, _File)
+        self._opened = {}                       # path -> (what Folder knew of it, _File)
         server.Ticks.append(self._opened.clear)
         self._leave = server.Leave
         server.Leave = self._Leave
@@ -44,7 +44,7 @@ class _Files:
         source = self.source
         known = source.known.get(path)
         opened = self._opened.get(path)
-        # Folder keeps the same os.stat until it sees a change of the file.
+        # Folder keeps the same object here until it sees a change of the file.
         if opened and known and known[1] is opened[0]:
             return opened[1]
         file = _File(source.Open(path))

@@ -1,5 +1,5 @@
-# The floor of WebSockets: a poll loop that sends each text message back. It assumes that every read is one whole frame of
-# the size that the bench sends, checks nothing, and keeps no state. floor_websocket.py PORT FOLDER
+# The floor of WebSockets: a poll loop that sends each text message back. It assumes that every read is one whole frame
+# of the size that the bench sends, checks nothing, and keeps no state. floor_websocket.py PORT FOLDER
 import select
 import socket
 import sys
