@@ -13,6 +13,7 @@ POLL_IN = const(1)              # same value for poll and epoll on every system
 POLL_OUT = const(4)
 _BACKLOG = 16 if BOARD else 511
 _UNSENT_MAX = const(131072)
+_SHORT = const(512)             # a copy of so few bytes takes less time than to ask whether the endpoint needs it
 
 
 if not BOARD:
@@ -78,19 +79,23 @@ if MICROPYTHON:
     # Functions that run before an event's bytes are allocated must have frames of at most eleven words. MicroPython
     # allocates larger frames on the heap, and once they are freed it searches for memory from there, past everything
     # allocated since.
-    def _Receive(sock, buffer):
+    def _Receive(link):
         """Received bytes; 0 at the end of the stream, None if there are none now."""
-        size = sock.readinto(buffer)
-        return bytes(buffer[:size]) if size else size
+        inbox = link.server.inbox
+        size = link.sock.readinto(inbox)
+        if not size:
+            return size
+        data = inbox[:size]
+        return data if size > _SHORT and hasattr(link.endpoint, "ReadsView") else bytes(data)
 
     def Elapsed(start=0):
         """Milliseconds since `start`, an earlier value of Elapsed()."""
         return time.ticks_diff(time.ticks_ms(), start) if start else time.ticks_ms()
 else:
-    def _Receive(sock, buffer):
+    def _Receive(link):
         """Received bytes; b'' at the end of the stream, None if there are none now."""
         try:
-            return sock.recv(len(buffer))
+            return link.sock.recv(len(link.server.inbox))
         except BlockingIOError:
             return None
 
@@ -256,7 +261,7 @@ class Link:
     def OnEvent(self, event):
         """The socket is ready. The caller handles an OSError."""
         if event & POLL_IN:
-            data = _Receive(self.sock, self.server.inbox)
+            data = _Receive(self)
             if data:
                 self.endpoint.OnReceived(data)
             elif data is not None and not self.endpoint.OnEnd():

@@ -55,10 +55,10 @@ _BLOCK = 128 if _MICROPYTHON else 65536
 def _Unmask(data, key):
     """Section 5.3. The XOR of two long integers is faster than a loop over the bytes."""
     size = len(data)
-    step = min(size | 3, _BLOCK - 1) + 1
-    number = int.from_bytes(key * (step >> 2), "little")
+    step = min(size + 3 & ~3, _BLOCK)
+    number = int.from_bytes(bytes(key) * (step >> 2), "little")
     parts = []
-    for pos in range(0, size, step):
+    for pos in range(0, size, _BLOCK):
         parts.append((int.from_bytes(data[pos:pos + step], "little") ^ number).to_bytes(step, "little"))
     data = b"".join(parts)
     return data[:size] if len(data) > size else data
@@ -73,12 +73,14 @@ if not _MICROPYTHON:
 
 
 def Frame(first, payload):
-    """first: byte with FIN, RSV and opcode. The payload length gets its shortest form (section 5.2)."""
+    """first: byte with FIN, RSV and opcode. The payload length gets its shortest form (section 5.2). -> bytes or a
+    bytearray"""
     size = len(payload)
     if size < 126:
         return bytes((first, size)) + payload
     count = 2 if size < 65536 else 8
-    return bytes((first, 126 + (count > 2))) + size.to_bytes(count, "big") + payload
+    # A bytearray: for a bytes object MicroPython also computes a hash, which takes longer than the copy.
+    return bytearray((first, 126 + (count > 2))) + size.to_bytes(count, "big") + payload
 
 
 def _IsCloseCode(code):
@@ -128,6 +130,7 @@ class MicroWebSocket:
     # Await: (callback, coroutine) on the engine -> True if Done will be called at the end. Codec: of an extension.
     # _worker: of a threaded WebSocket: [lock on which the thread sleeps, event; None: the thread ended].
     Await = Codec = _worker = None
+    ReadsView = True                                    # OnReceived may get a view of the server's inbox (MicroPython)
 
     def __init__(self, server, link, event):
         # All attributes are set here: one that is added later would move the dict that another thread may be reading.

@@ -343,10 +343,23 @@ PACKED = [
 ]
 
 
+_INBOX = bytearray(1 << 17)
+
+
+def _Receive(protocol, piece):
+    """Like the link on MicroPython: a long piece is a view of the inbox, which the next read overwrites."""
+    size = len(piece)
+    if ws._MICROPYTHON and size > 512:
+        _INBOX[:size] = piece
+        piece = memoryview(_INBOX)[:size]
+    protocol.OnReceived(piece)
+    _INBOX[:size] = b"!" * size
+
+
 def Feed(pieces, expected, what, maxLen=MAX_LEN, codec=None):
     protocol = Recorder(maxLen, codec)
     for piece in pieces:
-        protocol.OnReceived(piece)
+        _Receive(protocol, piece)
         protocol._link.Turn()
     Same(protocol.log, expected, what)
     return protocol
@@ -517,7 +530,13 @@ def CheckMasks():
             for key in (KEY, b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x80\0\0\0"):
                 for data in (BIG[:size], b"\0" * size, memoryview(b"\xff" * size)):
                     Same(unmask(data, key), Masked(data, key), "%d bytes with %r" % (size, key))
-    # in blocks; on MicroPython of 256 bytes
+    # a view that is not aligned, and a view of the key
+    unmask = getattr(ws, "_PlainUnmask", ws._Unmask)
+    for size in range(600):
+        data = memoryview(BIG)[size % 7:size % 7 + size]
+        Same(unmask(data, memoryview(b"." * (size % 5) + KEY)[size % 5:]), Masked(data), "%d bytes of a view" % size)
+        Same(type(unmask(data, KEY)), bytes, "a copy")
+    # in blocks; on MicroPython of 128 bytes
     for size in () if ws._MICROPYTHON else (65535, 65536, 65537, 65539, 131072, 131075):
         data = (BIG + BIG)[:size]
         Same(ws._PlainUnmask(data, KEY), Masked(data), "%d bytes" % size)

@@ -331,6 +331,34 @@ def SettleDead():
     return link.Settle(10, 2000)
 
 
+def Received(size, readsView, isView):
+    """The endpoint gets the bytes. isView: on MicroPython they are a view of the inbox, which the next read changes."""
+    received = []
+    sock = Socket([])
+    server = Server([])
+    server.inbox = memoryview(bytearray(1000))
+    link = core.Link(server, sock, ("1.2.3.4", 5))
+    link.endpoint = endpoint = Endpoint([])
+    endpoint.OnReceived = received.append
+    if readsView:
+        endpoint.ReadsView = True
+    content = bytes([number % 255 + 1 for number in range(size)])
+    sock.arrives.append(content)
+    link.OnEvent(1)
+    isRight = bytes(received[0]) == content
+    server.inbox[:] = bytes(1000)
+    return isRight and (bytes(received[0]) != content) == (isView and core.MICROPYTHON)
+
+
+RECEIVED = [
+    ((512, True, False), True),
+    ((513, True, True), True),
+    ((513, False, False), True),
+    ((1000, True, True), True),
+    ((1000, False, False), True),
+]
+
+
 def Address(address):
     return core.Link(None, None, address).GetAddr()
 
@@ -342,5 +370,6 @@ TABLES = [
     ("NoMemory", NoMemory, NO_MEMORY),
     ("Settle", Settle, SETTLE),
     ("SettleDead", SettleDead, [((), 0)]),
+    ("Received", Received, RECEIVED),
     ("Address", Address, [((("1.2.3.4", 5),), ("1.2.3.4", 5)), ((("::1", 5, 0, 0),), ("::1", 5))]),
 ]
