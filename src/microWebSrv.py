@@ -1732,7 +1732,7 @@ class Folder:
             root = os.path.abspath(root) if not MICROPYTHON else os.getcwd().rstrip("/") + "/" + root
         self.root = root = root.rstrip("/")
         if not BOARD:
-            # path -> (second, key of os.stat, Stat's result, whole path, may Open trust it?): microWebSendFile reads it.
+            # path -> (second, key of os.stat, Stat's result, whole path, may Open trust it?), for microWebSendFile, too
             # folder -> [ctime, its links]
             self.known = self._links = {}
         if not MICROPYTHON:                 # bytes: in a C locale Python can't encode non-ASCII names
