@@ -76,7 +76,7 @@ def Frame(first, payload):
     """first: byte with FIN, RSV and opcode. The payload length gets its shortest form (section 5.2)."""
     size = len(payload)
     if size < 126:
-        return bytes((first, size)) + payload
+        return (first << 8 | size).to_bytes(2, "big") + payload
     count = 2 if size < 65536 else 8
     return bytes((first, 126 + (count > 2))) + size.to_bytes(count, "big") + payload
 
@@ -139,6 +139,8 @@ class MicroWebSocket:
         self._state = 0
         self._rest = b""                                # received bytes that were not parsed
         self._queue = (event,)                          # None: no callback runs, the next event starts at once
+        if not _MICROPYTHON:                            # CPython reads them faster here than from the class
+            self.Codec = self._worker = None
         self._Renew()
         if server.WebSocketThreaded:
             worker = [server.NewLock(), event]
@@ -176,10 +178,9 @@ class MicroWebSocket:
     # -- sending ------------------------------------------------------------------
 
     def SendFrame(self, first, data, patience=None):
-        """Send a frame with this first byte; first=0: data is a complete frame. False: it will not be sent. A thread
-        passes it to the engine, and first waits up to 2 s while too many bytes are queued or the client is slow. The
-        wait is limited, because the thread may hold a lock that the engine needs. patience: rest of that time, on the
-        engine."""
+        """Send a frame with this first byte; first=0: data is a complete frame. False: it is not sent. A thread passes
+        it to the engine, and first waits up to 2 s while too many bytes are queued or the client is slow. The wait is
+        limited, because the thread may hold a lock that the engine needs. patience: rest of it, on the engine."""
         server = self.Server
         if patience is None:
             if self.CloseCode:
@@ -200,13 +201,14 @@ class MicroWebSocket:
                     patience -= 1
                 return server.CallSoon(self.SendFrame, first, data, patience)
         link = self._link
-        if self._state >= _CLOSING:
-            return False
-        # A thread that waited is no sign of a slow client: several messages may arrive in one turn.
-        if self._state & _BEHIND and not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
-            if not self.Drops():
-                self._SendClose(_TOO_SLOW, "", link.Close)
-            return False
+        if self._state > _PINGED:
+            if self._state >= _CLOSING:
+                return False
+            # A thread that waited is no sign of a slow client: several messages may arrive in one turn.
+            if not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
+                if not self.Drops():
+                    self._SendClose(_TOO_SLOW, "", link.Close)
+                return False
         if first:
             if self.Codec:
                 first, data = self.Codec.Pack(first, data)
@@ -289,9 +291,9 @@ class MicroWebSocket:
             self.CloseCode = _LOST
         if self._worker and self._queue is None and not self.Server.IsStarted():
             # Stop() does not wait for the thread, so ClosedCallback is called here.
-            self.Done(None, "ClosedCallback", self._Call("ClosedCallback"))
+            self.Done(None, "ClosedCallback", self._Call("ClosedCallback", ()))
             self.ClosedCallback = None
-        self._Post("ClosedCallback")
+        self._Post("ClosedCallback", ())
 
     # -- bytes to events ------------------------------------------------------------
 
@@ -445,37 +447,39 @@ class MicroWebSocket:
 
     # -- events to callbacks, one after another -------------------------------------
 
-    def _Post(self, *event):
-        """Queue an event: (callback name or accept callback, arguments…), then run the queued events one after another.
-        Without an event, run the queued ones. If a callback continues in the socket's thread or as a task, Done is
-        called at its end."""
+    def _Post(self, callback=None, value=None):
+        """Queue an event, then run the queued events one after another. callback: its name, or the accept callback;
+        value: its argument, or a tuple of them. Without an event, run the queued ones. If a callback continues in the
+        socket's thread or as a task, Done is called at its end."""
         queue = self._queue
-        if event and queue is not None:
-            self._queue = queue + (event,)
+        if queue is None:
+            queue = ()
+        elif callback:
+            self._queue = queue + ((callback, value),)
             return
-        while event or queue:
-            if not event:
-                event = queue[0]
+        while callback or queue:
+            if not callback:
+                callback, value = queue[0]
                 queue = queue[1:]
-            self._queue = queue or ()
+            self._queue = queue
             worker = self._worker
             if worker:
-                worker[1] = event
+                worker[1] = callback, value
                 worker[0].release()
                 return
-            coroutine = self._Call(*event)
-            if coroutine and self.Await(event[0], coroutine):
+            coroutine = self._Call(callback, value)
+            if coroutine and self.Await(callback, coroutine):
                 return
-            event = None
+            callback = None
             queue = self._queue
         self._queue = None
 
-    def _Call(self, callback, *args):
+    def _Call(self, callback, value):
         """-> coroutine of an async callback, or None."""
         try:
             if isinstance(callback, str):
                 callback = getattr(self, callback)
-            result = callback and callback(self, *args)
+            result = callback and (callback(self, *value) if isinstance(value, tuple) else callback(self, value))
             if result is not None and hasattr(result, "send"):
                 if self.Await:
                     return result
@@ -504,9 +508,8 @@ class MicroWebSocket:
         callback = None
         while callback != "ClosedCallback":
             worker[0].acquire()
-            event = worker[1]
-            callback = event[0]
-            coroutine = self._Call(*event)
+            callback, value = worker[1]
+            coroutine = self._Call(callback, value)
             while True:
                 try:
                     isTold = self.Server.CallSoon(self.Done, None, callback, coroutine)
@@ -556,9 +559,7 @@ def _Upgrade(client, response):
     for route in server.webSocketRoutes:
         found = route.Match(head.key.rstrip("/") or "/")
         if found is not None:
-            event = route.handler, client
-            if found:
-                event += found,
+            event = route.handler, ((client, found) if found else client)
             break
     status = Refusal(client, server) if event[0] else 404 if server.webSocketRoutes else 501
     # Threads of closed WebSockets run until the program's callback returns, so they count too.
