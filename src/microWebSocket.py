@@ -125,7 +125,7 @@ _LEFT = const(5)
 class MicroWebSocket:
     """An open WebSocket. Set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
 
-    # Await: (callback, coroutine) on the engine -> True if Done will be called at the end. Codec: of an extension.
+    # Await: (kind of event, coroutine) on the engine -> True if Done will be called at the end. Codec: of an extension.
     # _worker: of a threaded WebSocket: [lock on which the thread sleeps, event; None: the thread ended].
     Await = Codec = _worker = None
 
@@ -291,9 +291,9 @@ class MicroWebSocket:
             self.CloseCode = _LOST
         if self._worker and self._queue is None and not self.Server.IsStarted():
             # Stop() does not wait for the thread, so ClosedCallback is called here.
-            self.Done(None, "ClosedCallback", self._Call("ClosedCallback", ()))
+            self.Done(None, _CLOSE, self._Call(_CLOSE, ()))
             self.ClosedCallback = None
-        self._Post("ClosedCallback", ())
+        self._Post(_CLOSE, ())
 
     # -- bytes to events ------------------------------------------------------------
 
@@ -423,7 +423,7 @@ class MicroWebSocket:
         """A complete message or control frame. kind: its opcode, with _PACKED if it is compressed."""
         server = self.Server
         try:
-            if kind & 15 < _CLOSE:
+            if not kind & _CLOSE:                       # no control frame
                 if self.CloseCode:
                     return
                 if kind & _PACKED:
@@ -431,9 +431,9 @@ class MicroWebSocket:
                 if len(payload) > server.MaxWebSocketRecvLen:
                     return self._Fail(_TOO_BIG)
                 if kind & _TEXT:
-                    self._Post("RecvTextCallback", server.Utf8(payload, True) if _MICROPYTHON else payload.decode())
+                    self._Post(_TEXT, server.Utf8(payload, True) if _MICROPYTHON else payload.decode())
                 else:
-                    self._Post("RecvBinaryCallback", payload)
+                    self._Post(_BINARY, payload)
             elif kind == _PING:
                 self.SendFrame(_FIN | _PONG, payload)
             elif kind == _CLOSE:                        # section 5.5.1: the payload is empty, or a code and a reason
@@ -447,38 +447,38 @@ class MicroWebSocket:
 
     # -- events to callbacks, one after another -------------------------------------
 
-    def _Post(self, callback=None, value=None):
-        """Queue an event, then run the queued events one after another. callback: its name, or the accept callback;
-        value: its argument, or a tuple of them. Without an event, run the queued ones. If a callback continues in the
-        socket's thread or as a task, Done is called at its end."""
+    def _Post(self, kind=None, value=None):
+        """Queue an event, then run the queued events one after another. kind: _TEXT, _BINARY or _CLOSE, or the accept
+        callback; value: the callback's argument, or a tuple of them. Without an event, run the queued ones. If a
+        callback continues in the socket's thread or as a task, Done is called at its end."""
         queue = self._queue
         if queue is None:
             queue = ()
-        elif callback:
-            self._queue = queue + ((callback, value),)
+        elif kind:
+            self._queue = queue + ((kind, value),)
             return
-        while callback or queue:
-            if not callback:
-                callback, value = queue[0]
+        while kind or queue:
+            if not kind:
+                kind, value = queue[0]
                 queue = queue[1:]
             self._queue = queue
             worker = self._worker
             if worker:
-                worker[1] = callback, value
+                worker[1] = kind, value
                 worker[0].release()
                 return
-            coroutine = self._Call(callback, value)
-            if coroutine and self.Await(callback, coroutine):
+            coroutine = self._Call(kind, value)
+            if coroutine and self.Await(kind, coroutine):
                 return
-            callback = None
+            kind = None
             queue = self._queue
         self._queue = None
 
-    def _Call(self, callback, value):
+    def _Call(self, kind, value):
         """-> coroutine of an async callback, or None."""
         try:
-            if isinstance(callback, str):
-                callback = getattr(self, callback)
+            callback = (self.RecvTextCallback if kind == _TEXT else self.RecvBinaryCallback if kind == _BINARY
+                        else self.ClosedCallback if kind == _CLOSE else kind)
             result = callback and (callback(self, *value) if isinstance(value, tuple) else callback(self, value))
             if result is not None and hasattr(result, "send"):
                 if self.Await:
@@ -489,10 +489,10 @@ class MicroWebSocket:
         except BaseException as error:                  # SystemExit too
             self.Crashed(error)
 
-    def Done(self, error=None, callback=None, coroutine=None):
+    def Done(self, error=None, kind=None, coroutine=None):
         """A callback has ended in a task or thread; or its thread hands over its coroutine."""
         self.Crashed(error)
-        if not (coroutine and self.Await(callback, coroutine)):
+        if not (coroutine and self.Await(kind, coroutine)):
             self._Post()
             self._Advance()
 
@@ -505,14 +505,14 @@ class MicroWebSocket:
 
     def _Work(self, worker):
         """Body of the WebSocket's thread."""
-        callback = None
-        while callback != "ClosedCallback":
+        kind = None
+        while kind != _CLOSE:
             worker[0].acquire()
-            callback, value = worker[1]
-            coroutine = self._Call(callback, value)
+            kind, value = worker[1]
+            coroutine = self._Call(kind, value)
             while True:
                 try:
-                    isTold = self.Server.CallSoon(self.Done, None, callback, coroutine)
+                    isTold = self.Server.CallSoon(self.Done, None, kind, coroutine)
                     break
                 except MemoryError:
                     time.sleep(0.001)
