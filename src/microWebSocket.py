@@ -181,7 +181,7 @@ class MicroWebSocket:
         """Send a frame with this first byte; first=0: data is a complete frame. False: it is not sent. A thread passes
         it to the engine, and first waits up to 2 s while too many bytes are queued or the client is slow. The wait is
         limited, because the thread may hold a lock that the engine needs. patience: rest of it, on the engine."""
-        server = self.Server
+        server = self.Server                            # one variable more, and MicroPython puts the frame on the heap
         if patience is None:
             if self.CloseCode:
                 return False
@@ -200,21 +200,20 @@ class MicroWebSocket:
                     time.sleep(0.001)
                     patience -= 1
                 return server.CallSoon(self.SendFrame, first, data, patience)
-        link = self._link
         if self._state > _PINGED:
             if self._state >= _CLOSING:
                 return False
             # A thread that waited is no sign of a slow client: several messages may arrive in one turn.
-            if not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
+            if not patience and self._link.Backlog() > server.MaxWebSocketSendQueueLen:
                 if not self.Drops():
-                    self._SendClose(_TOO_SLOW, "", link.Close)
+                    self._SendClose(_TOO_SLOW, "", self._link.Close)
                 return False
         if first:
             if self.Codec:
                 first, data = self.Codec.Pack(first, data)
             data = Frame(first, data)
-        link.Send(data)
-        if link.out and link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
+        self._link.Send(data)
+        if self._link.out and self._link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
             self._state |= _BEHIND
         return self._state < _CLOSING
 
