@@ -190,6 +190,8 @@ class Link:
         self.address = address
         self.endpoint = None
         self.isDead = False     # allocated now: at the end there may be no memory
+        if not MICROPYTHON:
+            self.out = None     # CPython reads it faster here than from the class
 
     def GetAddr(self):
         address = self.address
@@ -203,10 +205,11 @@ class Link:
 
     def Send(self, data):
         """Send what the socket accepts now, queue the rest."""
-        if self.isClosing or self.isDead:
+        if self.isDead:
             return
         if self.out:
-            self.out += data
+            if not self.isClosing:
+                self.out += data
             return
         size = self.Take(data)
         if size < len(data) and not self.isDead:

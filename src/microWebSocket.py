@@ -77,7 +77,7 @@ def Frame(first, payload):
     bytearray"""
     size = len(payload)
     if size < 126:
-        return bytes((first, size)) + payload
+        return (first << 8 | size).to_bytes(2, "big") + payload
     count = 2 if size < 65536 else 8
     # A bytearray: for a bytes object MicroPython also computes a hash, which takes longer than the copy.
     return bytearray((first, 126 + (count > 2))) + size.to_bytes(count, "big") + payload
@@ -127,7 +127,7 @@ _LEFT = const(5)
 class MicroWebSocket:
     """An open WebSocket. Set its callbacks (webSocket, msg), (webSocket, data), (webSocket); send from any thread."""
 
-    # Await: (callback, coroutine) on the engine -> True if Done will be called at the end. Codec: of an extension.
+    # Await: (kind of event, coroutine) on the engine -> True if Done will be called at the end. Codec: of an extension.
     # _worker: of a threaded WebSocket: [lock on which the thread sleeps, event; None: the thread ended].
     Await = Codec = _worker = None
     ReadsView = True                                    # OnReceived may get a view of the server's inbox (MicroPython)
@@ -142,6 +142,8 @@ class MicroWebSocket:
         self._state = 0
         self._rest = b""                                # received bytes that were not parsed
         self._queue = (event,)                          # None: no callback runs, the next event starts at once
+        if not _MICROPYTHON:                            # CPython reads them faster here than from the class
+            self.Codec = self._worker = None
         self._Renew()
         if server.WebSocketThreaded:
             worker = [server.NewLock(), event]
@@ -179,11 +181,10 @@ class MicroWebSocket:
     # -- sending ------------------------------------------------------------------
 
     def SendFrame(self, first, data, patience=None):
-        """Send a frame with this first byte; first=0: data is a complete frame. False: it will not be sent. A thread
-        passes it to the engine, and first waits up to 2 s while too many bytes are queued or the client is slow. The
-        wait is limited, because the thread may hold a lock that the engine needs. patience: rest of that time, on the
-        engine."""
-        server = self.Server
+        """Send a frame with this first byte; first=0: data is a complete frame. False: it is not sent. A thread passes
+        it to the engine, and first waits up to 2 s while too many bytes are queued or the client is slow. The wait is
+        limited, because the thread may hold a lock that the engine needs. patience: rest of it, on the engine."""
+        server = self.Server                            # one variable more, and MicroPython puts the frame on the heap
         if patience is None:
             if self.CloseCode:
                 return False
@@ -202,20 +203,20 @@ class MicroWebSocket:
                     time.sleep(0.001)
                     patience -= 1
                 return server.CallSoon(self.SendFrame, first, data, patience)
-        link = self._link
-        if self._state >= _CLOSING:
-            return False
-        # A thread that waited is no sign of a slow client: several messages may arrive in one turn.
-        if self._state & _BEHIND and not patience and link.Backlog() > server.MaxWebSocketSendQueueLen:
-            if not self.Drops():
-                self._SendClose(_TOO_SLOW, "", link.Close)
-            return False
+        if self._state > _PINGED:
+            if self._state >= _CLOSING:
+                return False
+            # A thread that waited is no sign of a slow client: several messages may arrive in one turn.
+            if not patience and self._link.Backlog() > server.MaxWebSocketSendQueueLen:
+                if not self.Drops():
+                    self._SendClose(_TOO_SLOW, "", self._link.Close)
+                return False
         if first:
             if self.Codec:
                 first, data = self.Codec.Pack(first, data)
             data = Frame(first, data)
-        link.Send(data)
-        if link.out and link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
+        self._link.Send(data)
+        if self._link.out and self._link.Backlog() * 2 > server.MaxWebSocketSendQueueLen:
             self._state |= _BEHIND
         return self._state < _CLOSING
 
@@ -292,9 +293,9 @@ class MicroWebSocket:
             self.CloseCode = _LOST
         if self._worker and self._queue is None and not self.Server.IsStarted():
             # Stop() does not wait for the thread, so ClosedCallback is called here.
-            self.Done(None, "ClosedCallback", self._Call("ClosedCallback"))
+            self.Done(None, _CLOSE, self._Call(_CLOSE, ()))
             self.ClosedCallback = None
-        self._Post("ClosedCallback")
+        self._Post(_CLOSE, ())
 
     # -- bytes to events ------------------------------------------------------------
 
@@ -424,7 +425,7 @@ class MicroWebSocket:
         """A complete message or control frame. kind: its opcode, with _PACKED if it is compressed."""
         server = self.Server
         try:
-            if kind & 15 < _CLOSE:
+            if not kind & _CLOSE:                       # no control frame
                 if self.CloseCode:
                     return
                 if kind & _PACKED:
@@ -432,9 +433,9 @@ class MicroWebSocket:
                 if len(payload) > server.MaxWebSocketRecvLen:
                     return self._Fail(_TOO_BIG)
                 if kind & _TEXT:
-                    self._Post("RecvTextCallback", server.Utf8(payload, True) if _MICROPYTHON else payload.decode())
+                    self._Post(_TEXT, server.Utf8(payload, True) if _MICROPYTHON else payload.decode())
                 else:
-                    self._Post("RecvBinaryCallback", payload)
+                    self._Post(_BINARY, payload)
             elif kind == _PING:
                 self.SendFrame(_FIN | _PONG, payload)
             elif kind == _CLOSE:                        # section 5.5.1: the payload is empty, or a code and a reason
@@ -448,37 +449,39 @@ class MicroWebSocket:
 
     # -- events to callbacks, one after another -------------------------------------
 
-    def _Post(self, *event):
-        """Queue an event: (callback name or accept callback, arguments…), then run the queued events one after another.
-        Without an event, run the queued ones. If a callback continues in the socket's thread or as a task, Done is
-        called at its end."""
+    def _Post(self, kind=None, value=None):
+        """Queue an event, then run the queued events one after another. kind: _TEXT, _BINARY or _CLOSE, or the accept
+        callback; value: the callback's argument, or a tuple of them. Without an event, run the queued ones. If a
+        callback continues in the socket's thread or as a task, Done is called at its end."""
         queue = self._queue
-        if event and queue is not None:
-            self._queue = queue + (event,)
+        if queue is None:
+            queue = ()
+        elif kind:
+            self._queue = queue + ((kind, value),)
             return
-        while event or queue:
-            if not event:
-                event = queue[0]
+        while kind or queue:
+            if not kind:
+                kind, value = queue[0]
                 queue = queue[1:]
-            self._queue = queue or ()
+            self._queue = queue
             worker = self._worker
             if worker:
-                worker[1] = event
+                worker[1] = kind, value
                 worker[0].release()
                 return
-            coroutine = self._Call(*event)
-            if coroutine and self.Await(event[0], coroutine):
+            coroutine = self._Call(kind, value)
+            if coroutine and self.Await(kind, coroutine):
                 return
-            event = None
+            kind = None
             queue = self._queue
         self._queue = None
 
-    def _Call(self, callback, *args):
+    def _Call(self, kind, value):
         """-> coroutine of an async callback, or None."""
         try:
-            if isinstance(callback, str):
-                callback = getattr(self, callback)
-            result = callback and callback(self, *args)
+            callback = (self.RecvTextCallback if kind == _TEXT else self.RecvBinaryCallback if kind == _BINARY
+                        else self.ClosedCallback if kind == _CLOSE else kind)
+            result = callback and (callback(self, *value) if isinstance(value, tuple) else callback(self, value))
             if result is not None and hasattr(result, "send"):
                 if self.Await:
                     return result
@@ -488,10 +491,10 @@ class MicroWebSocket:
         except BaseException as error:                  # SystemExit too
             self.Crashed(error)
 
-    def Done(self, error=None, callback=None, coroutine=None):
+    def Done(self, error=None, kind=None, coroutine=None):
         """A callback has ended in a task or thread; or its thread hands over its coroutine."""
         self.Crashed(error)
-        if not (coroutine and self.Await(callback, coroutine)):
+        if not (coroutine and self.Await(kind, coroutine)):
             self._Post()
             self._Advance()
 
@@ -504,15 +507,14 @@ class MicroWebSocket:
 
     def _Work(self, worker):
         """Body of the WebSocket's thread."""
-        callback = None
-        while callback != "ClosedCallback":
+        kind = None
+        while kind != _CLOSE:
             worker[0].acquire()
-            event = worker[1]
-            callback = event[0]
-            coroutine = self._Call(*event)
+            kind, value = worker[1]
+            coroutine = self._Call(kind, value)
             while True:
                 try:
-                    isTold = self.Server.CallSoon(self.Done, None, callback, coroutine)
+                    isTold = self.Server.CallSoon(self.Done, None, kind, coroutine)
                     break
                 except MemoryError:
                     time.sleep(0.001)
@@ -559,9 +561,7 @@ def _Upgrade(client, response):
     for route in server.webSocketRoutes:
         found = route.Match(head.key.rstrip("/") or "/")
         if found is not None:
-            event = route.handler, client
-            if found:
-                event += found,
+            event = route.handler, ((client, found) if found else client)
             break
     status = Refusal(client, server) if event[0] else 404 if server.webSocketRoutes else 501
     # Threads of closed WebSockets run until the program's callback returns, so they count too.

@@ -44,14 +44,14 @@ async def _Behind():
     """Do nothing. Tasks start in order, so when this one ends, the previous one has run its first step."""
 
 
-def _Await(webSocket, callback, coroutine):
+def _Await(webSocket, kind, coroutine):
     """Run an async callback as a task. True: Done will be called at its end."""
     server = webSocket.Server
     spawn = server.SpawnCallback
     if not spawn:
         coroutine.close()
         server.Log("async WebSocket callbacks need microWebAsync.py")
-    elif isinstance(callback, str):
+    elif isinstance(kind, int):
         spawn(coroutine, webSocket.Done)
     else:                                      # the accept callback may run for ever; its first step sets the callbacks
         spawn(coroutine, webSocket.Crashed)

@@ -175,7 +175,7 @@ class Recorder(ws.MicroWebSocket):
     def __init__(self, maxLen=MAX_LEN, codec=None):
         server = FakeServer()
         server.MaxWebSocketRecvLen = maxLen
-        super().__init__(server, RecorderLink(), (lambda webSocket: None,))
+        super().__init__(server, RecorderLink(), (lambda webSocket: None, ()))
         self._link.endpoint = self
         self.Codec = codec
         self.log = log = []
