@@ -156,13 +156,13 @@ def IsEmpty(peer, work):
 
 def PrintHead(runtime, names):
     print("\nInstructions for each request, %s" % runtime)
-    print("%-20s" % "" + "".join("%15s" % name for name in names) + "%10s" % "ratio", flush=True)
+    print("%-20s" % "" + "".join("%16s" % name for name in names) + "%10s" % "ratio", flush=True)
 
 
 def PrintRow(work, cells):
     """cells: {peer: {function: instructions} or None}"""
     sums = {name: sum(counts.values()) if counts else None for name, counts in cells.items()}
-    line = "%-20s" % work.title + "".join("%15s" % ("-" if each is None else "{:,.0f}".format(each))
+    line = "%-20s" % work.title + "".join("%16s" % ("-" if each is None else "{:,.0f}".format(each))
                                           for each in sums.values())
     before, now = (sums.get(name) for name in PEERS)
     print(line + "%10s" % ("%.2f" % (now / before) if before and now else "-"), flush=True)
