@@ -2,6 +2,7 @@
 # system sends it without a copy in this process (sendfile). Copy this file beside microWebSrv.py.
 # MIT license, see LICENSE.
 
+import errno
 import os
 import socket
 
@@ -15,11 +16,11 @@ class _File:
     """An open file. It is closed when no response and no table has it any more."""
 
     def __init__(self, file):
-        with file:
-            self.number = os.dup(file.fileno())
+        self._file = file
+        self.number = file.fileno()
 
     def __del__(self):
-        os.close(self.number)
+        self._file.close()
 
 
 class _Files:
@@ -47,7 +48,13 @@ class _Files:
         # Folder keeps the same object here until it sees a change of the file.
         if opened and known and known[1] is opened[0]:
             return opened[1]
-        file = _File(source.Open(path))
+        try:
+            file = _File(source.Open(path))
+        except OSError as error:
+            if error.errno not in (errno.ENFILE, errno.EMFILE) or not self._opened:
+                raise
+            self._opened.clear()                # too many open files: these are not needed
+            file = _File(source.Open(path))
         known = source.known.get(path)
         if known and self.server.isStarted:
             if len(self._opened) >= _OPEN_MAX:
@@ -78,8 +85,10 @@ class _Body:
         number = self._file.number
         if head:
             self.responseHead = b""
-            # With TLS, an ASGI server, a test client or a thread the bytes have to come here.
-            self._isSent = left > _SMALL and type(getattr(connection.link, "sock", None)) is socket.socket
+            # With TLS, an ASGI server, a test client or a thread the bytes have to come here; and behind a queued
+            # 100 Continue, too.
+            link = connection.link
+            self._isSent = left > _SMALL and type(getattr(link, "sock", None)) is socket.socket and not link.out
         if self._isSent:
             piece = b""
             size = SendFile(connection.link, head, number, self._at, min(left, _TURN))

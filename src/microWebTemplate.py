@@ -388,7 +388,7 @@ class Page:
         line = int((mark + "1 " + report.getvalue()).rpartition(mark)[2].split()[0].strip(","))
         lines = self.places.split("\n")[line - 1:]
         if self.places:
-            line = int(lines[0].split()[0])
+            line = int((lines[0].split() or self.places.split())[0])      # a StopIteration has no line on MicroPython
         else:
             line = min(compiler.place + line - 1, compiler.last)
         name = self.files[line >> 16]

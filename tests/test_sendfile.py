@@ -92,8 +92,10 @@ def test_sizes(site):
         responses = Answers(site, data, ("GET",) * 4)
         assert [response.status for response in responses] == [200] * 4
         assert [response.body for response in responses] == [content, content, SMALL, content]
-        isSent = "SENDFILE" in site.stdout
-        assert isSent == (name in ("next.bin", "big.bin")), name
+        if name in ("next.bin", "big.bin"):
+            site.Seen("SENDFILE")
+        else:
+            assert "SENDFILE" not in site.stdout, name
 
 
 def test_head_and_ranges(site):
@@ -211,3 +213,62 @@ def test_a_client_that_reads_nothing_makes_room(serve, tmp_path):
             except (OSError, AssertionError, EOFError):
                 pass
         assert len(left) == 1
+
+
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+"""
+
+
+def test_the_shared_files_leave_when_no_more_can_be_opened(serve, tmp_path):
+    """A client asks for more files within a second than the process may have open."""
+    server = Site(serve, tmp_path, FULL)
+    for number in range(40):
+        (tmp_path / "www" / ("%d.txt" % number)).write_bytes(b"%d" % number)
+    for number in range(40):
+        assert Fetch(server.port, "/%d.txt" % number).body == b"%d" % number
+    assert Fetch(server.port, "/big.bin").body == BIG
+
+
+LAST = """
+import resource
+
+@MicroWebSrv.route("/last")
+def Last(httpClient, httpResponse):
+    last = os.dup(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, hard))
+    os.close(last)
+    httpResponse.WriteResponseFile("www/big.bin")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+"""
+
+
+def test_the_last_descriptor_is_enough_for_a_file(serve, tmp_path):
+    server = Site(serve, tmp_path, LAST)
+    assert Fetch(server.port, "/last").body == BIG
+
+
+QUEUED = """
+import select
+
+@MicroWebSrv.route("/queued")
+def Queued(httpClient, httpResponse):
+    link = httpClient.connection.link
+    link.Send(b"HTTP/1.1 102 Processing\\r\\n\\r\\n" * 400000)
+    print("QUEUED", len(link.out) > 0)
+    select.select((), (link.sock,), (), 10)             # until the client has read some of it
+    httpResponse.WriteResponseFile("www/big.bin")
+"""
+
+
+def test_a_file_waits_for_bytes_that_are_queued(serve, tmp_path):
+    """An interim response is queued (100 Continue), and the socket has room again when the file is sent."""
+    server = Site(serve, tmp_path, QUEUED)
+    with RawClient(server.port) as client:
+        client.Send(Get("/queued", "Connection: close"))
+        server.WaitLine("QUEUED True")
+        interim = b"HTTP/1.1 102 Processing\r\n\r\n" * 400000
+        assert client.ReadExactly(len(interim)) == interim
+        assert client.ReadToEnd().partition(b"\r\n\r\n")[2] == BIG
