@@ -251,7 +251,7 @@ def SendFile(response, source, path, contentType, headers, stat=None):
             code = 304
         else:
             lines += "Last-Modified: %s\r\n" % date
-    return WriteFile(response, code, headers, contentType, source, path, 0, stat[1], lines.encode())
+    return server.WriteFile(response, code, headers, contentType, source, path, 0, stat[1], lines.encode())
 
 
 def WriteFile(response, code, headers, contentType, source, path, start, length, lines):

@@ -12,6 +12,10 @@ _COPY = 131072              # bytes that are read at a time where sendfile is no
 _OPEN_MAX = 64              # files that stay open
 
 
+class _Changed(Exception):
+    """The file was replaced after Stat() had looked at it."""
+
+
 class _File:
     """An open file. It is closed when no response and no table has it any more."""
 
@@ -41,7 +45,7 @@ class _Files:
             self._opened.clear()
 
     def Open(self, path):
-        """The file as the last Stat() has seen it. OSError if it can't be opened."""
+        """The file as the last Stat() has seen it. OSError if it can't be opened, _Changed if it is another one now."""
         source = self.source
         known = source.known.get(path)
         opened = self._opened.get(path)
@@ -55,11 +59,13 @@ class _Files:
                 raise
             self._opened.clear()                # too many open files: these are not needed
             file = _File(source.Open(path))
-        known = source.known.get(path)
-        if known and self.server.isStarted:
+        now = source.known.get(path)
+        if known and now and known[1] != now[1]:
+            raise _Changed
+        if now and self.server.isStarted:
             if len(self._opened) >= _OPEN_MAX:
                 self._opened.clear()
-            self._opened[path] = known[1], file
+            self._opened[path] = now[1], file
         return file
 
 
@@ -136,7 +142,7 @@ def _Copy(link, number, start, size):
 def Attach(server):
     """Called by each new server: replaces FileBody of the core, on Linux."""
     folder = type(server.Disk)
-    plain = server.FileBody
+    plain, write = server.FileBody, server.WriteFile
     if not hasattr(socket, "MSG_MORE") or not hasattr(os, "sendfile") or type(server.source) is not folder:
         return
     files = _Files(server)
@@ -149,4 +155,10 @@ def Attach(server):
         else:
             return plain(source, path, start, length, connection)
         return _Body(file, start, length, connection)
-    server.FileBody = FileBody
+
+    def WriteFile(response, code, headers, contentType, source, path, *args):
+        try:
+            return write(response, code, headers, contentType, source, path, *args)
+        except _Changed:                        # its length and its validators are others
+            return server.SendFile(response, source, path, contentType, headers)
+    server.FileBody, server.WriteFile = FileBody, WriteFile

@@ -272,3 +272,43 @@ def test_a_file_waits_for_bytes_that_are_queued(serve, tmp_path):
         interim = b"HTTP/1.1 102 Processing\r\n\r\n" * 400000
         assert client.ReadExactly(len(interim)) == interim
         assert client.ReadToEnd().partition(b"\r\n\r\n")[2] == BIG
+
+
+RENAMED = """
+import os
+from microWebSrv import MicroWebSrv
+from ready import Port
+mws = MicroWebSrv(port=Port(), bindIP="127.0.0.1", webPath="www")
+plain = mws.source.Open
+sizes = [50, 50000, 0, 16385]
+
+def Open(path):
+    if sizes:                               # another file comes after Stat() has looked
+        with open("other", "wb") as file:
+            file.write(b"b" * sizes.pop(0))
+        os.replace("other", "www" + path)
+    return plain(path)
+
+mws.source.Open = Open
+mws.Start(threaded=False)
+"""
+
+
+@pytest.mark.parametrize("gone", [(), ("microWebFiles.py",)], ids=["with validators", "core"])
+def test_a_file_that_is_replaced_before_it_is_opened(serve, tmp_path, modulePath, gone):
+    """The length of the response is that of the bytes, and its ETag, too."""
+    (tmp_path / "lib").mkdir()
+    for path in modulePath[0].glob("microWeb*.py"):
+        if path.name not in gone:
+            (tmp_path / "lib" / path.name).symlink_to(path)
+    (tmp_path / "www").mkdir()
+    path = tmp_path / "www" / "a.bin"
+    path.write_bytes(b"a" * 100)
+    server = serve(RENAMED, modulePath=(tmp_path / "lib",))
+    seen = set()
+    for _ in range(2):
+        first = Fetch(server.port, "/a.bin")
+        assert first.status == 200 and first.body == path.read_bytes()
+        seen.add((first.Header("etag"), len(first.body)))
+        path.write_bytes(b"c" * 100)
+    assert len(seen) == 2
