@@ -702,6 +702,7 @@ def test_the_terminal(tmp_path, how):
     port = harness.FreePorts(1)[0]
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)            # ignored if the tests run under nohup
         os.environ.update(PYTHONPATH=str(harness.SRC), PYTHONDONTWRITEBYTECODE="1")
         os.execv(sys.executable, [sys.executable, "-m", "microwebsrv", str(tmp_path), "--workers", "2", "--port", str(port), "--no-log"])
     text = b""

