@@ -399,6 +399,21 @@ PIPELINE = [
     (Get("/hello?last", "Connection: close"), b"hello last")]
 
 
+def test_a_known_head_in_two_parts(site):
+    """The search for the end of the next head begins anew, although the end of this one was not searched."""
+    long, short = Get("/hello", "X-Long: " + "x" * 500), Get("/hello")
+    with RawClient(site.port) as client:
+        for _ in range(2):
+            client.Send(long)
+            assert client.ReadResponse().status == 200
+            client.Send(long[:-2])
+            assert Fetch(site.port, "/hello").status == 200         # meanwhile the server has read the first part
+            client.Send(long[-2:])
+            assert client.ReadResponse().status == 200
+            client.Send(short)
+            assert client.ReadResponse().status == 200
+
+
 def test_pipeline_in_order(site):
     """9.3.2: responses leave in the order of the requests, however long each takes."""
     data = b"".join(request for request, _ in PIPELINE)
