@@ -31,7 +31,6 @@ class _Files:
     """The open files of webPath. Only the server's thread uses it."""
 
     def __init__(self, server):
-        self.server = server
         self.source = server.source
         self._opened = {}                       # path -> (what Folder knew of it, _File)
         server.Ticks.append(self._opened.clear)
@@ -62,7 +61,7 @@ class _Files:
         now = source.known.get(path)
         if known and now and known[1] != now[1]:
             raise _Changed
-        if now and self.server.isStarted:
+        if now:
             if len(self._opened) >= _OPEN_MAX:
                 self._opened.clear()
             self._opened[path] = now[1], file

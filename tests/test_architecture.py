@@ -72,7 +72,7 @@ BUDGETS = {
     "microWebAsgi.py": (5825, 76),
     "microWebAsgiSocket.py": (2388, 27),
     "microWebMount.py": (2934, 45),
-    "microWebSendFile.py": (928, 13),
+    "microWebSendFile.py": (917, 13),
     "microWebTestClient.py": (7273, 123),
     "microWebBroker.py": (4921, 78),
 }
